@@ -1,0 +1,87 @@
+import { randomUUIDv7 } from 'node:crypto'
+import type { Db } from '../db/schema.ts'
+
+/** Where a request came from, as the audit trail and the session list keep it. */
+export interface RequestFacts {
+  requestId: string | null
+  /** Client address after TRUSTED_PROXIES; null for the CLI. */
+  address: string | null
+  /** At most 256 characters. */
+  userAgent: string | null
+}
+
+/** Facts of work that no request asked for: the CLI and the server's own schedule. */
+export const NO_REQUEST: RequestFacts = { requestId: null, address: null, userAgent: null }
+
+/** Why a family ended. The value is stored with the row and in the trail; `sessions why` puts it in words. */
+export type EndCause =
+  | 'logout'
+  | 'session_ended_by_user'
+  | 'reuse_detected'
+  | 'password_changed'
+  | 'user_disabled'
+  | 'replaced_by_login'
+  | 'too_many_sessions'
+  | 'operator'
+
+/**
+ * Everything worth a row: what changes a state, and every refusal that may be an attack. Successful refreshes are a log
+ * line and a counter instead: tables do not grow with refreshes.
+ */
+export type AuditEvent = { userId?: string | null; familyId?: string | null; clientId?: string | null } & (
+  | { type: 'user.registered'; outcome: 'success' }
+  | { type: 'user.registered'; outcome: 'failure'; reason: 'email_taken' }
+  | { type: 'user.created' | 'user.disabled' | 'user.enabled'; outcome: 'success' }
+  | { type: 'user.roles_changed'; outcome: 'success'; details: { before: string[]; after: string[] } }
+  | { type: 'login'; outcome: 'success' }
+  | {
+      type: 'login'
+      outcome: 'failure'
+      reason: 'unknown_user' | 'wrong_password' | 'no_password' | 'user_disabled' | 'password_disabled' | 'backoff'
+      /** HMAC of what was typed, hexadecimal: people type passwords into the e-mail field. */
+      details: { identifier: string; failures?: number }
+    }
+  | { type: 'login.backoff_started' | 'login.password_disabled'; outcome: 'success'; details: { identifier: string; failures: number } }
+  | { type: 'password.changed'; outcome: 'success' }
+  | { type: 'password.changed'; outcome: 'failure'; reason: 'wrong_password' | 'backoff' }
+  | { type: 'session.ended'; outcome: 'success'; reason: EndCause; details?: { ended: number } }
+  | { type: 'refresh.refused'; outcome: 'failure'; reason: RefreshRefusal }
+  | { type: 'refresh.reuse_detected'; outcome: 'failure'; reason: ReuseReason; details: { presented: number; current: number } }
+  | { type: 'refresh.retries_in_a_row'; outcome: 'success'; details: { rotations: number } }
+  | { type: 'refresh.recovered_late'; outcome: 'success'; details: { seconds_late: number } }
+  | { type: 'refresh.rolled_forward'; outcome: 'success'; details: { presented: number; current: number } }
+  | { type: 'key.created' | 'key.imported' | 'key.activated' | 'key.retired' | 'key.removed' | 'key.compromised' | 'key.resealed'; outcome: 'success'; details: { kid: string } }
+  | { type: 'server.started'; outcome: 'success'; details: { settings: Record<string, unknown> } }
+)
+
+/** Why an authentic refresh token was refused without ending anything. */
+export type RefreshRefusal = 'wrong_client' | 'wrong_delivery' | 'user_disabled' | 'ahead_of_database'
+
+/** Which rule took a presented refresh token for a replay. */
+export type ReuseReason = 'older_generation' | 'late_retry' | 'other_idempotency_key'
+
+/** Who did it: the user, an operator at the CLI, a client that is not signed in, or the server by itself. */
+export type Actor = 'user' | 'operator' | 'anonymous' | 'server'
+
+/** Writes one event. Inside the transaction of the change it speaks of, so that neither exists without the other. */
+export async function record(db: Db, now: Date, actor: Actor, event: AuditEvent, facts: RequestFacts): Promise<void> {
+  const { type, outcome, userId = null, familyId = null, clientId = null } = event
+  await db
+    .insertInto('audit')
+    .values({
+      id: randomUUIDv7(),
+      at: now,
+      type,
+      outcome,
+      reason: 'reason' in event ? event.reason : null,
+      actor,
+      user_id: userId,
+      family_id: familyId,
+      client_id: clientId,
+      request_id: facts.requestId,
+      address: facts.address,
+      user_agent: facts.userAgent,
+      details: JSON.stringify('details' in event && event.details ? event.details : {}),
+    })
+    .execute()
+}

@@ -1,0 +1,153 @@
+import { BlockList, isIP } from 'node:net'
+import type { Config } from './config.ts'
+import type { Fault } from './settings.ts'
+
+/** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
+export function issuer(value: string): string {
+  const url = parseUrl(value)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new Error('must be an https URL')
+  if (url.username || url.password) throw new Error('must not hold a user name or password')
+  if (value.includes('?') || value.includes('#')) throw new Error('must not have a query or fragment')
+  if (value.endsWith('/')) throw new Error('must not end with a slash')
+  if (value !== (url.pathname === '/' ? url.origin : url.origin + url.pathname)) {
+    throw new Error('must be written in its normal form (lower-case host, no default port)')
+  }
+  return value
+}
+
+/** Scheme, host and port, exactly as browsers send it in `Origin`. */
+export function origin(value: string): string {
+  if (value === '*') throw new Error('must not be a wildcard: credentials are involved')
+  const url = parseUrl(value)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new Error('must begin with https://')
+  if (url.origin !== value) throw new Error('must be a plain origin such as https://app.example.com, without path or slash')
+  return value
+}
+
+export function host(value: string): string {
+  if (isIP(value) === 0 && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(value)) {
+    throw new Error('must be an IP address or a host name')
+  }
+  return value
+}
+
+/** As clients send it in `Host`: name, and port unless it is the default one. */
+export function hostHeader(value: string): string {
+  if (!/^[a-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(value)) throw new Error('must be a lower-case host, with :port if there is one')
+  return value
+}
+
+export function audience(value: string): string {
+  if (!/^[\x21-\x7e]{1,200}$/.test(value)) throw new Error('must be a URI or a name of visible ASCII characters')
+  return value
+}
+
+/** scope-token of RFC 6749 §3.3. */
+export function scope(value: string): string {
+  if (!/^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/.test(value)) throw new Error('must be a scope token (RFC 6749 §3.3)')
+  return value
+}
+
+/** An address or network. Hop counts and `true` are not accepted: both let a client forge its address (CVE-2026-16732). */
+export function cidr(value: string): string {
+  const [address = '', prefix, ...rest] = value.split('/')
+  const family = isIP(address)
+  const length = prefix === undefined ? undefined : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
+  const longest = family === 4 ? 32 : 128
+  if (family === 0 || rest.length > 0 || (length !== undefined && !(length >= 0 && length <= longest))) {
+    throw new Error('must be an IP address or a network in CIDR notation')
+  }
+  if (length === 0) throw new Error('must not be the whole Internet')
+  return value
+}
+
+export function databaseUrl(value: string): string {
+  const url = parseUrl(value)
+  if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') throw new Error('must be a postgres:// URL')
+  return value
+}
+
+/** Base64 (standard or URL-safe) or hexadecimal, comma-separated, newest first. */
+export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
+  const secrets = value.split(',').map((item, index) => {
+    const text = item.trim()
+    const bytes = /^([0-9a-f]{2})+$/i.test(text)
+      ? Buffer.from(text, 'hex')
+      : /^[A-Za-z0-9+/_-]+={0,2}$/.test(text)
+        ? Buffer.from(text, 'base64')
+        : Buffer.alloc(0)
+    if (bytes.length < 32) throw new Error(`entry ${index + 1} must be at least 32 random bytes in base64 (openssl rand -base64 32)`)
+    // A placeholder, a repeated character or a counted-up example has few distinct bytes or spells a word.
+    if (new Set(bytes).size < 12 || /changeme|secret|example|placeholder|password/i.test(text)) {
+      throw new Error(`entry ${index + 1} is not random`)
+    }
+    return bytes
+  })
+  if (new Set(secrets.map((secret) => secret.toString('hex'))).size !== secrets.length) throw new Error('names an entry twice')
+  return secrets as [Buffer, ...Buffer[]]
+}
+
+/** Faults that only two settings together have. */
+export function acrossSettings(config: Config): Fault[] {
+  const faults: Fault[] = []
+  const fault = (name: string, message: string) => faults.push({ name, message })
+  if (config.SESSION_IDLE_SECONDS > config.SESSION_MAX_SECONDS) fault('SESSION_IDLE_SECONDS', 'must not exceed SESSION_MAX_SECONDS')
+  if (config.REMEMBER_IDLE_SECONDS > config.REMEMBER_MAX_SECONDS) fault('REMEMBER_IDLE_SECONDS', 'must not exceed REMEMBER_MAX_SECONDS')
+  if (config.PORT !== 0 && config.PORT === config.METRICS_PORT) fault('METRICS_PORT', 'must differ from PORT')
+  return faults
+}
+
+/** What development forgives and production does not. Each message says why. */
+export function insecureInProduction(config: Config, databaseUrl: string | undefined): Fault[] {
+  const faults: Fault[] = []
+  const fault = (name: string, message: string) => faults.push({ name, message })
+  if (isPlainHttp(config.ISSUER)) fault('ISSUER', 'must be https: whoever listens to plain http holds every password and token')
+  if (config.ALLOWED_ORIGINS.some(isPlainHttp)) {
+    fault('ALLOWED_ORIGINS', 'must be https: anybody on the network path could act as a page of a plain http origin')
+  }
+  if (databaseUrl && !databaseLinkIsTrustworthy(new URL(databaseUrl))) {
+    fault('DATABASE_URL', 'needs sslmode=verify-full: without it whoever is on the path can pose as the database. Plain text is accepted to loopback, private addresses and container networks only')
+  }
+  return faults
+}
+
+export function warnings(config: Config): string[] {
+  const found: string[] = []
+  if (config.ACCESS_TOKEN_SECONDS < 60) found.push('ACCESS_TOKEN_SECONDS is below 60: expect many refreshes')
+  if (config.ACCESS_TOKEN_SECONDS > 900) found.push('ACCESS_TOKEN_SECONDS is above 900: verifiers that work offline accept an ended session that long')
+  if (config.REMEMBER_MAX_SECONDS > 30 * 86400) found.push('REMEMBER_MAX_SECONDS is above 30 days (NIST SP 800-63B-4 §2.1.3)')
+  return found
+}
+
+function isPlainHttp(value: string): boolean {
+  const url = new URL(value)
+  return url.protocol === 'http:' && !isLoopback(url.hostname)
+}
+
+export function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || hostname === '::1' || /^127(\.\d+){3}$/.test(hostname)
+}
+
+const privateNetworks = new BlockList()
+privateNetworks.addSubnet('10.0.0.0', 8)
+privateNetworks.addSubnet('172.16.0.0', 12)
+privateNetworks.addSubnet('192.168.0.0', 16)
+privateNetworks.addSubnet('fc00::', 7, 'ipv6')
+
+/** Verified TLS, or a link that does not leave the host, the container network or a private network. */
+function databaseLinkIsTrustworthy(url: URL): boolean {
+  const mode = url.searchParams.get('sslmode')
+  if (mode === 'verify-full') return true
+  // TLS that verifies nothing stops no one and looks as if it did.
+  if (mode !== null && mode !== 'disable') return false
+  const hostname = (url.searchParams.get('host') ?? url.hostname).replace(/^\[|\]$/g, '')
+  if (hostname === '' || hostname.startsWith('/') || isLoopback(hostname)) return true
+  const family = isIP(hostname)
+  if (family !== 0) return privateNetworks.check(hostname, family === 4 ? 'ipv4' : 'ipv6')
+  return !hostname.includes('.') || /\.(svc|svc\.cluster\.local|internal)$/.test(hostname)
+}
+
+function parseUrl(value: string): URL {
+  if (!URL.canParse(value)) throw new Error('must be a URL')
+  return new URL(value)
+}

@@ -1,0 +1,43 @@
+import { Problem } from '../errors.ts'
+import type { Db, Tx } from './schema.ts'
+
+/** SQLSTATEs that mean "not now": connection (08), resources (53), operator intervention (57P), standby (25006), timeouts. */
+const UNAVAILABLE = /^(08|53|57P0)|^(25006|55P03|57014|40001|40P01|25P03)$/
+/** Safe to run again from the start, because the transaction did not take place. */
+const RETRYABLE = /^(40001|40P01)$/
+const BROKEN_CONNECTION =
+  /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT)$/
+const DRIVER_MESSAGE =
+  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|connection error and is not queryable|Client was closed|Cannot use a pool after calling end/
+
+/** Whether the database could not be asked, as opposed to having answered that the question was wrong. */
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if (error instanceof AggregateError) return error.errors.every(isUnavailable)
+  const code = (error as { code?: unknown }).code
+  if (typeof code === 'string' && (UNAVAILABLE.test(code) || BROKEN_CONNECTION.test(code))) return true
+  return DRIVER_MESSAGE.test(error.message)
+}
+
+/** The name of the constraint that an error reports as violated, if it does. */
+export function violatedConstraint(error: unknown): string | undefined {
+  const { code, constraint } = error as { code?: string; constraint?: string }
+  return code?.startsWith('23') ? constraint : undefined
+}
+
+const ATTEMPTS = 4
+
+/**
+ * Runs `work` in a transaction and commits what it returns. Deadlocks and serialisation failures are tried again three
+ * times, then answered 503: the caller may try again, and nothing was changed.
+ */
+export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await db.transaction().execute(work)
+    } catch (error) {
+      if (!RETRYABLE.test(String((error as { code?: unknown }).code))) throw error
+      if (attempt === ATTEMPTS) throw new Problem('unavailable', { reason: 'conflict', retryAfter: 1, cause: error })
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import type { ColumnType, Kysely, Transaction } from 'kysely'
+
+/** Column with a default: may be left out of an insert. */
+type Defaulted<T> = ColumnType<T, T | undefined, T>
+type Json<T> = ColumnType<T, string | undefined, string>
+
+export interface UsersTable {
+  id: string
+  email: string
+  email_verified: Defaulted<boolean>
+  password_hash: string | null
+  roles: Defaulted<string[]>
+  claims: Json<Record<string, unknown>>
+  disabled_at: Date | null
+  created_at: Date
+}
+
+export type Delivery = 'cookie' | 'body'
+
+export interface FamiliesTable {
+  id: string
+  user_id: string
+  client_id: string
+  delivery: Delivery
+  remember: boolean
+  scope: string[]
+  audience: string[]
+  amr: string[]
+  auth_time: Date
+  created_at: Date
+  expires_at: Date
+  idle_seconds: number
+  user_agent: string | null
+  address: string | null
+  generation: number
+  previous_generation: number | null
+  current_hash: Buffer
+  previous_hash: Buffer | null
+  salt: Buffer | null
+  rotated_at: Date
+  rotation_key_hash: Buffer | null
+  retried: Defaulted<boolean>
+  retry_streak: Defaulted<number>
+  window_started_at: Date
+  window_count: Defaulted<number>
+  ended_at: Date | null
+  end_cause: string | null
+}
+
+export type KeyState = 'next' | 'active' | 'retiring' | 'removed'
+
+export interface SigningKeysTable {
+  kid: string
+  state: KeyState
+  public_jwk: Json<Record<string, unknown>>
+  sealed_private: Buffer | null
+  sealed_by: string | null
+  imported: Defaulted<boolean>
+  compromised: Defaulted<boolean>
+  created_at: Date
+  activated_at: Date | null
+  retired_at: Date | null
+  removed_at: Date | null
+}
+
+export interface LoginFailuresTable {
+  identifier_hash: Buffer
+  user_id: string | null
+  failures: number
+  blocked_until: Date
+  last_attempt_at: Date
+}
+
+export interface RateLimitsTable {
+  policy: string
+  key: string
+  window_started_at: Date
+  count: number
+}
+
+export interface AuditTable {
+  id: string
+  at: Date
+  type: string
+  outcome: 'success' | 'failure'
+  reason: string | null
+  actor: string
+  user_id: string | null
+  family_id: string | null
+  client_id: string | null
+  request_id: string | null
+  address: string | null
+  user_agent: string | null
+  details: Json<Record<string, unknown>>
+}
+
+export interface Schema {
+  users: UsersTable
+  families: FamiliesTable
+  signing_keys: SigningKeysTable
+  login_failures: LoginFailuresTable
+  rate_limits: RateLimitsTable
+  audit: AuditTable
+}
+
+/** A handle on the database: the pool, or a transaction. */
+export type Db = Kysely<Schema>
+/** Only inside a transaction: what takes a Tx cannot run outside one. */
+export type Tx = Transaction<Schema>

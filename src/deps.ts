@@ -1,0 +1,21 @@
+import type { Logger } from 'pino'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Db } from './db/schema.ts'
+import type { Keyring } from './keys/keyring.ts'
+import type { Metrics } from './metrics.ts'
+import type { KeyList } from './secrets.ts'
+import type { PasswordHasher } from './users/password.ts'
+
+/** Everything that is made once and handed down. A function takes the part that it uses: `Pick<Deps, 'db' | 'clock'>`. */
+export interface Deps {
+  config: Config
+  db: Db
+  clock: Clock
+  log: Logger
+  /** Keys derived from CLAVIGER_SECRET. */
+  serverKeys: KeyList
+  keyring: Keyring
+  hasher: PasswordHasher
+  metrics: Metrics
+}

@@ -1,0 +1,70 @@
+/**
+ * Every error that a client may see, in one table (RFC 9457). The code is public and stable; the reason of a particular
+ * refusal goes to the log and the audit trail, never into the reply.
+ */
+const PROBLEMS = {
+  invalid_request: { status: 400, title: 'The request is malformed' },
+  invalid_email: { status: 400, title: 'The e-mail address is not acceptable' },
+  password_too_short: { status: 400, title: 'The password is too short' },
+  password_too_long: { status: 400, title: 'The password is too long' },
+  password_blocked: { status: 400, title: 'The password is too easy to guess' },
+  invalid_client: { status: 400, title: 'No such client' },
+  invalid_scope: { status: 400, title: 'The scope exceeds what may be granted' },
+  invalid_target: { status: 400, title: 'The audience exceeds what may be granted' },
+  invalid_credentials: { status: 401, title: 'The e-mail address or the password is wrong' },
+  invalid_grant: { status: 401, title: 'Sign in again' },
+  invalid_token: { status: 401, title: 'The access token is missing or not valid' },
+  origin_not_allowed: { status: 403, title: 'This origin may not use the endpoint' },
+  insufficient_scope: { status: 403, title: 'The access token lacks the scope that is needed' },
+  registration_closed: { status: 403, title: 'Registration is closed' },
+  tls_required: { status: 403, title: 'Use https' },
+  not_found: { status: 404, title: 'Nothing is here' },
+  method_not_allowed: { status: 405, title: 'The method is not supported here' },
+  request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  email_taken: { status: 409, title: 'An account with this e-mail address exists' },
+  payload_too_large: { status: 413, title: 'The request body is too large' },
+  unsupported_media_type: { status: 415, title: 'Send application/json' },
+  misdirected_request: { status: 421, title: 'This host is not served here' },
+  too_many_requests: { status: 429, title: 'Too many requests' },
+  headers_too_large: { status: 431, title: 'The request headers are too large' },
+  internal: { status: 500, title: 'Something went wrong here' },
+  overloaded: { status: 503, title: 'Too busy to check a password now' },
+  unavailable: { status: 503, title: 'A part this server depends on is not available' },
+} as const satisfies Record<string, { status: number; title: string }>
+
+/** Stable machine-readable value of a problem document's `code`. */
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** All codes with their HTTP status and title. */
+export const problems: Readonly<Record<ProblemCode, { readonly status: number; readonly title: string }>> = PROBLEMS
+
+interface ProblemOptions {
+  /** For the person who reads the reply; never a value that was sent. */
+  detail?: string
+  /** Seconds; sent as `Retry-After`. */
+  retryAfter?: number
+  /** For the log and the audit trail only. */
+  reason?: string
+  cause?: unknown
+}
+
+/** An error that has an answer for the client. Anything else that is thrown becomes `internal`. */
+export class Problem extends Error {
+  readonly code: ProblemCode
+  readonly status: number
+  readonly title: string
+  readonly detail: string | undefined
+  readonly retryAfter: number | undefined
+  readonly reason: string | undefined
+
+  constructor(code: ProblemCode, options: ProblemOptions = {}) {
+    super(options.reason ?? code, { cause: options.cause })
+    this.name = 'Problem'
+    this.code = code
+    this.status = problems[code].status
+    this.title = problems[code].title
+    this.detail = options.detail
+    this.retryAfter = options.retryAfter
+    this.reason = options.reason
+  }
+}

@@ -1,0 +1,44 @@
+import { createHmac, hkdfSync } from 'node:crypto'
+
+/**
+ * The keys of one `CLAVIGER_SECRET`, one per purpose (HKDF-SHA-256, RFC 5869), so that a weakness in one use says nothing
+ * about another and no two constructions ever share a key.
+ */
+export interface ServerKeys {
+  /** First byte of the fingerprint: names the secret inside refresh tokens. Two secrets may share it. */
+  readonly id: number
+  /** Names the secret in the database; reveals nothing of it. */
+  readonly fingerprint: string
+  /** Authenticates refresh tokens. */
+  readonly refreshTag: Buffer
+  /** Derives the secret of a refresh token's successor. */
+  readonly refreshNext: Buffer
+  /** Seals private signing keys (AES-256-GCM). */
+  readonly sealing: Buffer
+  /** Hashes identifiers that may be anything a person typed. */
+  readonly identifiers: Buffer
+}
+
+/** Newest first: the first mints and seals, all are accepted. Never empty. */
+export type KeyList = readonly [ServerKeys, ...ServerKeys[]]
+
+export function deriveServerKeys(secret: Uint8Array): ServerKeys {
+  const derive = (purpose: string, length = 32): Buffer =>
+    Buffer.from(hkdfSync('sha256', secret, 'claviger', `claviger/1/${purpose}`, length))
+  const fingerprint = derive('fingerprint', 8)
+  return {
+    id: fingerprint[0] ?? 0,
+    fingerprint: fingerprint.toString('hex'),
+    refreshTag: derive('refresh-token-tag'),
+    refreshNext: derive('refresh-token-next'),
+    sealing: derive('signing-key-sealing'),
+    identifiers: derive('identifier-hash'),
+  }
+}
+
+/** HMAC-SHA-256 of parts whose lengths are fixed by the caller. */
+export function hmac(key: Uint8Array, ...parts: (Uint8Array | string)[]): Buffer {
+  const mac = createHmac('sha256', key)
+  for (const part of parts) mac.update(part)
+  return mac.digest()
+}

@@ -1,0 +1,68 @@
+/** How one environment variable is read. `parse` throws an Error that says what is wrong and quotes no value. */
+export interface Setting<T> {
+  parse(raw: string | undefined): T
+  /** May also come from the file that `<NAME>_FILE` names, and is never printed. */
+  readonly secret: boolean
+}
+
+export interface Fault {
+  name: string
+  message: string
+}
+
+/** Returns the value to use, or throws an Error that says what is wrong. */
+export type Rule<T> = (value: string) => T
+
+/** An empty variable counts as absent: that is how compose files and `.env` files say "not set". */
+function setting<T, D extends T | undefined>(parse: Rule<T>, fallback: D, secret = false): Setting<T | D> {
+  return { secret, parse: (raw) => (raw === undefined || raw === '' ? fallback : parse(raw)) }
+}
+
+export function integer(fallback: number, minimum: number, maximum: number): Setting<number> {
+  return setting((raw) => {
+    const value = Number(raw)
+    if (!/^\d+$/.test(raw) || value < minimum || value > maximum) {
+      throw new Error(`must be a whole number from ${minimum} to ${maximum}`)
+    }
+    return value
+  }, fallback)
+}
+
+export function oneOf<const V extends string, D extends V | undefined>(values: readonly V[], fallback: D): Setting<V | D> {
+  return setting((raw) => {
+    const value = values.find((allowed) => allowed === raw)
+    if (value === undefined) throw new Error(`must be one of ${values.join(', ')}`)
+    return value
+  }, fallback)
+}
+
+export function boolean<D extends boolean | undefined>(fallback: D): Setting<boolean | D> {
+  return setting((raw) => {
+    if (raw !== 'true' && raw !== 'false') throw new Error('must be true or false')
+    return raw === 'true'
+  }, fallback)
+}
+
+export function text<T, D extends T | undefined>(fallback: D, rule: Rule<T>): Setting<T | D> {
+  return setting(rule, fallback)
+}
+
+export function secret<T, D extends T | undefined>(fallback: D, rule: Rule<T>): Setting<T | D> {
+  return setting(rule, fallback, true)
+}
+
+/** Comma-separated; white space around items is dropped, duplicates are refused. */
+export function list<T>(fallback: T[], rule: Rule<T>): Setting<T[]> {
+  return setting((raw) => {
+    const items = raw.split(',').map((item) => item.trim())
+    if (items.some((item) => item === '')) throw new Error('has an empty item')
+    if (new Set(items).size !== items.length) throw new Error('names an item twice')
+    return items.map((item, index) => {
+      try {
+        return rule(item)
+      } catch (error) {
+        throw new Error(`item ${index + 1}: ${(error as Error).message}`)
+      }
+    })
+  }, fallback)
+}
