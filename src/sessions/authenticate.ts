@@ -1,0 +1,49 @@
+import type { Deps } from '../deps.ts'
+import { Problem } from '../errors.ts'
+import { verifyAccessToken } from '../tokens/access.ts'
+import type { Clients } from './clients.ts'
+import { findLive, type Subject } from './queries.ts'
+
+/** Who stands behind a bearer request: what the database says now, not what the token said when it was issued. */
+export interface Principal {
+  subject: Subject & { createdAt: Date }
+  sessionId: string
+  clientId: string
+  scope: string[]
+  authTime: Date
+}
+
+/**
+ * Verifies the access token of one of our own bearer endpoints, and looks its session up: here a logout counts at once.
+ * @param token as after `Bearer `.
+ * @throws Problem `invalid_token`, with what failed as the reason for the log.
+ */
+export async function authenticate(
+  deps: Pick<Deps, 'db' | 'clock' | 'keyring' | 'config'>,
+  clients: Clients,
+  token: string,
+): Promise<Principal> {
+  const now = deps.clock()
+  const claims = await verifyAccessToken(deps.keyring, token, deps.config.ISSUER, now)
+  if ('failed' in claims) throw new Problem('invalid_token', { reason: String(claims.failed) })
+
+  // Any audience of its client will do: see docs/divergences.md.
+  const client = clients.get(claims.client_id)
+  const audiences = [claims.aud].flat()
+  if (!client || !audiences.some((item) => client.audiences.includes(item))) {
+    throw new Problem('invalid_token', { reason: 'aud' })
+  }
+  const session = UUID.test(claims.sid) ? await findLive(deps.db, now, claims.sid) : undefined
+  if (!session || session.subject.id !== claims.sub || session.clientId !== claims.client_id) {
+    throw new Problem('invalid_token', { reason: 'session' })
+  }
+  return {
+    subject: { ...session.subject, createdAt: session.userCreatedAt },
+    sessionId: session.id,
+    clientId: session.clientId,
+    scope: claims.scope.split(' '),
+    authTime: session.authTime,
+  }
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

@@ -1,0 +1,32 @@
+import type { Config } from '../config.ts'
+import type { Delivery } from '../db/schema.ts'
+
+/** Who may ask for tokens, and how it gets them (RFC 6749 §2). Both are public first-party clients. */
+export interface Client {
+  id: string
+  /** Where its refresh tokens travel. A family never changes it. */
+  delivery: Delivery
+  /** Browser origins that may act for it. The issuer's own is among those of `web`. */
+  origins: ReadonlySet<string>
+  scopes: readonly string[]
+  /** The first is the default, the rest may be asked for. */
+  audiences: readonly string[]
+}
+
+/** Needed at our own bearer endpoints, so that a token narrowed for some other service is of no use here. */
+export const ACCOUNT_SCOPE = 'account'
+
+export type Clients = ReadonlyMap<string, Client>
+
+export function builtInClients(config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS' | 'AUDIENCE' | 'SCOPES'>): Clients {
+  const shared = { scopes: [...new Set([ACCOUNT_SCOPE, ...config.SCOPES])], audiences: config.AUDIENCE }
+  const web: Client = {
+    id: 'web',
+    delivery: 'cookie',
+    origins: new Set([new URL(config.ISSUER).origin, ...config.ALLOWED_ORIGINS]),
+    ...shared,
+  }
+  // A browser has no business with tokens in bodies: no origin may act for it, the issuer's own included.
+  const native: Client = { id: 'native', delivery: 'body', origins: new Set(), ...shared }
+  return new Map([web, native].map((client) => [client.id, client]))
+}

@@ -1,0 +1,355 @@
+import { sql } from 'kysely'
+import type { EndCause } from '../audit/audit.ts'
+import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
+import type { FamilyState, Presented } from './rotation.ts'
+
+/** What tokens say of a user. Read again at every issue and refresh, so that a right taken away is gone at the next. */
+export interface Subject {
+  id: string
+  email: string
+  emailVerified: boolean
+  roles: string[]
+  claims: Record<string, unknown>
+}
+
+/** A family as far as the reply to a client needs it. */
+export interface FamilyFacts {
+  id: string
+  clientId: string
+  delivery: Delivery
+  remember: boolean
+  scope: string[]
+  audience: string[]
+  amr: string[]
+  authTime: Date
+  rotatedAt: Date
+  expiresAt: Date
+  idleSeconds: number
+}
+
+export interface Rotation {
+  family: string
+  presented: Presented
+  successor: { hash: Buffer; salt: Buffer }
+  now: Date
+  /** What the access token shall be narrowed to; null: all that was granted. */
+  narrow: { scope: string[] | null; audience: string[] | null }
+  perMinute: number
+}
+
+/**
+ * The hot path: everything that must hold for a plain rotation, and the rotation, in one statement of its own. The row's
+ * lock makes concurrent rotations of one family take turns; the second sees the first one's row and matches nothing.
+ * @returns undefined when anything about the request is not plain: lock the family and decide.
+ */
+export async function rotateIfCurrent(db: Db, r: Rotation): Promise<(FamilyFacts & { subject: Subject }) | undefined> {
+  const window = sql`f.window_started_at > ${r.now}::timestamptz - interval '1 minute'`
+  const { rows } = await sql<RotatedRow>`
+    UPDATE families f SET
+      generation = f.generation + 1,
+      current_hash = ${r.successor.hash},
+      previous_generation = f.generation,
+      previous_hash = f.current_hash,
+      salt = ${r.successor.salt},
+      rotated_at = ${r.now},
+      rotation_key_hash = ${r.presented.keyHash},
+      retry_streak = CASE WHEN f.retried THEN f.retry_streak ELSE 0 END,
+      retried = false,
+      window_started_at = CASE WHEN ${window} THEN f.window_started_at ELSE ${r.now} END,
+      window_count = CASE WHEN ${window} THEN f.window_count + 1 ELSE 1 END
+    FROM users u
+    WHERE f.id = ${r.family}
+      AND f.generation = ${r.presented.generation}
+      AND f.current_hash = ${r.presented.hash}
+      AND f.delivery = ${r.presented.delivery}
+      AND (${r.presented.clientId}::text IS NULL OR f.client_id = ${r.presented.clientId})
+      AND f.ended_at IS NULL
+      AND f.expires_at > ${r.now}
+      AND f.rotated_at + f.idle_seconds * interval '1 second' > ${r.now}
+      AND (${r.narrow.scope}::text[] IS NULL OR ${r.narrow.scope} <@ f.scope)
+      AND (${r.narrow.audience}::text[] IS NULL OR ${r.narrow.audience} <@ f.audience)
+      AND (f.window_count < ${r.perMinute} OR NOT ${window})
+      AND u.id = f.user_id AND u.disabled_at IS NULL
+    RETURNING f.id, f.client_id, f.delivery, f.remember, f.scope, f.audience, f.amr, f.auth_time, f.rotated_at,
+      f.expires_at, f.idle_seconds, u.id AS user_id, u.email, u.email_verified, u.roles, u.claims`.execute(db)
+  const row = rows[0]
+  return row && { ...factsOf(row), subject: subjectOf(row) }
+}
+
+type RotatedRow = FamilyRow & SubjectRow
+type FamilyRow = Pick<
+  FamiliesTable,
+  'id' | 'client_id' | 'delivery' | 'remember' | 'scope' | 'audience' | 'amr' | 'auth_time' | 'rotated_at' | 'expires_at' | 'idle_seconds'
+>
+interface SubjectRow {
+  user_id: string
+  email: string
+  email_verified: boolean
+  roles: string[]
+  claims: Record<string, unknown>
+}
+
+const familyColumns = [
+  'f.id', 'f.client_id', 'f.delivery', 'f.remember', 'f.scope', 'f.audience', 'f.amr', 'f.auth_time', 'f.rotated_at', 'f.expires_at', 'f.idle_seconds',
+] as const
+const subjectColumns = ['u.id as user_id', 'u.email', 'u.email_verified', 'u.roles', 'u.claims'] as const
+
+function factsOf(row: FamilyRow): FamilyFacts {
+  return {
+    id: row.id,
+    clientId: row.client_id,
+    delivery: row.delivery,
+    remember: row.remember,
+    scope: row.scope,
+    audience: row.audience,
+    amr: row.amr,
+    authTime: row.auth_time,
+    rotatedAt: row.rotated_at,
+    expiresAt: row.expires_at,
+    idleSeconds: row.idle_seconds,
+  }
+}
+
+function subjectOf(row: SubjectRow): Subject {
+  return { id: row.user_id, email: row.email, emailVerified: row.email_verified, roles: row.roles, claims: row.claims }
+}
+
+/** A family whose row is locked until the transaction ends. */
+export interface LockedFamily {
+  facts: FamilyFacts
+  state: FamilyState
+  subject: Subject
+  salt: Buffer | null
+  retried: boolean
+  retryStreak: number
+  windowStartedAt: Date
+  windowCount: number
+}
+
+/** Locks the family alone, not its user: a sign-in elsewhere must not wait for a refresh, nor a refresh for a sign-in. */
+export async function lockFamily(tx: Tx, id: string): Promise<LockedFamily | undefined> {
+  const row = await tx
+    .selectFrom('families as f')
+    .innerJoin('users as u', 'u.id', 'f.user_id')
+    .where('f.id', '=', id)
+    .select([...familyColumns, ...subjectColumns])
+    .select([
+      'f.generation', 'f.current_hash', 'f.previous_generation', 'f.previous_hash', 'f.salt', 'f.rotation_key_hash', 'f.retried',
+      'f.retry_streak', 'f.window_started_at', 'f.window_count', 'f.ended_at', 'u.disabled_at',
+    ])
+    .forUpdate('f')
+    .executeTakeFirst()
+  if (!row) return undefined
+  return {
+    facts: factsOf(row),
+    state: {
+      clientId: row.client_id,
+      delivery: row.delivery,
+      generation: row.generation,
+      currentHash: row.current_hash,
+      previousGeneration: row.previous_generation,
+      previousHash: row.previous_hash,
+      rotatedAt: row.rotated_at,
+      rotationKeyHash: row.rotation_key_hash,
+      expiresAt: row.expires_at,
+      idleSeconds: row.idle_seconds,
+      endedAt: row.ended_at,
+      userDisabledAt: row.disabled_at,
+    },
+    subject: subjectOf(row),
+    salt: row.salt,
+    retried: row.retried,
+    retryStreak: row.retry_streak,
+    windowStartedAt: row.window_started_at,
+    windowCount: row.window_count,
+  }
+}
+
+export interface NewGeneration {
+  generation: number
+  currentHash: Buffer
+  previousGeneration: number
+  previousHash: Buffer
+  salt: Buffer
+  keyHash: Buffer | null
+  retryStreak: number
+}
+
+/** Puts a new current token in place, on a row that the caller has locked. */
+export async function writeGeneration(tx: Tx, id: string, now: Date, next: NewGeneration): Promise<void> {
+  await tx
+    .updateTable('families')
+    .set({
+      generation: next.generation,
+      current_hash: next.currentHash,
+      previous_generation: next.previousGeneration,
+      previous_hash: next.previousHash,
+      salt: next.salt,
+      rotated_at: now,
+      rotation_key_hash: next.keyHash,
+      retry_streak: next.retryStreak,
+      retried: false,
+    })
+    .where('id', '=', id)
+    .execute()
+}
+
+export async function writeRetry(tx: Tx, id: string, retryStreak: number): Promise<void> {
+  await tx.updateTable('families').set({ retried: true, retry_streak: retryStreak }).where('id', '=', id).execute()
+}
+
+/** Counts one request in the family's window of a minute; the hot path does the same in its own statement. */
+export async function writeWindow(tx: Tx, id: string, startedAt: Date, count: number): Promise<void> {
+  await tx
+    .updateTable('families')
+    .set({ window_started_at: startedAt, window_count: count })
+    .where('id', '=', id)
+    .execute()
+}
+
+export interface NewFamily extends Omit<FamilyFacts, 'rotatedAt'> {
+  userId: string
+  currentHash: Buffer
+  userAgent: string | null
+  address: string | null
+}
+
+export async function insertFamily(tx: Tx, now: Date, family: NewFamily): Promise<void> {
+  await tx
+    .insertInto('families')
+    .values({
+      id: family.id,
+      user_id: family.userId,
+      client_id: family.clientId,
+      delivery: family.delivery,
+      remember: family.remember,
+      scope: family.scope,
+      audience: family.audience,
+      amr: family.amr,
+      auth_time: family.authTime,
+      created_at: now,
+      expires_at: family.expiresAt,
+      idle_seconds: family.idleSeconds,
+      user_agent: family.userAgent,
+      address: family.address,
+      generation: 0,
+      current_hash: family.currentHash,
+      rotated_at: now,
+      window_started_at: now,
+    })
+    .execute()
+}
+
+/** Ends one family if it is live. @returns whether this call ended it. */
+export async function endFamily(tx: Tx, id: string, now: Date, cause: EndCause): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('families')
+    .set({ ended_at: now, end_cause: cause })
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** Ends all live families of a user but the one excepted. @returns the ids of those ended. */
+export async function endFamiliesOf(
+  tx: Tx,
+  userId: string,
+  now: Date,
+  cause: EndCause,
+  except: string | null = null,
+): Promise<string[]> {
+  const rows = await tx
+    .updateTable('families')
+    .set({ ended_at: now, end_cause: cause })
+    .where('user_id', '=', userId)
+    .where('ended_at', 'is', null)
+    .$if(except !== null, (qb) => qb.where('id', '!=', except as string))
+    .returning('id')
+    .execute()
+  return rows.map((row) => row.id)
+}
+
+/** Ids of a user's live families beyond the `keep` that were used last. */
+export async function surplusFamilies(tx: Tx, userId: string, now: Date, keep: number): Promise<string[]> {
+  const rows = await live(tx, now)
+    .where('f.user_id', '=', userId)
+    .select('f.id')
+    .orderBy('f.rotated_at', 'desc')
+    .orderBy('f.id', 'desc')
+    .offset(keep)
+    .execute()
+  return rows.map((row) => row.id)
+}
+
+/** Holds the user's row, so that what is decided about its sessions here stays true until the transaction ends. */
+export async function lockUser(tx: Tx, userId: string): Promise<void> {
+  await tx.selectFrom('users').select('id').where('id', '=', userId).forNoKeyUpdate().execute()
+}
+
+export interface ListedSession {
+  id: string
+  userId: string
+  clientId: string
+  createdAt: Date
+  lastUsedAt: Date
+  expiresAt: Date
+  userAgent: string | null
+  address: string | null
+}
+
+/** Live families, last used first; of one user, or of all from `after` on. */
+export async function listFamilies(
+  db: Db,
+  now: Date,
+  filter: { userId?: string; limit: number },
+): Promise<ListedSession[]> {
+  const rows = await live(db, now)
+    .$if(filter.userId !== undefined, (qb) => qb.where('f.user_id', '=', filter.userId as string))
+    .select(['f.id', 'f.user_id', 'f.client_id', 'f.created_at', 'f.rotated_at', 'f.expires_at', 'f.idle_seconds', 'f.user_agent', 'f.address'])
+    .orderBy('f.rotated_at', 'desc')
+    .limit(filter.limit)
+    .execute()
+  return rows.map((row) => ({
+    id: row.id,
+    userId: row.user_id,
+    clientId: row.client_id,
+    createdAt: row.created_at,
+    lastUsedAt: row.rotated_at,
+    expiresAt: new Date(Math.min(row.expires_at.getTime(), row.rotated_at.getTime() + row.idle_seconds * 1000)),
+    userAgent: row.user_agent,
+    address: row.address,
+  }))
+}
+
+/** The live session and the user behind an access token, if both still stand. */
+export async function findLive(
+  db: Db,
+  now: Date,
+  id: string,
+): Promise<(FamilyFacts & { subject: Subject; userCreatedAt: Date }) | undefined> {
+  const row = await live(db, now)
+    .innerJoin('users as u', 'u.id', 'f.user_id')
+    .where('f.id', '=', id)
+    .where('u.disabled_at', 'is', null)
+    .select([...familyColumns, ...subjectColumns, 'u.created_at as user_created_at'])
+    .executeTakeFirst()
+  return row && { ...factsOf(row), subject: subjectOf(row), userCreatedAt: row.user_created_at }
+}
+
+function live(db: Db, now: Date) {
+  return db
+    .selectFrom('families as f')
+    .where('f.ended_at', 'is', null)
+    .where('f.expires_at', '>', now)
+    .where(sql<boolean>`f.rotated_at + f.idle_seconds * interval '1 second' > ${now}`)
+}
+
+/** Deletes a batch of families whose absolute end is before `before`. @returns how many. */
+export async function deleteExpired(db: Db, before: Date, batch: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    DELETE FROM families WHERE id IN (
+      SELECT id FROM families WHERE expires_at < ${before} ORDER BY expires_at LIMIT ${batch} FOR UPDATE SKIP LOCKED
+    )`.execute(db)
+  return Number(numAffectedRows ?? 0n)
+}

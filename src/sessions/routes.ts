@@ -1,0 +1,182 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type { Delivery } from '../db/schema.ts'
+import { transact } from '../db/errors.ts'
+import type { Deps } from '../deps.ts'
+import { Problem } from '../errors.ts'
+import { clearRefreshCookie, refreshCookies, sendTokens } from '../http/cookies.ts'
+import { requestFacts } from '../http/facts.ts'
+import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
+import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
+import type { Clients } from './clients.ts'
+import { listFamilies } from './queries.ts'
+import { endAll, endOwn, logout, refresh } from './sessions.ts'
+
+const RefreshToken = Type.String({ maxLength: 1024, description: 'Only for clients that get it in the body.' })
+
+const RefreshBody = Type.Object(
+  { refresh_token: Type.Optional(RefreshToken), client_id: Type.Optional(ClientId), scope: Type.Optional(Scope), audience: Type.Optional(Audience) },
+  { additionalProperties: false },
+)
+const LogoutBody = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, { additionalProperties: false })
+
+const SessionReply = Type.Object({
+  id: Id,
+  client_id: Type.String(),
+  created_at: Type.String({ format: 'date-time' }),
+  last_used_at: Type.String({ format: 'date-time' }),
+  expires_at: Type.String({ format: 'date-time', description: 'If it is not used before.' }),
+  user_agent: Type.Union([Type.String(), Type.Null()]),
+  address: Type.Union([Type.String(), Type.Null()]),
+  current: Type.Boolean(),
+})
+
+/** Refresh, logout, and the list of one's own sessions. */
+export const sessionRoutes =
+  (deps: Deps, clients: Clients): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    app.post('/refresh', {
+      config: { access: 'public', limit: 'refresh' },
+      schema: {
+        summary: 'Exchange a refresh token',
+        description: 'Send an Idempotency-Key that stays the same for every attempt of one exchange: a retry is then never taken for theft.',
+        body: Type.Optional(RefreshBody),
+        response: { 200: TokenReply, ...errors(400, 401, 403, 429, 503) },
+      },
+      handler: async (request, reply) => {
+        const body = request.body ?? {}
+        const credential = readCredential(request, clients, body.refresh_token, body.client_id)
+        const issued = await refresh(
+          deps,
+          clients,
+          { ...credential, clientId: body.client_id, idempotencyKey: idempotencyKey(request), scope: body.scope, audience: body.audience },
+          requestFacts(request),
+        )
+        return sendTokens(reply, issued)
+      },
+    })
+
+    app.post('/logout', {
+      config: { access: 'public' },
+      schema: {
+        summary: 'End this session',
+        description: 'Answers 204 whether or not there was anything to end.',
+        body: Type.Optional(LogoutBody),
+        response: { 204: Type.Null(), ...errors(400, 403, 503) },
+      },
+      handler: async (request, reply) => {
+        const credential = readCredential(request, clients, request.body?.refresh_token, undefined)
+        await logout(deps, credential, requestFacts(request))
+        if (credential.delivery === 'cookie') clearRefreshCookie(reply)
+        return reply.code(204).send(null)
+      },
+    })
+
+    app.get('/sessions', {
+      config: { access: 'bearer' },
+      schema: {
+        summary: 'List one’s own live sessions',
+        response: { 200: Type.Object({ sessions: Type.Array(SessionReply) }), ...errors(401, 403, 503) },
+      },
+      handler: async ({ principal }) => {
+        const found = await listFamilies(deps.db, deps.clock(), { userId: principal.subject.id, limit: 1000 })
+        return {
+          sessions: found.map((session) => ({
+            id: session.id,
+            client_id: session.clientId,
+            created_at: session.createdAt.toISOString(),
+            last_used_at: session.lastUsedAt.toISOString(),
+            expires_at: session.expiresAt.toISOString(),
+            user_agent: session.userAgent,
+            address: session.address,
+            current: session.id === principal.sessionId,
+          })),
+        }
+      },
+    })
+
+    app.delete('/sessions/:id', {
+      config: { access: 'bearer' },
+      schema: {
+        summary: 'End one of one’s own sessions',
+        params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
+        response: { 204: Type.Null(), ...errors(401, 403, 404, 503) },
+      },
+      handler: async (request, reply) => {
+        const { id } = request.params
+        // Another user's session, an ended one and nonsense get one answer: an id must not be worth guessing.
+        const ended = IS_UUID.test(id) && (await endOwn(deps, request.principal.subject.id, id.toLowerCase(), requestFacts(request)))
+        if (!ended) throw new Problem('not_found')
+        return reply.code(204).send(null)
+      },
+    })
+
+    app.delete('/sessions', {
+      config: { access: 'bearer' },
+      schema: {
+        summary: 'End all one’s other sessions',
+        querystring: Type.Object(
+          { including_current: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])) },
+          { additionalProperties: false },
+        ),
+        response: { 204: Type.Null(), ...errors(400, 401, 403, 503) },
+      },
+      handler: async (request, reply) => {
+        const { subject, sessionId } = request.principal
+        const now = deps.clock()
+        const except = request.query.including_current === 'true' ? undefined : sessionId
+        await transact(deps.db, (tx) =>
+          endAll(tx, now, { userId: subject.id, cause: 'session_ended_by_user', actor: 'user', facts: requestFacts(request), except }),
+        )
+        return reply.code(204).send(null)
+      },
+    })
+  }
+
+const IS_UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/**
+ * Where the refresh token is, and that it may be used from there. Wherever the cookie is the credential, or would be if it
+ * had come, the request must come from an allowed page (CSRF): an absent cookie is no reason to be asked less.
+ */
+function readCredential(
+  request: FastifyRequest,
+  clients: Clients,
+  inBody: string | undefined,
+  clientId: string | undefined,
+): { token: string | undefined; delivery: Delivery } {
+  const cookies = refreshCookies(request)
+  if (cookies.length + (inBody === undefined ? 0 : 1) > 1) {
+    throw new Problem('invalid_request', { detail: 'Send one refresh token, in the cookie or in the body.' })
+  }
+  if (inBody !== undefined) {
+    refuseForeignOrigin(request, originsOf(clients, 'body', clientId))
+    return { token: inBody, delivery: 'body' }
+  }
+  if (cookies.length === 0) {
+    refuseForeignOrigin(request, originsOf(clients, 'cookie', clientId))
+    return { token: undefined, delivery: 'cookie' }
+  }
+  requireOrigin(request, originsOf(clients, 'cookie', clientId))
+  return { token: cookies[0], delivery: 'cookie' }
+}
+
+/**
+ * Origins of the client that is named. A name that does not fit the delivery is not refused here: whether the token
+ * belongs to it is for the rotation to decide, and its answer is the same for every cause.
+ */
+function originsOf(clients: Clients, delivery: Delivery, clientId: string | undefined): ReadonlySet<string> {
+  const fitting = [...clients.values()].filter((client) => client.delivery === delivery)
+  const named = fitting.filter((client) => client.id === clientId)
+  return new Set((named.length > 0 ? named : fitting).flatMap((client) => [...client.origins]))
+}
+
+/** Opaque to us. One header of reasonable length; nothing else is a key. */
+function idempotencyKey(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key']
+  if (key === undefined) return undefined
+  if (typeof key !== 'string' || key.length === 0 || key.length > 255) {
+    throw new Problem('invalid_request', { detail: 'Idempotency-Key must have 1 to 255 characters.' })
+  }
+  return key
+}

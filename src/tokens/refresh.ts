@@ -1,0 +1,98 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hmac, type KeyList, type ServerKeys } from '../secrets.ts'
+
+/**
+ * The refresh token: `rt1_` and base64url of 69 bytes, so that the encoding has no spare bits and each token exactly one
+ * spelling:
+ *
+ *     key id 1 | family 16 | generation 4 | secret 32 | tag 16
+ *
+ * The tag is an HMAC under a server key. It lets us refuse garbage and forgeries without a query, know any old token as
+ * ours without keeping history, and it means that knowing a `sid` is not enough to end that session.
+ */
+const PREFIX = 'rt1_'
+const FORM = /^rt1_[A-Za-z0-9_-]{92}$/
+const TAGGED = 53
+const LENGTH = 69
+
+/** A refresh token whose tag proves that we made it. It says nothing yet about being current, or its family being live. */
+export interface AuthenticToken {
+  /** Family id, a UUID; it is the session id, `sid`. */
+  family: string
+  generation: number
+  secret: Buffer
+  /** SHA-256 of the token as text. */
+  hash: Buffer
+}
+
+/** The first token of a family, with a random secret. */
+export function mintFirst(keys: KeyList, family: string): string {
+  return encode(keys[0], family, 0, randomBytes(32))
+}
+
+/**
+ * The token that follows `presented`. Its secret is a function of the presented secret and a salt that the family row
+ * keeps, so a retry can be answered with the same token though none is stored: the row alone, or the server key alone,
+ * yields nothing.
+ */
+export function mintSuccessor(keys: ServerKeys, presented: AuthenticToken, generation: number, salt: Buffer): string {
+  const secret = hmac(keys.refreshNext, 'rt-next', uuidToBytes(presented.family), salt, presented.secret)
+  return encode(keys, presented.family, generation, secret)
+}
+
+/**
+ * Derives the successor once more and returns it if it is the token whose hash is `expected`. Any of the server keys may
+ * have made it: CLAVIGER_SECRET may have gained an entry since.
+ */
+export function mintSuccessorAgain(
+  keys: KeyList,
+  presented: AuthenticToken,
+  generation: number,
+  salt: Buffer,
+  expected: Buffer,
+): string | undefined {
+  return keys.map((key) => mintSuccessor(key, presented, generation, salt)).find((token) => hashToken(token).equals(expected))
+}
+
+/** Reads a presented token. Undefined: malformed, or not made under any of our keys. */
+export function authenticateToken(keys: KeyList, text: string): AuthenticToken | undefined {
+  if (!FORM.test(text)) return undefined
+  const bytes = Buffer.from(text.slice(PREFIX.length), 'base64url')
+  const tagged = bytes.subarray(0, TAGGED)
+  const tag = bytes.subarray(TAGGED, LENGTH)
+  const ours = keys.some((key) => key.id === bytes[0] && timingSafeEqual(tagOf(key, tagged), tag))
+  if (!ours) return undefined
+  return {
+    family: bytesToUuid(bytes.subarray(1, 17)),
+    generation: bytes.readUInt32BE(17),
+    secret: bytes.subarray(21, TAGGED),
+    hash: hashToken(text),
+  }
+}
+
+/** The only form in which a token reaches a table. */
+export function hashToken(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+function encode(keys: ServerKeys, family: string, generation: number, secret: Buffer): string {
+  const bytes = Buffer.alloc(LENGTH)
+  bytes[0] = keys.id
+  uuidToBytes(family).copy(bytes, 1)
+  bytes.writeUInt32BE(generation, 17)
+  secret.copy(bytes, 21)
+  tagOf(keys, bytes.subarray(0, TAGGED)).copy(bytes, TAGGED)
+  return PREFIX + bytes.toString('base64url')
+}
+
+function tagOf(keys: ServerKeys, tagged: Buffer): Buffer {
+  return hmac(keys.refreshTag, 'rt-tag', tagged).subarray(0, LENGTH - TAGGED)
+}
+
+function uuidToBytes(uuid: string): Buffer {
+  return Buffer.from(uuid.replaceAll('-', ''), 'hex')
+}
+
+function bytesToUuid(bytes: Buffer): string {
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
