@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { decide, endsIfUnused, type FamilyState, type Presented, type RotationPolicy } from '../../src/sessions/rotation.ts'
+
+const hash = (name: string): Buffer => createHash('sha256').update(name).digest()
+const at = (seconds: number): Date => new Date(Date.UTC(2026, 0, 1) + seconds * 1000)
+
+/** Generation 4 was used at second 100 with the key "k", which made generation 5. */
+const family: FamilyState = {
+  clientId: 'web',
+  delivery: 'cookie',
+  generation: 5,
+  currentHash: hash('5'),
+  previousGeneration: 4,
+  previousHash: hash('4'),
+  rotatedAt: at(100),
+  rotationKeyHash: hash('k'),
+  expiresAt: at(10_000),
+  idleSeconds: 1000,
+  endedAt: null,
+  userDisabledAt: null,
+}
+const policy: RotationPolicy = { REFRESH_GRACE_SECONDS: 10, REFRESH_LATE_RETRY: 'revoke', REFRESH_ROLL_FORWARD: 'on' }
+const present = (generation: number, more: Partial<Presented> = {}): Presented => ({
+  generation,
+  hash: hash(String(generation)),
+  keyHash: null,
+  delivery: 'cookie',
+  clientId: null,
+  ...more,
+})
+
+interface Case {
+  name: string
+  presented: Presented
+  family?: Partial<FamilyState>
+  second?: number
+  policy?: Partial<RotationPolicy>
+  verdict: object
+}
+
+const rotate = { kind: 'rotate' }
+const retry = { kind: 'retry' }
+const rollForward = { kind: 'roll_forward' }
+const refuse = (reason: string) => ({ kind: 'refuse', reason })
+const reuse = (reason: string) => ({ kind: 'reuse', reason })
+
+const cases: Case[] = [
+  { name: 'the current token', presented: present(5), verdict: rotate },
+  { name: 'the current token, with its client named', presented: present(5, { clientId: 'web' }), verdict: rotate },
+  { name: 'the current token with a key', presented: present(5, { keyHash: hash('other') }), verdict: rotate },
+  { name: 'the first token of a family', presented: present(0), family: { generation: 0, currentHash: hash('0'), previousGeneration: null, previousHash: null, rotationKeyHash: null }, verdict: rotate },
+
+  { name: 'the previous token within the grace', presented: present(4), second: 105, verdict: retry },
+  { name: 'the previous token at the last moment of the grace', presented: present(4), second: 110, verdict: retry },
+  { name: 'the previous token within the grace, another key', presented: present(4, { keyHash: hash('other') }), second: 105, verdict: retry },
+  { name: 'the previous token, same key, long after the grace', presented: present(4, { keyHash: hash('k') }), second: 900, verdict: retry },
+  { name: 'the previous token, same key, no grace at all', presented: present(4, { keyHash: hash('k') }), second: 100, policy: { REFRESH_GRACE_SECONDS: 0 }, verdict: retry },
+  { name: 'the previous token, another key, no grace at all', presented: present(4, { keyHash: hash('other') }), second: 100, policy: { REFRESH_GRACE_SECONDS: 0 }, verdict: reuse('other_idempotency_key') },
+  { name: 'the previous token in the same millisecond, no grace, no keys', presented: present(4), family: { rotationKeyHash: null }, second: 100, policy: { REFRESH_GRACE_SECONDS: 0 }, verdict: reuse('late_retry') },
+  { name: 'the previous token just after the grace', presented: present(4), family: { rotationKeyHash: null }, second: 110.001, verdict: reuse('late_retry') },
+  { name: 'the previous token after the grace, a key only now', presented: present(4, { keyHash: hash('k') }), family: { rotationKeyHash: null }, second: 111, verdict: reuse('other_idempotency_key') },
+  { name: 'the previous token after the grace, a key only then', presented: present(4), second: 111, verdict: reuse('other_idempotency_key') },
+
+  { name: 'recover: late, no keys', presented: present(4), family: { rotationKeyHash: null }, second: 115, policy: { REFRESH_LATE_RETRY: 'recover' }, verdict: { kind: 'recover', secondsLate: 5 } },
+  { name: 'recover: late, but a key on this request', presented: present(4, { keyHash: hash('x') }), family: { rotationKeyHash: null }, second: 115, policy: { REFRESH_LATE_RETRY: 'recover' }, verdict: reuse('other_idempotency_key') },
+  { name: 'recover: late, but a key on the first request', presented: present(4), second: 115, policy: { REFRESH_LATE_RETRY: 'recover' }, verdict: reuse('other_idempotency_key') },
+  { name: 'recover: within the grace it is a retry', presented: present(4), family: { rotationKeyHash: null }, second: 105, policy: { REFRESH_LATE_RETRY: 'recover' }, verdict: retry },
+  { name: 'after a recovery, the successor that was replaced', presented: present(4, { hash: hash('4-unused') }), family: { previousGeneration: 3, previousHash: hash('3') }, second: 101, verdict: reuse('older_generation') },
+  { name: 'after a recovery, the token that was presented late', presented: present(3), family: { previousGeneration: 3, previousHash: hash('3') }, second: 101, verdict: retry },
+
+  { name: 'an older token within the grace', presented: present(3), second: 101, verdict: reuse('older_generation') },
+  { name: 'an older token with the key of the last rotation', presented: present(3, { keyHash: hash('k') }), second: 101, verdict: reuse('older_generation') },
+  { name: 'the very first token, much later', presented: present(0), second: 999, verdict: reuse('older_generation') },
+  { name: 'another token of the previous generation (lost commits, then a fork)', presented: present(4, { hash: hash('4-fork') }), second: 101, verdict: reuse('older_generation') },
+
+  { name: 'a token ahead of the database', presented: present(9), verdict: rollForward },
+  { name: 'a token ahead of the database, roll-forward off', presented: present(9), policy: { REFRESH_ROLL_FORWARD: 'off' }, verdict: refuse('ahead_of_database') },
+  { name: 'another token of the current generation (lost commits, then a fork)', presented: present(5, { hash: hash('5-lost') }), verdict: rollForward },
+
+  { name: 'no such family', presented: present(5), family: undefined as never, verdict: refuse('unknown_family') },
+  { name: 'an ended family', presented: present(5), family: { endedAt: at(50) }, verdict: refuse('ended') },
+  { name: 'an older token of an ended family', presented: present(1), family: { endedAt: at(50) }, verdict: refuse('ended') },
+  { name: 'a token ahead, of an ended family', presented: present(9), family: { endedAt: at(50) }, verdict: refuse('ended') },
+  { name: 'the last moment of the idle time', presented: present(5), second: 1099.999, verdict: rotate },
+  { name: 'idle too long', presented: present(5), second: 1100, verdict: refuse('expired') },
+  { name: 'past the absolute end, though just used', presented: present(5), family: { rotatedAt: at(9999) }, second: 10_000, verdict: refuse('expired') },
+  { name: 'the same key, but idle too long', presented: present(4, { keyHash: hash('k') }), second: 1100, verdict: refuse('expired') },
+  { name: 'the user is disabled', presented: present(5), family: { userDisabledAt: at(1) }, verdict: refuse('user_disabled') },
+  { name: 'the wrong delivery', presented: present(5, { delivery: 'body' }), verdict: refuse('wrong_delivery') },
+  { name: 'the wrong delivery and an older token', presented: present(1, { delivery: 'body' }), verdict: refuse('wrong_delivery') },
+  { name: 'another client', presented: present(5, { clientId: 'native' }), verdict: refuse('wrong_client') },
+]
+
+describe('verdict on a presented token', () => {
+  test.each(cases)('$name', (c) => {
+    const state = 'family' in c && c.family === undefined ? undefined : { ...family, ...c.family }
+    expect(decide(c.presented, state, at(c.second ?? 101), { ...policy, ...c.policy })).toEqual(c.verdict)
+  })
+})
+
+test('a family ends, if unused, at the earlier of its two ends', () => {
+  expect(endsIfUnused(family)).toEqual(at(1100))
+  expect(endsIfUnused({ ...family, idleSeconds: 100_000 })).toEqual(at(10_000))
+})
