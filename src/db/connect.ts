@@ -70,8 +70,9 @@ function namingStatements(pool: pg.Pool): PostgresPool {
     return {
       query: async (text: string, values?: readonly unknown[]) => {
         try {
-          return await (values?.length || !/^(begin|start|commit|rollback)/.test(text)
-            ? client.query({ name: nameOf(text), text, values: [...(values ?? [])] })
+          // Without parameters it is a transaction's BEGIN or COMMIT, or a migration of many statements.
+          return await (values?.length
+            ? client.query({ name: nameOf(text), text, values: [...values] })
             : client.query(text))
         } catch (error) {
           // No answer came in time: one may still arrive and would be taken for that of the next query.

@@ -1,0 +1,122 @@
+TABLE audit (
+  id uuid NOT NULL,
+  at timestamp with time zone NOT NULL,
+  type text NOT NULL,
+  outcome text NOT NULL,
+  reason text,
+  actor text NOT NULL,
+  user_id uuid,
+  family_id uuid,
+  client_id text,
+  request_id text,
+  address inet,
+  user_agent text,
+  details jsonb NOT NULL DEFAULT '{}'::jsonb,
+  CONSTRAINT audit_outcome_is_known CHECK ((outcome = ANY (ARRAY['success'::text, 'failure'::text]))),
+  CONSTRAINT audit_pkey PRIMARY KEY (id)
+)
+CREATE INDEX audit_at_idx ON public.audit USING btree (at)
+CREATE INDEX audit_family_id_idx ON public.audit USING btree (family_id, at) WHERE (family_id IS NOT NULL)
+CREATE INDEX audit_user_id_idx ON public.audit USING btree (user_id, at) WHERE (user_id IS NOT NULL)
+
+TABLE families (
+  id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  client_id text NOT NULL,
+  delivery text NOT NULL,
+  remember boolean NOT NULL,
+  scope text[] NOT NULL,
+  audience text[] NOT NULL,
+  amr text[] NOT NULL,
+  auth_time timestamp with time zone NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  idle_seconds integer NOT NULL,
+  user_agent text,
+  address inet,
+  generation integer NOT NULL,
+  previous_generation integer,
+  current_hash bytea NOT NULL,
+  previous_hash bytea,
+  salt bytea,
+  rotated_at timestamp with time zone NOT NULL,
+  rotation_key_hash bytea,
+  retried boolean NOT NULL DEFAULT false,
+  retry_streak smallint NOT NULL DEFAULT 0,
+  window_started_at timestamp with time zone NOT NULL,
+  window_count integer NOT NULL DEFAULT 0,
+  ended_at timestamp with time zone,
+  end_cause text,
+  CONSTRAINT families_audience_is_stated CHECK ((cardinality(audience) > 0)),
+  CONSTRAINT families_current_hash_is_sha256 CHECK ((octet_length(current_hash) = 32)),
+  CONSTRAINT families_delivery_is_known CHECK ((delivery = ANY (ARRAY['cookie'::text, 'body'::text]))),
+  CONSTRAINT families_end_has_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+  CONSTRAINT families_generations_ascend CHECK (((previous_generation >= 0) AND (previous_generation < generation))),
+  CONSTRAINT families_idle_is_positive CHECK ((idle_seconds > 0)),
+  CONSTRAINT families_previous_hash_is_sha256 CHECK ((octet_length(previous_hash) = 32)),
+  CONSTRAINT families_previous_is_whole CHECK ((((previous_generation IS NULL) = (previous_hash IS NULL)) AND ((previous_hash IS NULL) = (salt IS NULL)))),
+  CONSTRAINT families_salt_is_16_bytes CHECK ((octet_length(salt) = 16)),
+  CONSTRAINT families_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+  CONSTRAINT families_pkey PRIMARY KEY (id)
+) WITH (fillfactor=75, autovacuum_vacuum_scale_factor=0.05)
+CREATE INDEX families_expires_at_idx ON public.families USING btree (expires_at)
+CREATE INDEX families_live_by_user_idx ON public.families USING btree (user_id) WHERE (ended_at IS NULL)
+
+TABLE login_failures (
+  identifier_hash bytea NOT NULL,
+  user_id uuid,
+  failures integer NOT NULL,
+  blocked_until timestamp with time zone NOT NULL,
+  last_attempt_at timestamp with time zone NOT NULL,
+  CONSTRAINT login_failures_count_is_positive CHECK ((failures >= 0)),
+  CONSTRAINT login_failures_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+  CONSTRAINT login_failures_pkey PRIMARY KEY (identifier_hash)
+)
+CREATE INDEX login_failures_user_id_idx ON public.login_failures USING btree (user_id)
+
+UNLOGGED TABLE rate_limits (
+  policy text NOT NULL,
+  key text NOT NULL,
+  window_started_at timestamp with time zone NOT NULL,
+  count integer NOT NULL,
+  CONSTRAINT rate_limits_pkey PRIMARY KEY (policy, key)
+) WITH (fillfactor=70)
+CREATE INDEX rate_limits_window_started_at_idx ON public.rate_limits USING btree (window_started_at)
+
+TABLE signing_keys (
+  kid text NOT NULL,
+  state text NOT NULL,
+  public_jwk jsonb NOT NULL,
+  sealed_private bytea,
+  sealed_by text,
+  imported boolean NOT NULL DEFAULT false,
+  compromised boolean NOT NULL DEFAULT false,
+  created_at timestamp with time zone NOT NULL,
+  activated_at timestamp with time zone,
+  retired_at timestamp with time zone,
+  removed_at timestamp with time zone,
+  CONSTRAINT signing_keys_kid_is_thumbprint CHECK ((kid ~ '^[A-Za-z0-9_-]{43}$'::text)),
+  CONSTRAINT signing_keys_removed_keeps_no_secret CHECK (((state = 'removed'::text) = (sealed_private IS NULL))),
+  CONSTRAINT signing_keys_sealed_names_its_secret CHECK (((sealed_private IS NULL) = (sealed_by IS NULL))),
+  CONSTRAINT signing_keys_state_is_known CHECK ((state = ANY (ARRAY['next'::text, 'active'::text, 'retiring'::text, 'removed'::text]))),
+  CONSTRAINT signing_keys_pkey PRIMARY KEY (kid)
+)
+CREATE UNIQUE INDEX signing_keys_one_active ON public.signing_keys USING btree (state) WHERE (state = 'active'::text)
+CREATE UNIQUE INDEX signing_keys_one_next ON public.signing_keys USING btree (state) WHERE (state = 'next'::text)
+
+TABLE users (
+  id uuid NOT NULL,
+  email text NOT NULL,
+  email_verified boolean NOT NULL DEFAULT false,
+  password_hash text,
+  roles text[] NOT NULL DEFAULT '{}'::text[],
+  claims jsonb NOT NULL DEFAULT '{}'::jsonb,
+  disabled_at timestamp with time zone,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT users_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
+  CONSTRAINT users_email_is_normalised CHECK (((email = lower(email)) AND ((octet_length(email) >= 3) AND (octet_length(email) <= 254)))),
+  CONSTRAINT users_password_is_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text)),
+  CONSTRAINT users_pkey PRIMARY KEY (id),
+  CONSTRAINT users_email_key UNIQUE (email)
+)
+CREATE INDEX users_created_at_idx ON public.users USING btree (created_at, id)
