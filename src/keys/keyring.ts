@@ -1,0 +1,70 @@
+import { createHash, type KeyObject, sign } from 'node:crypto'
+import { promisify } from 'node:util'
+import type { KeyState } from '../db/schema.ts'
+import { Problem } from '../errors.ts'
+import type { KeyMaterial } from './material.ts'
+
+/** The keys in memory: what signs, and what the world may verify with. Survives an outage of the database. */
+export interface Keyring {
+  /** Signs a JWT with the active key, off the event loop. @throws Problem `unavailable` while there is no active key. */
+  sign(typ: 'at+jwt', claims: object): Promise<string>
+  /** Key with this `kid`, if it is ours and may still be relied on. Memory only: never a query, never a request. */
+  publicKey(kid: string): KeyObject | undefined
+  /** The JWK Set (RFC 7517 §5) as it is sent, with its strong ETag. */
+  jwks(): { body: Buffer; etag: string }
+  /** Whether there is an active key to sign with. */
+  ready(): boolean
+}
+
+export interface HeldKey extends KeyMaterial {
+  state: Exclude<KeyState, 'removed'>
+}
+
+/** Active first, for verifiers so simple that they take the first key. */
+const ORDER = { active: 0, next: 1, retiring: 2 } as const
+
+const signOffLoop = promisify<string, Buffer, KeyObject, Buffer>(sign)
+
+/**
+ * An empty keyring, and the only door through which its keys change. Everything that a request needs is computed when
+ * they do: a request signs, or looks up, and nothing else.
+ */
+export function createKeyring(): { keyring: Keyring; hold(keys: readonly HeldKey[]): void } {
+  let held = arrange([])
+  const keyring: Keyring = {
+    sign: async (typ, claims) => {
+      const signer = held.signer
+      if (!signer) throw new Problem('unavailable', { reason: 'no_signing_key', retryAfter: 5 })
+      const input = `${signer.headers[typ]}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
+      const signature = await signOffLoop('RSA-SHA256', Buffer.from(input), signer.privateKey)
+      return `${input}.${signature.toString('base64url')}`
+    },
+    publicKey: (kid) => held.publicKeys.get(kid),
+    jwks: () => held.jwks,
+    ready: () => held.signer !== undefined,
+  }
+  return { keyring, hold: (keys) => void (held = arrange(keys)) }
+}
+
+function arrange(keys: readonly HeldKey[]) {
+  // The same keys give the same bytes on every replica, and so the same ETag.
+  const ordered = keys.toSorted((a, b) => ORDER[a.state] - ORDER[b.state] || (a.kid < b.kid ? -1 : 1))
+  const active = ordered.find((key) => key.state === 'active')
+  const body = Buffer.from(JSON.stringify({ keys: ordered.map((key) => key.jwk) }))
+  return {
+    signer: active && {
+      privateKey: active.privateKey,
+      // Constant for the life of the key; assembling it per token would cost as much as the rest of the token.
+      headers: {
+        'at+jwt': Buffer.from(JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid: active.kid })).toString('base64url'),
+      },
+    },
+    publicKeys: new Map(ordered.map((key) => [key.kid, key.publicKey])),
+    jwks: { body, etag: etagOf(body) },
+  }
+}
+
+/** A strong entity tag (RFC 9110 §8.8.3): other bytes, other tag. */
+export function etagOf(body: Buffer): string {
+  return `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
+}

@@ -1,0 +1,154 @@
+import { transact } from '../db/errors.ts'
+import type { Deps } from '../deps.ts'
+import { carryOut, changesIn, factsOf, sealedOf } from './changes.ts'
+import { createKeyring, type HeldKey, type Keyring } from './keyring.ts'
+import { type Action, keyPolicy, plan } from './lifecycle.ts'
+import { fromDer, generateKey } from './material.ts'
+import * as queries from './queries.ts'
+import { open, SealError } from './sealing.ts'
+
+export type KeyDeps = Pick<Deps, 'db' | 'clock' | 'config' | 'serverKeys'>
+
+/** How long another replica may go on with keys that were changed elsewhere. */
+export const ADOPTION_SECONDS = 5
+/** Every so many readings of the key set, the schedule is looked at: once a minute. */
+const READINGS_PER_SCHEDULE = 12
+
+export interface KeyService {
+  keyring: Keyring
+  /** Adopts the keys as they are in the database now; they are read every five seconds in any case. */
+  reload(): Promise<void>
+  /** When the active key became active, for the gauge of its age. */
+  activeSince(): Date | undefined
+  /** Ends the schedule, and waits for what is under way. */
+  stop(): Promise<void>
+}
+
+/**
+ * Loads the keys, makes the first one if there is none, and keeps both the schedule and the keyring up to date. There is
+ * no leader: every replica looks once a minute, and a lock in the database decides who acts.
+ * @throws SealError, which names CLAVIGER_SECRET, if the secret is not the one that sealed the keys.
+ */
+export async function startKeys(deps: KeyDeps & Pick<Deps, 'log'>): Promise<KeyService> {
+  const { db, serverKeys, log } = deps
+  const { keyring, hold } = createKeyring()
+  let held = new Map<string, HeldKey>()
+  let seen = ''
+  let activeSince: Date | undefined
+
+  const read = async (): Promise<void> => {
+    const heads = await queries.liveHeads(db)
+    const current = JSON.stringify(heads)
+    if (current === seen) return
+    const isNew = heads.some(({ kid }) => !held.has(kid))
+    const rows = isNew ? await queries.liveKeys(db) : []
+    const keys = new Map<string, HeldKey>()
+    for (const { kid, state } of heads) {
+      const known = held.get(kid) ?? (await unseal(rows.find((row) => row.kid === kid)))
+      if (known) keys.set(kid, { ...known, state })
+    }
+    held = keys
+    hold([...keys.values()])
+    activeSince = heads.find(({ state }) => state === 'active')?.activated_at ?? undefined
+    seen = current
+  }
+
+  const unseal = async (row: queries.KeyRow | undefined): Promise<HeldKey | undefined> => {
+    if (!row) return undefined
+    try {
+      return await unsealed(deps, row)
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error
+      // Neither published nor used: a row that the secret does not vouch for may have been put there.
+      log.error({ kid: row.kid, state: row.state }, error.message)
+      return undefined
+    }
+  }
+
+  // One after the other, so that an older reading never replaces a newer one.
+  let last: Promise<void> = Promise.resolve()
+  const inTurn = (work: () => Promise<void>): Promise<void> => (last = last.catch(() => {}).then(work))
+
+  for (const row of await queries.liveKeys(db)) {
+    if (row.state !== 'retiring') open(row.kid, sealedOf(row), serverKeys).fill(0)
+  }
+  await advanceKeys(deps)
+  await read()
+
+  const stopLoop = repeat(ADOPTION_SECONDS * 1000, log, async (turn) => {
+    await inTurn(async () => {
+      if (turn % READINGS_PER_SCHEDULE === 0) await advanceKeys(deps)
+      await read()
+    })
+  })
+  return {
+    keyring,
+    reload: () => inTurn(read),
+    activeSince: () => activeSince,
+    stop: async () => {
+      stopLoop()
+      await last.catch(() => {})
+    },
+  }
+}
+
+async function unsealed({ serverKeys }: Pick<Deps, 'serverKeys'>, row: queries.KeyRow): Promise<HeldKey> {
+  const der = open(row.kid, sealedOf(row), serverKeys)
+  const material = await fromDer(der)
+  der.fill(0)
+  return { ...material, state: row.state }
+}
+
+/**
+ * Does what the schedule says is due, if anything is.
+ * @returns what was done.
+ */
+export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
+  const { db, clock, config, serverKeys } = deps
+  const policy = keyPolicy(config.KEY_ROTATION_DAYS, serverKeys[0].fingerprint)
+  const look = (rows: queries.KeyRow[], now: Date) =>
+    plan(
+      rows.map((row) => factsOf(row, serverKeys)),
+      now,
+      policy,
+    )
+
+  const due = look(await queries.liveKeys(db), clock())
+  if (due.length === 0) return []
+  // Made before the lock is taken: it may take seconds, and everybody else would wait.
+  const spare = due.some(({ type }) => type === 'create') ? await generateKey(Number(config.KEY_BITS)) : undefined
+  return await transact(db, async (tx) => {
+    await queries.lockKeys(tx)
+    const now = clock()
+    const rows = await queries.liveKeys(tx)
+    const actions = look(rows, now)
+    await carryOut(actions, rows, changesIn(tx, now, 'server', serverKeys), spare)
+    return actions
+  })
+}
+
+/** Runs `work` again and again, `ms` after it ended. A failure is logged once and again when it is over. */
+function repeat(ms: number, log: Deps['log'], work: (turn: number) => Promise<void>): () => void {
+  let timer: NodeJS.Timeout
+  let failing = false
+  const schedule = (turn: number): void => {
+    timer = setTimeout(() => void run(turn), ms).unref()
+  }
+  let stopped = false
+  const run = async (turn: number): Promise<void> => {
+    try {
+      await work(turn)
+      if (failing) log.info('the signing keys can be read again')
+      failing = false
+    } catch (error) {
+      if (!failing) log.error({ err: error }, 'the signing keys cannot be read: carrying on with those in memory')
+      failing = true
+    }
+    if (!stopped) schedule(turn + 1)
+  }
+  schedule(1)
+  return () => {
+    stopped = true
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,83 @@
+import type { KeyState } from '../db/schema.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+
+/** What the rule needs to know of a key that is not removed. */
+export interface KeyFacts {
+  kid: string
+  state: Exclude<KeyState, 'removed'>
+  createdAt: Date
+  activatedAt: Date | null
+  retiredAt: Date | null
+  /** Fingerprint of the CLAVIGER_SECRET that sealed it. */
+  sealedBy: string
+  /** Whether this server can open it. */
+  usable: boolean
+}
+
+/** All in milliseconds, but for the fingerprint. */
+export interface Policy {
+  /** From the activation of one key to the activation of the next. */
+  rotation: number
+  /** From publication to the first signature: every verifier has read the key set by then. */
+  publishAhead: number
+  /** From the last signature to removal: the last token has expired everywhere by then. */
+  retireAfter: number
+  /** Fingerprint of the CLAVIGER_SECRET that seals. */
+  sealWith: string
+}
+
+export type Action =
+  | { type: 'create'; state: 'next' | 'active' }
+  | { type: 'retire' | 'activate' | 'remove' | 'reseal'; kid: string }
+
+/**
+ * 24 h ahead is far more than any verifier caches (max-age 300 s), and 24 h after more than the longest access token
+ * (3600 s) with leeway (60 s) and that cache: a planned rotation is noticed by nobody.
+ */
+export function keyPolicy(rotationDays: number, sealWith: string): Policy {
+  return { rotation: rotationDays * DAY, publishAhead: DAY, retireAfter: DAY, sealWith }
+}
+
+/**
+ * What is due now, in the order in which to do it. Every replica asks every minute and whoever comes first acts, so
+ * the same facts must give the same answer, and acting on it must leave nothing due.
+ */
+export function plan(keys: readonly KeyFacts[], now: Date, policy: Policy): Action[] {
+  const active = keys.find((key) => key.state === 'active')
+  const next = keys.find((key) => key.state === 'next')
+  // A server with another CLAVIGER_SECRET must not replace keys that it merely cannot read.
+  if (active?.usable === false || next?.usable === false) return []
+
+  const actions: Action[] = []
+  if (!active) {
+    actions.push(next ? { type: 'activate', kid: next.kid } : { type: 'create', state: 'active' })
+  } else if (next) {
+    if (isDue(next, now, policy)) actions.push({ type: 'retire', kid: active.kid }, { type: 'activate', kid: next.kid })
+  } else if (now.getTime() >= dueAt(active, policy).getTime() - policy.publishAhead) {
+    actions.push({ type: 'create', state: 'next' })
+  }
+  for (const key of keys) {
+    if (key.state === 'retiring' && isDue(key, now, policy)) actions.push({ type: 'remove', kid: key.kid })
+    else if (key.usable && key.sealedBy !== policy.sealWith) actions.push({ type: 'reseal', kid: key.kid })
+  }
+  return actions
+}
+
+/**
+ * When the schedule moves a key to its next state. A `next` key is activated as soon as it has been published long
+ * enough, so whoever makes one early, rotates early.
+ */
+export function dueAt(key: Pick<KeyFacts, 'state' | 'createdAt' | 'activatedAt' | 'retiredAt'>, policy: Policy): Date {
+  const [since, wait] = {
+    next: [key.createdAt, policy.publishAhead] as const,
+    active: [key.activatedAt ?? key.createdAt, policy.rotation] as const,
+    retiring: [key.retiredAt ?? key.createdAt, policy.retireAfter] as const,
+  }[key.state]
+  return new Date(since.getTime() + wait)
+}
+
+function isDue(key: KeyFacts, now: Date, policy: Policy): boolean {
+  return now.getTime() >= dueAt(key, policy).getTime()
+}

@@ -1,0 +1,192 @@
+import { transact, violatedConstraint } from '../db/errors.ts'
+import type { Tx } from '../db/schema.ts'
+import { type Changes, changesIn, factsOf, sealedOf } from './changes.ts'
+import { ADOPTION_SECONDS, type KeyDeps } from './keys.ts'
+import { dueAt, type KeyFacts, keyPolicy } from './lifecycle.ts'
+import { fromPem, generateKey, type KeyMaterial, KeyRefused } from './material.ts'
+import * as queries from './queries.ts'
+import { open } from './sealing.ts'
+
+/** Two operators who reach for the emergency button together mean one emergency. */
+const SAME_EMERGENCY_MS = 2000
+/** Longest time that a verifier should keep a key set without asking again. */
+const VERIFIER_CACHE_SECONDS = 600
+
+/** For how long somebody may still accept a compromised key, in seconds. */
+export interface Exposure {
+  /** This issuer's other replicas. */
+  replicas: number
+  /**
+   * Verifiers that work offline: their cached key set, then the tokens that they have already accepted. A shared cache
+   * that cannot reach the issuer may keep the old set for a day (stale-if-error): purge it.
+   */
+  verifiers: number
+}
+
+export type Rotation =
+  /** A key was published. It signs from `activatesAt` on. */
+  | { outcome: 'scheduled'; next: string; activatesAt: Date }
+  /** Nothing was done: a key is waiting already. */
+  | { outcome: 'already_scheduled'; next: string; activatesAt: Date }
+  /** There was no active key; now there is. */
+  | { outcome: 'activated'; active: string }
+  /** `removed` are no longer published; `trusted` still are, besides the active key. */
+  | { outcome: 'replaced'; active: string; removed: string[]; trusted: string[]; exposure: Exposure }
+  /** Nothing was done: somebody else has just replaced it. */
+  | { outcome: 'already_replaced'; active: string | undefined }
+
+export interface RotationOptions {
+  /** The active key is in wrong hands: it is no longer published or accepted from now on, and another one signs. */
+  compromised: boolean
+  /**
+   * With `compromised`: the database and CLAVIGER_SECRET leaked together, or the secret is lost. No key that exists is
+   * kept, neither `next` nor those that are retiring, whether or not this secret opens them.
+   */
+  all?: boolean
+}
+
+/**
+ * Rotates the signing key ahead of schedule.
+ * @throws SealError if CLAVIGER_SECRET does not open the present keys: what it sealed, no server could use.
+ */
+export async function rotateKeys(deps: KeyDeps, options: RotationOptions): Promise<Rotation> {
+  const target = (await queries.liveHeads(deps.db)).find(({ state }) => state === 'active')?.kid
+  const spare = await generateKey(Number(deps.config.KEY_BITS))
+  return await inTransaction(deps, async (work) => {
+    if (!options.all) requireUsable(deps, work.rows)
+    return options.compromised
+      ? await replace(deps, work, spare, target, options.all)
+      : await announce(deps, work, spare)
+  })
+}
+
+/**
+ * Takes in a private key from elsewhere. It is published at once and signs after the publish-ahead time; into an empty
+ * database, at once.
+ * @param pem PKCS #8 or PKCS #1.
+ * @throws KeyRefused if the key is not fit, is or was here already, or if another one is waiting.
+ */
+export async function importKey(
+  deps: KeyDeps,
+  pem: string,
+): Promise<{ kid: string; state: 'next' | 'active'; activatesAt: Date }> {
+  const key = await fromPem(pem)
+  return await inTransaction(deps, async ({ now, rows, changes }) => {
+    requireUsable(deps, rows)
+    const waiting = rows.find(({ state }) => state === 'next')
+    if (waiting && waiting.kid !== key.kid) {
+      throw new KeyRefused(`the key ${waiting.kid} is waiting to become active: import this one after that`)
+    }
+    const state = rows.some((row) => row.state === 'active') ? 'next' : 'active'
+    try {
+      await changes.add(key, state, 'imported')
+    } catch (error) {
+      if (violatedConstraint(error) !== 'signing_keys_pkey') throw error
+      throw new KeyRefused(`the key ${key.kid} is already here, or was: a key is never taken in twice`)
+    }
+    const policy = keyPolicy(deps.config.KEY_ROTATION_DAYS, deps.serverKeys[0].fingerprint)
+    const activatesAt =
+      state === 'active' ? now : dueAt({ state, createdAt: now, activatedAt: null, retiredAt: null }, policy)
+    return { kid: key.kid, state, activatesAt }
+  })
+}
+
+/** All keys there ever were, newest first. `dueAt` is when the schedule moves the key on; null once it is removed. */
+export async function listKeys({ db, config, serverKeys }: Omit<KeyDeps, 'clock'>) {
+  const policy = keyPolicy(config.KEY_ROTATION_DAYS, serverKeys[0].fingerprint)
+  return (await queries.allKeys(db)).map((row) => {
+    const times = { createdAt: row.created_at, activatedAt: row.activated_at, retiredAt: row.retired_at }
+    return {
+      kid: row.kid,
+      state: row.state,
+      imported: row.imported,
+      compromised: row.compromised,
+      ...times,
+      removedAt: row.removed_at,
+      dueAt: row.state === 'removed' ? null : dueAt({ state: row.state, ...times }, policy),
+    }
+  })
+}
+
+/** Every key that is not removed, as the schedule sees it, and whether CLAVIGER_SECRET opens it. */
+export async function inspectKeys({ db, serverKeys }: Pick<KeyDeps, 'db' | 'serverKeys'>): Promise<KeyFacts[]> {
+  return (await queries.liveKeys(db)).map((row) => factsOf(row, serverKeys))
+}
+
+interface Work {
+  tx: Tx
+  now: Date
+  rows: queries.KeyRow[]
+  changes: Changes
+}
+
+async function inTransaction<T>({ db, clock, serverKeys }: KeyDeps, work: (work: Work) => Promise<T>): Promise<T> {
+  return await transact(db, async (tx) => {
+    await queries.lockKeys(tx)
+    const now = clock()
+    return await work({
+      tx,
+      now,
+      rows: await queries.liveKeys(tx),
+      changes: changesIn(tx, now, 'operator', serverKeys),
+    })
+  })
+}
+
+function requireUsable({ serverKeys }: KeyDeps, rows: readonly queries.KeyRow[]): void {
+  for (const row of rows) if (row.state !== 'retiring') open(row.kid, sealedOf(row), serverKeys).fill(0)
+}
+
+async function announce(
+  { config, serverKeys }: KeyDeps,
+  { now, rows, changes }: Work,
+  spare: KeyMaterial,
+): Promise<Rotation> {
+  const policy = keyPolicy(config.KEY_ROTATION_DAYS, serverKeys[0].fingerprint)
+  const activation = (createdAt: Date) =>
+    dueAt({ state: 'next', createdAt, activatedAt: null, retiredAt: null }, policy)
+  const next = rows.find((row) => row.state === 'next')
+  if (next) return { outcome: 'already_scheduled', next: next.kid, activatesAt: activation(next.created_at) }
+  if (!rows.some((row) => row.state === 'active')) {
+    await changes.add(spare, 'active', 'created')
+    return { outcome: 'activated', active: spare.kid }
+  }
+  await changes.add(spare, 'next', 'created')
+  return { outcome: 'scheduled', next: spare.kid, activatesAt: activation(now) }
+}
+
+/** `target` is the key that was active when the operator asked: the schedule may have moved on in between. */
+async function replace(
+  { config }: KeyDeps,
+  { tx, now, rows, changes }: Work,
+  spare: KeyMaterial,
+  target: string | undefined,
+  all = false,
+): Promise<Rotation> {
+  const active = rows.find((row) => row.state === 'active')
+  const beaten =
+    (target !== undefined && !rows.some((row) => row.kid === target)) ||
+    (!all && (await queries.compromisedSince(tx, new Date(now.getTime() - SAME_EMERGENCY_MS))))
+  if (beaten) {
+    return { outcome: 'already_replaced', active: active?.kid }
+  }
+
+  const bad = rows.filter((row) => all || row.kid === target)
+  const kept = rows.filter((row) => !bad.includes(row))
+  for (const row of bad) await changes.remove(row.kid, { compromised: true })
+  let signer = kept.find((row) => row.state === 'active')?.kid
+  if (signer === undefined) {
+    // Verifiers know a `next` key already: with it, nobody's fresh token is refused.
+    signer = kept.find((row) => row.state === 'next')?.kid
+    if (signer === undefined) await changes.add(spare, 'active', 'created')
+    else await changes.activate(signer)
+  }
+  signer ??= spare.kid
+  return {
+    outcome: 'replaced',
+    active: signer,
+    removed: bad.map((row) => row.kid),
+    trusted: kept.map((row) => row.kid).filter((kid) => kid !== signer),
+    exposure: { replicas: ADOPTION_SECONDS, verifiers: VERIFIER_CACHE_SECONDS + config.ACCESS_TOKEN_SECONDS },
+  }
+}

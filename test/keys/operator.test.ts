@@ -1,0 +1,190 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { advanceKeys } from '../../src/keys/keys.ts'
+import { fromPem, KeyRefused } from '../../src/keys/material.ts'
+import { importKey, listKeys, rotateKeys } from '../../src/keys/operator.ts'
+import { deriveServerKeys } from '../../src/secrets.ts'
+import { DAY, headerOf, keyLab, kidsOf, MINUTE } from './support.ts'
+
+const pkcs8 = { format: 'pem', type: 'pkcs8' } as const
+const rsa = (options: { modulusLength: number; publicExponent?: number } = { modulusLength: 2048 }) =>
+  generateKeyPairSync('rsa', options)
+const pemOf = (key = rsa()) => key.privateKey.export(pkcs8).toString()
+
+test('a planned rotation publishes a key now and signs with it a day later', async () => {
+  await using lab = await keyLab()
+  const service = await lab.start()
+  const [old] = kidsOf(service)
+  const result = await rotateKeys(lab.deps, { compromised: false })
+  if (result.outcome !== 'scheduled') throw new Error(result.outcome)
+  expect(result.activatesAt.getTime()).toBe(lab.now().getTime() + DAY)
+  await service.reload()
+  expect(kidsOf(service)).toEqual([old, result.next])
+  expect(headerOf(await service.keyring.sign('at+jwt', {})).kid).toBe(old)
+
+  lab.travel(DAY - 1)
+  expect(await advanceKeys(lab.deps)).toEqual([])
+  lab.travel(1)
+  await advanceKeys(lab.deps)
+  await service.reload()
+  expect(headerOf(await service.keyring.sign('at+jwt', {})).kid).toBe(result.next)
+  expect(kidsOf(service)).toEqual([result.next, old])
+  lab.travel(DAY)
+  await advanceKeys(lab.deps)
+  await service.reload()
+  expect(kidsOf(service)).toEqual([result.next])
+})
+
+test('a second planned rotation makes no other key, and says so', async () => {
+  await using lab = await keyLab()
+  await lab.start()
+  const results = await lab.together([1, 2, 3].map(() => () => rotateKeys(lab.deps, { compromised: false })))
+  expect(results.map(({ outcome }) => outcome).toSorted()).toEqual([
+    'already_scheduled',
+    'already_scheduled',
+    'scheduled',
+  ])
+  expect(new Set(results.map((result) => ('next' in result ? result.next : ''))).size).toBe(1)
+  expect(await lab.keys()).toHaveLength(2)
+})
+
+test('a compromised key is gone at once and another one signs', async () => {
+  await using lab = await keyLab()
+  const service = await lab.start()
+  const [old = ''] = kidsOf(service)
+  const result = await rotateKeys(lab.deps, { compromised: true })
+  if (result.outcome !== 'replaced') throw new Error(result.outcome)
+  expect(result).toMatchObject({ removed: [old], trusted: [], exposure: { replicas: 5, verifiers: 1200 } })
+  await service.reload()
+  expect(kidsOf(service)).toEqual([result.active])
+  expect(service.keyring.publicKey(old)).toBeUndefined()
+  expect(headerOf(await service.keyring.sign('at+jwt', {})).kid).toBe(result.active)
+  expect((await lab.events()).slice(2)).toEqual([
+    'key.compromised by operator',
+    'key.removed by operator',
+    'key.created by operator',
+    'key.activated by operator',
+  ])
+})
+
+test('the next key, which verifiers know already, takes the place of a compromised one', async () => {
+  await using lab = await keyLab()
+  await lab.start()
+  const planned = await rotateKeys(lab.deps, { compromised: false })
+  const result = await rotateKeys(lab.deps, { compromised: true })
+  expect(result).toMatchObject({ outcome: 'replaced', active: 'next' in planned ? planned.next : '' })
+  expect(await lab.keys()).toHaveLength(2)
+})
+
+test('what else is still trusted is said, and with all it is not', async () => {
+  await using lab = await keyLab()
+  const [first] = kidsOf(await lab.start())
+  await rotateKeys(lab.deps, { compromised: false })
+  lab.travel(DAY)
+  await advanceKeys(lab.deps)
+  expect(await rotateKeys(lab.deps, { compromised: true })).toMatchObject({ trusted: [first] })
+  await rotateKeys(lab.deps, { compromised: false })
+  const result = await rotateKeys(lab.deps, { compromised: true, all: true })
+  expect(result).toMatchObject({ outcome: 'replaced', trusted: [] })
+  expect((await lab.keys()).filter(({ state }) => state !== 'removed')).toMatchObject([{ state: 'active' }])
+})
+
+test('operators who reach for the emergency together replace the key once', async () => {
+  await using lab = await keyLab()
+  await lab.start()
+  const results = await lab.together([1, 2, 3].map(() => () => rotateKeys(lab.deps, { compromised: true })))
+  expect(results.map(({ outcome }) => outcome).toSorted()).toEqual(['already_replaced', 'already_replaced', 'replaced'])
+  expect(await lab.keys()).toHaveLength(2)
+  expect((await rotateKeys(lab.deps, { compromised: true })).outcome).toBe('already_replaced')
+  lab.travel(MINUTE)
+  expect((await rotateKeys(lab.deps, { compromised: true })).outcome).toBe('replaced')
+})
+
+test('when the secret is lost, everything can be replaced', async () => {
+  await using lab = await keyLab()
+  await lab.start()
+  const serverKeys = [deriveServerKeys(randomBytes(32))] as const
+  const changed = { ...lab.deps, serverKeys }
+  expect((await rotateKeys(changed, { compromised: true, all: true })).outcome).toBe('replaced')
+  expect((await lab.start({ serverKeys })).keyring.ready()).toBe(true)
+})
+
+test('a key imported before the first start is the first active key', async () => {
+  await using lab = await keyLab()
+  const { kid, state } = await importKey(lab.deps, pemOf())
+  expect(state).toBe('active')
+  expect(kidsOf(await lab.start())).toEqual([kid])
+})
+
+test('a key is never taken in twice, not even after it was removed', async () => {
+  await using lab = await keyLab()
+  const pem = pemOf()
+  const { kid } = await importKey(lab.deps, pem)
+  await expect(importKey(lab.deps, pem)).rejects.toThrow(KeyRefused)
+  await rotateKeys(lab.deps, { compromised: true })
+  expect((await lab.keys()).find((key) => key.kid === kid)).toMatchObject({ state: 'removed', compromised: true })
+  await expect(importKey(lab.deps, pem)).rejects.toThrow(/already here, or was/)
+  await importKey(lab.deps, pemOf())
+  await expect(importKey(lab.deps, pemOf())).rejects.toThrow(/waiting to become active/)
+})
+
+test('lists keys with their next step and without secrets', async () => {
+  await using lab = await keyLab()
+  await lab.start()
+  await rotateKeys(lab.deps, { compromised: true })
+  lab.travel(1)
+  await rotateKeys(lab.deps, { compromised: false })
+  const keys = await listKeys(lab.deps)
+  expect(keys.map(({ state }) => state).toSorted()).toEqual(['active', 'next', 'removed'])
+  expect(keys.find(({ state }) => state === 'removed')?.dueAt).toBeNull()
+  expect(keys.find(({ state }) => state === 'next')?.dueAt?.getTime()).toBe(lab.now().getTime() + DAY)
+  expect(JSON.stringify(keys)).not.toMatch(/sealed|private/)
+})
+
+test.each<[string, () => string, RegExp]>([
+  ['1024 bits', () => pemOf(rsa({ modulusLength: 1024 })), /1024 bits/],
+  ['2047 bits', () => pemOf(rsa({ modulusLength: 2047 })), /2047 bits/],
+  ['exponent 3', () => pemOf(rsa({ modulusLength: 2048, publicExponent: 3 })), /exponent/],
+  [
+    'an elliptic curve',
+    () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(pkcs8).toString(),
+    /needs RSA/,
+  ],
+  [
+    'RSA-PSS',
+    () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export(pkcs8).toString(),
+    /needs RSA/,
+  ],
+  [
+    'an encrypted key',
+    () =>
+      rsa()
+        .privateKey.export({ ...pkcs8, cipher: 'aes-256-cbc', passphrase: 'x' })
+        .toString(),
+    /encrypted/,
+  ],
+  ['a public key', () => rsa().publicKey.export({ format: 'pem', type: 'spki' }).toString(), /public key/],
+  ['two keys', () => pemOf() + pemOf(), /more than one/],
+  ['no key', () => 'hello', /not a private key/],
+  ['nothing', () => '', /not a private key/],
+])('refuses %s', async (_name, pem, message) => {
+  await expect(fromPem(pem())).rejects.toThrow(KeyRefused)
+  await expect(fromPem(pem())).rejects.toThrow(message)
+})
+
+test('refuses a key whose parts do not belong together', async () => {
+  const [one, two] = [rsa().privateKey, rsa().privateKey]
+  const der = one.export({ format: 'der', type: 'pkcs8' })
+  const modulus = (key: typeof one) => Buffer.from(key.export({ format: 'jwk' }).n ?? '', 'base64url')
+  modulus(two).copy(der, der.indexOf(modulus(one)))
+  const mixed = `-----BEGIN PRIVATE KEY-----\n${der.toString('base64')}\n-----END PRIVATE KEY-----\n`
+  await expect(fromPem(mixed)).rejects.toThrow(/damaged|not a private key/)
+})
+
+test('takes PKCS #8 and PKCS #1', async () => {
+  const key = rsa({ modulusLength: 3072 })
+  const one = await fromPem(key.privateKey.export({ format: 'pem', type: 'pkcs1' }).toString())
+  const eight = await fromPem(pemOf(key))
+  expect(one.kid).toBe(eight.kid)
+  expect(one.kid).toMatch(/^[A-Za-z0-9_-]{43}$/)
+})

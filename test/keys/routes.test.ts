@@ -1,0 +1,106 @@
+import Fastify from 'fastify'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { createKeyring } from '../../src/keys/keyring.ts'
+import { generateKey } from '../../src/keys/material.ts'
+import { keyRoutes } from '../../src/keys/routes.ts'
+import { testConfig } from './support.ts'
+
+const { keyring, hold } = createKeyring()
+beforeAll(async () => hold([{ ...(await generateKey(2048)), state: 'active' }]))
+
+const KEY_SET = '/.well-known/jwks.json'
+const CACHING = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=86400'
+
+function appFor(issuer: string) {
+  const app = Fastify()
+  app.register(keyRoutes({ config: testConfig({ ISSUER: issuer }), keyring }))
+  return app
+}
+const app = appFor('https://auth.example.test')
+
+test('the key set, from memory, with its type, caching and tag', async () => {
+  const response = await app.inject(KEY_SET)
+  expect(response.statusCode).toBe(200)
+  expect(response.headers).toMatchObject({
+    'content-type': 'application/jwk-set+json',
+    'cache-control': CACHING,
+    etag: keyring.jwks().etag,
+    'cross-origin-resource-policy': 'cross-origin',
+  })
+  expect(response.rawPayload).toEqual(keyring.jwks().body)
+})
+
+test('HEAD says the same without the body', async () => {
+  const [get, head] = await Promise.all([app.inject(KEY_SET), app.inject({ method: 'HEAD', url: KEY_SET })])
+  expect(head.statusCode).toBe(200)
+  expect(head.body).toBe('')
+  for (const name of ['content-type', 'content-length', 'etag', 'cache-control']) {
+    expect(head.headers[name]).toBe(get.headers[name])
+  }
+})
+
+describe('If-None-Match', () => {
+  const tag = () => keyring.jwks().etag
+  test.each<[string, () => string, number]>([
+    ['the same tag', tag, 304],
+    ['weak', () => `W/${tag()}`, 304],
+    ['in a list', () => `"other", W/"a,b", ${tag()}`, 304],
+    ['anything', () => '*', 304],
+    ['another', () => '"other"', 200],
+    ['without quotes', () => tag().replaceAll('"', ''), 200],
+    ['as part of another', () => `"x${tag().slice(1)}`, 200],
+    ['empty', () => '', 200],
+  ])('%s', async (_name, value, status) => {
+    const response = await app.inject({ url: KEY_SET, headers: { 'if-none-match': value() } })
+    expect(response.statusCode).toBe(status)
+    expect(response.headers).toMatchObject({ etag: tag(), 'cache-control': CACHING })
+    if (status === 304) expect(response.body).toBe('')
+  })
+})
+
+test('metadata says what there is, and nothing else', async () => {
+  const oauth = await app.inject('/.well-known/oauth-authorization-server')
+  expect(oauth.headers).toMatchObject({ 'content-type': 'application/json', 'cache-control': CACHING })
+  expect(oauth.json()).toEqual({
+    issuer: 'https://auth.example.test',
+    jwks_uri: 'https://auth.example.test/.well-known/jwks.json',
+  })
+  const openid = await app.inject('/.well-known/openid-configuration')
+  expect(openid.json()).toEqual({ ...oauth.json(), subject_types_supported: ['public'] })
+  for (const document of [oauth, openid]) {
+    // RFC 8414 §3.2: no empty arrays.
+    expect(Object.values(document.json()).filter((value) => Array.isArray(value) && value.length === 0)).toEqual([])
+  }
+})
+
+test('metadata does not depend on the request', async () => {
+  const url = '/.well-known/openid-configuration'
+  const plain = await app.inject(url)
+  const forged = await app.inject({
+    url,
+    headers: {
+      host: 'evil.test',
+      'x-forwarded-host': 'evil.test',
+      'x-forwarded-proto': 'http',
+      forwarded: 'host=evil.test',
+    },
+  })
+  expect(forged.rawPayload).toEqual(plain.rawPayload)
+})
+
+test.each([
+  '/.well-known/oauth-authorization-server/realms/a:b',
+  '/realms/a:b/.well-known/openid-configuration',
+  '/.well-known/openid-configuration/realms/a:b',
+  '/.well-known/oauth-authorization-server',
+  '/.well-known/openid-configuration',
+])('an issuer with a path is found at %s', async (url) => {
+  const withPath = appFor('https://example.test/realms/a:b')
+  const response = await withPath.inject(url)
+  expect(response.json()).toMatchObject({
+    issuer: 'https://example.test/realms/a:b',
+    jwks_uri: 'https://example.test/realms/a:b/.well-known/jwks.json',
+  })
+  expect((await withPath.inject('/realms/a:b/.well-known/jwks.json')).statusCode).toBe(200)
+  expect((await withPath.inject('/realms/other/.well-known/jwks.json')).statusCode).toBe(404)
+})

@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { pino } from 'pino'
+import { expect, vi } from 'vitest'
+import { type Config, parseConfig } from '../../src/config.ts'
+import { connect } from '../../src/db/connect.ts'
+import type { Db } from '../../src/db/schema.ts'
+import type { KeyService } from '../../src/keys/keys.ts'
+import { startKeys } from '../../src/keys/keys.ts'
+import { lockKeys } from '../../src/keys/queries.ts'
+import { deriveServerKeys, type KeyList } from '../../src/secrets.ts'
+import { cloneDatabase } from '../support/postgres.ts'
+
+export const MINUTE = 60_000
+export const HOUR = 60 * MINUTE
+export const DAY = 24 * HOUR
+
+const log = pino({ level: 'silent' })
+
+export function testConfig(env: Record<string, string> = {}): Config {
+  return parseConfig({
+    DATABASE_URL: 'postgres://localhost/none',
+    CLAVIGER_SECRET: randomBytes(32).toString('base64'),
+    ISSUER: 'https://auth.example.test',
+    ...env,
+  }).config
+}
+
+/** A database of one's own, a clock that travels, and key services on both. Everything ends with the scope. */
+export async function keyLab(env: Record<string, string> = {}) {
+  const database = await cloneDatabase()
+  const { db } = connect({ url: database.url, size: 6 })
+  let now = new Date('2030-01-01T00:00:00Z').getTime()
+  const services: KeyService[] = []
+  const serverKeys: KeyList = [deriveServerKeys(randomBytes(32))]
+  const deps = { db, clock: () => new Date(now), config: testConfig(env), serverKeys, log }
+  return {
+    deps,
+    db,
+    url: database.url,
+    now: () => new Date(now),
+    travel: (milliseconds: number) => void (now += milliseconds),
+    /** One more replica. */
+    start: async (changed: Partial<typeof deps> = {}): Promise<KeyService> => {
+      const service = await startKeys({ ...deps, ...changed })
+      services.push(service)
+      return service
+    },
+    /** Lets work begin while another replica holds the lock, and go on only when so many wait for it. */
+    together: async <T>(work: (() => Promise<T>)[]): Promise<T[]> => {
+      let results: Promise<T[]> | undefined
+      await db.transaction().execute(async (tx) => {
+        await lockKeys(tx)
+        results = Promise.all(work.map((start) => start()))
+        await vi.waitFor(async () => expect(await waiting(db)).toBe(work.length), { timeout: 1900, interval: 20 })
+      })
+      return (await results) ?? []
+    },
+    keys: () => db.selectFrom('signing_keys').selectAll().orderBy('created_at').execute(),
+    events: async () =>
+      (await db.selectFrom('audit').select(['type', 'actor']).orderBy('id').execute()).map(
+        ({ type, actor }) => `${type} by ${actor}`,
+      ),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(services.map((service) => service.stop()))
+      await db.destroy()
+      await database.drop()
+    },
+  }
+}
+
+async function waiting(db: Db): Promise<number> {
+  const { rows } = await sql<{ pid: number }>`
+    SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+    WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()`.execute(db)
+  return rows.length
+}
+
+export interface Jwks {
+  keys: Record<string, string>[]
+}
+
+export function publishedBy({ keyring }: Pick<KeyService, 'keyring'>): Jwks {
+  return JSON.parse(keyring.jwks().body.toString()) as Jwks
+}
+
+export function kidsOf(service: Pick<KeyService, 'keyring'>): (string | undefined)[] {
+  return publishedBy(service).keys.map(({ kid }) => kid)
+}
+
+export function headerOf(token: string): { alg: string; typ: string; kid: string } {
+  return JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString())
+}
