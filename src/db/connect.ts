@@ -45,6 +45,9 @@ export function connect(options: ConnectOptions): Database {
         }),
   })
   pool.on('error', (error) => onIdleError?.(error))
+  // A connection that breaks while a query runs on it rejects the query, and says so a second time as an event; without
+  // a listener that event ends the process.
+  pool.on('connect', (client) => client.on('error', () => {}))
   return {
     db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: namingStatements(pool) }) }),
     pool,

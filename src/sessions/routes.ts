@@ -1,7 +1,8 @@
-import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import type { Delivery } from '../db/schema.ts'
+import { Type } from 'typebox'
 import { transact } from '../db/errors.ts'
+import type { Delivery } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../http/cookies.ts'
@@ -15,7 +16,12 @@ import { endAll, endOwn, logout, refresh } from './sessions.ts'
 const RefreshToken = Type.String({ maxLength: 1024, description: 'Only for clients that get it in the body.' })
 
 const RefreshBody = Type.Object(
-  { refresh_token: Type.Optional(RefreshToken), client_id: Type.Optional(ClientId), scope: Type.Optional(Scope), audience: Type.Optional(Audience) },
+  {
+    refresh_token: Type.Optional(RefreshToken),
+    client_id: Type.Optional(ClientId),
+    scope: Type.Optional(Scope),
+    audience: Type.Optional(Audience),
+  },
   { additionalProperties: false },
 )
 const LogoutBody = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, { additionalProperties: false })
@@ -39,7 +45,8 @@ export const sessionRoutes =
       config: { access: 'public', limit: 'refresh' },
       schema: {
         summary: 'Exchange a refresh token',
-        description: 'Send an Idempotency-Key that stays the same for every attempt of one exchange: a retry is then never taken for theft.',
+        description:
+          'Send an Idempotency-Key that stays the same for every attempt of one exchange: a retry is then never taken for theft.',
         body: Type.Optional(RefreshBody),
         response: { 200: TokenReply, ...errors(400, 401, 403, 429, 503) },
       },
@@ -49,9 +56,16 @@ export const sessionRoutes =
         const issued = await refresh(
           deps,
           clients,
-          { ...credential, clientId: body.client_id, idempotencyKey: idempotencyKey(request), scope: body.scope, audience: body.audience },
+          {
+            ...credential,
+            clientId: body.client_id,
+            idempotencyKey: idempotencyKey(request),
+            scope: body.scope,
+            audience: body.audience,
+          },
           requestFacts(request),
         )
+        request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
         return sendTokens(reply, issued)
       },
     })
@@ -105,7 +119,9 @@ export const sessionRoutes =
       handler: async (request, reply) => {
         const { id } = request.params
         // Another user's session, an ended one and nonsense get one answer: an id must not be worth guessing.
-        const ended = IS_UUID.test(id) && (await endOwn(deps, request.principal.subject.id, id.toLowerCase(), requestFacts(request)))
+        const ended =
+          IS_UUID.test(id) &&
+          (await endOwn(deps, request.principal.subject.id, id.toLowerCase(), requestFacts(request)))
         if (!ended) throw new Problem('not_found')
         return reply.code(204).send(null)
       },
@@ -126,7 +142,13 @@ export const sessionRoutes =
         const now = deps.clock()
         const except = request.query.including_current === 'true' ? undefined : sessionId
         await transact(deps.db, (tx) =>
-          endAll(tx, now, { userId: subject.id, cause: 'session_ended_by_user', actor: 'user', facts: requestFacts(request), except }),
+          endAll(tx, now, {
+            userId: subject.id,
+            cause: 'session_ended_by_user',
+            actor: 'user',
+            facts: requestFacts(request),
+            except,
+          }),
         )
         return reply.code(204).send(null)
       },

@@ -86,7 +86,12 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
   const { log, logs } = memoryLog(config)
   const serverKeys = secrets.serverSecrets.map(deriveServerKeys) as unknown as KeyList
   const [hasher, keys] = await Promise.all([
-    createPasswordHasher({ memoryKib: config.ARGON2_MEMORY_KIB, passes: config.ARGON2_PASSES, concurrency: 2, queue: config.HASH_QUEUE }),
+    createPasswordHasher({
+      memoryKib: config.ARGON2_MEMORY_KIB,
+      passes: config.ARGON2_PASSES,
+      concurrency: 2,
+      queue: config.HASH_QUEUE,
+    }),
     startKeys({ db, clock, config, serverKeys, log }),
   ])
   const deps: Deps = { config, db, clock, log, serverKeys, keyring: keys.keyring, hasher, metrics: createMetrics() }
@@ -95,9 +100,15 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
   await app.ready()
 
   const issuer = new URL(config.ISSUER)
-  const inject: TestApp['inject'] = ({ headers, ...rest }) => app.inject({ ...rest, headers: { host: issuer.host, ...headers } })
+  const inject: TestApp['inject'] = ({ headers, ...rest }) =>
+    app.inject({ ...rest, headers: { host: issuer.host, ...headers } })
   const post = (url: string, payload: unknown, headers: Record<string, string> = {}) =>
-    inject({ method: 'POST', url, headers: { 'content-type': 'application/json', ...headers }, payload: JSON.stringify(payload) })
+    inject({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/json', ...headers },
+      payload: JSON.stringify(payload),
+    })
 
   const t: TestApp = {
     app,
@@ -119,15 +130,30 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
     refresh: (token, { key, via = 'body', body = {}, headers = {} } = {}) => {
       const all = { ...(key === undefined ? {} : { 'idempotency-key': key }), ...headers }
       if (via === 'body') return post('/refresh', { refresh_token: token, ...body }, all)
-      return inject({ method: 'POST', url: '/refresh', headers: { cookie: `${COOKIE}=${token}`, origin: issuer.origin, ...all } })
+      return inject({
+        method: 'POST',
+        url: '/refresh',
+        headers: { cookie: `${COOKIE}=${token}`, origin: issuer.origin, ...all },
+      })
     },
-    signUp: async (email = `user-${randomBytes(6).toString('hex')}@example.com`, password = TEST_PASSWORD, body = {}) => {
+    signUp: async (
+      email = `user-${randomBytes(6).toString('hex')}@example.com`,
+      password = TEST_PASSWORD,
+      body = {},
+    ) => {
       const registered = await t.register(email, password)
-      if (registered.statusCode !== 201) throw new Error(`registration was answered ${registered.statusCode}: ${registered.body}`)
+      if (registered.statusCode !== 201)
+        throw new Error(`registration was answered ${registered.statusCode}: ${registered.body}`)
       const answer = await t.login({ email, password, ...body })
       if (answer.statusCode !== 200) throw new Error(`sign-in was answered ${answer.statusCode}: ${answer.body}`)
       const reply = answer.json<{ access_token: string; user: { id: string } }>()
-      return { email, password, userId: reply.user.id, accessToken: reply.access_token, refreshToken: refreshTokenOf(answer) }
+      return {
+        email,
+        password,
+        userId: reply.user.id,
+        accessToken: reply.access_token,
+        refreshToken: refreshTokenOf(answer),
+      }
     },
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     [Symbol.asyncDispose]: async () => {

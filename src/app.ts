@@ -1,0 +1,72 @@
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import type { Deps } from './deps.ts'
+import { guardAccess } from './http/access.ts'
+import { parseBodies } from './http/body.ts'
+import { writeCookies } from './http/cookies.ts'
+import { answerCors } from './http/cors.ts'
+import { addDocs } from './http/docs.ts'
+import { sendHeaders } from './http/headers.ts'
+import { healthRoutes, type Lifecycle } from './http/health.ts'
+import { collectPaths, refuseUnknown } from './http/methods.ts'
+import { httpOptions } from './http/options.ts'
+import { handleProblems } from './http/problems.ts'
+import { limitRates } from './http/rate-limit.ts'
+import { logRequests, noteCallers, retireConnections } from './http/request-log.ts'
+import { checkTargets } from './http/target.ts'
+import { keyRoutes } from './keys/routes.ts'
+import { authenticate } from './sessions/authenticate.ts'
+import { ACCOUNT_SCOPE, builtInClients } from './sessions/clients.ts'
+import { sessionRoutes } from './sessions/routes.ts'
+import { userRoutes } from './users/routes.ts'
+
+/**
+ * Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. Connections are
+ * kept alive longer than the usual minute of load balancers, so that it is not we who close one that is about to be used.
+ */
+const TIMEOUTS = {
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 3000,
+}
+
+/** The whole HTTP surface. Opens no port: the caller listens, or injects. */
+export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }): FastifyInstance {
+  const { config, log, metrics } = deps
+  const clients = builtInClients(config)
+  const options = httpOptions(config)
+  const app = fastify({
+    ...options,
+    ...TIMEOUTS,
+    http: { ...options.http, ...TIMEOUTS, maxHeaderSize: 16 * 1024 },
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    forceCloseConnections: 'idle',
+  })
+
+  // Each step may refuse what comes after it. The first ones see every request, unknown paths included.
+  handleProblems(app, config)
+  sendHeaders(app, config)
+  logRequests(app, metrics)
+  retireConnections(app, lifecycle)
+  checkTargets(app, config)
+  const paths = collectPaths(app)
+  answerCors(app, paths, new Set([...clients.values()].flatMap((client) => [...client.origins])))
+  refuseUnknown(app, paths)
+  limitRates(app, deps)
+  guardAccess(app, {
+    authenticate: (token) => authenticate(deps, clients, token),
+    scope: ACCOUNT_SCOPE,
+    issuer: config.ISSUER,
+  })
+  noteCallers(app)
+  parseBodies(app)
+  writeCookies(app)
+
+  addDocs(app, config)
+  app.register(userRoutes(deps, clients))
+  app.register(sessionRoutes(deps, clients))
+  app.register(keyRoutes(deps))
+  app.register(healthRoutes(deps, lifecycle))
+  return app
+}

@@ -1,0 +1,79 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { pendingMigrations } from '../db/migrate.ts'
+import { databaseTime } from '../db/time.ts'
+import type { Deps } from '../deps.ts'
+
+/** Shared by the process, which sets it, and the probes and replies, which show it. */
+export interface Lifecycle {
+  /** A signal to stop came: finish what runs, attract nothing new. */
+  stopping: boolean
+}
+
+const Alive = Type.Object({ status: Type.Literal('ok') })
+const NotReady = Type.Object({ status: Type.Literal('unavailable') })
+const DATABASE_ANSWERS_WITHIN_MS = 1000
+
+type Parts = Pick<Deps, 'db' | 'keyring'>
+
+/**
+ * `/livez` says that the process turns; restarting it cures nothing else, so it asks nobody. `/readyz` says that traffic
+ * can be served. Neither tells what is wrong: that is in the log, not for everyone (REQ-165).
+ */
+export const healthRoutes =
+  (deps: Parts, lifecycle: Lifecycle): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    const isReady = readiness(deps, lifecycle)
+
+    app.get('/livez', {
+      config: { access: 'public' },
+      schema: { response: { 200: Alive } },
+      handler: async () => ({ status: 'ok' as const }),
+    })
+
+    app.get('/readyz', {
+      config: { access: 'public' },
+      schema: { response: { 200: Alive, 503: NotReady } },
+      handler: async (_request, reply) => {
+        if (await isReady()) return { status: 'ok' as const }
+        return reply
+          .code(503)
+          .header('retry-after', '1')
+          .send({ status: 'unavailable' as const })
+      },
+    })
+  }
+
+/** One probe at a time, shared by all who ask meanwhile: the endpoint is public and must not multiply into queries. */
+function readiness({ db, keyring }: Parts, lifecycle: Lifecycle): () => Promise<boolean> {
+  let migrated = false
+  let running: Promise<boolean> | undefined
+
+  const probe = async (): Promise<boolean> => {
+    try {
+      if (!migrated) migrated = (await pendingMigrations(db)).length === 0
+      else await databaseTime(db)
+      return migrated
+    } catch {
+      return false
+    }
+  }
+  return async () => {
+    if (lifecycle.stopping || !keyring.ready()) return false
+    running ??= within(DATABASE_ANSWERS_WITHIN_MS, probe()).finally(() => {
+      running = undefined
+    })
+    return (await running) && !lifecycle.stopping
+  }
+}
+
+/** False if the answer takes longer. */
+async function within(milliseconds: number, answer: Promise<boolean>): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => late.resolve(false), milliseconds)
+  try {
+    return await Promise.race([answer, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,60 @@
+import type { FastifyInstance } from 'fastify'
+import type { Metrics } from '../metrics.ts'
+import type { Lifecycle } from './health.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What a route learnt and the log may know: ids and the reason of a refusal. Never what was sent. */
+    noted: { userId?: string; familyId?: string; code?: string; reason?: string }
+  }
+}
+
+/**
+ * One line and one measurement per request, when its answer is out. The route pattern stands for the path, which may
+ * hold anything; the query string is never logged (REQ-24).
+ */
+export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metrics, 'requestSeconds'>): void {
+  app.decorateRequest('noted')
+  app.addHook('onRequest', async (request) => {
+    request.noted = {}
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none'
+    requestSeconds.observe({ route, status: reply.statusCode }, reply.elapsedTime / 1000)
+    const quiet = (route === '/livez' || route === '/readyz') && reply.statusCode < 400
+    request.log[quiet ? 'debug' : 'info'](
+      {
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+        address: request.ip,
+        ...request.noted,
+      },
+      'request',
+    )
+  })
+  app.addHook('onRequestAbort', async (request) => {
+    request.log.info(
+      { method: request.method, route: request.routeOptions.url ?? 'none', address: request.ip },
+      'the client went away',
+    )
+  })
+}
+
+/** Bearer routes: who called. Order: after `guardAccess`. */
+export function noteCallers(app: FastifyInstance): void {
+  app.addHook('onRequest', async (request) => {
+    if (request.routeOptions.config.access !== 'bearer') return
+    const { subject, sessionId } = request.principal
+    request.noted = { userId: subject.id, familyId: sessionId }
+  })
+}
+
+/** Once the server is stopping, every reply ends its connection: the client's next one goes elsewhere. */
+export function retireConnections(app: FastifyInstance, lifecycle: Lifecycle): void {
+  app.addHook('onSend', async (_request, reply, payload) => {
+    if (lifecycle.stopping) reply.header('connection', 'close')
+    return payload
+  })
+}

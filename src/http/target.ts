@@ -1,0 +1,106 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../config.ts'
+import { Problem } from '../errors.ts'
+import { trustedPeers } from './proxies.ts'
+
+type TargetConfig = Pick<Config, 'ISSUER' | 'ALLOWED_HOSTS' | 'TRUSTED_PROXIES'>
+
+/**
+ * Refuses requests that two parties could read differently: which host, which path, which scheme, which parameter.
+ * Order: after `sendHeaders`, before everything that looks at the path.
+ */
+export function checkTargets(app: FastifyInstance, config: TargetConfig): void {
+  const trusts = trustedPeers(config.TRUSTED_PROXIES)
+  const allowedHosts = new Set(config.ALLOWED_HOSTS)
+  const tls = config.ISSUER.startsWith('https:')
+
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { raw } = request
+    const { authority, path, query } = splitTarget(raw.url ?? '')
+    const host = oneHost(raw)
+    if (authority !== undefined && authority !== host) {
+      throw new Problem('invalid_request', {
+        detail: 'The request target and Host name different hosts.',
+        reason: 'target authority differs from Host',
+      })
+    }
+    // A percent-encoded letter reaches the same route as the letter, past the rules of a proxy that compares paths.
+    if (!PLAIN_PATH.test(path)) throw new Problem('not_found', { reason: 'path is not plain' })
+    if (query !== '') checkQuery(query)
+    // Probes come from the platform, straight to the address of the container, over plain http.
+    if (PROBES.has(path)) return done()
+    if (allowedHosts.size > 0 && !allowedHosts.has(host ?? ''))
+      throw new Problem('misdirected_request', { reason: 'Host is not in ALLOWED_HOSTS' })
+    if (
+      tls &&
+      forwardedProtocol(raw) !== undefined &&
+      forwardedProtocol(raw) !== 'https' &&
+      trusts(raw.socket.remoteAddress)
+    ) {
+      // Never a redirect: it would hide that a credential has just crossed the network in the clear.
+      throw new Problem('tls_required', { reason: 'the proxy says that the request came over plain http' })
+    }
+    done()
+  })
+}
+
+const PROBES = new Set(['/livez', '/readyz'])
+/** Unreserved characters and sub-delims of RFC 3986; nothing of ours needs an escape. */
+const PLAIN_PATH = /^\/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$/
+
+/** The parts of a request target in origin-form or absolute-form (RFC 9112 §3.2). Authority is in lower case. */
+export function splitTarget(target: string): { authority: string | undefined; path: string; query: string } {
+  const absolute = /^https?:\/\/([^/?#]*)/i.exec(target)
+  const rest = absolute ? target.slice(absolute[0].length) || '/' : target
+  const mark = rest.indexOf('?')
+  return {
+    authority: absolute?.[1]?.toLowerCase(),
+    path: mark === -1 ? rest : rest.slice(0, mark),
+    query: mark === -1 ? '' : rest.slice(mark + 1),
+  }
+}
+
+/** Node takes the first of several Host headers, and a proxy may have taken the last. */
+function oneHost(raw: IncomingMessage): string | undefined {
+  const count = raw.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length
+  if (count === 0 && raw.httpVersion === '1.0') return undefined
+  const host = raw.headers.host
+  if (count !== 1 || !host || !/^[A-Za-z0-9._:[\]-]+$/.test(host)) {
+    throw new Problem('invalid_request', {
+      detail: 'Send one valid Host header.',
+      reason: `${count} Host headers, or a malformed one`,
+    })
+  }
+  return host.toLowerCase()
+}
+
+/** The last entry: the one that our own peer, not somebody before it, has written. */
+function forwardedProtocol(raw: IncomingMessage): string | undefined {
+  const sent = raw.headers['x-forwarded-proto']
+  return typeof sent === 'string'
+    ? sent
+        .slice(sent.lastIndexOf(',') + 1)
+        .trim()
+        .toLowerCase()
+    : undefined
+}
+
+/** URLs end up in logs, histories and Referer headers. */
+const SECRET_PARAMETER =
+  /^(?:(?:current_|new_)?password|passwd|(?:access_|refresh_|id_|reset_)?token|code|secret|client_secret|client_assertion|assertion|authorization|api_key)$/i
+
+function checkQuery(query: string): void {
+  const seen = new Set<string>()
+  for (const name of new URLSearchParams(query).keys()) {
+    if (SECRET_PARAMETER.test(name)) {
+      throw new Problem('invalid_request', {
+        detail: 'Send secrets in the body or a header, never in the URL.',
+        reason: 'secret in the query string',
+      })
+    }
+    // Which of two counts differs between servers (RFC 6749 §3.2 forbids repetition).
+    if (seen.has(name)) throw new Problem('invalid_request', { detail: 'A query parameter is repeated.' })
+    seen.add(name)
+  }
+}

@@ -1,0 +1,94 @@
+import { type DestinationStream, type LogFn, type Logger, pino } from 'pino'
+import type { Config } from './config.ts'
+
+/**
+ * One JSON object a line to standard output. Three walls keep secrets out: requests and replies are never serialised,
+ * members with telling names are blanked at any depth, and whatever looks like a credential is blanked in the finished
+ * line, whoever put it there.
+ */
+export function createLog(config: Pick<Config, 'LOG_LEVEL'>, destination?: DestinationStream): Logger {
+  const options = {
+    level: config.LOG_LEVEL,
+    base: null,
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: {
+      level: (label: string) => ({ level: label }),
+      log: (object: Record<string, unknown>) => withoutSecrets(object, 0) as Record<string, unknown>,
+    },
+    // A framework or a hurried debug line may log these whole; headers, bodies and query strings hold credentials.
+    serializers: { err: (error: unknown) => error, req: () => undefined, res: () => undefined },
+    hooks: { streamWrite: cleanLine, logMethod: nameErrors },
+  }
+  return destination ? pino(options, destination) : pino(options)
+}
+
+/** Without a message of ours, pino would repeat the error's own as `msg`, past the rules for errors below. */
+function nameErrors(this: Logger, args: Parameters<LogFn>, method: LogFn): void {
+  const [first, message, ...rest] = args as [unknown, string | undefined, ...unknown[]]
+  const merged = first instanceof Error ? { err: first } : first
+  const text = message ?? (typeof merged === 'object' && merged !== null && 'err' in merged ? 'an error' : undefined)
+  method.apply(this, (text === undefined ? [merged] : [merged, text, ...rest]) as Parameters<LogFn>)
+}
+
+const SECRET_NAME =
+  /^(authorization|cookie|set-?cookie|password|new_?password|current_?password|refresh_?token|access_?token|token|private_?key|database_?url|sealed_private|headers|body|query)$|secret$/i
+
+function withoutSecrets(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  if (value instanceof Error) return describeError(value)
+  if (depth > 4) return '[deep]'
+  if (Buffer.isBuffer(value)) return '[bytes]'
+  if (Array.isArray(value)) return value.map((item) => withoutSecrets(item, depth + 1))
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [
+      name,
+      SECRET_NAME.test(name) ? '[redacted]' : withoutSecrets(item, depth + 1),
+    ]),
+  )
+}
+
+/** Refresh tokens, anything in the shape of a JWS, bearer credentials, the user part of URLs, argon2 hashes, PEM keys. */
+const CREDENTIAL =
+  /rt1_[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|\$argon2id?\$[^"\s]+|-----BEGIN [A-Z ]*PRIVATE KEY[^"]*|(?<=\b(?:bearer|basic) +)[\w.~+/=-]{8,}|(?<=[a-z]:\/\/)[^/@"\s]+(?=@)/gi
+
+/**
+ * Characters that JSON lets through and that still break a line, hide text or reorder it on a screen: C1 controls,
+ * line and paragraph separators, bidi controls, zero-width characters.
+ */
+const DECEPTIVE = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
+
+/** Works on the finished line: inside JSON these characters can only be within strings, where an escape is equal. */
+function cleanLine(line: string): string {
+  return line
+    .replace(CREDENTIAL, '[redacted]')
+    .replace(DECEPTIVE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** What may be known of an error. PostgreSQL's `detail`, `where` and bind parameters quote rows: they are left out. */
+const KEPT = ['code', 'reason', 'syscall', 'severity', 'schema', 'table', 'column', 'constraint', 'routine'] as const
+
+function describeError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return typeof error === 'object' ? '[object]' : error
+  const described: Record<string, unknown> = { type: error.name, message: withheld(error) ?? error.message }
+  for (const name of KEPT) {
+    const value = (error as unknown as Record<string, unknown>)[name]
+    if (typeof value === 'string' && value !== '') described[name] = value
+  }
+  // The head of a stack repeats the message.
+  const frames = error.stack?.indexOf('\n    at ') ?? -1
+  if (frames >= 0) described.stack = error.stack?.slice(frames + 1)
+  if (error.cause !== undefined && depth < 3) described.cause = describeError(error.cause, depth + 1)
+  if (error instanceof AggregateError && depth < 3) {
+    described.errors = error.errors.slice(0, 5).map((each) => describeError(each, depth + 1))
+  }
+  return described
+}
+
+/** Messages that quote their input: a JSON parser's, and PostgreSQL's data exceptions (class 22). */
+function withheld(error: Error): string | undefined {
+  if (error instanceof SyntaxError) return 'the text could not be parsed (message withheld: it quotes the text)'
+  const { code } = error as { code?: unknown }
+  if (typeof code === 'string' && /^22[0-9A-Z]{3}$/.test(code))
+    return 'data exception (message withheld: it quotes the value)'
+  return undefined
+}

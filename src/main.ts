@@ -1,0 +1,181 @@
+#!/usr/bin/env node
+// oxlint-disable-next-line import/no-unassigned-import -- its effect must come before all other imports
+import './threads.ts'
+import type { Logger } from 'pino'
+import { createApp } from './app.ts'
+import { NO_REQUEST, record } from './audit/audit.ts'
+import { createDatabaseClock } from './clock.ts'
+import { ConfigError, parseConfig, type Secrets } from './config.ts'
+import { connect } from './db/connect.ts'
+import { isUnavailable } from './db/errors.ts'
+import { migrate } from './db/migrate.ts'
+import { databaseTime } from './db/time.ts'
+import type { Deps } from './deps.ts'
+import type { Lifecycle } from './http/health.ts'
+import { closeServer, drain, listen, urlOf } from './http/listeners.ts'
+import { createMetricsServer, registerGauges } from './http/metrics.ts'
+import { startKeys } from './keys/keys.ts'
+import { createLog } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { prune } from './prune.ts'
+import { keepClock, repeat } from './schedule.ts'
+import { deriveServerKeys, type KeyList } from './secrets.ts'
+import { createPasswordHasher } from './users/password.ts'
+
+const DATABASE_WAIT_MS = 60_000
+const PRUNE_EVERY_MS = 15 * 60_000
+
+export interface RunningServer {
+  /** Base of the public listener, with the port that it really has. */
+  url: string
+  metricsUrl: string
+  /** Turns unready, lets requests finish, closes everything. Never rejects; a second call joins the first. */
+  stop(): Promise<void>
+}
+
+/**
+ * The server, from settings to listeners.
+ * @throws ConfigError with every fault; SealError if the secret does not fit the database; the database's error if it
+ * does not answer for a minute.
+ */
+export async function serve(env: Readonly<Record<string, string | undefined>>): Promise<RunningServer> {
+  const { config, secrets, warnings } = parseConfig(env)
+  const log = createLog(config)
+  for (const warning of warnings) log.warn(warning)
+
+  const metrics = createMetrics()
+  // Made while the database answers: its first work is a hash of its own.
+  const hashing = createPasswordHasher({
+    memoryKib: config.ARGON2_MEMORY_KIB,
+    passes: config.ARGON2_PASSES,
+    concurrency: config.HASH_CONCURRENCY,
+    queue: config.HASH_QUEUE,
+    onDone: (seconds) => metrics.hashSeconds.observe(seconds),
+  })
+  await migrateWhenUp(log, secrets)
+
+  const { db, pool } = connect({
+    url: secrets.databaseUrl,
+    size: config.DATABASE_POOL_SIZE,
+    onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
+  })
+  const closing: (() => Promise<unknown>)[] = [() => db.destroy()]
+  const closeAll = async () => {
+    for (const close of closing.splice(0).toReversed()) {
+      await close().catch((error: unknown) => log.error({ err: error }, 'a part did not close cleanly'))
+    }
+  }
+  try {
+    const clock = createDatabaseClock(() => databaseTime(db))
+    await clock.synchronise()
+    const clockKeeper = keepClock(log, clock)
+    closing.push(() => clockKeeper.stop())
+
+    const serverKeys = secrets.serverSecrets.map(deriveServerKeys) as unknown as KeyList
+    const keys = await startKeys({ db, clock: clock.now, config, serverKeys, log })
+    closing.push(() => keys.stop())
+
+    const deps: Deps = {
+      config,
+      db,
+      clock: clock.now,
+      log,
+      serverKeys,
+      keyring: keys.keyring,
+      hasher: await hashing,
+      metrics,
+    }
+    registerGauges(deps, { pool, clock, activeSince: keys.activeSince })
+
+    const pruning = repeat(log, 'prune', PRUNE_EVERY_MS, async () => log.info({ deleted: await prune(deps) }, 'pruned'))
+    closing.push(() => pruning.stop())
+
+    const lifecycle: Lifecycle = { stopping: false }
+    const app = createApp(deps, lifecycle)
+    const metricsServer = createMetricsServer(deps)
+    closing.push(
+      () => closeServer(metricsServer),
+      () => drain(app, config, lifecycle),
+    )
+    await Promise.all([
+      app.listen({ host: config.HOST, port: config.PORT }),
+      listen(metricsServer, config.METRICS_HOST, config.METRICS_PORT),
+      record(
+        db,
+        clock.now(),
+        'server',
+        { type: 'server.started', outcome: 'success', details: { settings: { ...config } } },
+        NO_REQUEST,
+      ),
+    ])
+    const url = urlOf(config.HOST, app.server)
+    const metricsUrl = urlOf(config.METRICS_HOST, metricsServer)
+    log.info({ url, metricsUrl, issuer: config.ISSUER, ms: Math.round(performance.now()) }, 'ready')
+
+    let stopped: Promise<void> | undefined
+    const stop = async () => {
+      log.info('stopping')
+      await closeAll()
+      log.info('stopped')
+    }
+    return { url, metricsUrl, stop: () => (stopped ??= stop()) }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+/** Containers start in any order: the database may come up after this process. */
+async function migrateWhenUp(log: Logger, { databaseUrl }: Secrets): Promise<void> {
+  const giveUpAt = performance.now() + DATABASE_WAIT_MS
+  for (let attempt = 1, wait = 100; ; attempt++, wait = Math.min(wait * 2, 3000)) {
+    try {
+      const applied = await migrate(databaseUrl)
+      if (applied.length > 0) log.info({ applied }, 'the schema was brought up to date')
+      return
+    } catch (error) {
+      if (!isUnavailable(error) || performance.now() + wait > giveUpAt) throw error
+      log.warn({ err: error, attempt, retryInMs: wait }, 'the database does not answer yet')
+      await new Promise((resolve) => setTimeout(resolve, wait))
+    }
+  }
+}
+
+/** EX_CONFIG of sysexits.h: trying again without changing the settings is of no use. */
+const EXIT_CONFIG = 78
+
+/** The whole life of a server process: starts it, stops it at a signal, and ends the process. */
+/** The server as a process: signals end it with 0, an error that nothing caught with 1, a wrong setting with 78. */
+export async function run(): Promise<void> {
+  let server: RunningServer | undefined
+  let ending = false
+  const end = (code: number) => {
+    // A second signal means now.
+    if (ending) process.exit(code || 1)
+    ending = true
+    if (!server) process.exit(code)
+    void server.stop().then(() => process.exit(code))
+  }
+  process.on('SIGTERM', () => end(0))
+  process.on('SIGINT', () => end(0))
+  const crash = (error: unknown) => {
+    if (ending) return
+    createLog({ LOG_LEVEL: 'fatal' }).fatal({ err: error }, 'an error that nothing caught; stopping')
+    end(1)
+  }
+  process.on('uncaughtException', crash)
+  process.on('unhandledRejection', crash)
+
+  try {
+    server = await serve(process.env)
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      process.stderr.write(`${error.message}\n`)
+      process.exit(EXIT_CONFIG)
+    }
+    createLog({ LOG_LEVEL: 'fatal' }).fatal({ err: error }, 'the server could not start')
+    process.exit(1)
+  }
+}
+
+if (import.meta.main) await run()

@@ -1,0 +1,61 @@
+import type { Logger } from 'pino'
+import type { DatabaseClock } from './clock.ts'
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+
+export interface Schedule {
+  /** Nothing starts from now on; resolves when what runs has ended. */
+  stop(): Promise<void>
+}
+
+/**
+ * Runs `work` again and again, the next run `everyMs` after the last one ended, give or take a tenth, so that replicas
+ * started together do not stay in step. A failure is logged and tried again in its turn. Keeps no process alive.
+ */
+export function repeat(log: Logger, name: string, everyMs: number, work: () => Promise<unknown>): Schedule {
+  let running: Promise<void> = Promise.resolve()
+  let timer: NodeJS.Timeout
+  let stopped = false
+  const next = () => {
+    if (stopped) return
+    timer = setTimeout(run, everyMs * (0.9 + Math.random() / 5)).unref()
+  }
+  const run = () => {
+    running = (async () => {
+      try {
+        await work()
+      } catch (error) {
+        log.warn({ err: error, task: name }, 'a scheduled task failed; it is tried again in its turn')
+      }
+    })().finally(next)
+  }
+  next()
+  return {
+    stop: () => {
+      stopped = true
+      clearTimeout(timer)
+      return running
+    },
+  }
+}
+
+/**
+ * Keeps the clock true: every minute, and at once when this host's wall clock and its monotonic timer part by more than
+ * a second. The monotonic timer stands still while a machine is suspended; tokens do not stop ageing meanwhile.
+ */
+export function keepClock(log: Logger, clock: Pick<DatabaseClock, 'synchronise'>): Schedule {
+  const distance = () => Date.now() - performance.now()
+  let agreed = distance()
+  let due = performance.now() + MINUTE
+  return repeat(log, 'clock', SECOND, async () => {
+    const parted = Math.abs(distance() - agreed) > SECOND
+    if (!parted && performance.now() < due) return
+    if (parted) log.warn('the wall clock of this host has jumped; asking the database for the time')
+    // Set first: while the database is away, it is asked every few seconds and not every second.
+    due = performance.now() + 5 * SECOND
+    agreed = distance()
+    await clock.synchronise()
+    due = performance.now() + MINUTE
+  })
+}

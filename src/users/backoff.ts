@@ -1,0 +1,68 @@
+import type { Db } from '../db/schema.ts'
+import type { Deps } from '../deps.ts'
+import { hmac, type KeyList } from '../secrets.ts'
+import {
+  accountsWithFailures,
+  blockedUntil,
+  deleteFailures,
+  PASSWORD_DISABLED,
+  type Reservation,
+  releaseAttempt,
+  reserveAttempt,
+} from './queries.ts'
+
+const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600 }
+
+/** The fifth consecutive failure starts the back-off. */
+export const BACKOFF_STARTS = RULE.threshold
+
+/** An attempt that may go on to the hash. It counts as failed until somebody says otherwise. */
+export interface Attempt extends Reservation {
+  identifier: Buffer
+}
+
+/** What the counter of a person is kept under: people type passwords into the e-mail field, so never what was typed. */
+function identify(serverKeys: KeyList, email: string): Buffer {
+  return hmac(serverKeys[0].identifiers, email)
+}
+
+/**
+ * Reserves an attempt to prove who one is, whether or not the account exists. To be called before the hash.
+ * @param email as normaliseEmail returns it.
+ * @returns the attempt, or after how many whole seconds the next one is looked at.
+ */
+export async function reserve(
+  deps: Pick<Deps, 'db' | 'serverKeys'>,
+  now: Date,
+  email: string,
+  userId: string | null,
+): Promise<{ attempt: Attempt } | { attempt: undefined; identifier: Buffer; retryAfter: number }> {
+  const identifier = identify(deps.serverKeys, email)
+  const reservation = await reserveAttempt(deps.db, { identifier, userId, now }, RULE)
+  if (reservation) return { attempt: { ...reservation, identifier } }
+  const until = (await blockedUntil(deps.db, identifier))?.getTime() ?? 0
+  return { attempt: undefined, identifier, retryAfter: Math.max(1, Math.ceil((until - now.getTime()) / 1000)) }
+}
+
+/** For an attempt that was not decided: nobody is to pay for our being too busy. */
+export async function release(deps: Pick<Deps, 'db'>, attempt: Attempt): Promise<void> {
+  await releaseAttempt(deps.db, attempt.identifier, attempt, RULE.threshold)
+}
+
+/**
+ * Forgets the failures of an account: after a success, and by an operator, whose reset makes a disabled password work
+ * again. @returns whether there were any.
+ */
+export async function clearFailures(
+  db: Db,
+  serverKeys: KeyList,
+  user: { id: string; email: string },
+): Promise<boolean> {
+  const identifiers = serverKeys.map((keys) => hmac(keys.identifiers, user.email))
+  return (await deleteFailures(db, identifiers, user.id)) > 0
+}
+
+/** Of these accounts, those whose password no longer works because of too many failures. */
+export async function withDisabledPassword(db: Db, userIds: string[]): Promise<Set<string>> {
+  return await accountsWithFailures(db, userIds, PASSWORD_DISABLED)
+}

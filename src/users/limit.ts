@@ -1,0 +1,42 @@
+/** Somebody's turn. */
+interface Turn {
+  /** Gives the place to whoever waits longest. Once only. */
+  leave(): void
+}
+
+interface Limit {
+  /** Waits for a free place, in order of arrival. Undefined at once if the queue is full too. */
+  enter(): Promise<Turn | undefined>
+  /** Holders of a place and those who wait. */
+  pending(): number
+}
+
+/**
+ * So many at a time, so many waiting, the rest turned away at once: a queue without an end answers everybody too late,
+ * one with an end answers some in time and tells the others to come back.
+ */
+export function createLimit(concurrency: number, queue: number): Limit {
+  const waiting: (() => void)[] = []
+  let running = 0
+
+  const turn = (): Turn => ({
+    leave: () => {
+      const next = waiting.shift()
+      // The place passes straight to the next, so that no newcomer can slip in between.
+      if (next) next()
+      else running--
+    },
+  })
+
+  return {
+    enter: async () => {
+      if (running < concurrency) {
+        running++
+        return turn()
+      }
+      if (waiting.length >= queue) return undefined
+      return new Promise((resolve) => waiting.push(() => resolve(turn())))
+    },
+    pending: () => running + waiting.length,
+  }
+}

@@ -1,0 +1,112 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import argon2 from 'argon2'
+import { Problem } from '../errors.ts'
+import { createLimit } from './limit.ts'
+import { normalisePassword } from './password-policy.ts'
+import { formatPhc, type Phc, parsePhc } from './phc.ts'
+
+export interface PasswordHasher {
+  /**
+   * PHC string of a new password with the current parameters and a fresh salt.
+   * @throws Problem overloaded, when too many computations wait already.
+   */
+  hash(password: string): Promise<string>
+  /**
+   * Whether the password belongs to the hash. Null stands for an account without one (or for no account): the same work
+   * is done and the answer is no. A malformed hash is answered the same way.
+   * @throws Problem overloaded, when too many computations wait already.
+   */
+  verify(hash: string | null, password: string): Promise<boolean>
+  /** Whether the hash costs an attacker less than one made now. A stronger one is left as it is. */
+  needsRehash(hash: string): boolean
+  /** Computations that run or wait. */
+  pending(): number
+}
+
+interface HasherOptions {
+  memoryKib: number
+  passes: number
+  /** Computations at a time. */
+  concurrency: number
+  /** Computations that may wait for their turn. */
+  queue: number
+  /** Hears how long each computation took, in seconds, without the waiting. */
+  onDone?: (seconds: number) => void
+}
+
+const SALT_LENGTH = 16
+const TAG_LENGTH = 32
+
+export async function createPasswordHasher(options: HasherOptions): Promise<PasswordHasher> {
+  const { memoryKib, passes, concurrency, queue, onDone } = options
+  const limit = createLimit(concurrency, queue)
+  const budget = memoryKib * passes
+
+  const compute = async <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = await limit.enter()
+    if (!turn) throw new Problem('overloaded', { retryAfter: 1, reason: 'the queue for password hashes is full' })
+    const started = performance.now()
+    try {
+      return await work()
+    } finally {
+      turn.leave()
+      onDone?.((performance.now() - started) / 1000)
+    }
+  }
+
+  const hash = (password: string): Promise<string> =>
+    compute(async () => {
+      const parameters = { memoryKib, passes, lanes: 1, salt: randomBytes(SALT_LENGTH) }
+      const tag = await computeTag(normalisePassword(password), parameters, TAG_LENGTH)
+      return formatPhc({ ...parameters, tag })
+    })
+
+  // With the parameters of now, so that an unknown account costs what a known one does.
+  const dummy = mustParse(await hash(randomBytes(32).toString('base64')))
+
+  return {
+    hash,
+    verify: (stored, password) =>
+      compute(async () => {
+        const text = normalisePassword(password)
+        // Ill-formed text is hashed as U+FFFD, so it would pass for a password that has one there.
+        const real = stored === null || !text.isWellFormed() ? undefined : parsePhc(stored)
+        const phc = real ?? dummy
+        const tag = await computeTag(text, phc, phc.tag.length)
+        const matches = timingSafeEqual(tag, phc.tag) && real !== undefined
+        // A hash from the time of weaker settings verifies sooner, which would tell its account from an unknown one.
+        if (!matches) await burn(budget - phc.memoryKib * phc.passes, passes)
+        return matches
+      }),
+    needsRehash: (stored) => {
+      const phc = parsePhc(stored)
+      return !phc || phc.memoryKib * phc.passes < budget || phc.salt.length < SALT_LENGTH || phc.tag.length < TAG_LENGTH
+    },
+    pending: limit.pending,
+  }
+}
+
+function computeTag(text: string, cost: Omit<Phc, 'tag'>, hashLength: number): Promise<Buffer> {
+  return argon2.hash(text, {
+    type: argon2.argon2id,
+    version: 0x13,
+    memoryCost: cost.memoryKib,
+    timeCost: cost.passes,
+    parallelism: cost.lanes,
+    salt: cost.salt,
+    hashLength,
+    raw: true,
+  })
+}
+
+/** Work of so many KiB times passes, in which argon2's time is linear. */
+async function burn(kibPasses: number, passes: number): Promise<void> {
+  const memoryKib = Math.floor(kibPasses / passes)
+  if (memoryKib >= 8) await computeTag('', { memoryKib, passes, lanes: 1, salt: Buffer.alloc(SALT_LENGTH) }, TAG_LENGTH)
+}
+
+function mustParse(text: string): Phc {
+  const phc = parsePhc(text)
+  if (!phc) throw new Error('the settings for argon2 are out of bounds')
+  return phc
+}

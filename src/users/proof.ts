@@ -1,0 +1,87 @@
+import { transact } from '../db/errors.ts'
+import type { Tx } from '../db/schema.ts'
+import type { Deps } from '../deps.ts'
+import { Problem } from '../errors.ts'
+import { type Attempt, clearFailures, release, reserve } from './backoff.ts'
+import { lockById, PASSWORD_DISABLED, type User } from './queries.ts'
+
+/** Somebody says that this is their password. */
+interface Claim {
+  /** Normalised. */
+  email: string
+  user: User | undefined
+  password: string
+}
+
+type Refusal = 'unknown_user' | 'wrong_password' | 'no_password' | 'user_disabled' | 'password_disabled'
+
+export type Proof<T> =
+  | { value: T }
+  | { refusal: Refusal; attempt: Attempt }
+  | { refusal: 'backoff'; identifier: Buffer; retryAfter: number }
+
+interface Effect<P, T> {
+  /** After the password proved right and before the transaction: the place for work that takes long. */
+  prepare: (user: User) => Promise<P>
+  /** Together with the reset of the counter, on the locked row of a user who is enabled and still has this password. */
+  commit: (tx: Tx, user: User, prepared: P) => Promise<T>
+}
+
+type ProofDeps = Pick<Deps, 'db' | 'serverKeys' | 'hasher' | 'log'>
+
+/**
+ * Checks a password and, if it is right, does what it was asked for. Every claim costs one reservation and one argon2
+ * computation, so that nobody can tell by the clock which accounts exist, are disabled or have no password.
+ * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
+ */
+export async function prove<P, T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<P, T>): Promise<Proof<T>> {
+  const reserved = await reserve(deps, now, claim.email, claim.user?.id ?? null)
+  if (!reserved.attempt) return { refusal: 'backoff', identifier: reserved.identifier, retryAfter: reserved.retryAfter }
+  const { attempt } = reserved
+  try {
+    return await decide(deps, claim, attempt, effect)
+  } catch (error) {
+    await release(deps, attempt).catch((err: unknown) =>
+      deps.log.warn({ err }, 'a login attempt that was not decided still counts'),
+    )
+    throw error
+  }
+}
+
+const ROUNDS = 3
+
+async function decide<P, T>(deps: ProofDeps, claim: Claim, attempt: Attempt, effect: Effect<P, T>): Promise<Proof<T>> {
+  let user = claim.user
+  for (let round = 1; round <= ROUNDS; round++) {
+    const matches = await deps.hasher.verify(user?.passwordHash ?? null, claim.password)
+    const refusal = judge(user, matches, attempt.failures)
+    if (!user || refusal) return { refusal: refusal ?? 'unknown_user', attempt }
+
+    const { id, passwordHash } = user
+    const prepared = await effect.prepare(user)
+    const outcome = await transact(deps.db, async (tx) => {
+      const current = await lockById(tx, id)
+      // Disabled, or given another hash, while this one was computed: a family started now would outlive both.
+      if (!current || current.disabledAt || current.passwordHash !== passwordHash) return { changed: current }
+      await clearFailures(tx, deps.serverKeys, current)
+      return { value: await effect.commit(tx, current, prepared) }
+    })
+    if ('value' in outcome) return outcome as { value: T }
+    // Perhaps the same password hashed anew by another sign-in: judged again by what the row says now.
+    user = outcome.changed
+  }
+  throw new Problem('unavailable', {
+    reason: 'the account kept changing while its password was checked',
+    retryAfter: 1,
+  })
+}
+
+/** All of these look the same from outside; only the trail tells them apart. */
+function judge(user: User | undefined, matches: boolean, failures: number): Refusal | undefined {
+  if (!user) return 'unknown_user'
+  // The attempt that makes it a hundred may still be the right one.
+  if (failures > PASSWORD_DISABLED) return 'password_disabled'
+  if (user.passwordHash === null) return 'no_password'
+  if (!matches) return 'wrong_password'
+  return user.disabledAt ? 'user_disabled' : undefined
+}

@@ -1,0 +1,207 @@
+import { randomUUID } from 'node:crypto'
+import { type AuditEvent, type RequestFacts, record } from '../audit/audit.ts'
+import { transact } from '../db/errors.ts'
+import type { Deps } from '../deps.ts'
+import { Problem } from '../errors.ts'
+import type { Principal } from '../sessions/authenticate.ts'
+import type { Client } from '../sessions/clients.ts'
+import { grantFor } from '../sessions/grants.ts'
+import { endAll, type Issued, issue, startSession } from '../sessions/sessions.ts'
+import { BACKOFF_STARTS } from './backoff.ts'
+import { normaliseEmail } from './email.ts'
+import { checkNewPassword } from './password-policy.ts'
+import { type Proof, prove } from './proof.ts'
+import { findByEmail, findById, insertUser, PASSWORD_DISABLED, type User, writePasswordHash } from './queries.ts'
+
+/**
+ * Makes an account, and signs nobody in.
+ * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
+ */
+export async function register(
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher'>,
+  input: { email: string; password: string },
+  facts: RequestFacts,
+): Promise<User> {
+  if (deps.config.REGISTRATION !== 'open') throw new Problem('registration_closed')
+  const email = normaliseEmail(input.email)
+  checkNewPassword(deps.config, email, input.password)
+  const passwordHash = await deps.hasher.hash(input.password)
+  const now = deps.clock()
+  const user = await transact(deps.db, async (tx) => {
+    const added = await insertUser(tx, { id: randomUUID(), email, passwordHash, roles: [], createdAt: now })
+    const event: AuditEvent = added
+      ? { type: 'user.registered', outcome: 'success', userId: added.id }
+      : { type: 'user.registered', outcome: 'failure', reason: 'email_taken' }
+    await record(tx, now, 'anonymous', event, facts)
+    return added
+  })
+  if (!user) throw new Problem('email_taken')
+  return user
+}
+
+interface SignInInput {
+  email: string
+  password: string
+  client: Client
+  /** Browser clients keep the session beyond the browser's; native ones always do. */
+  remember: boolean
+  scope?: string | undefined
+  audience?: string | string[] | undefined
+  /** Refresh token of the cookie that came along. It identifies nobody; its session ends. */
+  replaces?: string | undefined
+}
+
+/**
+ * Starts a session for whoever knows the password. Refusals are one answer, after the same work, whatever their cause.
+ * @throws Problem invalid_email, invalid_scope, invalid_target; invalid_credentials; too_many_requests; overloaded;
+ * unavailable.
+ */
+export async function signIn(
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'keyring' | 'metrics' | 'log'>,
+  input: SignInInput,
+  facts: RequestFacts,
+): Promise<Issued> {
+  const { client } = input
+  const email = normaliseEmail(input.email)
+  const grant = grantFor(client, input)
+  // Before the work: a session without an access token would be of no use to anybody.
+  if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
+
+  const now = deps.clock()
+  const user = await findByEmail(deps.db, email)
+  const proof = await prove(
+    deps,
+    now,
+    { email, user, password: input.password },
+    {
+      prepare: (found) => rehash(deps, found, input.password),
+      commit: async (tx, subject, stronger) => {
+        if (stronger) await writePasswordHash(tx, subject.id, stronger)
+        const { remember, replaces } = input
+        const session = await startSession(deps, tx, now, {
+          subject,
+          client,
+          grant,
+          remember,
+          replaces,
+          amr: ['pwd'],
+          facts,
+        })
+        const about = { userId: subject.id, familyId: session.family.id, clientId: client.id }
+        await record(tx, now, 'user', { type: 'login', outcome: 'success', ...about }, facts)
+        return session
+      },
+    },
+  )
+  if ('value' in proof) {
+    deps.metrics.logins.inc({ outcome: 'success' })
+    return await issue(deps, now, proof.value)
+  }
+
+  deps.metrics.logins.inc({ outcome: proof.refusal === 'backoff' ? 'backoff' : 'failure' })
+  const identifier = identifierOf(proof).toString('hex')
+  const details = 'attempt' in proof ? { identifier, failures: proof.attempt.failures } : { identifier }
+  const about = { userId: user?.id ?? null, clientId: client.id }
+  await record(
+    deps.db,
+    now,
+    'anonymous',
+    { type: 'login', outcome: 'failure', reason: proof.refusal, details, ...about },
+    facts,
+  )
+  return await refuse(deps, now, proof, user, facts)
+}
+
+/**
+ * Changes the password of whoever is signed in and knows the present one, and ends all other sessions. Guesses count as
+ * failed sign-ins do, so a stolen access token is no way around the back-off.
+ * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
+ */
+export async function changePassword(
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'metrics' | 'log'>,
+  principal: Principal,
+  input: { currentPassword: string; newPassword: string },
+  facts: RequestFacts,
+): Promise<void> {
+  const { id, email } = principal.subject
+  checkNewPassword(deps.config, email, input.newPassword)
+  const now = deps.clock()
+  const user = await findById(deps.db, id)
+  const proof = await prove(
+    deps,
+    now,
+    { email, user, password: input.currentPassword },
+    {
+      prepare: () => deps.hasher.hash(input.newPassword),
+      commit: async (tx, subject, passwordHash) => {
+        await writePasswordHash(tx, subject.id, passwordHash)
+        await endAll(tx, now, {
+          userId: id,
+          cause: 'password_changed',
+          actor: 'user',
+          facts,
+          except: principal.sessionId,
+        })
+        const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
+        await record(tx, now, 'user', { type: 'password.changed', outcome: 'success', ...about }, facts)
+      },
+    },
+  )
+  if ('value' in proof) return
+
+  const reason = proof.refusal === 'backoff' ? 'backoff' : 'wrong_password'
+  const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
+  await record(deps.db, now, 'user', { type: 'password.changed', outcome: 'failure', reason, ...about }, facts)
+  await refuse(deps, now, proof, user, facts)
+}
+
+/** A hash from the time of weaker settings, made anew. That this cannot be done now is no reason to refuse a sign-in. */
+async function rehash(deps: Pick<Deps, 'hasher' | 'log'>, user: User, password: string): Promise<string | undefined> {
+  if (user.passwordHash === null || !deps.hasher.needsRehash(user.passwordHash)) return undefined
+  try {
+    return await deps.hasher.hash(password)
+  } catch (err) {
+    deps.log.warn({ err }, 'a weak password hash was not renewed; the next sign-in tries again')
+    return undefined
+  }
+}
+
+type Refused = Exclude<Proof<never>, { value: never }>
+
+function identifierOf(proof: Refused): Buffer {
+  return 'attempt' in proof ? proof.attempt.identifier : proof.identifier
+}
+
+/** Writes down what the failure set off, and answers it. The answer depends on the counter alone. */
+async function refuse(
+  deps: Pick<Deps, 'db' | 'metrics'>,
+  now: Date,
+  proof: Refused,
+  user: User | undefined,
+  facts: RequestFacts,
+): Promise<never> {
+  if (!('attempt' in proof)) {
+    deps.metrics.throttled.inc({ policy: 'account' })
+    throw new Problem('too_many_requests', {
+      detail: 'Too many failed attempts for this account.',
+      reason: 'backoff',
+      retryAfter: proof.retryAfter,
+    })
+  }
+  const { failures, identifier } = proof.attempt
+  const details = { identifier: identifier.toString('hex'), failures }
+  const userId = user?.id ?? null
+  if (failures === BACKOFF_STARTS) {
+    await record(deps.db, now, 'server', { type: 'login.backoff_started', outcome: 'success', userId, details }, facts)
+  }
+  if (failures === PASSWORD_DISABLED) {
+    await record(
+      deps.db,
+      now,
+      'server',
+      { type: 'login.password_disabled', outcome: 'success', userId, details },
+      facts,
+    )
+  }
+  throw new Problem('invalid_credentials', { reason: proof.refusal })
+}

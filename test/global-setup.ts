@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import type { TestProject } from 'vitest/node'
+import { ephemeralPrefix } from '../dev/postgres/sweep.ts'
+import { openPostgres } from '../dev/postgres.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Of a PostgreSQL in which tests may make databases. */
+    databaseUrl: string
+    /** Starts the names of the databases of this run: a server given by TEST_DATABASE_URL may serve several runs. */
+    databasePrefix: string
+  }
+}
+
+/** One PostgreSQL for the whole run: TEST_DATABASE_URL if set, else an embedded one of version TEST_POSTGRES. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const databasePrefix = `claviger_test_${randomBytes(4).toString('hex')}`
+  project.provide('databasePrefix', databasePrefix)
+  const given = process.env.TEST_DATABASE_URL
+  if (given) {
+    project.provide('databaseUrl', given)
+    return () => dropDatabasesOf(given, databasePrefix)
+  }
+  const version = process.env.TEST_POSTGRES ?? '18'
+  if (version !== '15' && version !== '18') throw new Error('TEST_POSTGRES must be 15 or 18')
+  const postgres = await openPostgres({
+    directory: await mkdtemp(join(tmpdir(), ephemeralPrefix)),
+    version,
+    ephemeral: true,
+  })
+  project.provide('databaseUrl', postgres.url)
+  return postgres.close
+}
+
+/** Removes what a run has left on a server that outlives it. */
+async function dropDatabasesOf(server: string, prefix: string): Promise<void> {
+  const client = new pg.Client({ connectionString: server })
+  await client.connect()
+  const { rows } = await client.query<{ datname: string }>(
+    'SELECT datname FROM pg_database WHERE starts_with(datname, $1)',
+    [prefix],
+  )
+  for (const { datname } of rows) await client.query(`DROP DATABASE IF EXISTS ${datname} WITH (FORCE)`)
+  await client.end()
+}

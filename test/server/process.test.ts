@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TEST_PASSWORD, testEnvironment } from '../support/app.ts'
+import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
+import { freePort, spawnServer, startServer } from '../support/server.ts'
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await cloneDatabase()
+})
+afterAll(() => database.drop())
+
+describe('a configuration with faults', () => {
+  test('ends the process with status 78, names every fault and quotes no value', async () => {
+    const { output, exited } = spawnServer({
+      NODE_ENV: 'production',
+      ISSUER: 'http://auth.example.com/?marker-issuer',
+      PORT: 'marker-port',
+      CLAVIGER_SECRET: 'marker-secret',
+      DATABASE_URL: 'marker-url',
+    })
+    expect(await exited).toBe(78)
+    for (const name of ['ISSUER', 'PORT', 'CLAVIGER_SECRET', 'DATABASE_URL']) expect(output()).toContain(`${name}: `)
+    expect(output()).not.toContain('marker')
+  })
+
+  test('a secret that does not fit the database ends it as well, naming the setting', async () => {
+    const own = await cloneDatabase()
+    const first = await startServer({ databaseUrl: own.url })
+    expect(await first.stop()).toBe(0)
+    const { output, exited } = spawnServer({
+      ...testEnvironment(own.url),
+      CLAVIGER_SECRET: randomBytes(32).toString('base64'),
+      PORT: '0',
+      METRICS_PORT: '0',
+      ISSUER: 'http://localhost:3000',
+    })
+    expect(await exited).not.toBe(0)
+    expect(output()).toContain('CLAVIGER_SECRET')
+    await own.drop()
+  })
+})
+
+test('the database may come up after the server', async () => {
+  const port = await freePort()
+  const { child, output, exited } = spawnServer({
+    ...testEnvironment(`postgres://nobody@127.0.0.1:${port}/nowhere`),
+    PORT: '0',
+    METRICS_PORT: '0',
+  })
+  await expect.poll(output, { timeout: 5000 }).toContain('the database does not answer yet')
+  child.kill('SIGTERM')
+  expect(await exited).toBe(0)
+})
+
+test('metrics are on their own listener and nowhere else', async () => {
+  await using server = await startServer({ databaseUrl: database.url })
+  await fetch(`${server.url}/livez`)
+  const metrics = await fetch(`${server.metricsUrl}/metrics`)
+  const text = await metrics.text()
+  expect([metrics.status, metrics.headers.get('content-type')]).toEqual([200, expect.stringContaining('text/plain')])
+  for (const name of [
+    'claviger_http_request_seconds_bucket{le="0.001",route="/livez",status="200"}',
+    'claviger_db_connections ',
+    'claviger_clock_offset_seconds',
+    'claviger_active_key_age_seconds',
+    'claviger_password_hashes_pending',
+    'process_cpu_seconds_total',
+  ]) {
+    expect(text).toContain(name)
+  }
+  expect((await fetch(`${server.url}/metrics`)).status).toBe(404)
+  expect((await fetch(`${server.metricsUrl}/livez`)).status).toBe(404)
+  expect((await fetch(`${server.metricsUrl}/metrics`, { method: 'POST' })).status).toBe(405)
+})
+
+describe('senders that are too slow are cut off within 20 seconds', () => {
+  test.concurrent.each([
+    ['headers', 'GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: '],
+    [
+      'a body',
+      'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"email":"',
+    ],
+  ])('%s', { timeout: 40_000 }, async (_, start) => {
+    const own = await cloneDatabase()
+    await using server = await startServer({ databaseUrl: own.url })
+    const { port } = new URL(server.url)
+    const socket = connect(Number(port), '127.0.0.1')
+    let answer = ''
+    socket.on('data', (chunk) => (answer += chunk.toString()))
+    socket.on('error', () => {})
+    await once(socket, 'connect')
+    const begun = performance.now()
+    socket.write(start)
+    const drip = setInterval(() => socket.write('a'), 1000)
+    await once(socket, 'close')
+    clearInterval(drip)
+    expect(performance.now() - begun).toBeLessThan(20_000)
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+    expect(answer).toContain('request_timeout')
+    await server.kill()
+    await own.drop()
+  })
+})
+
+describe('SIGTERM', () => {
+  test('a client that heeds /readyz meets no error; what is under way finishes; the exit is clean', async () => {
+    const own = await cloneDatabase()
+    // In production the door stays open for two seconds after the news.
+    const env = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com' }
+    await using server = await startServer({ databaseUrl: own.url, env })
+    const seen: (number | string)[] = []
+    // Each signs up in a loop, which takes a while because of the hash, until the server says that it is leaving.
+    const client = async (name: number) => {
+      for (let turn = 0; ; turn++) {
+        const ready = await fetch(`${server.url}/readyz`)
+        if (ready.status === 503) return
+        const body = JSON.stringify({ email: `u${name}-${turn}@example.com`, password: TEST_PASSWORD })
+        const answer = await fetch(`${server.url}/register`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+        })
+        seen.push(answer.status)
+        await answer.text()
+      }
+    }
+    const clients = Array.from({ length: 8 }, (_, name) => client(name))
+    await sleep(700)
+    const code = server.stop()
+    await Promise.all(clients)
+    expect(await code).toBe(0)
+    expect(seen.length).toBeGreaterThan(8)
+    expect(seen.filter((status) => status !== 201)).toEqual([])
+    expect(server.output()).toContain('"msg":"stopped"')
+    await own.drop()
+  })
+
+  test('a connection that is kept alive and idle does not hold it up', async () => {
+    await using server = await startServer({ databaseUrl: database.url })
+    await (await fetch(`${server.url}/livez`)).text()
+    const idle = connect(Number(new URL(server.url).port), '127.0.0.1')
+    await once(idle, 'connect')
+    idle.on('error', () => {})
+    const begun = performance.now()
+    expect(await server.stop()).toBe(0)
+    expect(performance.now() - begun).toBeLessThan(3000)
+    idle.destroy()
+  })
+})

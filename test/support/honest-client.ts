@@ -1,0 +1,96 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** A native client as it should be: one refresh at a time, one key per exchange, the same again until the answer is in. */
+export interface HonestClient {
+  /** Exchanges its token, however often the server has to be asked. @throws if the server says 401. */
+  refresh(): Promise<void>
+  readonly token: string
+  readonly accessToken: string
+  /** Answers other than 200, by status; 0 stands for none at all. */
+  readonly troubles: Map<number, number>
+  readonly refreshes: number
+}
+
+export function createHonestClient(options: {
+  token: string
+  accessToken: string
+  /** Asked anew for each attempt: servers come and go. */
+  server: () => string
+  patienceMs?: number
+}): HonestClient {
+  const { server, patienceMs = 30_000 } = options
+  let { token, accessToken } = options
+  let refreshes = 0
+  const troubles = new Map<number, number>()
+  return {
+    troubles,
+    get token() {
+      return token
+    },
+    get accessToken() {
+      return accessToken
+    },
+    get refreshes() {
+      return refreshes
+    },
+    refresh: async () => {
+      const key = randomUUID()
+      const giveUpAt = performance.now() + patienceMs
+      for (;;) {
+        const answer = await attempt(`${server()}/refresh`, token, key)
+        if (answer.status === 200) {
+          token = answer.body.refresh_token
+          accessToken = answer.body.access_token
+          refreshes++
+          return
+        }
+        troubles.set(answer.status, (troubles.get(answer.status) ?? 0) + 1)
+        if (answer.status !== 0 && answer.status !== 503) throw new Error(`an honest client was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+        if (answer.status === 503 && !answer.retryAfter) throw new Error('503 without Retry-After')
+        if (performance.now() > giveUpAt) throw new Error('the server did not come back')
+        await sleep(20 + Math.random() * 60)
+      }
+    },
+  }
+}
+
+interface Answer {
+  status: number
+  retryAfter: string | null
+  body: { refresh_token: string; access_token: string }
+}
+
+async function attempt(url: string, token: string, key: string): Promise<Answer> {
+  try {
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': key },
+      body: JSON.stringify({ refresh_token: token }),
+      signal: AbortSignal.timeout(10_000),
+    })
+    return { status: answer.status, retryAfter: answer.headers.get('retry-after'), body: (await answer.json()) as Answer['body'] }
+  } catch {
+    return { status: 0, retryAfter: null, body: { refresh_token: '', access_token: '' } }
+  }
+}
+
+/** Registers a user over HTTP and signs in `sessions` times as a native client. */
+export async function signUpOver(url: string, sessions: number): Promise<{ email: string; password: string; tokens: { token: string; accessToken: string }[] }> {
+  const email = `user-${randomUUID()}@example.com`
+  const password = `a phrase of ${randomUUID()}`
+  await post(`${url}/register`, { email, password }, 201)
+  const tokens: { token: string; accessToken: string }[] = []
+  for (let i = 0; i < sessions; i++) {
+    const reply = await post(`${url}/login`, { email, password, client_id: 'native' }, 200)
+    tokens.push({ token: String(reply.refresh_token), accessToken: String(reply.access_token) })
+  }
+  return { email, password, tokens }
+}
+
+async function post(url: string, body: object, expected: number): Promise<Record<string, unknown>> {
+  const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const text = await answer.text()
+  if (answer.status !== expected) throw new Error(`${url} was answered ${answer.status}: ${text}`)
+  return JSON.parse(text) as Record<string, unknown>
+}

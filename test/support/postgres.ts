@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { inject } from 'vitest'
+import { migrate } from '../../src/db/migrate.ts'
+
+export interface TestDatabase {
+  /** As superuser. */
+  url: string
+  drop(): Promise<void>
+}
+
+/** An empty database with every migration applied, in about 60 ms: a copy of the template. */
+export async function cloneDatabase(): Promise<TestDatabase> {
+  const server = inject('databaseUrl')
+  const template = await createTemplate()
+  const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
+  await query(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+  return {
+    url: urlOf(server, name),
+    drop: () => query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`).then(() => {}),
+  }
+}
+
+let template: Promise<string> | undefined
+
+/** Migrates the template at the first call of a run, whichever test process makes it. @returns the template's name. */
+export function createTemplate(): Promise<string> {
+  template ??= makeTemplate(inject('databaseUrl'), `${inject('databasePrefix')}_template`)
+  return template
+}
+
+async function makeTemplate(server: string, name: string): Promise<string> {
+  await withClient(server, async (client) => {
+    // Test processes start together: the first one migrates, the others wait here.
+    await client.query(`SELECT pg_advisory_lock(hashtext($1))`, [name])
+    const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name])
+    if (rowCount) return
+    // Under its name only when complete, so that a failed migration fails for every file with its own error.
+    const draft = `${name}_draft`
+    await client.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`)
+    await client.query(`CREATE DATABASE ${draft} TEMPLATE template0`)
+    await migrate(urlOf(server, draft))
+    await client.query(`ALTER DATABASE ${draft} RENAME TO ${name}`)
+    // Nobody can copy a database that somebody is connected to.
+    await client.query(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`)
+  })
+  return name
+}
+
+function query(server: string, text: string): Promise<void> {
+  return withClient(server, async (client) => {
+    await client.query(text)
+  })
+}
+
+async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return await use(client)
+  } finally {
+    await client.end()
+  }
+}
+
+function urlOf(server: string, database: string): string {
+  const url = new URL(server)
+  url.pathname = `/${database}`
+  return url.href
+}

@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { testEnvironment } from './app.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+export interface RunningProcess extends AsyncDisposable {
+  url: string
+  metricsUrl: string
+  process: ChildProcess
+  /** Standard output and error so far. */
+  output(): string
+  /** Asks it to end. @returns its exit code. */
+  stop(): Promise<number | null>
+  /** As a power cut would. */
+  kill(): Promise<void>
+}
+
+/** `node src/main.ts` on a free port, once it says that it is ready. */
+export async function startServer(options: {
+  databaseUrl: string
+  env?: Record<string, string>
+  timeoutMs?: number
+}): Promise<RunningProcess> {
+  const port = await freePort()
+  const { child, output, exited } = spawnServer({
+    ...testEnvironment(options.databaseUrl),
+    LOG_LEVEL: 'info',
+    HOST: '127.0.0.1',
+    PORT: String(port),
+    METRICS_PORT: '0',
+    ...options.env,
+  })
+  const deadline = performance.now() + (options.timeoutMs ?? 15_000)
+  let ready: { url: string; metricsUrl: string } | undefined
+  while (!ready) {
+    if (child.exitCode !== null || performance.now() > deadline) {
+      child.kill('SIGKILL')
+      throw new Error(`the server did not become ready:\n${output()}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    const line = output()
+      .split('\n')
+      .find((each) => each.includes('"msg":"ready"'))
+    if (line) ready = JSON.parse(line) as { url: string; metricsUrl: string }
+  }
+  const kill = async () => {
+    child.kill('SIGKILL')
+    await exited
+  }
+  return {
+    url: ready.url,
+    metricsUrl: ready.metricsUrl,
+    process: child,
+    output,
+    stop: () => {
+      child.kill('SIGTERM')
+      return exited
+    },
+    kill,
+    [Symbol.asyncDispose]: kill,
+  }
+}
+
+/** Starts the process with exactly these settings, and waits for nothing. */
+export function spawnServer(env: Record<string, string>): {
+  child: ChildProcess
+  output: () => string
+  exited: Promise<number | null>
+} {
+  const child = spawn(process.execPath, [MAIN], {
+    env: { PATH: process.env.PATH ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const exited = once(child, 'exit').then(([code]) => code as number | null)
+  let text = ''
+  const collect = (chunk: Buffer) => {
+    text += chunk.toString()
+    if (process.env.TEST_LOG_FILE) appendFileSync(process.env.TEST_LOG_FILE, chunk)
+  }
+  child.stdout.on('data', collect)
+  child.stderr.on('data', collect)
+  return { child, output: () => text, exited }
+}
+
+/** Free at this moment; the time until it is used is short. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}

@@ -1,0 +1,179 @@
+import argon2 from 'argon2'
+import { afterEach, describe, expect, type MockInstance, test, vi } from 'vitest'
+import { createPasswordHasher } from '../../src/users/password.ts'
+
+const floor = { memoryKib: 19456, passes: 2, concurrency: 2, queue: 8 }
+const cheap = { memoryKib: 64, passes: 2, concurrency: 2, queue: 8 }
+
+afterEach(() => void vi.restoreAllMocks())
+
+describe('hash', () => {
+  test('is a PHC string of argon2id with a salt of 16 and a tag of 32 bytes, never the same twice', async () => {
+    const hasher = await createPasswordHasher(floor)
+    const [one, two] = await Promise.all([hasher.hash('correct horse'), hasher.hash('correct horse')])
+    expect(one).not.toBe(two)
+    for (const phc of [one, two]) {
+      expect(phc).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/)
+      expect(await hasher.verify(phc, 'correct horse')).toBe(true)
+      expect(await hasher.verify(phc, 'correct horsf')).toBe(false)
+    }
+  })
+
+  test('counts every character of a long password, trims nothing, folds no case', async () => {
+    const hasher = await createPasswordHasher(cheap)
+    const long = `${'ab'.repeat(127)}cd`
+    const phc = await hasher.hash(long)
+    expect(await hasher.verify(phc, long)).toBe(true)
+    for (const other of [`${long.slice(0, -1)}e`, long.slice(0, -1), `${long} `, ` ${long}`, long.toUpperCase()]) {
+      expect(await hasher.verify(phc, other)).toBe(false)
+    }
+  })
+
+  test('takes canonically equivalent spellings for one, and no others', async () => {
+    const hasher = await createPasswordHasher(cheap)
+    const composed = await hasher.hash('caf\u00e9 au lait')
+    expect(await hasher.verify(composed, 'cafe\u0301 au lait')).toBe(true)
+    const decomposed = await hasher.hash('cafe\u0301 au lait')
+    expect(await hasher.verify(decomposed, 'caf\u00e9 au lait')).toBe(true)
+    const ligature = await hasher.hash('o\ufb03ce hours')
+    expect(await hasher.verify(ligature, 'office hours')).toBe(false)
+  })
+
+  test('a lone surrogate is not the replacement character', async () => {
+    const hasher = await createPasswordHasher(cheap)
+    const phc = await hasher.hash('a\ufffdb')
+    expect(await hasher.verify(phc, 'a\ud800b')).toBe(false)
+    expect(await hasher.verify(phc, 'a\ufffdb')).toBe(true)
+  })
+})
+
+describe('verify', () => {
+  const malformed = [
+    '',
+    'correct horse',
+    '$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy',
+    '$argon2id$',
+    '$argon2id$v=19$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2E',
+    '$argon2id$v=16$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2i$v=19$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=0,t=2,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,t=0,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,t=2,p=0$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,t=2,p=99$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=9999999,t=2,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,t=999,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,m=64,t=2$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,t=2,p=1$c2FsdHNhbHRzY$AAAAAAAAAAAAAAAAA',
+    '$argon2id$v=19$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n',
+  ]
+
+  test.each(malformed)('a malformed hash is no, never an error: %j', async (stored) => {
+    const hasher = await createPasswordHasher(cheap)
+    const computed = vi.spyOn(argon2, 'hash')
+    expect(await hasher.verify(stored, 'correct horse')).toBe(false)
+    expect(computed).toHaveBeenCalledTimes(1)
+  })
+
+  const costs = (spy: MockInstance<typeof argon2.hash>) =>
+    spy.mock.calls.map(([, options]) => [options?.memoryCost, options?.timeCost])
+
+  test('no account, no password and a malformed hash cost one computation with the current parameters', async () => {
+    const hasher = await createPasswordHasher(floor)
+    const phc = await hasher.hash('right')
+    const computed = vi.spyOn(argon2, 'hash')
+    for (const stored of [null, 'nonsense', phc]) expect(await hasher.verify(stored, 'wrong')).toBe(false)
+    expect(costs(computed)).toEqual([
+      [19456, 2],
+      [19456, 2],
+      [19456, 2],
+    ])
+  })
+
+  test('a wrong password for a weaker hash costs as much memory times passes as any other', async () => {
+    const old = await createPasswordHasher({ ...cheap, memoryKib: 1024, passes: 1 })
+    const now = await createPasswordHasher({ ...cheap, memoryKib: 4096, passes: 2 })
+    const weak = await old.hash('right')
+    const computed = vi.spyOn(argon2, 'hash')
+    expect(await now.verify(weak, 'wrong')).toBe(false)
+    expect(costs(computed)).toEqual([
+      [1024, 1],
+      [(4096 * 2 - 1024) / 2, 2],
+    ])
+    computed.mockClear()
+    expect(await now.verify(weak, 'right')).toBe(true)
+    expect(costs(computed)).toEqual([[1024, 1]])
+  })
+
+  test('reads what argon2 libraries write, whatever the order of the parameters', async () => {
+    const hasher = await createPasswordHasher(cheap)
+    const theirs = await argon2.hash('correct horse', { memoryCost: 128, timeCost: 3, parallelism: 2 })
+    expect(theirs).toContain('$m=128,p=2,t=3$')
+    expect(await hasher.verify(theirs, 'correct horse')).toBe(true)
+    expect(await hasher.verify(theirs, 'correct mule')).toBe(false)
+    expect(await argon2.verify(await hasher.hash('correct horse'), 'correct horse')).toBe(true)
+  })
+})
+
+describe('needsRehash', () => {
+  const phc = (memoryKib: number, passes: number, salt = 22, tag = 43) =>
+    `$argon2id$v=19$m=${memoryKib},t=${passes},p=1$${'A'.repeat(salt)}$${'A'.repeat(tag)}`
+  test.each([
+    ['the same', phc(19456, 2), false],
+    ['less memory', phc(12288, 2), true],
+    ['fewer passes', phc(19456, 1), true],
+    ['a short salt', phc(19456, 2, 11), true],
+    ['a short tag', phc(19456, 2, 22, 22), true],
+    ['more memory', phc(65536, 2), false],
+    ['more passes', phc(19456, 4), false],
+    ['much more memory, one pass', phc(47104, 1), false],
+    ['not readable', 'nonsense', true],
+  ])('%s', async (_what, stored, expected) => {
+    const hasher = await createPasswordHasher(floor)
+    expect(hasher.needsRehash(stored)).toBe(expected)
+  })
+})
+
+describe('limit', () => {
+  test('so many at a time, so many in the queue in order, the rest turned away at once', async () => {
+    const seconds: number[] = []
+    const hasher = await createPasswordHasher({ ...cheap, concurrency: 2, queue: 3, onDone: (s) => seconds.push(s) })
+    seconds.length = 0
+    let running = 0
+    let most = 0
+    const release: (() => void)[] = []
+    vi.spyOn(argon2, 'hash').mockImplementation(async () => {
+      most = Math.max(most, ++running)
+      await new Promise<void>((resolve) => release.push(resolve))
+      running--
+      return Buffer.alloc(32) as never
+    })
+    const phc = `$argon2id$v=19$m=64,t=2,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`
+    const done: number[] = []
+    const admitted = [0, 1, 2, 3, 4].map((i) => hasher.verify(phc, 'x').then(() => done.push(i)))
+    const refused = expect(hasher.verify(phc, 'x')).rejects.toMatchObject({
+      code: 'overloaded',
+      status: 503,
+      retryAfter: 1,
+    })
+    await refused
+    expect(hasher.pending()).toBe(5)
+    for (let i = 0; i < 5; i++) {
+      await vi.waitFor(() => expect(release.length).toBeGreaterThan(i))
+      release[i]?.()
+    }
+    await Promise.all(admitted)
+    expect(done).toEqual([0, 1, 2, 3, 4])
+    expect(most).toBe(2)
+    expect(hasher.pending()).toBe(0)
+    expect(seconds).toHaveLength(5)
+  })
+
+  test('a computation that fails gives its place back', async () => {
+    const hasher = await createPasswordHasher({ ...cheap, concurrency: 1, queue: 0 })
+    vi.spyOn(argon2, 'hash').mockRejectedValueOnce(new Error('out of memory'))
+    await expect(hasher.hash('correct horse')).rejects.toThrow('out of memory')
+    expect(hasher.pending()).toBe(0)
+    expect(await hasher.verify(await hasher.hash('correct horse'), 'correct horse')).toBe(true)
+  })
+})
