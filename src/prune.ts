@@ -30,7 +30,7 @@ export async function prune(deps: Pick<Deps, 'db' | 'clock' | 'config'>): Promis
   return {
     families: await inBatches((batch) => deleteExpired(db, before(HOUR), batch)),
     rate_limits: await inBatches((batch) => deleteStaleWindows(db, before(2 * HOUR), batch)),
-    login_failures: await inBatches((batch) => deleteStaleFailures(db, before(DAY), batch)),
+    login_failures: await inBatches((batch) => deleteStaleFailures(db, before(30 * DAY), batch)),
     audit: await inBatches((batch) => deleteOldAudit(db, before(config.AUDIT_RETENTION_DAYS * DAY), batch)),
   }
 }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { ephemeralPrefix } from '../dev/postgres/sweep.ts'
 import { openPostgres } from '../dev/postgres.ts'
+import { CANARY_FOLDER, searchFolder } from './support/canary.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -16,8 +17,29 @@ declare module 'vitest' {
   }
 }
 
-/** One PostgreSQL for the whole run: TEST_DATABASE_URL if set, else an embedded one of version TEST_POSTGRES. */
+/** Around the whole run: a PostgreSQL for it, and at its end the search for secrets that it left at rest. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), 'claviger-canary-'))
+  process.env[CANARY_FOLDER] = folder
+  process.env.TEST_LOG_FILE = join(folder, 'log')
+  const close = await providePostgres(project)
+  return async () => {
+    await close()
+    try {
+      const { logBytes, dumpBytes, secrets } = searchFolder(folder)
+      console.log(`no secret at rest: ${secrets} passwords and server secrets, and every form of token and key, were looked for in ${logBytes} bytes of log and ${dumpBytes} of dumps`)
+    } catch (error) {
+      // Vitest reports an error of a teardown but forgives it.
+      process.exitCode = 1
+      throw error
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+/** One PostgreSQL for the whole run: TEST_DATABASE_URL if set, else an embedded one of version TEST_POSTGRES. */
+async function providePostgres(project: TestProject): Promise<() => Promise<void>> {
   const databasePrefix = `claviger_test_${randomBytes(4).toString('hex')}`
   project.provide('databasePrefix', databasePrefix)
   const given = process.env.TEST_DATABASE_URL

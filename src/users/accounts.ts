@@ -115,26 +115,28 @@ export async function enableUser(
 
 /**
  * Replaces a user's roles. Tokens that are out keep the old ones until their next refresh.
+ * @param roles the new ones, or what makes them from the present ones while nobody else can change them.
  * @throws Problem not_found, invalid_request.
  */
 export async function setRoles(
   deps: AccountDeps,
   idOrEmail: string,
-  roles: string[],
+  roles: string[] | ((before: string[]) => string[]),
   facts: RequestFacts = NO_REQUEST,
-): Promise<void> {
-  const after = checkRoles(roles)
+): Promise<{ before: string[]; after: string[] }> {
   const now = deps.clock()
-  await withUser(deps, idOrEmail, async (tx, user) => {
-    const details = { before: user.roles, after }
+  return await withUser(deps, idOrEmail, async (tx, user) => {
+    const before = user.roles
+    const after = checkRoles(typeof roles === 'function' ? roles(before) : roles)
     await writeRoles(tx, user.id, after)
     await record(
       tx,
       now,
       'operator',
-      { type: 'user.roles_changed', outcome: 'success', userId: user.id, details },
+      { type: 'user.roles_changed', outcome: 'success', userId: user.id, details: { before, after } },
       facts,
     )
+    return { before, after }
   })
 }
 

@@ -14,6 +14,7 @@ import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { deriveServerKeys, type KeyList } from '../../src/secrets.ts'
 import { createPasswordHasher } from '../../src/users/password.ts'
+import { noteSecretsOf } from './canary.ts'
 import { cloneDatabase } from './postgres.ts'
 
 export type LogLine = Record<string, unknown> & { level: string; msg?: string }
@@ -76,6 +77,7 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
   const { join } = options
   const database = join ? { url: join.databaseUrl, drop: async () => {} } : await cloneDatabase()
   const env = { ...(join?.env ?? testEnvironment(database.url)), ...options.env }
+  noteSecretsOf(env)
   const { config, secrets } = parseConfig(env)
   const { db } = connect({ url: secrets.databaseUrl, size: config.DATABASE_POOL_SIZE })
   const base = createDatabaseClock(() => databaseTime(db))
@@ -100,8 +102,10 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
   await app.ready()
 
   const issuer = new URL(config.ISSUER)
-  const inject: TestApp['inject'] = ({ headers, ...rest }) =>
-    app.inject({ ...rest, headers: { host: issuer.host, ...headers } })
+  const inject: TestApp['inject'] = ({ headers, ...rest }) => {
+    noteSecretsOf(parsed(rest.payload))
+    return app.inject({ ...rest, headers: { host: issuer.host, ...headers } })
+  }
   const post = (url: string, payload: unknown, headers: Record<string, string> = {}) =>
     inject({
       method: 'POST',
@@ -172,6 +176,15 @@ export function refreshTokenOf(answer: LightMyRequestResponse): string {
   const token = inBody ?? answer.cookies.find((cookie) => cookie.name === COOKIE)?.value
   if (!token) throw new Error('the reply holds no refresh token')
   return token
+}
+
+function parsed(payload: unknown): unknown {
+  if (typeof payload !== 'string') return payload
+  try {
+    return JSON.parse(payload)
+  } catch {
+    return undefined
+  }
 }
 
 /** Limits are out of the way: a test that is about them sets its own. */

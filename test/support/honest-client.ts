@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { noteSecret } from './canary.ts'
 
 /** A native client as it should be: one refresh at a time, one key per exchange, the same again until the answer is in. */
 export interface HonestClient {
@@ -79,6 +80,7 @@ async function attempt(url: string, token: string, key: string): Promise<Answer>
 export async function signUpOver(url: string, sessions: number): Promise<{ email: string; password: string; tokens: { token: string; accessToken: string }[] }> {
   const email = `user-${randomUUID()}@example.com`
   const password = `a phrase of ${randomUUID()}`
+  noteSecret(password)
   await post(`${url}/register`, { email, password }, 201)
   const tokens: { token: string; accessToken: string }[] = []
   for (let i = 0; i < sessions; i++) {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
+import { keepDump } from './canary.ts'
 
 export interface TestDatabase {
   /** As superuser. */
@@ -17,7 +18,10 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   await query(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
   return {
     url: urlOf(server, name),
-    drop: () => query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`).then(() => {}),
+    drop: async () => {
+      await keepDump(urlOf(server, name))
+      await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    },
   }
 }
 

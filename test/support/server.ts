@@ -4,6 +4,7 @@ import { appendFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { testEnvironment } from './app.ts'
+import { noteSecretsOf } from './canary.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
@@ -71,6 +72,7 @@ export function spawnServer(env: Record<string, string>): {
   output: () => string
   exited: Promise<number | null>
 } {
+  noteSecretsOf(env)
   const child = spawn(process.execPath, [MAIN], {
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,0 +1,76 @@
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+
+const SAMPLES = 200
+const classes = ['known', 'unknown', 'disabled', 'passwordless', 'locked for good'] as const
+type Class = (typeof classes)[number]
+
+/**
+ * How well one can tell from the time of an answer which of two classes it is of: the probability that a random sample of
+ * the second took longer than one of the first. 0.5 is a coin.
+ */
+function areaUnderCurve(first: number[], second: number[]): number {
+  let wins = 0
+  for (const a of first) for (const b of second) wins += b > a ? 1 : b === a ? 0.5 : 0
+  return wins / (first.length * second.length)
+}
+
+test('the measure itself can tell two classes apart', () => {
+  const fast = Array.from({ length: 100 }, (_each, index) => 20 + (index % 10))
+  expect(areaUnderCurve(fast, fast)).toBeCloseTo(0.5, 1)
+  expect(areaUnderCurve(fast, fast.map((value) => value + 4))).toBeGreaterThan(0.7)
+})
+
+async function prepare(t: TestApp): Promise<Record<Class, string>> {
+  const emails = {} as Record<Class, string>
+  for (const each of classes) {
+    emails[each] = `${each.replaceAll(' ', '-')}@example.com`
+    if (each !== 'unknown') expect((await t.register(emails[each], TEST_PASSWORD)).statusCode).toBe(201)
+  }
+  await t.db.updateTable('users').set({ disabled_at: t.deps.clock() }).where('email', '=', emails.disabled).execute()
+  await t.db.updateTable('users').set({ password_hash: null }).where('email', '=', emails.passwordless).execute()
+  return emails
+}
+
+/** Sets the counters so that no sample is put off: it is the answer after the work that must not differ. */
+async function resetCounters(t: TestApp): Promise<void> {
+  await sql`UPDATE login_failures SET blocked_until = '2000-01-01', failures = CASE WHEN failures >= 100 THEN 150 ELSE 0 END`.execute(t.db)
+}
+
+test('known, unknown, disabled, passwordless and locked accounts answer alike and in the same time', async () => {
+  await using t = await createTestApp({ env: { LOG_LEVEL: 'info' } })
+  const emails = await prepare(t)
+  const attempt = (email: string, password: string) => t.login({ email, password })
+  for (const each of classes) await attempt(emails[each], 'not the right phrase')
+  await sql`
+    UPDATE login_failures SET failures = 150
+    WHERE user_id = (SELECT id FROM users WHERE email = ${emails['locked for good']})`.execute(t.db)
+
+  const times = Object.fromEntries(classes.map((each) => [each, [] as number[]])) as Record<Class, number[]>
+  const bodies = new Set<string>()
+  for (let sample = -10; sample < SAMPLES; sample++) {
+    await resetCounters(t)
+    // Another order each round, so that no class always follows the same one.
+    const order = [...classes].sort(() => Math.random() - 0.5)
+    for (const each of order) {
+      const started = performance.now()
+      // The right password where there is an account that may not use it.
+      const answer = await attempt(emails[each], each === 'known' || each === 'unknown' ? 'not the right phrase' : TEST_PASSWORD)
+      const took = performance.now() - started
+      if (sample >= 0) times[each].push(took)
+      const { instance: _instance, ...body } = answer.json<Record<string, unknown>>()
+      const { 'x-request-id': _id, date: _date, 'content-length': _length, ...headers } = answer.headers
+      bodies.add(JSON.stringify([answer.statusCode, body, headers]))
+    }
+  }
+  expect([...bodies]).toHaveLength(1)
+  expect(JSON.parse([...bodies][0] as string)[0]).toBe(401)
+
+  for (const each of classes) {
+    if (each === 'known') continue
+    const area = areaUnderCurve(times.known, times[each])
+    console.log(`known against ${each}: AUC ${area.toFixed(3)}`)
+    expect(Math.abs(area - 0.5), each).toBeLessThan(0.1)
+  }
+}, 300_000)

@@ -1,0 +1,86 @@
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import pg from 'pg'
+
+/*
+ * Everything that a run of the suite leaves behind, in a log or in a database, is kept in one folder and searched at the
+ * end for what must never be at rest: tokens, passwords, keys, cookies (REQ-159).
+ */
+const FOLDER = 'CANARY_FOLDER'
+
+/** Remembers a secret that a test has used. */
+export function noteSecret(secret: string): void {
+  const folder = process.env[FOLDER]
+  if (folder && secret.length >= 8) appendFileSync(join(folder, 'secrets'), `${JSON.stringify(secret)}\n`)
+}
+
+/** Remembers every password and server secret of a request's body and of settings. */
+export function noteSecretsOf(values: unknown): void {
+  if (typeof values !== 'object' || values === null) return
+  for (const name of ['password', 'current_password', 'new_password', 'CLAVIGER_SECRET']) {
+    const value = (values as Record<string, unknown>)[name]
+    if (typeof value === 'string') noteSecret(value)
+  }
+}
+
+/** Every row of every table as text, as a dump would hold it. */
+export async function keepDump(databaseUrl: string): Promise<void> {
+  const folder = process.env[FOLDER]
+  if (!folder) return
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    const { rows: tables } = await client.query<{ name: string }>(
+      `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`,
+    )
+    for (const { name } of tables) {
+      const { rows } = await client.query<{ row: string }>(`SELECT t::text AS row FROM ${name} t`)
+      appendFileSync(join(folder, 'dump'), rows.map(({ row }) => `${name} ${row}\n`).join(''))
+    }
+  } finally {
+    await client.end()
+  }
+}
+
+/** What no dump and no log may hold, whoever's it is. */
+const FORMS: Record<string, RegExp> = {
+  'a refresh token': /rt1_[A-Za-z0-9_-]{40,}/,
+  'a refresh token in hexadecimal': /7274315f[0-9a-f]{40,}/,
+  'a JWT': /eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}/,
+  'a private key (PEM)': /BEGIN [A-Z ]*PRIVATE KEY/,
+  'a private key (PKCS #8)': /MII[A-Za-z0-9+/]{3}IBADANBgkqhki/,
+  'a private key (JWK)': /"(d|dp|dq|qi)": ?"[A-Za-z0-9_-]{20,}"/,
+  'a cookie': /__Host-refresh_token=[^;\s"']/,
+}
+const FORMS_IN_LOGS: Record<string, RegExp> = { ...FORMS, 'a password hash': /\$argon2id\$/ }
+
+/** Names what was found, each with the beginning of its line up to it; never the secret itself. */
+export function findSecrets(text: string, secrets: Iterable<string>, where: 'dump' | 'log'): string[] {
+  const found: string[] = []
+  const lines = text.split('\n')
+  for (const [name, form] of Object.entries(where === 'log' ? FORMS_IN_LOGS : FORMS)) {
+    for (const line of lines) {
+      const at = form.exec(line)
+      if (at) found.push(`${where}: ${name} after ${JSON.stringify(line.slice(Math.max(0, at.index - 60), at.index))}`)
+    }
+  }
+  for (const secret of secrets) {
+    const at = text.indexOf(secret)
+    if (at >= 0) found.push(`${where}: a password or server secret after ${JSON.stringify(text.slice(Math.max(0, at - 60), at))}`)
+  }
+  return found
+}
+
+/** @throws Error naming every kind of secret that the run has left at rest. */
+export function searchFolder(folder: string): { logBytes: number; dumpBytes: number; secrets: number } {
+  const read = (name: string) => (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : '')
+  const secrets = new Set(read('secrets').split('\n').filter(Boolean).map((line) => JSON.parse(line) as string))
+  const [log, dump] = [read('log'), read('dump')]
+  const found = [...findSecrets(log, secrets, 'log'), ...findSecrets(dump, secrets, 'dump')]
+  if (found.length > 0) {
+    throw new Error(`${found.length} secrets were found at rest:\n  ${[...new Set(found)].slice(0, 20).join('\n  ')}`)
+  }
+  return { logBytes: log.length, dumpBytes: dump.length, secrets: secrets.size }
+}
+
+export { FOLDER as CANARY_FOLDER }
