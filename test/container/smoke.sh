@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# The image and docker-compose.yml as an operator meets them: a fresh project, nothing edited. Needs Docker, curl and Node.
+# Makes a compose project of its own and removes it again.
+# COMPOSE names the program (default: docker compose), SMOKE_PORT the port that is published.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+read -ra compose <<<"${COMPOSE:-docker compose}"
+export COMPOSE_PROJECT_NAME=claviger-smoke CLAVIGER_PORT=${SMOKE_PORT:-3000}
+export ISSUER=http://localhost:$CLAVIGER_PORT
+work=$(mktemp -d)
+
+compose() { "${compose[@]}" "$@"; }
+cleanup() {
+  local status=$?
+  ((status == 0)) || compose logs --tail 20 || true
+  compose --profile replicas down --volumes --timeout 5 >"$work/down" 2>&1 || cat "$work/down"
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+ok() { printf 'ok    %s\n' "$*"; }
+fail() { printf 'FAIL  %s\n' "$*"; exit 1; }
+is() { [ "$2" = "$3" ] && ok "$1" || fail "$1: ‘$2’ instead of ‘$3’"; }
+container() { docker ps -q --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --filter "label=com.docker.compose.service=$1"; }
+in_server() { docker exec "$server" "$@"; }
+field() { node -e 'const value = JSON.parse(require("fs").readFileSync(0, "utf8"))[process.argv[1]]; console.log(typeof value === "string" ? value : JSON.stringify(value))' "$1"; }
+# post BASE PATH BODY: the reply's body, then its status in a line of its own
+post() { curl -sS -H 'content-type: application/json' -H "host: localhost:$CLAVIGER_PORT" -w '\n%{http_code}' -d "$3" "$1$2"; }
+
+compose up --build --wait -d
+server=$(container claviger)
+base=http://127.0.0.1:$CLAVIGER_PORT
+
+echo '-- healthy, confined'
+is 'the server is healthy' "$(docker inspect -f '{{.State.Health.Status}}' "$server")" healthy
+is 'it runs as no root' "$(in_server id -u)" 1000
+in_server sh -c 'echo x >/app/x || echo x >/var/lib/claviger/server/x || echo x >/home/node/x' 2>/dev/null && fail 'its file system can be written' || ok 'its file system is read-only'
+in_server sh -c 'echo x >/tmp/x && rm /tmp/x' && ok '/tmp can be written'
+is 'it has no capability' "$(in_server sh -c "grep -h CapEff /proc/[0-9]*/status | sort -u | tr -d '\t '")" CapEff:0000000000000000
+in_server sh -c 'command -v npm || command -v curl || command -v gcc' && fail 'there are tools that nobody needs' || ok 'no npm, no curl, no compiler'
+is 'the compiled argon2 is what is loaded' "$(in_server node -e "require('argon2'); console.log(Object.keys(require.cache).find((path) => path.endsWith('.node')))")" /app/node_modules/argon2/build/Release/argon2.node
+is 'the secret has one reader' "$(in_server stat -c '%u %a' /var/lib/claviger/server/claviger-secret)" '1000 400'
+docker exec "$(container postgres)" sh -c 'cat /docker-entrypoint-initdb.d/claviger-secret || ls /var/lib/claviger' 2>/dev/null && fail 'the database can read the secret of the server' || ok 'the database has not the secret of the server'
+is 'the role of the server is no superuser' "$(docker exec "$(container postgres)" psql -U postgres -Atc "SELECT rolsuper FROM pg_roles WHERE rolname = 'claviger'")" f
+docker inspect "$server" "$(container postgres)" >"$work/inspect"
+for file in claviger-secret database-url; do
+  secret=$(in_server cat "/var/lib/claviger/server/$file")
+  if grep -qF -- "$secret" "$work/inspect"; then fail "$file is in the metadata of a container"; fi
+  if docker logs "$server" 2>&1 | grep -qF -- "$secret"; then fail "$file is in the log"; fi
+done
+ok 'no secret in metadata or log'
+is 'the database is not published' "$(docker port "$(container postgres)" | wc -l | tr -d ' ')" 0
+
+echo '-- accounts, sessions'
+is 'registration is closed' "$(post "$base" /register '{"email":"b@example.com","password":"correct horse battery staple"}' | tail -n 1)" 403
+printf 'correct horse battery staple\n' | docker exec -i "$server" claviger users create a@example.com && ok 'users create'
+compose run --rm -T claviger users list 2>/dev/null | grep -q a@example.com && ok 'a command in a container of its own'
+post "$base" /login '{"email":"a@example.com","password":"correct horse battery staple","client_id":"native"}' >"$work/reply"
+is 'login' "$(tail -n 1 "$work/reply")" 200
+token=$(head -n 1 "$work/reply" | field refresh_token)
+# refresh BASE: rotates $token there
+refresh() {
+  post "$1" /refresh "{\"refresh_token\":\"$token\",\"client_id\":\"native\"}" >"$work/reply"
+  [ "$(tail -n 1 "$work/reply")" = 200 ] || fail "refresh at $1: $(cat "$work/reply")"
+  token=$(head -n 1 "$work/reply" | field refresh_token)
+}
+refresh "$base"
+ok 'refresh'
+keys=$(curl -sS "$base/.well-known/jwks.json")
+
+echo '-- replicas'
+compose --profile replicas up -d --wait --scale replica=2
+for replica in $(container replica); do
+  address=$(docker inspect -f '{{(index .NetworkSettings.Networks "'"$COMPOSE_PROJECT_NAME"'_default").IPAddress}}' "$replica")
+  is 'a replica has the same keys' "$(curl -sS "http://$address:3000/.well-known/jwks.json")" "$keys"
+  refresh "http://$address:3000"
+  ok 'it refreshes the session'
+  refresh "$base"
+  ok 'and the first server goes on from there'
+done
+is 'the name leads to all servers' "$(in_server getent ahostsv4 claviger | cut -d ' ' -f 1 | sort -u | wc -l | tr -d ' ')" 3
+
+echo '-- restarts'
+compose restart
+for _ in {1..60}; do curl -fsS "$base/readyz" >/dev/null 2>&1 && break || sleep 0.5; done
+is 'the same keys' "$(curl -sS "$base/.well-known/jwks.json")" "$keys"
+refresh "$base"
+ok 'the session lives'
+start=$(date +%s%N)
+docker stop -t 30 "$server" >/dev/null
+took=$((($(date +%s%N) - start) / 1000000))
+((took < 5000)) && ok "an idle server stops in $took ms" || fail "stopping took $took ms"
+is 'and ends by itself' "$(docker inspect -f '{{.State.ExitCode}}' "$server")" 0
+compose --profile replicas down
+compose up -d --wait
+server=$(container claviger)
+is 'the same keys after down and up' "$(curl -sS "$base/.well-known/jwks.json")" "$keys"
+refresh "$base"
+ok 'the session lives after down and up'
