@@ -1,0 +1,69 @@
+import type { ParseArgsConfig, parseArgs } from 'node:util'
+import type { Opened } from './open.ts'
+import type { Paint } from './terminal.ts'
+
+/** What a script may rely on. `help` lists them. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, unreachable: 4, config: 78, interrupted: 130 } as const
+
+/** Ends a command with an exit code and one message for standard error. */
+export class Failure extends Error {
+  readonly code: number
+  constructor(code: number, message: string) {
+    super(message)
+    this.name = 'Failure'
+    this.code = code
+  }
+}
+
+/** The streams of a process, or of a test. */
+export interface Io {
+  stdin: NodeJS.ReadableStream & { isTTY?: boolean }
+  stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
+  stderr: NodeJS.WritableStream & { isTTY?: boolean }
+}
+
+export interface Context {
+  env: NodeJS.ProcessEnv
+  io: Io
+  paint: Paint
+  /** Columns of the terminal; infinite where the output is not one, so that nothing is cut for a pipe. */
+  width: number
+  /** Reads the configuration and connects. Closed by main when the command is over. */
+  open(): Promise<Opened>
+}
+
+/** What a command has to say, in both forms; main prints one of them. */
+export interface Answer {
+  json: unknown
+  /** Without a line feed at the end. */
+  text: string
+  code?: number
+}
+
+type Options = NonNullable<ParseArgsConfig['options']>
+type Values<O extends Options> = ReturnType<
+  typeof parseArgs<{ options: O; allowPositionals: true; strict: true }>
+>['values']
+
+interface Spec<O extends Options> {
+  /** One or two words. */
+  name: string
+  /** Arguments and options as the usage line shows them. */
+  usage: string
+  summary: string
+  /** Further lines of `help <command>`. */
+  details?: string
+  /** Fewest and most positional arguments. */
+  takes: readonly [number, number]
+  options: O
+  run(context: Context, args: string[], values: Values<O>): Promise<Answer>
+}
+
+export interface Command extends Omit<Spec<Options>, 'run'> {
+  run(context: Context, args: string[], values: Record<string, unknown>): Promise<Answer>
+}
+
+/** A command whose `run` sees the values in the types that its options declare. */
+export function command<const O extends Options>(spec: Spec<O>): Command {
+  return { ...spec, run: (context, args, values) => spec.run(context, args, values as Values<O>) }
+}

@@ -1,0 +1,89 @@
+import { ConfigError, parseConfig, settings } from '../config.ts'
+import { deriveServerKeys } from '../secrets.ts'
+import { command, EXIT } from './command.ts'
+import { databaseTarget } from './open.ts'
+import { type Paint, printable, table } from './terminal.ts'
+
+type Env = NodeJS.ProcessEnv
+type Fault = ConfigError['faults'][number]
+type Source = 'default' | 'environment' | 'file'
+
+type Value = string | number | boolean | readonly string[] | null
+
+interface Row {
+  name: string
+  /** Null: not set, not valid, or not known because of other faults. */
+  value: Value
+  source: Source
+  fault: string | null
+}
+
+const config = command({
+  name: 'config',
+  usage: '',
+  summary: 'show the settings in force, their sources and their faults',
+  details: 'Secrets are never shown. Exit code 78 if there are faults.',
+  takes: [0, 0],
+  options: {},
+  run: async ({ env, paint, width }) => {
+    const { rows, faults, warnings } = readAll(env)
+    return {
+      json: { settings: rows, faults, warnings },
+      text: describe(rows, faults, warnings, { paint, width }),
+      code: faults.length > 0 ? EXIT.config : EXIT.ok,
+    }
+  },
+})
+
+function readAll(env: Env): { rows: Row[]; faults: Fault[]; warnings: string[] } {
+  const rowsOf = (valueOf: (name: string) => Value | undefined, faults: Fault[]): Row[] =>
+    Object.keys(settings).map((name) => {
+      const fault = faults.filter((each) => each.name === name).map(({ message }) => message)
+      return { name, value: valueOf(name) ?? null, source: sourceOf(name, env), fault: fault.join('; ') || null }
+    })
+  try {
+    const { config: parsed, secrets, warnings } = parseConfig(env)
+    const redacted: Record<string, Value> = {
+      ...parsed,
+      DATABASE_URL: `${databaseTarget(secrets.databaseUrl)} (user and password not shown)`,
+      CLAVIGER_SECRET: secrets.serverSecrets
+        .map((secret) => `fingerprint ${deriveServerKeys(secret).fingerprint}`)
+        .join(', '),
+    }
+    return { rows: rowsOf((name) => redacted[name], []), faults: [], warnings }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const valid = (name: string): Value | undefined => {
+      const setting = settings[name as keyof typeof settings]
+      if (setting.secret) return sourceOf(name, env) === 'default' ? null : 'set'
+      return error.faults.some((fault) => fault.name === name) ? null : (setting.parse(env[name]) as Value | undefined)
+    }
+    return { rows: rowsOf(valid, error.faults), faults: error.faults, warnings: [] }
+  }
+}
+
+function sourceOf(name: string, env: Env): Source {
+  if (settings[name as keyof typeof settings].secret && env[`${name}_FILE`]) return 'file'
+  return env[name] ? 'environment' : 'default'
+}
+
+function describe(rows: Row[], faults: Fault[], warnings: string[], style: { paint: Paint; width: number }): string {
+  const { paint } = style
+  const cells = rows.map(({ name, value, source, fault }) => [
+    fault ? paint('red', name) : name,
+    source === 'default' ? paint('dim', source) : source,
+    fault ? paint('red', 'not valid') : show(value, paint),
+  ])
+  const notes = [
+    ...faults.map(({ name, message }) => `${paint('red', '✗')} ${name} ${message}`),
+    ...warnings.map((warning) => `${paint('yellow', '!')} ${warning}`),
+  ]
+  return [table(['SETTING', 'SOURCE', 'VALUE'], cells, style), ...(notes.length > 0 ? ['', ...notes] : [])].join('\n')
+}
+
+function show(value: Value, paint: Paint): string {
+  if (value === null || (typeof value === 'object' && value.length === 0)) return paint('dim', 'none')
+  return printable(typeof value === 'object' ? value.join(', ') : String(value))
+}
+
+export const configCommands = [config]

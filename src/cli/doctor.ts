@@ -1,0 +1,128 @@
+import { ConfigError, type ParsedConfig, parseConfig, settings } from '../config.ts'
+import { type Answer, type Context, command, EXIT } from './command.ts'
+import { checkDatabase } from './doctor-database.ts'
+import { checkPasswords } from './doctor-passwords.ts'
+import { explainFailure } from './failure.ts'
+import { bad, type Finding, fine, unsure } from './finding.ts'
+import { wrap } from './terminal.ts'
+
+const doctor = command({
+  name: 'doctor',
+  usage: '',
+  summary: 'check configuration, database, keys and this machine',
+  details: 'Changes nothing. Exit code 1 if a check failed (✗); points that deserve a second look (!) do not fail it.',
+  takes: [0, 0],
+  options: {},
+  run: async (context) => {
+    const findings: Finding[] = []
+    const parsed = checkConfiguration(context.env, findings)
+    if (parsed) {
+      findings.push(...(await databaseFindings(context, parsed)))
+      findings.push(await checkPasswords(parsed.config))
+    }
+    return report(findings, context)
+  },
+})
+
+function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): ParsedConfig | undefined {
+  let parsed: ParsedConfig
+  try {
+    parsed = parseConfig(env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const { name, message } of error.faults) {
+      findings.push(
+        bad('configuration', `${name} ${message}`, 'see .env.example; the other checks need a valid configuration'),
+      )
+    }
+    return undefined
+  }
+  const { config, secrets, warnings } = parsed
+  const names = Object.keys(settings)
+  const set = names.filter((name) => env[name] || env[`${name}_FILE`]).length
+  findings.push(
+    fine('configuration', `valid; ${set} of ${names.length} settings are set, the rest have their defaults`),
+  )
+  for (const warning of warnings) findings.push(unsure('configuration', warning, 'claviger config shows all settings'))
+  if (!config.production) {
+    const refused = refusedInProduction(env)
+    const which = refused.length > 0 ? `; production would refuse ${refused.join(', ')}` : ''
+    findings.push(
+      unsure(
+        'configuration',
+        `NODE_ENV is ${config.NODE_ENV}: insecure settings are accepted${which}`,
+        'set NODE_ENV=production wherever others sign in',
+      ),
+    )
+  }
+  if (config.ISSUER.startsWith('https:') && config.TRUSTED_PROXIES.length === 0) {
+    findings.push(
+      unsure(
+        'configuration',
+        'ISSUER is https, so a proxy terminates TLS, but TRUSTED_PROXIES is empty: all clients seem to have the proxy’s address and share its rate limits',
+        'set TRUSTED_PROXIES to the addresses of the proxy',
+      ),
+    )
+  }
+  if (secrets.serverSecrets.length > 1) {
+    findings.push(
+      unsure(
+        'configuration',
+        `CLAVIGER_SECRET has ${secrets.serverSecrets.length} entries`,
+        'drop the old ones when no key is sealed with them and the longest session since the change is over',
+      ),
+    )
+  }
+  return parsed
+}
+
+/** Names of the settings that stand in the way of NODE_ENV=production. */
+function refusedInProduction(env: NodeJS.ProcessEnv): string[] {
+  try {
+    parseConfig({ ...env, NODE_ENV: 'production' })
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.faults.map(({ name }) => name)
+  }
+}
+
+/** A database that fails half-way is a finding like any other. */
+async function databaseFindings(context: Context, { config }: ParsedConfig): Promise<Finding[]> {
+  try {
+    return await checkDatabase(await context.open(), config)
+  } catch (error) {
+    return [
+      bad('database', explainFailure(error).message, 'check DATABASE_URL, that PostgreSQL runs, and the way to it'),
+    ]
+  }
+}
+
+function report(findings: Finding[], { paint, width }: Pick<Context, 'paint' | 'width'>): Answer {
+  const failed = findings.filter(({ status }) => status === 'failed').length
+  const warned = findings.filter(({ status }) => status === 'warning').length
+  const widest = Math.max(...findings.map(({ check }) => check.length))
+  const lines = findings.map((finding, index) => {
+    const repeated = findings[index - 1]?.check === finding.check
+    const mark = { ok: paint('green', '✓'), warning: paint('yellow', '!'), failed: paint('red', '✗') }[finding.status]
+    const name = (repeated ? '' : finding.check).padEnd(widest)
+    const indent = widest + 4
+    const remedy = finding.remedy
+      ? `\n${' '.repeat(indent)}${paint('dim', `→ ${wrap(finding.remedy, indent + 2, width)}`)}`
+      : ''
+    return `${mark} ${paint('bold', name)}  ${wrap(finding.message, indent, width)}${remedy}`
+  })
+  const verdict =
+    failed > 0
+      ? paint('red', `${failed} of ${findings.length} checks failed.`)
+      : warned > 0
+        ? `Nothing failed; ${warned} ${warned === 1 ? 'point deserves' : 'points deserve'} a second look.`
+        : paint('green', 'All is well.')
+  return {
+    json: { ok: failed === 0, checks: findings },
+    text: [...lines, '', verdict].join('\n'),
+    code: failed > 0 ? EXIT.failed : EXIT.ok,
+  }
+}
+
+export const doctorCommands = [doctor]

@@ -1,0 +1,30 @@
+import { ConfigError } from '../config.ts'
+import { isUnavailable } from '../db/errors.ts'
+import { Problem } from '../errors.ts'
+import { EXIT, Failure } from './command.ts'
+import { reasonOf, Unreachable } from './open.ts'
+
+/** What an error means to the operator: an exit code, and a message without a stack and without a secret. */
+export function explainFailure(error: unknown): { code: number; message: string } {
+  if (error instanceof Failure) return { code: error.code, message: error.message }
+  if (error instanceof ConfigError) return { code: EXIT.config, message: error.message }
+  if (error instanceof Unreachable) return { code: EXIT.unreachable, message: error.message }
+  if (error instanceof Problem) return explainProblem(error)
+  if (isUnavailable(error))
+    return { code: EXIT.unreachable, message: `the database stopped answering: ${reasonOf(error)}` }
+  if (lacksSchema(error)) {
+    return { code: EXIT.failed, message: 'the schema of the database is not up to date: run “claviger migrate”' }
+  }
+  return { code: EXIT.failed, message: error instanceof Error ? error.message : String(error) }
+}
+
+function explainProblem({ code, title, detail, reason }: Problem): { code: number; message: string } {
+  if (code === 'not_found') return { code: EXIT.notFound, message: detail ?? title }
+  if (code === 'unavailable') return { code: EXIT.unreachable, message: `${title}${reason ? ` (${reason})` : ''}` }
+  return { code: EXIT.failed, message: detail ? `${title}. ${detail}` : title }
+}
+
+/** undefined_table, undefined_column. */
+function lacksSchema(error: unknown): boolean {
+  return ['42P01', '42703'].includes(String((error as { code?: unknown } | null)?.code))
+}

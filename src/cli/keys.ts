@@ -1,0 +1,183 @@
+import { readFile } from 'node:fs/promises'
+import { text as readAll } from 'node:stream/consumers'
+import { importKey, listKeys, type Rotation, rotateKeys } from '../keys/operator.ts'
+import { command, EXIT, Failure, type Io } from './command.ts'
+import { refuse } from './options.ts'
+import { confirm, type Paint, table } from './terminal.ts'
+import { duration, iso, when } from './times.ts'
+
+type Key = Awaited<ReturnType<typeof listKeys>>[number]
+
+const list = command({
+  name: 'keys list',
+  usage: '',
+  summary: 'list signing keys, newest first',
+  takes: [0, 0],
+  options: {},
+  run: async ({ open, paint, width }) => {
+    const opened = await open()
+    const keys = await listKeys(opened)
+    const now = opened.clock()
+    const rows = keys.map((key) => [
+      key.kid,
+      colour(key, paint),
+      iso(key.createdAt),
+      notesOf(key),
+      nextStep(key, keys, now),
+    ])
+    const text =
+      keys.length === 0
+        ? 'No keys: the server makes one when it starts.'
+        : table(['KID', 'STATE', 'CREATED', 'NOTES', 'WHAT COMES'], rows, { paint, width })
+    return { json: { keys: keys.map(toJson) }, text }
+  },
+})
+
+const rotate = command({
+  name: 'keys rotate',
+  usage: '[--compromised [--all] [--yes]]',
+  summary: 'replace the signing key, with notice or at once',
+  details: `Without options a new key is published now and signs a day later, so that no verifier meets a key it does not know.
+
+  --compromised   the active key is in wrong hands: it is withdrawn now and another one signs. Tokens that it signed are
+                  refused as soon as verifiers read the key set again
+  --all           with --compromised: withdraw every key, because the database and CLAVIGER_SECRET leaked together or
+                  the secret is lost
+  --yes           do not ask`,
+  takes: [0, 0],
+  options: { compromised: { type: 'boolean' }, all: { type: 'boolean' }, yes: { type: 'boolean' } },
+  run: async ({ io, open, paint }, _args, { compromised = false, all = false, yes = false }) => {
+    if (all && !compromised) refuse('--all goes with --compromised')
+    const opened = await open()
+    if (compromised && !yes) await confirmEmergency(io, all)
+    const rotation = await rotateKeys(opened, { compromised, all })
+    return { json: rotationToJson(rotation), text: describeRotation(rotation, opened.clock(), paint) }
+  },
+})
+
+async function confirmEmergency(io: Io, all: boolean): Promise<void> {
+  if (!io.stdin.isTTY) refuse('nobody can be asked here: confirm with --yes')
+  const what = all ? 'Every key is' : 'The active key is'
+  const question = `${what} withdrawn at once: every access token signed with it is refused, and clients have to refresh. Go on?`
+  if (!(await confirm(io, question))) throw new Failure(EXIT.failed, 'not confirmed; nothing was changed')
+}
+
+function describeRotation(rotation: Rotation, now: Date, paint: Paint): string {
+  switch (rotation.outcome) {
+    case 'scheduled':
+      return `Published ${paint('bold', rotation.next)}. It signs from ${when(rotation.activatesAt, now)} on.`
+    case 'already_scheduled':
+      return `Nothing to do: ${paint('bold', rotation.next)} is published already and signs from ${when(rotation.activatesAt, now)} on.`
+    case 'activated':
+      return `There was no active key; ${paint('bold', rotation.active)} signs now.`
+    case 'already_replaced':
+      return `Nothing to do: the key has just been replaced${rotation.active ? ` by ${paint('bold', rotation.active)}` : ''}.`
+    case 'replaced': {
+      const { active, removed, trusted, exposure } = rotation
+      return [
+        ...removed.map((kid) => `Withdrew  ${paint('red', kid)}`),
+        `Signs now ${paint('green', active)}`,
+        ...trusted.map((kid) => `Trusted   ${kid}`),
+        '',
+        paint('bold', 'What a stolen key can still do'),
+        `  this issuer’s other replicas    accept it for ${exposure.replicas} s at most`,
+        `  verifiers that work offline     accept it for up to ${duration(exposure.verifiers)}: their cached key set, then tokens already accepted`,
+        '  shared caches of the key set    purge them: one that cannot reach the issuer may keep the old set for a day',
+        '',
+        'Nobody is signed out: clients refresh and get tokens of the new key. Look for what a forged token was used for.',
+      ].join('\n')
+    }
+    default:
+      return rotation satisfies never
+  }
+}
+
+function rotationToJson(rotation: Rotation) {
+  switch (rotation.outcome) {
+    case 'scheduled':
+    case 'already_scheduled':
+      return { outcome: rotation.outcome, next: rotation.next, activates_at: rotation.activatesAt }
+    case 'replaced': {
+      const { outcome, active, removed, trusted, exposure } = rotation
+      return { outcome, active, removed, trusted, exposure_seconds: exposure }
+    }
+    case 'activated':
+    case 'already_replaced':
+      return { outcome: rotation.outcome, active: rotation.active ?? null }
+    default:
+      return rotation satisfies never
+  }
+}
+
+const importCommand = command({
+  name: 'keys import',
+  usage: '<file.pem|->',
+  summary: 'take in a private RSA key',
+  details: `PEM, PKCS #8 or PKCS #1, not encrypted, 2048 bits or more; - reads standard input. It is published at once and signs
+a day later; where there is no key yet, at once. Delete the file afterwards.`,
+  takes: [1, 1],
+  options: {},
+  run: async ({ io, open, paint }, [file = '']) => {
+    const pem = await readPem(io, file)
+    const opened = await open()
+    const { kid, state, activatesAt } = await importKey(opened, pem)
+    const signs = state === 'active' ? 'It signs now.' : `It signs from ${when(activatesAt, opened.clock())} on.`
+    return { json: { kid, state, activates_at: activatesAt }, text: `Imported ${paint('bold', kid)}. ${signs}` }
+  },
+})
+
+async function readPem(io: Io, file: string): Promise<string> {
+  try {
+    return file === '-' ? await readAll(io.stdin) : await readFile(file, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new Failure(code === 'ENOENT' ? EXIT.notFound : EXIT.failed, `the file cannot be read (${code})`)
+  }
+}
+
+function colour(key: Key, paint: Paint): string {
+  const colours = { active: 'green', next: 'cyan', retiring: 'yellow', removed: 'dim' } as const
+  return paint(colours[key.state], key.state)
+}
+
+function notesOf(key: Key): string {
+  return [key.imported && 'imported', key.compromised && 'compromised'].filter(Boolean).join(', ') || '-'
+}
+
+function nextStep(key: Key, keys: readonly Key[], now: Date): string {
+  switch (key.state) {
+    case 'next':
+      return `signs from ${at(key.dueAt, now)}`
+    case 'active': {
+      // A successor that is published already sets the date.
+      const successor = keys.find(({ state }) => state === 'next')
+      return `another one signs from ${at((successor ?? key).dueAt, now)}`
+    }
+    case 'retiring':
+      return `is removed ${at(key.dueAt, now)}`
+    case 'removed':
+      return `was removed ${at(key.removedAt, now)}`
+    default:
+      return key.state satisfies never
+  }
+}
+
+function at(date: Date | null, now: Date): string {
+  return date ? when(date, now) : '-'
+}
+
+function toJson(key: Key) {
+  return {
+    kid: key.kid,
+    state: key.state,
+    imported: key.imported,
+    compromised: key.compromised,
+    created_at: key.createdAt,
+    activated_at: key.activatedAt,
+    retired_at: key.retiredAt,
+    removed_at: key.removedAt,
+    due_at: key.dueAt,
+  }
+}
+
+export const keyCommands = [list, rotate, importCommand]

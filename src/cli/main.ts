@@ -1,0 +1,126 @@
+#!/usr/bin/env node
+// oxlint-disable-next-line import/no-unassigned-import -- its effect must come before all other imports
+import '../threads.ts'
+import { parseArgs } from 'node:util'
+import { type Answer, type Command, type Context, EXIT, Failure, type Io } from './command.ts'
+import { configCommands } from './config.ts'
+import { doctorCommands } from './doctor.ts'
+import { explainFailure } from './failure.ts'
+import { commandHelp, listing, overview } from './help.ts'
+import { keyCommands } from './keys.ts'
+import { type Opened, open } from './open.ts'
+import { serverCommands } from './server.ts'
+import { sessionCommands } from './sessions.ts'
+import { painter, printable } from './terminal.ts'
+import { userCommands } from './users.ts'
+import { version } from './version.ts'
+
+const commands: readonly Command[] = [
+  ...serverCommands,
+  ...userCommands,
+  ...sessionCommands,
+  ...keyCommands,
+  ...configCommands,
+  ...doctorCommands,
+]
+
+/**
+ * The operator's command line.
+ * @param argv what follows the program's name.
+ * @returns the exit code; see EXIT.
+ */
+export async function main(argv: string[], env: NodeJS.ProcessEnv, io: Io = process): Promise<number> {
+  let opened: Promise<Opened> | undefined
+  const context: Context = {
+    env,
+    io,
+    paint: painter(io.stdout, env),
+    width: io.stdout.isTTY ? (io.stdout.columns ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY,
+    open: () => (opened ??= open(env)),
+  }
+  try {
+    const { answer, json } = await dispatch(context, argv)
+    if (json) io.stdout.write(`${JSON.stringify(answer.json, null, 2)}\n`)
+    else if (answer.text) io.stdout.write(`${answer.text}\n`)
+    return answer.code ?? EXIT.ok
+  } catch (error) {
+    const { code, message } = explainFailure(error)
+    io.stderr.write(`${painter(io.stderr, env)('red', 'claviger:')} ${message}\n`)
+    return code
+  } finally {
+    await opened?.then(
+      ({ close }) => close(),
+      () => {},
+    )
+  }
+}
+
+async function dispatch(context: Context, argv: string[]): Promise<{ answer: Answer; json: boolean }> {
+  const { paint } = context
+  const text = (value: string): { answer: Answer; json: boolean } => ({
+    answer: { json: null, text: value },
+    json: false,
+  })
+  const [first, ...others] = argv
+  if (first === undefined) throw new Failure(EXIT.usage, `a command is needed\n\n${overview(commands)}`)
+  if (first === '--version') return text(version())
+  if (first === '--help' || first === '-h') return text(overview(commands, paint))
+  if (first === 'help') {
+    return text(others.length === 0 ? overview(commands, paint) : commandHelp(find(others).command, paint))
+  }
+
+  const { command, rest } = find(argv)
+  refusePasswords(rest)
+  const { values, positionals } = parse(command, rest)
+  if (values.help) return text(commandHelp(command, paint))
+  const [fewest, most] = command.takes
+  if (positionals.length < fewest || positionals.length > most) {
+    const what = positionals.length < fewest ? 'an argument is missing' : 'there are too many arguments'
+    throw new Failure(EXIT.usage, `${what}\n\n${usageOf(command)}`)
+  }
+  return { answer: await command.run(context, positionals, values), json: values.json === true }
+}
+
+function parse(command: Command, args: string[]) {
+  const options = { ...command.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
+  try {
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
+    return { values: values as Record<string, unknown>, positionals }
+  } catch (error) {
+    // Its second sentence explains how to pass a file whose name begins with a dash.
+    const message = (error as Error).message.split('. ')[0] ?? ''
+    throw new Failure(EXIT.usage, `${printable(message)}\n\n${usageOf(command)}`)
+  }
+}
+
+function find(words: string[]): { command: Command; rest: string[] } {
+  for (const count of [2, 1]) {
+    const name = words.slice(0, count).join(' ')
+    const found = commands.find((command) => command.name === name)
+    if (found) return { command: found, rest: words.slice(name.split(' ').length) }
+  }
+  const group = commands.filter((command) => command.name.startsWith(`${words[0]} `))
+  if (group.length > 0) throw new Failure(EXIT.usage, `“${words[0]}” has these commands:\n\n${listing(group)}`)
+  throw new Failure(EXIT.usage, `unknown command: ${printable(words[0] ?? '')}\n\n${overview(commands)}`)
+}
+
+function refusePasswords(args: string[]): void {
+  if (!args.some((arg) => /^--?(password|passwd|pass|pw)(=|$)/i.test(arg))) return
+  throw new Failure(
+    EXIT.usage,
+    'a password is never taken from the command line: it would stay in the history of the shell and be seen in the list of processes. Type it when asked, or give it as the first line of standard input. If the one you wrote was real, choose another one',
+  )
+}
+
+function usageOf(command: Command): string {
+  return `usage: claviger ${command.name} ${command.usage}`.trimEnd()
+}
+
+if (import.meta.main) {
+  // `claviger users list | head` is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit()
+    throw error
+  })
+  process.exitCode = await main(process.argv.slice(2), process.env)
+}

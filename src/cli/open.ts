@@ -1,0 +1,71 @@
+import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
+import { parseConfig } from '../config.ts'
+import { connect } from '../db/connect.ts'
+import { databaseTime } from '../db/time.ts'
+import type { Deps } from '../deps.ts'
+import { deriveServerKeys, type KeyList } from '../secrets.ts'
+
+/** What a command works with: the server's parts, without HTTP and without signing. */
+export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys'> {
+  /** Of the host, against the database, in milliseconds. */
+  hostOffset: number
+  /** Milliseconds that the database took to say what time it is, connecting included. */
+  connectedIn: number
+  close(): Promise<void>
+}
+
+/** Thrown where the first question to the database has no answer. */
+export class Unreachable extends Error {
+  /** `host:port/database`, never the user or the password. */
+  readonly target: string
+  constructor(target: string, cause: unknown) {
+    super(`the database at ${target} cannot be reached: ${reasonOf(cause)}`, { cause })
+    this.name = 'Unreachable'
+    this.target = target
+  }
+}
+
+/** @throws ConfigError; Unreachable. */
+export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
+  const { config, secrets } = parseConfig(env)
+  const { db } = connect({ url: secrets.databaseUrl, size: 2, applicationName: 'claviger cli' })
+  const clock: DatabaseClock = createDatabaseClock(() => databaseTime(db))
+  const started = performance.now()
+  let connectedIn: number
+  try {
+    await databaseTime(db)
+    connectedIn = performance.now() - started
+    // Only now: the time that connecting takes would count as an error of the clock.
+    await clock.synchronise()
+  } catch (error) {
+    await db.destroy()
+    throw new Unreachable(databaseTarget(secrets.databaseUrl), error)
+  }
+  return {
+    config,
+    db,
+    clock: clock.now,
+    serverKeys: secrets.serverSecrets.map(deriveServerKeys) as unknown as KeyList,
+    hostOffset: clock.hostOffset(),
+    connectedIn,
+    close: () => db.destroy(),
+  }
+}
+
+/** Where a database URL leads, without what opens it. */
+export function databaseTarget(url: string): string {
+  const { hostname, port, pathname, searchParams } = new URL(url)
+  const host = searchParams.get('host') ?? (hostname || 'localhost')
+  const path = pathname === '/' ? '' : pathname
+  return host.startsWith('/')
+    ? `${host}${path && ` ${path.slice(1)}`}`
+    : `${host}:${searchParams.get('port') ?? (port || '5432')}${path}`
+}
+
+/** The code of a broken connection says more than its message, which names the address a second time. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0])
+  if (!(error instanceof Error)) return 'unknown error'
+  const code = (error as { code?: unknown }).code
+  return typeof code === 'string' && /^E[A-Z_]+$/.test(code) ? code : error.message
+}

@@ -1,0 +1,58 @@
+import { parseConfig } from '../config.ts'
+import { isUnavailable } from '../db/errors.ts'
+import { migrate } from '../db/migrate.ts'
+import { prune } from '../prune.ts'
+import { command } from './command.ts'
+import { databaseTarget, Unreachable } from './open.ts'
+import { table } from './terminal.ts'
+
+const serve = command({
+  name: 'serve',
+  usage: '',
+  summary: 'run the server until SIGTERM or Ctrl-C',
+  details: 'Migrates first. Logs to standard output, one JSON object a line.',
+  takes: [0, 0],
+  options: {},
+  run: async () => {
+    // Only here: no other command needs HTTP.
+    const { run } = await import('../main.ts')
+    await run()
+    // From here on signals decide, and end the process.
+    return await new Promise<never>(() => {})
+  },
+})
+
+const migrateCommand = command({
+  name: 'migrate',
+  usage: '',
+  summary: 'bring the schema of the database up to date',
+  details: '“serve” does the same when it starts. Two at a time are safe: the second finds nothing to do.',
+  takes: [0, 0],
+  options: {},
+  run: async ({ env }) => {
+    const { databaseUrl } = parseConfig(env).secrets
+    const applied = await migrate(databaseUrl).catch((error: unknown) => {
+      throw isUnavailable(error) ? new Unreachable(databaseTarget(databaseUrl), error) : error
+    })
+    const text =
+      applied.length === 0 ? 'The schema is up to date.' : applied.map((name) => `applied ${name}`).join('\n')
+    return { json: { applied }, text }
+  },
+})
+
+const pruneCommand = command({
+  name: 'prune',
+  usage: '',
+  summary: 'delete what has expired',
+  details:
+    'Sessions past their absolute end, stale counters, and audit events older than AUDIT_RETENTION_DAYS, in small\nbatches. A running server does it by itself.',
+  takes: [0, 0],
+  options: {},
+  run: async ({ open, paint, width }) => {
+    const deleted = await prune(await open())
+    const rows = Object.entries(deleted).map(([name, count]) => [name, String(count)])
+    return { json: { deleted }, text: table(['TABLE', 'ROWS DELETED'], rows, { paint, width }) }
+  },
+})
+
+export const serverCommands = [serve, migrateCommand, pruneCommand]

@@ -1,0 +1,154 @@
+import { NO_REQUEST } from '../audit/audit.ts'
+import { transact } from '../db/errors.ts'
+import { endsIfUnused } from '../sessions/rotation.ts'
+import { endAll, endOne } from '../sessions/sessions.ts'
+import { findUser } from '../users/accounts.ts'
+import { command, EXIT } from './command.ts'
+import type { Opened } from './open.ts'
+import { isId, limitOf, refuse } from './options.ts'
+import { emailOf, findFamily, historyOfFamily, type LiveSession, liveSessions } from './queries.ts'
+import { printable, table } from './terminal.ts'
+import { iso, relative } from './times.ts'
+import { type Evidence, explain } from './why.ts'
+
+const list = command({
+  name: 'sessions list',
+  usage: '[--user <email|id>] [--limit N]',
+  summary: 'list live sessions, last used first',
+  details: `  --user <email|id>   of this account alone
+  --limit N           at most so many (1 to 1000, default 50)`,
+  takes: [0, 0],
+  options: { user: { type: 'string' }, limit: { type: 'string' } },
+  run: async ({ open, paint, width }, _args, values) => {
+    const limit = limitOf(values.limit)
+    const { db, clock } = await open()
+    const userId = values.user === undefined ? undefined : (await findUser(db, values.user)).id
+    const now = clock()
+    const found = await liveSessions(db, now, { userId, limit: limit + 1 })
+    const sessions = found.slice(0, limit)
+    const rows = sessions.map((session) => [
+      session.id,
+      session.email,
+      session.clientId,
+      iso(session.createdAt),
+      relative(session.rotatedAt, now),
+      relative(endsIfUnused(session), now),
+      session.address ?? '-',
+      printable(session.userAgent ?? '-'),
+    ])
+    const headings = ['ID', 'USER', 'CLIENT', 'STARTED', 'LAST USED', 'ENDS IF UNUSED', 'ADDRESS', 'USER AGENT']
+    const more = found.length > limit
+    const note = more ? `\n\n${paint('dim', `There are more; these ${limit} were used last.`)}` : ''
+    const text = sessions.length === 0 ? 'No live sessions.' : table(headings, rows, { paint, width }) + note
+    return { json: { sessions: sessions.map(toJson), more }, text }
+  },
+})
+
+const end = command({
+  name: 'sessions end',
+  usage: '<id> | --user <email|id>',
+  summary: 'end a session, or all sessions of an account',
+  details: 'Access tokens that are out stay valid for verifiers that work offline until they expire.',
+  takes: [0, 1],
+  options: { user: { type: 'string' } },
+  run: async ({ open, paint }, [id], { user: who }) => {
+    if ((id === undefined) === (who === undefined)) refuse('name either a session or, with --user, an account')
+    if (id !== undefined) requireId(id)
+    const opened = await open()
+    const { db, clock } = opened
+    if (who !== undefined) {
+      const user = await findUser(db, who)
+      const ended = await transact(db, (tx) => endAll(tx, clock(), { userId: user.id, ...BY_OPERATOR }))
+      const text = `Ended ${ended} session${ended === 1 ? '' : 's'} of ${paint('bold', user.email)}.`
+      return { json: { user_id: user.id, ended }, text }
+    }
+    return await endById(opened, id ?? '')
+  },
+})
+
+const BY_OPERATOR = { cause: 'operator', actor: 'operator', facts: NO_REQUEST } as const
+
+async function endById(opened: Opened, id: string) {
+  const { db, clock } = opened
+  const evidence = await gather(opened, id)
+  const before = explain(evidence, clock())
+  const { family } = evidence
+  // Asking for what is already so is no failure; naming what never was is.
+  if (before.state !== 'live' || !family) {
+    return {
+      json: { id, ended: 0, state: before.state },
+      text: `Nothing to end. ${before.sentence}`,
+      code: before.state === 'unknown' ? EXIT.notFound : EXIT.ok,
+    }
+  }
+  const ended = await transact(db, (tx) => endOne(tx, clock(), { id, userId: family.userId, ...BY_OPERATOR }))
+  const text = ended ? `Ended session ${id} of ${family.email}.` : 'Nothing to end: it ended a moment ago.'
+  return { json: { id, ended: Number(ended), state: 'ended' }, text }
+}
+
+const why = command({
+  name: 'sessions why',
+  usage: '<id>',
+  summary: 'tell in one sentence why a session ended',
+  details: 'The id is the claim “sid” of its access tokens. Exit code 3 if nothing is known of the session.',
+  takes: [1, 1],
+  options: {},
+  run: async ({ open }, [id = '']) => {
+    requireId(id)
+    const opened = await open()
+    const evidence = await gather(opened, id)
+    const { state, cause, at, sentence } = explain(evidence, opened.clock())
+    const events = evidence.history.map(({ at: when, type, outcome, reason, actor, address, user_agent, details }) => ({
+      at: when,
+      type,
+      outcome,
+      reason,
+      actor,
+      address,
+      user_agent,
+      details,
+    }))
+    return {
+      json: {
+        id,
+        state,
+        cause,
+        at,
+        sentence,
+        user_id: evidence.family?.userId ?? null,
+        email: evidence.email ?? null,
+        events,
+      },
+      text: sentence,
+      ...(state === 'unknown' ? { code: EXIT.notFound } : {}),
+    }
+  },
+})
+
+async function gather({ db }: Pick<Opened, 'db'>, id: string): Promise<Evidence> {
+  const [family, history] = [await findFamily(db, id), await historyOfFamily(db, id)]
+  const userId = history.find((event) => event.user_id !== null)?.user_id
+  const email = family?.email ?? (userId ? await emailOf(db, userId) : undefined)
+  return { id: id.toLowerCase(), family, email, history }
+}
+
+function requireId(id: string): void {
+  if (!isId(id))
+    refuse('a session id looks like 019a5c9e-2f6b-7c3d-8e21-5a4f0b9d7c11: “claviger sessions list” shows them')
+}
+
+function toJson(session: LiveSession) {
+  return {
+    id: session.id,
+    user_id: session.userId,
+    email: session.email,
+    client_id: session.clientId,
+    created_at: session.createdAt,
+    last_used_at: session.rotatedAt,
+    expires_at: endsIfUnused(session),
+    user_agent: session.userAgent,
+    address: session.address,
+  }
+}
+
+export const sessionCommands = [list, end, why]

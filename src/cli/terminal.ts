@@ -1,0 +1,131 @@
+import { createInterface } from 'node:readline'
+import { Writable } from 'node:stream'
+import { stripVTControlCharacters, styleText } from 'node:util'
+import { EXIT, Failure, type Io } from './command.ts'
+
+/** Colours a text where the output is a terminal that wants colour; elsewhere returns it as it is. */
+export type Paint = (format: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', text: string) => string
+
+/** Colour only on a terminal, and not where NO_COLOR is set (no-color.org). */
+export function painter(stream: Io['stdout'], env: NodeJS.ProcessEnv): Paint {
+  const wanted = stream.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb'
+  return (format, text) => (wanted && text !== '' ? styleText(format, text, { validateStream: false }) : text)
+}
+
+/** Controls, and characters that hide or reorder text. */
+const DECEPTIVE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu
+
+/** Text that strangers chose, such as a User-Agent: an escape sequence in it would otherwise drive this terminal. */
+export function printable(text: string): string {
+  return text.replace(DECEPTIVE, '\ufffd')
+}
+
+/** Columns two spaces apart under a dim heading. Lines longer than `width` lose their end. */
+export function table(headings: string[], rows: string[][], { paint, width }: { paint: Paint; width: number }): string {
+  const widths = headings.map((heading, column) =>
+    Math.max(...[[heading], ...rows].map((row, i) => length(i === 0 ? heading : (row[column] ?? '')))),
+  )
+  const line = (cells: string[]): string =>
+    cut(
+      cells.map((cell, column) => (column === cells.length - 1 ? cell : pad(cell, widths[column] ?? 0))).join('  '),
+      width,
+    )
+  return [line(headings.map((heading) => paint('dim', heading))), ...rows.map(line)].join('\n')
+}
+
+/** `name  value` lines, aligned. */
+export function pairs(entries: [string, string][], paint: Paint): string {
+  const widest = Math.max(...entries.map(([name]) => name.length))
+  return entries.map(([name, value]) => `${paint('dim', name.padEnd(widest))}  ${value}`).join('\n')
+}
+
+/** Breaks a text at spaces; every line but the first begins with `indent` spaces. */
+export function wrap(text: string, indent: number, width: number): string {
+  const room = Math.max(20, width - indent)
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && length(line) + 1 + length(word) > room) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].join(`\n${' '.repeat(indent)}`)
+}
+
+function length(text: string): number {
+  return stripVTControlCharacters(text).length
+}
+
+function pad(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - length(text)))
+}
+
+function cut(text: string, width: number): string {
+  if (length(text) <= width) return text.trimEnd()
+  let visible = 0
+  let kept = ''
+  // Colour sequences take no room and are kept, so that the last one still resets.
+  for (const piece of text.split(/(\p{Cc}\[[0-9;]*m)/u)) {
+    if (piece.startsWith('\x1b')) kept += piece
+    else {
+      const room = Math.max(0, width - 1 - visible)
+      kept += piece.length > room && visible <= width - 1 ? `${piece.slice(0, room)}…` : piece.slice(0, room)
+      visible += piece.length
+    }
+  }
+  return kept
+}
+
+/** Asks on standard error, so that standard output holds the answer alone. */
+export async function confirm(io: Io, question: string): Promise<boolean> {
+  const [answer = ''] = await ask(io, [`${question} [y/N] `], false)
+  return /^y(es)?$/i.test(answer.trim())
+}
+
+/**
+ * A new password: typed twice and hidden on a terminal, else the first line of standard input. Never an argument: those
+ * are in the shell's history and in the list of processes.
+ */
+export async function newPassword(io: Io): Promise<string> {
+  if (!io.stdin.isTTY) {
+    const line = await firstLine(io.stdin)
+    if (!line)
+      throw new Failure(EXIT.usage, 'no password: give it as the first line of standard input, or use --no-password')
+    return line
+  }
+  const [password, again] = await ask(io, ['Password: ', 'Once more: '], true)
+  if (password !== again) throw new Failure(EXIT.failed, 'the two passwords differ; nothing was changed')
+  if (!password) throw new Failure(EXIT.failed, 'the password is empty; nothing was changed')
+  return password
+}
+
+async function firstLine(stdin: Io['stdin']): Promise<string | undefined> {
+  for await (const line of createInterface({ input: stdin })) return line.replace(/^\ufeff/, '')
+  return undefined
+}
+
+async function ask(io: Io, questions: string[], hidden: boolean): Promise<string[]> {
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const reader = createInterface({ input: io.stdin, output: hidden ? nowhere : io.stderr, terminal: true })
+  const lines = reader[Symbol.asyncIterator]()
+  try {
+    const answers: string[] = []
+    for (const question of questions) {
+      if (hidden) io.stderr.write(question)
+      else {
+        // By the reader, which draws the line anew when something is deleted.
+        reader.setPrompt(question)
+        reader.prompt()
+      }
+      const { value, done } = await lines.next()
+      if (hidden) io.stderr.write('\n')
+      // Ctrl-C and Ctrl-D close the reader.
+      if (done) throw new Failure(EXIT.interrupted, 'interrupted; nothing was changed')
+      answers.push(value)
+    }
+    return answers
+  } finally {
+    reader.close()
+  }
+}

@@ -1,0 +1,191 @@
+import { type Account, createUser, disableUser, enableUser, findUser, listUsers, setRoles } from '../users/accounts.ts'
+import { normaliseEmail } from '../users/email.ts'
+import { createPasswordHasher } from '../users/password.ts'
+import { type Context, command } from './command.ts'
+import { isId, limitOf, refuse } from './options.ts'
+import { newPassword, type Paint, pairs, table } from './terminal.ts'
+import { iso, when } from './times.ts'
+
+const create = command({
+  name: 'users create',
+  usage: '<email> [--role ROLE]… [--no-password]',
+  summary: 'make an account',
+  details: `The password is asked for twice on a terminal, else read from the first line of standard input. It is never an
+argument.
+
+  --role ROLE     give the account a role; may be repeated
+  --no-password   nobody can sign in with a password`,
+  takes: [1, 1],
+  options: { role: { type: 'string', multiple: true }, 'no-password': { type: 'boolean' } },
+  run: async ({ io, open, paint }, [email = ''], values) => {
+    // Whatever can be wrong is wrong before a password is typed.
+    const normal = normaliseEmail(email)
+    const { config, db, clock } = await open()
+    const password = values['no-password'] ? null : await newPassword(io)
+    const { ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes } = config
+    const hasher = await createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })
+    const user = await createUser({ config, db, clock, hasher }, { email: normal, password, roles: values.role ?? [] })
+    return {
+      json: { user: toJson(user) },
+      text: `Created ${paint('bold', user.email)}.\n\n${describe(user, paint, clock())}`,
+    }
+  },
+})
+
+const list = command({
+  name: 'users list',
+  usage: '[--limit N] [--after CURSOR]',
+  summary: 'list accounts, oldest first',
+  details: `  --limit N        at most so many (1 to 1000, default 50)
+  --after CURSOR   go on from where the page before ended; it names the cursor`,
+  takes: [0, 0],
+  options: { limit: { type: 'string' }, after: { type: 'string' } },
+  run: async ({ open, paint, width }, _args, { limit: asked, after }) => {
+    const limit = limitOf(asked)
+    if (after !== undefined && !isId(after)) refuse('--after takes the cursor that the page before named')
+    const { db } = await open()
+    const found = await listUsers(db, { after, limit: limit + 1 })
+    const users = found.slice(0, limit)
+    const next = found.length > limit ? (users.at(-1)?.id ?? null) : null
+    const rows = users.map((user) => [
+      user.id,
+      user.email,
+      stateOf(user, paint),
+      iso(user.createdAt),
+      user.roles.join(', ') || '-',
+    ])
+    const more = next
+      ? `\n\n${paint('dim', `There are more: claviger users list --limit ${limit} --after ${next}`)}`
+      : ''
+    const text =
+      users.length === 0
+        ? 'No accounts.'
+        : table(['ID', 'EMAIL', 'STATE', 'CREATED', 'ROLES'], rows, { paint, width }) + more
+    return { json: { users: users.map(toJson), next }, text }
+  },
+})
+
+const disable = command({
+  name: 'users disable',
+  usage: '<email|id>',
+  summary: 'end all sessions of an account and let nobody start another',
+  details: 'Access tokens that are out stay valid for verifiers that work offline until they expire.',
+  takes: [1, 1],
+  options: {},
+  run: async (context, [who = '']) => {
+    const opened = await context.open()
+    const sessions_ended = await disableUser(opened, who)
+    const user = await findUser(opened.db, who)
+    const text = `Disabled ${context.paint('bold', user.email)}; ${count(sessions_ended, 'session')} ended. Access tokens that are out expire within ${opened.config.ACCESS_TOKEN_SECONDS} s.`
+    return { json: { user: toJson(user), sessions_ended }, text }
+  },
+})
+
+const enable = command({
+  name: 'users enable',
+  usage: '<email|id>',
+  summary: 'let an account sign in again, after a disable or too many failures',
+  takes: [1, 1],
+  options: {},
+  run: async (context, [who = '']) => {
+    const opened = await context.open()
+    await enableUser(opened, who)
+    const user = await findUser(opened.db, who)
+    return {
+      json: { user: toJson(user) },
+      text: `Enabled ${context.paint('bold', user.email)}: it may sign in, and no failure counts against it.`,
+    }
+  },
+})
+
+const roles = command({
+  name: 'users roles',
+  usage: '<email|id> [--add ROLE]… [--remove ROLE]… | [--set ROLE,ROLE]',
+  summary: 'show or change the roles of an account',
+  details: `Prints the roles before and after. Without an option it changes nothing. Tokens that are out keep the old roles
+until their next refresh.
+
+  --add ROLE       may be repeated
+  --remove ROLE    may be repeated
+  --set A,B        exactly these; --set '' takes all away`,
+  takes: [1, 1],
+  options: {
+    add: { type: 'string', multiple: true },
+    remove: { type: 'string', multiple: true },
+    set: { type: 'string' },
+  },
+  run: async (context, [who = ''], { add = [], remove = [], set }) => {
+    if (set !== undefined && add.length + remove.length > 0)
+      refuse('--set says it all: use it without --add and --remove')
+    const opened = await context.open()
+    const user = await findUser(opened.db, who)
+    const asked = set !== undefined || add.length + remove.length > 0
+    const change = (before: string[]): string[] =>
+      set === undefined ? [...before, ...add].filter((role) => !remove.includes(role)) : split(set)
+    const { before, after } = asked
+      ? await setRoles(opened, user.id, change)
+      : { before: user.roles, after: user.roles }
+    const changed = after.join() !== before.join()
+    return {
+      json: { user_id: user.id, email: user.email, before, after, changed },
+      text: describeRoles(context, user.email, before, after),
+    }
+  },
+})
+
+function describeRoles({ paint }: Context, email: string, before: string[], after: string[]): string {
+  const show = (names: string[]) => names.join(', ') || paint('dim', 'none')
+  if (after.join() === before.join()) return `${paint('bold', email)} has these roles, unchanged: ${show(before)}`
+  return `${paint('bold', email)}\n${pairs(
+    [
+      ['before', show(before)],
+      ['after', show(after)],
+    ],
+    paint,
+  )}`
+}
+
+function split(text: string): string[] {
+  return text
+    .split(',')
+    .map((role) => role.trim())
+    .filter((role) => role !== '')
+}
+
+function stateOf(user: Account, paint: Paint): string {
+  if (user.disabledAt) return paint('red', 'disabled')
+  if (user.passwordDisabled) return paint('yellow', 'locked')
+  return user.hasPassword ? paint('green', 'active') : 'no password'
+}
+
+function describe(user: Account, paint: Paint, now: Date): string {
+  return pairs(
+    [
+      ['id', user.id],
+      ['roles', user.roles.join(', ') || paint('dim', 'none')],
+      ['password', user.hasPassword ? 'set' : 'none: nobody can sign in with one'],
+      ['created', when(user.createdAt, now)],
+    ],
+    paint,
+  )
+}
+
+function toJson(user: Account) {
+  return {
+    id: user.id,
+    email: user.email,
+    email_verified: user.emailVerified,
+    roles: user.roles,
+    claims: user.claims,
+    has_password: user.hasPassword,
+    password_disabled: user.passwordDisabled,
+    disabled_at: user.disabledAt,
+    created_at: user.createdAt,
+  }
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`
+}
+
+export const userCommands = [create, list, disable, enable, roles]

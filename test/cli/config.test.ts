@@ -1,0 +1,76 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { settings } from '../../src/config.ts'
+import { createTestCli, run } from './support.ts'
+
+interface Shown {
+  settings: { name: string; value: unknown; source: string; fault: string | null }[]
+  faults: { name: string }[]
+}
+
+const SECRET = Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37 + 11) % 256)).toString('base64')
+const env = {
+  DATABASE_URL: 'postgres://someone:h4rd-to-guess@db.internal/claviger?sslmode=disable',
+  CLAVIGER_SECRET: SECRET,
+  PORT: '4000',
+}
+
+test('every setting is shown with its source, and no secret', async () => {
+  const { code, out } = await run(['config', '--json'], { env })
+  expect(code).toBe(0)
+  const shown = JSON.parse(out) as Shown
+  expect(shown.settings.map(({ name }) => name)).toEqual(Object.keys(settings))
+  const one = (name: string) => shown.settings.find((setting) => setting.name === name)
+  expect(one('PORT')).toEqual({ name: 'PORT', value: 4000, source: 'environment', fault: null })
+  expect(one('ISSUER')).toEqual({ name: 'ISSUER', value: 'http://localhost:4000', source: 'default', fault: null })
+  expect(one('DATABASE_URL')?.value).toBe('db.internal:5432/claviger (user and password not shown)')
+  expect(one('CLAVIGER_SECRET')?.value).toMatch(/^fingerprint [0-9a-f]{16}$/)
+  const human = await run(['config'], { env })
+  for (const text of [out, human.out]) {
+    expect(text).not.toContain('h4rd-to-guess')
+    expect(text).not.toContain('someone')
+    expect(text).not.toContain(SECRET)
+  }
+})
+
+test('faults are listed without their values', async () => {
+  const faulty = { ...env, CLAVIGER_SECRET: 'way-too-short', ACCESS_TOKEN_SECONDS: '99999' }
+  const { code, out } = await run(['config', '--json'], { env: faulty })
+  expect(code).toBe(78)
+  const shown = JSON.parse(out) as Shown
+  expect(shown.faults.map(({ name }) => name).toSorted()).toEqual(['ACCESS_TOKEN_SECONDS', 'CLAVIGER_SECRET'])
+  expect(shown.settings.find(({ name }) => name === 'PORT')?.value).toBe(4000)
+  const human = await run(['config'], { env: faulty })
+  expect(human.out).toContain('✗ ACCESS_TOKEN_SECONDS must be a whole number from 5 to 3600')
+  for (const text of [out, human.out]) expect(text).not.toMatch(/way-too-short|99999|h4rd-to-guess/)
+})
+
+test('a fault of two settings together shows both values', async () => {
+  const { code, out } = await run(['config'], { env: { ...env, METRICS_PORT: '4000' } })
+  expect(code).toBe(78)
+  expect(out).toContain('✗ METRICS_PORT must differ from PORT')
+})
+
+test('secrets may come from files', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'claviger-config-'))
+  try {
+    await writeFile(join(folder, 'secret'), SECRET)
+    const { CLAVIGER_SECRET: _, ...rest } = env
+    const { out } = await run(['config', '--json'], { env: { ...rest, CLAVIGER_SECRET_FILE: join(folder, 'secret') } })
+    expect((JSON.parse(out) as Shown).settings.find(({ name }) => name === 'CLAVIGER_SECRET')).toMatchObject({
+      source: 'file',
+      fault: null,
+    })
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('migrate and prune say what they did', async () => {
+  await using cli = await createTestCli()
+  expect(await cli.json(['migrate'])).toEqual({ applied: [] })
+  expect((await cli.run(['migrate'])).out).toBe('The schema is up to date.\n')
+  expect(await cli.json(['prune'])).toEqual({ deleted: { families: 0, rate_limits: 0, login_failures: 0, audit: 0 } })
+})
