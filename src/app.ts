@@ -34,12 +34,14 @@ const TIMEOUTS = {
 export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }): FastifyInstance {
   const { config, log, metrics } = deps
   const clients = builtInClients(config)
+  // As Fastify's own type: pino's would pass through every plugin's type, and theirs do not know it.
+  const logger: FastifyBaseLogger = log
   const options = httpOptions(config)
   const app = fastify({
     ...options,
     ...TIMEOUTS,
     http: { ...options.http, ...TIMEOUTS, maxHeaderSize: 16 * 1024 },
-    loggerInstance: log as FastifyBaseLogger,
+    loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     forceCloseConnections: 'idle',
   })

@@ -17,10 +17,11 @@ export function issuer(value: string): string {
 
 /** Scheme, host and port, exactly as browsers send it in `Origin`. */
 export function origin(value: string): string {
-  if (value === '*') throw new Error('must not be a wildcard: credentials are involved')
+  if (value.includes('*')) throw new Error('must not be a wildcard: credentials are involved')
   const url = parseUrl(value)
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new Error('must begin with https://')
-  if (url.origin !== value) throw new Error('must be a plain origin such as https://app.example.com, without path or slash')
+  if (url.origin !== value)
+    throw new Error('must be a plain origin such as https://app.example.com, without path or slash')
   return value
 }
 
@@ -33,7 +34,8 @@ export function host(value: string): string {
 
 /** As clients send it in `Host`: name, and port unless it is the default one. */
 export function hostHeader(value: string): string {
-  if (!/^[a-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(value)) throw new Error('must be a lower-case host, with :port if there is one')
+  if (!/^[a-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(value))
+    throw new Error('must be a lower-case host, with :port if there is one')
   return value
 }
 
@@ -76,14 +78,16 @@ export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
       : /^[A-Za-z0-9+/_-]+={0,2}$/.test(text)
         ? Buffer.from(text, 'base64')
         : Buffer.alloc(0)
-    if (bytes.length < 32) throw new Error(`entry ${index + 1} must be at least 32 random bytes in base64 (openssl rand -base64 32)`)
+    if (bytes.length < 32)
+      throw new Error(`entry ${index + 1} must be at least 32 random bytes in base64 (openssl rand -base64 32)`)
     // A placeholder, a repeated character or a counted-up example has few distinct bytes or spells a word.
     if (new Set(bytes).size < 12 || /changeme|secret|example|placeholder|password/i.test(text)) {
       throw new Error(`entry ${index + 1} is not random`)
     }
     return bytes
   })
-  if (new Set(secrets.map((secret) => secret.toString('hex'))).size !== secrets.length) throw new Error('names an entry twice')
+  if (new Set(secrets.map((secret) => secret.toString('hex'))).size !== secrets.length)
+    throw new Error('names an entry twice')
   return secrets as [Buffer, ...Buffer[]]
 }
 
@@ -91,8 +95,10 @@ export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
 export function acrossSettings(config: Config): Fault[] {
   const faults: Fault[] = []
   const fault = (name: string, message: string) => faults.push({ name, message })
-  if (config.SESSION_IDLE_SECONDS > config.SESSION_MAX_SECONDS) fault('SESSION_IDLE_SECONDS', 'must not exceed SESSION_MAX_SECONDS')
-  if (config.REMEMBER_IDLE_SECONDS > config.REMEMBER_MAX_SECONDS) fault('REMEMBER_IDLE_SECONDS', 'must not exceed REMEMBER_MAX_SECONDS')
+  if (config.SESSION_IDLE_SECONDS > config.SESSION_MAX_SECONDS)
+    fault('SESSION_IDLE_SECONDS', 'must not exceed SESSION_MAX_SECONDS')
+  if (config.REMEMBER_IDLE_SECONDS > config.REMEMBER_MAX_SECONDS)
+    fault('REMEMBER_IDLE_SECONDS', 'must not exceed REMEMBER_MAX_SECONDS')
   if (config.PORT !== 0 && config.PORT === config.METRICS_PORT) fault('METRICS_PORT', 'must differ from PORT')
   return faults
 }
@@ -101,12 +107,16 @@ export function acrossSettings(config: Config): Fault[] {
 export function insecureInProduction(config: Config, databaseUrl: string | undefined): Fault[] {
   const faults: Fault[] = []
   const fault = (name: string, message: string) => faults.push({ name, message })
-  if (isPlainHttp(config.ISSUER)) fault('ISSUER', 'must be https: whoever listens to plain http holds every password and token')
+  if (isPlainHttp(config.ISSUER))
+    fault('ISSUER', 'must be https: whoever listens to plain http holds every password and token')
   if (config.ALLOWED_ORIGINS.some(isPlainHttp)) {
     fault('ALLOWED_ORIGINS', 'must be https: anybody on the network path could act as a page of a plain http origin')
   }
   if (databaseUrl && !databaseLinkIsTrustworthy(new URL(databaseUrl))) {
-    fault('DATABASE_URL', 'needs sslmode=verify-full: without it whoever is on the path can pose as the database. Plain text is accepted to loopback, private addresses and container networks only')
+    fault(
+      'DATABASE_URL',
+      'needs sslmode=verify-full: without it whoever is on the path can pose as the database. Plain text is accepted to loopback, private addresses and container networks only',
+    )
   }
   return faults
 }
@@ -114,8 +124,10 @@ export function insecureInProduction(config: Config, databaseUrl: string | undef
 export function warnings(config: Config): string[] {
   const found: string[] = []
   if (config.ACCESS_TOKEN_SECONDS < 60) found.push('ACCESS_TOKEN_SECONDS is below 60: expect many refreshes')
-  if (config.ACCESS_TOKEN_SECONDS > 900) found.push('ACCESS_TOKEN_SECONDS is above 900: verifiers that work offline accept an ended session that long')
-  if (config.REMEMBER_MAX_SECONDS > 30 * 86400) found.push('REMEMBER_MAX_SECONDS is above 30 days (NIST SP 800-63B-4 §2.1.3)')
+  if (config.ACCESS_TOKEN_SECONDS > 900)
+    found.push('ACCESS_TOKEN_SECONDS is above 900: verifiers that work offline accept an ended session that long')
+  if (config.REMEMBER_MAX_SECONDS > 30 * 86400)
+    found.push('REMEMBER_MAX_SECONDS is above 30 days (NIST SP 800-63B-4 §2.1.3)')
   return found
 }
 
@@ -125,7 +137,13 @@ function isPlainHttp(value: string): boolean {
 }
 
 export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || hostname === '::1' || /^127(\.\d+){3}$/.test(hostname)
+  return (
+    hostname === 'localhost' ||
+    hostname.endsWith('.localhost') ||
+    hostname === '[::1]' ||
+    hostname === '::1' ||
+    /^127(\.\d+){3}$/.test(hostname)
+  )
 }
 
 const privateNetworks = new BlockList()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { boolean, type Fault, integer, list, oneOf, type Setting, secret, text } from './settings.ts'
 import * as rules from './config-rules.ts'
+import { boolean, type Fault, integer, list, oneOf, type Setting, secret, text } from './settings.ts'
 
 const HOUR = 3600
 const DAY = 24 * HOUR
@@ -60,7 +60,8 @@ export const settings = {
 type Settings = { [Name in keyof typeof settings]: ReturnType<(typeof settings)[Name]['parse']> }
 
 /** What the server runs with. Holds no secret, so it may be printed and logged. Durations are in seconds. */
-export interface Config extends Omit<Settings, 'CLAVIGER_SECRET' | 'DATABASE_URL' | 'ISSUER' | 'REGISTRATION' | 'DOCS'> {
+export interface Config
+  extends Omit<Settings, 'CLAVIGER_SECRET' | 'DATABASE_URL' | 'ISSUER' | 'REGISTRATION' | 'DOCS'> {
   production: boolean
   /** `iss`, and the base of every URL that is stated. No trailing slash. */
   ISSUER: string
@@ -88,7 +89,9 @@ export interface ParsedConfig {
 export class ConfigError extends Error {
   readonly faults: Fault[]
   constructor(faults: Fault[]) {
-    super(`the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((f) => `  ${f.name}: ${f.message}`).join('\n')}`)
+    super(
+      `the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((f) => `  ${f.name}: ${f.message}`).join('\n')}`,
+    )
     this.name = 'ConfigError'
     this.faults = faults
   }
@@ -120,7 +123,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
 
   return {
     config,
-    secrets: { databaseUrl: values.DATABASE_URL as string, serverSecrets: values.CLAVIGER_SECRET as Secrets['serverSecrets'] },
+    secrets: {
+      databaseUrl: values.DATABASE_URL as string,
+      serverSecrets: values.CLAVIGER_SECRET as Secrets['serverSecrets'],
+    },
     warnings: rules.warnings(config),
   }
 }

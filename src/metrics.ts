@@ -9,15 +9,58 @@ export function createMetrics() {
   const registers = [registry]
   return {
     registry,
-    logins: new Counter({ name: 'claviger_logins_total', help: 'Sign-in attempts', labelNames: ['outcome'] as const, registers }),
-    refreshes: new Counter({ name: 'claviger_refreshes_total', help: 'Refresh requests', labelNames: ['outcome'] as const, registers }),
-    reuseDetected: new Counter({ name: 'claviger_refresh_reuse_detected_total', help: 'Families ended because a token was replayed', registers }),
-    retries: new Counter({ name: 'claviger_refresh_grace_replays_total', help: 'Refreshes answered with the same successor again', registers }),
-    retryStreaks: new Counter({ name: 'claviger_refresh_retry_streaks_total', help: 'Families with retries in five rotations running', registers }),
-    throttled: new Counter({ name: 'claviger_throttled_total', help: 'Requests answered 429', labelNames: ['policy'] as const, registers }),
-    hashSeconds: new Histogram({ name: 'claviger_password_hash_seconds', help: 'Duration of one argon2 computation', buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1], registers }),
-    signSeconds: new Histogram({ name: 'claviger_sign_seconds', help: 'Duration of one signature, waiting included', buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25], registers }),
-    requestSeconds: new Histogram({ name: 'claviger_http_request_seconds', help: 'Duration of a request', labelNames: ['route', 'status'] as const, buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5], registers }),
+    logins: new Counter({
+      name: 'claviger_logins_total',
+      help: 'Sign-in attempts',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    refreshes: new Counter({
+      name: 'claviger_refreshes_total',
+      help: 'Refresh requests',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    reuseDetected: new Counter({
+      name: 'claviger_refresh_reuse_detected_total',
+      help: 'Families ended because a token was replayed',
+      registers,
+    }),
+    retries: new Counter({
+      name: 'claviger_refresh_grace_replays_total',
+      help: 'Refreshes answered with the same successor again',
+      registers,
+    }),
+    retryStreaks: new Counter({
+      name: 'claviger_refresh_retry_streaks_total',
+      help: 'Families with retries in five rotations running',
+      registers,
+    }),
+    throttled: new Counter({
+      name: 'claviger_throttled_total',
+      help: 'Requests answered 429',
+      labelNames: ['policy'] as const,
+      registers,
+    }),
+    hashSeconds: new Histogram({
+      name: 'claviger_password_hash_seconds',
+      help: 'Duration of one argon2 computation',
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+      registers,
+    }),
+    signSeconds: new Histogram({
+      name: 'claviger_sign_seconds',
+      help: 'Duration of one signature, waiting included',
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25],
+      registers,
+    }),
+    requestSeconds: new Histogram({
+      name: 'claviger_http_request_seconds',
+      help: 'Duration of a request',
+      labelNames: ['route', 'status'] as const,
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5],
+      registers,
+    }),
     gauge: (name: string, help: string, read: () => number) =>
       new Gauge({
         name,

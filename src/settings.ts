@@ -28,7 +28,10 @@ export function integer(fallback: number, minimum: number, maximum: number): Set
   }, fallback)
 }
 
-export function oneOf<const V extends string, D extends V | undefined>(values: readonly V[], fallback: D): Setting<V | D> {
+export function oneOf<const V extends string, D extends V | undefined>(
+  values: readonly V[],
+  fallback: D,
+): Setting<V | D> {
   return setting((raw) => {
     const value = values.find((allowed) => allowed === raw)
     if (value === undefined) throw new Error(`must be one of ${values.join(', ')}`)

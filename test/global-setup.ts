@@ -27,7 +27,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await close()
     try {
       const { logBytes, dumpBytes, secrets } = searchFolder(folder)
-      console.log(`no secret at rest: ${secrets} passwords and server secrets, and every form of token and key, were looked for in ${logBytes} bytes of log and ${dumpBytes} of dumps`)
+      console.log(
+        `no secret at rest: ${secrets} passwords and server secrets, and every form of token and key, were looked for in ${logBytes} bytes of log and ${dumpBytes} of dumps`,
+      )
     } catch (error) {
       // Vitest reports an error of a teardown but forgives it.
       process.exitCode = 1

@@ -41,16 +41,36 @@ export type AuditEvent = { userId?: string | null; familyId?: string | null; cli
       /** HMAC of what was typed, hexadecimal: people type passwords into the e-mail field. */
       details: { identifier: string; failures?: number }
     }
-  | { type: 'login.backoff_started' | 'login.password_disabled'; outcome: 'success'; details: { identifier: string; failures: number } }
+  | {
+      type: 'login.backoff_started' | 'login.password_disabled'
+      outcome: 'success'
+      details: { identifier: string; failures: number }
+    }
   | { type: 'password.changed'; outcome: 'success' }
   | { type: 'password.changed'; outcome: 'failure'; reason: 'wrong_password' | 'backoff' }
   | { type: 'session.ended'; outcome: 'success'; reason: EndCause; details?: { ended: number } }
   | { type: 'refresh.refused'; outcome: 'failure'; reason: RefreshRefusal }
-  | { type: 'refresh.reuse_detected'; outcome: 'failure'; reason: ReuseReason; details: { presented: number; current: number } }
+  | {
+      type: 'refresh.reuse_detected'
+      outcome: 'failure'
+      reason: ReuseReason
+      details: { presented: number; current: number }
+    }
   | { type: 'refresh.retries_in_a_row'; outcome: 'success'; details: { rotations: number } }
   | { type: 'refresh.recovered_late'; outcome: 'success'; details: { seconds_late: number } }
   | { type: 'refresh.rolled_forward'; outcome: 'success'; details: { presented: number; current: number } }
-  | { type: 'key.created' | 'key.imported' | 'key.activated' | 'key.retired' | 'key.removed' | 'key.compromised' | 'key.resealed'; outcome: 'success'; details: { kid: string } }
+  | {
+      type:
+        | 'key.created'
+        | 'key.imported'
+        | 'key.activated'
+        | 'key.retired'
+        | 'key.removed'
+        | 'key.compromised'
+        | 'key.resealed'
+      outcome: 'success'
+      details: { kid: string }
+    }
   | { type: 'server.started'; outcome: 'success'; details: { settings: Record<string, unknown> } }
 )
 

@@ -11,7 +11,7 @@ const FOLDER = fileURLToPath(new URL('../../migrations/', import.meta.url))
 /** `migrations/*.sql` in order of name. Forward only: there is no down. */
 const provider: MigrationProvider = {
   getMigrations: async () => {
-    const files = (await readdir(FOLDER)).filter((file) => /^\d{4}_[a-z0-9_]+\.sql$/.test(file)).sort()
+    const files = (await readdir(FOLDER)).filter((file) => /^\d{4}_[a-z0-9_]+\.sql$/.test(file)).toSorted()
     const migrations: Record<string, Migration> = {}
     for (const file of files) {
       const text = await readFile(new URL(file, `file://${FOLDER}`), 'utf8')
@@ -33,7 +33,7 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
   try {
     if ((await pendingMigrations(db)).length === 0) return []
     const { error, results } = await new Migrator({ db, provider, ...TABLES }).migrateToLatest()
-    if (error) throw error
+    if (error) throw error instanceof Error ? error : new Error('a migration failed', { cause: error })
     return (results ?? []).filter((result) => result.status === 'Success').map((result) => result.migrationName)
   } finally {
     await db.destroy()

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { record, type RequestFacts } from '../audit/audit.ts'
+import { type RequestFacts, record } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
 import type { Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
@@ -43,7 +43,12 @@ type CarefulDeps = Pick<Deps, 'config' | 'db' | 'serverKeys' | 'metrics' | 'log'
  * The careful path: locks the family, decides by the whole table, acts, commits; only then answers. An error thrown inside
  * would roll the verdict back, and a stolen family would live on.
  */
-export async function refreshCarefully(deps: CarefulDeps, now: Date, request: Request, facts: RequestFacts): Promise<Refreshed> {
+export async function refreshCarefully(
+  deps: CarefulDeps,
+  now: Date,
+  request: Request,
+  facts: RequestFacts,
+): Promise<Refreshed> {
   const outcome = await transact(deps.db, async (tx) => {
     const family = await lockFamily(tx, request.token.family)
     const verdict = decide(request.presented, family?.state, now, deps.config)
@@ -81,8 +86,20 @@ async function endForReuse(
 ): Promise<Outcome> {
   await endFamily(tx, family.facts.id, now, 'reuse_detected')
   const details = { presented: presented.generation, current: family.state.generation }
-  await record(tx, now, 'anonymous', { type: 'refresh.reuse_detected', outcome: 'failure', reason, details, ...about(family) }, facts)
-  await record(tx, now, 'server', { type: 'session.ended', outcome: 'success', reason: 'reuse_detected', ...about(family) }, facts)
+  await record(
+    tx,
+    now,
+    'anonymous',
+    { type: 'refresh.reuse_detected', outcome: 'failure', reason, details, ...about(family) },
+    facts,
+  )
+  await record(
+    tx,
+    now,
+    'server',
+    { type: 'session.ended', outcome: 'success', reason: 'reuse_detected', ...about(family) },
+    facts,
+  )
   return { kind: 'problem', problem: new Problem('invalid_grant', { reason }), reuse: true }
 }
 
@@ -137,11 +154,23 @@ async function act(
   })
   if (verdict.kind === 'recover') {
     const details = { seconds_late: Math.round(verdict.secondsLate) }
-    await record(tx, now, 'user', { type: 'refresh.recovered_late', outcome: 'success', details, ...about(family) }, facts)
+    await record(
+      tx,
+      now,
+      'user',
+      { type: 'refresh.recovered_late', outcome: 'success', details, ...about(family) },
+      facts,
+    )
   }
   if (verdict.kind === 'roll_forward') {
     const details = { presented: presented.generation, current: family.state.generation }
-    await record(tx, now, 'user', { type: 'refresh.rolled_forward', outcome: 'success', details, ...about(family) }, facts)
+    await record(
+      tx,
+      now,
+      'user',
+      { type: 'refresh.rolled_forward', outcome: 'success', details, ...about(family) },
+      facts,
+    )
   }
   return {
     kind: 'refreshed',
@@ -169,7 +198,13 @@ async function retry(
   const noteworthy = !family.retried && streak === STREAK_WORTH_NOTING
   if (noteworthy) {
     const details = { rotations: streak }
-    await record(tx, now, 'anonymous', { type: 'refresh.retries_in_a_row', outcome: 'success', details, ...about(family) }, facts)
+    await record(
+      tx,
+      now,
+      'anonymous',
+      { type: 'refresh.retries_in_a_row', outcome: 'success', details, ...about(family) },
+      facts,
+    )
   }
   return {
     kind: 'refreshed',

@@ -79,7 +79,17 @@ export async function rotateIfCurrent(db: Db, r: Rotation): Promise<(FamilyFacts
 type RotatedRow = FamilyRow & SubjectRow
 type FamilyRow = Pick<
   FamiliesTable,
-  'id' | 'client_id' | 'delivery' | 'remember' | 'scope' | 'audience' | 'amr' | 'auth_time' | 'rotated_at' | 'expires_at' | 'idle_seconds'
+  | 'id'
+  | 'client_id'
+  | 'delivery'
+  | 'remember'
+  | 'scope'
+  | 'audience'
+  | 'amr'
+  | 'auth_time'
+  | 'rotated_at'
+  | 'expires_at'
+  | 'idle_seconds'
 >
 interface SubjectRow {
   user_id: string
@@ -90,7 +100,17 @@ interface SubjectRow {
 }
 
 const familyColumns = [
-  'f.id', 'f.client_id', 'f.delivery', 'f.remember', 'f.scope', 'f.audience', 'f.amr', 'f.auth_time', 'f.rotated_at', 'f.expires_at', 'f.idle_seconds',
+  'f.id',
+  'f.client_id',
+  'f.delivery',
+  'f.remember',
+  'f.scope',
+  'f.audience',
+  'f.amr',
+  'f.auth_time',
+  'f.rotated_at',
+  'f.expires_at',
+  'f.idle_seconds',
 ] as const
 const subjectColumns = ['u.id as user_id', 'u.email', 'u.email_verified', 'u.roles', 'u.claims'] as const
 
@@ -134,8 +154,18 @@ export async function lockFamily(tx: Tx, id: string): Promise<LockedFamily | und
     .where('f.id', '=', id)
     .select([...familyColumns, ...subjectColumns])
     .select([
-      'f.generation', 'f.current_hash', 'f.previous_generation', 'f.previous_hash', 'f.salt', 'f.rotation_key_hash', 'f.retried',
-      'f.retry_streak', 'f.window_started_at', 'f.window_count', 'f.ended_at', 'u.disabled_at',
+      'f.generation',
+      'f.current_hash',
+      'f.previous_generation',
+      'f.previous_hash',
+      'f.salt',
+      'f.rotation_key_hash',
+      'f.retried',
+      'f.retry_streak',
+      'f.window_started_at',
+      'f.window_count',
+      'f.ended_at',
+      'u.disabled_at',
     ])
     .forUpdate('f')
     .executeTakeFirst()
@@ -306,7 +336,17 @@ export async function listFamilies(
 ): Promise<ListedSession[]> {
   const rows = await live(db, now)
     .$if(filter.userId !== undefined, (qb) => qb.where('f.user_id', '=', filter.userId as string))
-    .select(['f.id', 'f.user_id', 'f.client_id', 'f.created_at', 'f.rotated_at', 'f.expires_at', 'f.idle_seconds', 'f.user_agent', 'f.address'])
+    .select([
+      'f.id',
+      'f.user_id',
+      'f.client_id',
+      'f.created_at',
+      'f.rotated_at',
+      'f.expires_at',
+      'f.idle_seconds',
+      'f.user_agent',
+      'f.address',
+    ])
     .orderBy('f.rotated_at', 'desc')
     .limit(filter.limit)
     .execute()

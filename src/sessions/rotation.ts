@@ -48,22 +48,31 @@ export type Verdict =
   | { kind: 'reuse'; reason: ReuseReason }
   | { kind: 'refuse'; reason: 'unknown_family' | 'ended' | 'expired' | RefreshRefusal }
 
-export function decide(presented: Presented, family: FamilyState | undefined, now: Date, policy: RotationPolicy): Verdict {
+export function decide(
+  presented: Presented,
+  family: FamilyState | undefined,
+  now: Date,
+  policy: RotationPolicy,
+): Verdict {
   if (!family) return { kind: 'refuse', reason: 'unknown_family' }
   if (family.endedAt) return { kind: 'refuse', reason: 'ended' }
   if (now >= endsIfUnused(family)) return { kind: 'refuse', reason: 'expired' }
   if (family.userDisabledAt) return { kind: 'refuse', reason: 'user_disabled' }
   if (presented.delivery !== family.delivery) return { kind: 'refuse', reason: 'wrong_delivery' }
-  if (presented.clientId !== null && presented.clientId !== family.clientId) return { kind: 'refuse', reason: 'wrong_client' }
+  if (presented.clientId !== null && presented.clientId !== family.clientId)
+    return { kind: 'refuse', reason: 'wrong_client' }
 
   if (presented.hash.equals(family.currentHash)) return { kind: 'rotate' }
   // Authentic, not the current token, and not older either: the database lost the commits that made it, or made another
   // of the same generation after it lost them.
   if (presented.generation >= family.generation) {
-    return policy.REFRESH_ROLL_FORWARD === 'on' ? { kind: 'roll_forward' } : { kind: 'refuse', reason: 'ahead_of_database' }
+    return policy.REFRESH_ROLL_FORWARD === 'on'
+      ? { kind: 'roll_forward' }
+      : { kind: 'refuse', reason: 'ahead_of_database' }
   }
   // As long as the row names it as the previous one, its successor has not been used: using it would have moved it on.
-  if (family.previousHash && presented.hash.equals(family.previousHash)) return decideRetry(presented, family, now, policy)
+  if (family.previousHash && presented.hash.equals(family.previousHash))
+    return decideRetry(presented, family, now, policy)
   return { kind: 'reuse', reason: 'older_generation' }
 }
 

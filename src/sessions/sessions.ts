@@ -1,14 +1,14 @@
 import { createHash, randomBytes, randomUUIDv7 } from 'node:crypto'
 import { type Actor, type EndCause, type RequestFacts, record } from '../audit/audit.ts'
-import type { Db, Delivery, Tx } from '../db/schema.ts'
 import { transact } from '../db/errors.ts'
+import type { Db, Delivery, Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { issueAccessToken } from '../tokens/access.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintFirst, mintSuccessor } from '../tokens/refresh.ts'
+import { refreshCarefully } from './careful.ts'
 import type { Client, Clients } from './clients.ts'
 import { type Grant, narrowing } from './grants.ts'
-import { refreshCarefully } from './careful.ts'
 import {
   endFamiliesOf,
   endFamily,
@@ -174,14 +174,23 @@ export async function refresh(
     narrow,
     perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE,
   })
-  const { subject, family, refreshToken: successor } = rotated
+  const {
+    subject,
+    family,
+    refreshToken: successor,
+  } = rotated
     ? { subject: rotated.subject, family: rotated, refreshToken }
     : await refreshCarefully(deps, now, { token, presented, narrow }, facts)
   if (rotated) deps.metrics.refreshes.inc({ outcome: 'rotated' })
 
   const client = clients.get(family.clientId)
   if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
-  return await issue(deps, now, { family, subject, refreshToken: successor, grant: stillAllowed(client, family, narrow) })
+  return await issue(deps, now, {
+    family,
+    subject,
+    refreshToken: successor,
+    grant: stillAllowed(client, family, narrow),
+  })
 }
 
 /** What was granted or asked for, less what the operator has taken from the client since. */
@@ -205,7 +214,13 @@ export async function logout(
     if (!family || family.state.endedAt) return
     const about = { userId: family.subject.id, familyId: token.family, clientId: family.state.clientId }
     if (family.state.delivery !== input.delivery) {
-      await record(tx, now, 'anonymous', { type: 'refresh.refused', outcome: 'failure', reason: 'wrong_delivery', ...about }, facts)
+      await record(
+        tx,
+        now,
+        'anonymous',
+        { type: 'refresh.refused', outcome: 'failure', reason: 'wrong_delivery', ...about },
+        facts,
+      )
       return
     }
     await endOne(tx, now, { id: token.family, userId: family.subject.id, cause: 'logout', actor: 'user', facts })
@@ -227,7 +242,13 @@ async function endReplaced(
   const token: AuthenticToken | undefined = authenticateToken(deps.serverKeys, text)
   const family = token && (await lockFamily(tx, token.family))
   if (!family || family.state.clientId !== client.id || family.state.delivery !== client.delivery) return
-  await endOne(tx, now, { id: family.facts.id, userId: family.subject.id, cause: 'replaced_by_login', actor: 'user', facts })
+  await endOne(tx, now, {
+    id: family.facts.id,
+    userId: family.subject.id,
+    cause: 'replaced_by_login',
+    actor: 'user',
+    facts,
+  })
 }
 
 export interface EndInput {
@@ -238,9 +259,20 @@ export interface EndInput {
 }
 
 /** Ends one live family, with its audit event. @returns whether there was one to end. */
-export async function endOne(tx: Tx, now: Date, { id, userId, cause, actor, facts }: EndInput & { id: string }): Promise<boolean> {
+export async function endOne(
+  tx: Tx,
+  now: Date,
+  { id, userId, cause, actor, facts }: EndInput & { id: string },
+): Promise<boolean> {
   const ended = await endFamily(tx, id, now, cause)
-  if (ended) await record(tx, now, actor, { type: 'session.ended', outcome: 'success', reason: cause, userId, familyId: id }, facts)
+  if (ended)
+    await record(
+      tx,
+      now,
+      actor,
+      { type: 'session.ended', outcome: 'success', reason: cause, userId, familyId: id },
+      facts,
+    )
   return ended
 }
 

@@ -38,7 +38,8 @@ export interface AccessTokenInput {
 export async function issueAccessToken(keyring: Keyring, now: Date, input: AccessTokenInput): Promise<string> {
   const iat = Math.floor(now.getTime() / 1000)
   const [only, ...others] = input.audience
-  if (only === undefined) throw new Error('an access token without an audience would be accepted nowhere, or everywhere')
+  if (only === undefined)
+    throw new Error('an access token without an audience would be accepted nowhere, or everywhere')
   const claims: AccessTokenClaims = {
     ...input.claims,
     iss: input.issuer,

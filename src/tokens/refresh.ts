@@ -51,7 +51,9 @@ export function mintSuccessorAgain(
   salt: Buffer,
   expected: Buffer,
 ): string | undefined {
-  return keys.map((key) => mintSuccessor(key, presented, generation, salt)).find((token) => hashToken(token).equals(expected))
+  return keys
+    .map((key) => mintSuccessor(key, presented, generation, salt))
+    .find((token) => hashToken(token).equals(expected))
 }
 
 /** Reads a presented token. Undefined: malformed, or not made under any of our keys. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
+import { createLocalJWKSet, jwtVerify } from 'jose'
 import pg from 'pg'
 import { expect, test, vi } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
@@ -54,7 +54,7 @@ test('200 days of daily work: no verifier meets an unknown key, and every token 
   const verifyAll = async (): Promise<void> => {
     // A verifier that keeps a key set for ten minutes and never asks before.
     if (lab.now().getTime() - cache.at.getTime() >= 10 * MINUTE) cache = { at: lab.now(), set: publishedBy(two) }
-    const keySet = createLocalJWKSet(cache.set as unknown as JSONWebKeySet)
+    const keySet = createLocalJWKSet(cache.set)
     while (living[0] && living[0].until < lab.now().getTime()) living.shift()
     for (const { token } of living) {
       await jwtVerify(token, keySet, { algorithms: ['RS256'], currentDate: lab.now() })
@@ -198,7 +198,7 @@ test('an imported key is published, and signs a day later', async () => {
   await using lab = await keyLab()
   const service = await lab.start()
   const [old] = kidsOf(service)
-  const pem = (await generateKey(2048)).privateKey.export({ format: 'pem', type: 'pkcs1' }).toString()
+  const pem = (await generateKey(2048)).privateKey.export({ format: 'pem', type: 'pkcs1' })
   const { kid, state, activatesAt } = await importKey(lab.deps, pem)
   expect(state).toBe('next')
   expect(activatesAt.getTime() - lab.now().getTime()).toBe(DAY)

@@ -9,7 +9,7 @@ import { DAY, headerOf, keyLab, kidsOf, MINUTE } from './support.ts'
 const pkcs8 = { format: 'pem', type: 'pkcs8' } as const
 const rsa = (options: { modulusLength: number; publicExponent?: number } = { modulusLength: 2048 }) =>
   generateKeyPairSync('rsa', options)
-const pemOf = (key = rsa()) => key.privateKey.export(pkcs8).toString()
+const pemOf = (key = rsa()) => key.privateKey.export(pkcs8)
 
 test('a planned rotation publishes a key now and signs with it a day later', async () => {
   await using lab = await keyLab()
@@ -147,23 +147,22 @@ test.each<[string, () => string, RegExp]>([
   ['exponent 3', () => pemOf(rsa({ modulusLength: 2048, publicExponent: 3 })), /exponent/],
   [
     'an elliptic curve',
-    () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(pkcs8).toString(),
+    () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(pkcs8),
     /needs RSA/,
   ],
   [
     'RSA-PSS',
-    () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export(pkcs8).toString(),
+    () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export(pkcs8),
     /needs RSA/,
   ],
   [
     'an encrypted key',
     () =>
       rsa()
-        .privateKey.export({ ...pkcs8, cipher: 'aes-256-cbc', passphrase: 'x' })
-        .toString(),
+        .privateKey.export({ ...pkcs8, cipher: 'aes-256-cbc', passphrase: 'x' }),
     /encrypted/,
   ],
-  ['a public key', () => rsa().publicKey.export({ format: 'pem', type: 'spki' }).toString(), /public key/],
+  ['a public key', () => rsa().publicKey.export({ format: 'pem', type: 'spki' }), /public key/],
   ['two keys', () => pemOf() + pemOf(), /more than one/],
   ['no key', () => 'hello', /not a private key/],
   ['nothing', () => '', /not a private key/],
@@ -183,7 +182,7 @@ test('refuses a key whose parts do not belong together', async () => {
 
 test('takes PKCS #8 and PKCS #1', async () => {
   const key = rsa({ modulusLength: 3072 })
-  const one = await fromPem(key.privateKey.export({ format: 'pem', type: 'pkcs1' }).toString())
+  const one = await fromPem(key.privateKey.export({ format: 'pem', type: 'pkcs1' }))
   const eight = await fromPem(pemOf(key))
   expect(one.kid).toBe(eight.kid)
   expect(one.kid).toMatch(/^[A-Za-z0-9_-]{43}$/)

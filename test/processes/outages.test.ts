@@ -36,7 +36,8 @@ async function watch(url: string, statuses: Set<number>, until: Promise<unknown>
   }
 }
 
-const sum = (clients: HonestClient[], status: number): number => clients.reduce((total, client) => total + (client.troubles.get(status) ?? 0), 0)
+const sum = (clients: HonestClient[], status: number): number =>
+  clients.reduce((total, client) => total + (client.troubles.get(status) ?? 0), 0)
 
 test('SIGKILL of the server in a storm of refreshes ends no honest client', async () => {
   const database = await cloneDatabase()
@@ -66,7 +67,12 @@ test('SIGKILL of the server in a storm of refreshes ends no honest client', asyn
 
 test('while PostgreSQL is stopped: 503 and never 401, the key set is served, and afterwards all goes on by itself', async () => {
   const home = await mkdtemp(join(tmpdir(), 'claviger-outage-'))
-  const options = { home, version: process.env.TEST_POSTGRES === '15' ? ('15' as const) : ('18' as const), ephemeral: false, password: randomBytes(16).toString('hex') }
+  const options = {
+    home,
+    version: process.env.TEST_POSTGRES === '15' ? ('15' as const) : ('18' as const),
+    ephemeral: false,
+    password: randomBytes(16).toString('hex'),
+  }
   let cluster: Cluster = await startCluster(options)
   const { port } = cluster
   const databaseUrl = urlOf(port, options.password)

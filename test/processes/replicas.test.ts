@@ -18,7 +18,10 @@ const env = { CLAVIGER_SECRET: SECRET, ISSUER: 'http://localhost:3000' }
 beforeAll(async () => {
   database = await cloneDatabase()
   // Together, on a database without a key: only one may make it.
-  servers = await Promise.all([startServer({ databaseUrl: database.url, env }), startServer({ databaseUrl: database.url, env })])
+  servers = await Promise.all([
+    startServer({ databaseUrl: database.url, env }),
+    startServer({ databaseUrl: database.url, env }),
+  ])
 })
 afterAll(async () => {
   await Promise.all(servers.map((server) => server.stop()))
@@ -26,10 +29,14 @@ afterAll(async () => {
 })
 
 const post = (server: RunningProcess, path: string, body: object, headers: Record<string, string> = {}) =>
-  fetch(`${server.url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
+  fetch(`${server.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  })
 const kids = async (server: RunningProcess): Promise<string[]> => {
   const { keys } = (await (await fetch(`${server.url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
-  return keys.map((key) => key.kid).sort()
+  return keys.map((key) => key.kid).toSorted()
 }
 
 test('two servers that start together on an empty database share one signing key', async () => {
@@ -46,11 +53,19 @@ test.each([
   const key = randomUUID()
   const answers = await Promise.all(
     Array.from({ length: 50 }, (_each, index) =>
-      post(servers[index % 2 as 0 | 1], '/refresh', { refresh_token: tokens[0]?.token }, keyed ? { 'idempotency-key': key } : {}),
+      post(
+        servers[(index % 2) as 0 | 1],
+        '/refresh',
+        { refresh_token: tokens[0]?.token },
+        keyed ? { 'idempotency-key': key } : {},
+      ),
     ),
   )
   expect(answers.map((answer) => answer.status)).toEqual(Array(50).fill(200))
-  const bodies = (await Promise.all(answers.map((answer) => answer.json()))) as { refresh_token: string; access_token: string }[]
+  const bodies = (await Promise.all(answers.map((answer) => answer.json()))) as {
+    refresh_token: string
+    access_token: string
+  }[]
   expect(new Set(bodies.map((body) => body.refresh_token)).size).toBe(1)
   expect(new Set(bodies.map((body) => body.access_token)).size).toBe(50)
   const next = await post(servers[1], '/refresh', { refresh_token: bodies[0]?.refresh_token })
@@ -68,7 +83,8 @@ test('an access token of one server is good at the other, and a logout at one is
 test('failed sign-ins at both servers count together: five reach the password, the sixth is put off at either', async () => {
   const { email, password } = await signUpOver(servers[0].url, 1)
   const attempts = []
-  for (let i = 0; i < 5; i++) attempts.push((await post(servers[(i % 2) as 0 | 1], '/login', { email, password: 'not the right phrase' })).status)
+  for (let i = 0; i < 5; i++)
+    attempts.push((await post(servers[(i % 2) as 0 | 1], '/login', { email, password: 'not the right phrase' })).status)
   expect(attempts).toEqual([401, 401, 401, 401, 401])
   for (const server of servers) {
     const answer = await post(server, '/login', { email, password })
@@ -80,7 +96,9 @@ test('failed sign-ins at both servers count together: five reach the password, t
 test('of 50 wrong sign-ins at once over both servers, at most five reach the password', async () => {
   const { email } = await signUpOver(servers[0].url, 1)
   const answers = await Promise.all(
-    Array.from({ length: 50 }, (_each, index) => post(servers[(index % 2) as 0 | 1], '/login', { email, password: 'not the right phrase' })),
+    Array.from({ length: 50 }, (_each, index) =>
+      post(servers[(index % 2) as 0 | 1], '/login', { email, password: 'not the right phrase' }),
+    ),
   )
   const statuses = answers.map((answer) => answer.status)
   expect(statuses.filter((status) => status === 401).length).toBeLessThanOrEqual(5)
@@ -89,7 +107,10 @@ test('of 50 wrong sign-ins at once over both servers, at most five reach the pas
 
 test('keys rotate, asked for by two processes at once: one new key, adopted by both servers', async () => {
   const before = await kids(servers[0])
-  const rotate = () => run(process.execPath, [CLI, 'keys', 'rotate', '--json'], { env: { PATH: process.env.PATH, ...env, DATABASE_URL: database.url } })
+  const rotate = () =>
+    run(process.execPath, [CLI, 'keys', 'rotate', '--json'], {
+      env: { PATH: process.env.PATH, ...env, DATABASE_URL: database.url },
+    })
   await Promise.all([rotate(), rotate()])
   await expect.poll(() => kids(servers[0]), { timeout: 10_000 }).toHaveLength(before.length + 1)
   await expect.poll(() => kids(servers[1]), { timeout: 10_000 }).toEqual(await kids(servers[0]))

@@ -20,15 +20,27 @@ test('jose in another process verifies an access token over the network, with th
   await using t = await createTestApp({ env: { AUDIENCE: 'orders,billing' } })
   const url = await t.listen()
   const { accessToken, userId } = await t.signUp()
-  const metadata = await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json()
+  const metadata = (await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json()) as Record<'issuer' | 'jwks_uri', string>
   const jwksUri = new URL(new URL(metadata.jwks_uri).pathname, url).href
-  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', SERVICE, metadata.issuer, jwksUri, accessToken])
+  const { stdout } = await run(process.execPath, [
+    '--input-type=module',
+    '-e',
+    SERVICE,
+    metadata.issuer,
+    jwksUri,
+    accessToken,
+  ])
   expect(JSON.parse(stdout)).toMatchObject({ sub: userId, kid: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/) })
 
   const other = (await t.login({ email: 'nobody@example.com', password: 'x'.repeat(9) })).statusCode
   expect(other).toBe(401)
-  const tampered = accessToken.replace(/\.[^.]+\./, (payload) => `${payload.slice(0, 20)}${payload[20] === 'A' ? 'B' : 'A'}${payload.slice(21)}`)
-  await expect(run(process.execPath, ['--input-type=module', '-e', SERVICE, metadata.issuer, jwksUri, tampered])).rejects.toThrow()
+  const tampered = accessToken.replace(
+    /\.[^.]+\./,
+    (payload) => `${payload.slice(0, 20)}${payload[20] === 'A' ? 'B' : 'A'}${payload.slice(21)}`,
+  )
+  await expect(
+    run(process.execPath, ['--input-type=module', '-e', SERVICE, metadata.issuer, jwksUri, tampered]),
+  ).rejects.toThrow()
 })
 
 test('plain node:crypto verifies an access token from the JWK Set alone', async () => {

@@ -19,7 +19,12 @@ function areaUnderCurve(first: number[], second: number[]): number {
 test('the measure itself can tell two classes apart', () => {
   const fast = Array.from({ length: 100 }, (_each, index) => 20 + (index % 10))
   expect(areaUnderCurve(fast, fast)).toBeCloseTo(0.5, 1)
-  expect(areaUnderCurve(fast, fast.map((value) => value + 4))).toBeGreaterThan(0.7)
+  expect(
+    areaUnderCurve(
+      fast,
+      fast.map((value) => value + 4),
+    ),
+  ).toBeGreaterThan(0.7)
 })
 
 async function prepare(t: TestApp): Promise<Record<Class, string>> {
@@ -35,7 +40,9 @@ async function prepare(t: TestApp): Promise<Record<Class, string>> {
 
 /** Sets the counters so that no sample is put off: it is the answer after the work that must not differ. */
 async function resetCounters(t: TestApp): Promise<void> {
-  await sql`UPDATE login_failures SET blocked_until = '2000-01-01', failures = CASE WHEN failures >= 100 THEN 150 ELSE 0 END`.execute(t.db)
+  await sql`UPDATE login_failures SET blocked_until = '2000-01-01', failures = CASE WHEN failures >= 100 THEN 150 ELSE 0 END`.execute(
+    t.db,
+  )
 }
 
 test('known, unknown, disabled, passwordless and locked accounts answer alike and in the same time', async () => {
@@ -52,11 +59,14 @@ test('known, unknown, disabled, passwordless and locked accounts answer alike an
   for (let sample = -10; sample < SAMPLES; sample++) {
     await resetCounters(t)
     // Another order each round, so that no class always follows the same one.
-    const order = [...classes].sort(() => Math.random() - 0.5)
+    const order = classes.toSorted(() => Math.random() - 0.5)
     for (const each of order) {
       const started = performance.now()
       // The right password where there is an account that may not use it.
-      const answer = await attempt(emails[each], each === 'known' || each === 'unknown' ? 'not the right phrase' : TEST_PASSWORD)
+      const answer = await attempt(
+        emails[each],
+        each === 'known' || each === 'unknown' ? 'not the right phrase' : TEST_PASSWORD,
+      )
       const took = performance.now() - started
       if (sample >= 0) times[each].push(took)
       const { instance: _instance, ...body } = answer.json<Record<string, unknown>>()

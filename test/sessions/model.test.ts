@@ -46,9 +46,28 @@ type Step =
   | { do: 'garbage'; at: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 60, arbitrary: fc.record({ do: fc.constant('refresh' as const), lost: fc.constantFrom('nothing', 'nothing', 'reply', 'request') }) },
-  { weight: 16, arbitrary: fc.record({ do: fc.constant('tabs' as const), count: fc.integer({ min: 2, max: 5 }), sameKey: fc.boolean() }) },
-  { weight: 30, arbitrary: fc.record({ do: fc.constant('wait' as const), seconds: fc.constantFrom(0.5, 2, 5, 9, 11, 60, 900, 3000) }) },
+  {
+    weight: 60,
+    arbitrary: fc.record({
+      do: fc.constant('refresh' as const),
+      lost: fc.constantFrom('nothing', 'nothing', 'reply', 'request'),
+    }),
+  },
+  {
+    weight: 16,
+    arbitrary: fc.record({
+      do: fc.constant('tabs' as const),
+      count: fc.integer({ min: 2, max: 5 }),
+      sameKey: fc.boolean(),
+    }),
+  },
+  {
+    weight: 30,
+    arbitrary: fc.record({
+      do: fc.constant('wait' as const),
+      seconds: fc.constantFrom(0.5, 2, 5, 9, 11, 60, 900, 3000),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), seconds: fc.constantFrom(3601, 86_401) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('steal' as const) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('thief' as const), keyed: fc.boolean() }) },
@@ -57,7 +76,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('logout during refresh' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('password' as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('crash' as const) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('host clock jumps' as const), hours: fc.constantFrom(-48, -1, 1, 48) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('host clock jumps' as const), hours: fc.constantFrom(-48, -1, 1, 48) }),
+  },
   { weight: 8, arbitrary: fc.record({ do: fc.constant('checkpoint' as const) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('rollback' as const) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('garbage' as const), at: fc.integer({ min: 0, max: 95 }) }) },
@@ -88,28 +110,35 @@ describe.each(policies)('policy $grace s, $lateRetry, roll-forward $rollForward,
     user = await t.signUp(undefined, password)
   })
   afterAll(async () => {
-    for (const each of started.reverse()) await each[Symbol.asyncDispose]()
+    for (const each of started.toReversed()) await each[Symbol.asyncDispose]()
   })
 
   test('does what the model says, and ends no honest client', async () => {
     console.log(`seed ${seed}, ${STEPS_PER_POLICY} steps`)
     const [before, promisedBefore] = [total, promised]
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: STEPS_PER_SCHEDULE, maxLength: STEPS_PER_SCHEDULE }), async (steps) => {
-        const run = new Run(t, policy, user, password, started)
-        try {
-          await run.start()
-          for (const each of steps) {
-            await run.take(each)
-            total++
+      fc.asyncProperty(
+        fc.array(step, { minLength: STEPS_PER_SCHEDULE, maxLength: STEPS_PER_SCHEDULE }),
+        async (steps) => {
+          const run = new Run(t, policy, user, password, started)
+          try {
+            await run.start()
+            for (const each of steps) {
+              await run.take(each)
+              total++
+            }
+          } finally {
+            password = run.password
+            t = run.t
+            vi.restoreAllMocks()
           }
-        } finally {
-          password = run.password
-          t = run.t
-          vi.restoreAllMocks()
-        }
-      }),
-      { seed, numRuns: Math.ceil(STEPS_PER_POLICY / STEPS_PER_SCHEDULE), verbose: 1, endOnFailure: process.env.SHRINK === undefined },
+        },
+      ),
+      {
+        seed,
+        numRuns: Math.ceil(STEPS_PER_POLICY / STEPS_PER_SCHEDULE),
+        endOnFailure: process.env.SHRINK === undefined,
+      },
     )
     expect(total - before).toBeGreaterThanOrEqual(STEPS_PER_POLICY)
     expect(promised - promisedBefore).toBeGreaterThan(STEPS_PER_POLICY / 10)
@@ -135,7 +164,13 @@ class Run {
 
   readonly started: TestApp[]
 
-  constructor(t: TestApp, policy: ModelPolicy & { keyed: boolean }, user: { email: string; userId: string }, password: string, started: TestApp[]) {
+  constructor(
+    t: TestApp,
+    policy: ModelPolicy & { keyed: boolean },
+    user: { email: string; userId: string },
+    password: string,
+    started: TestApp[],
+  ) {
     this.t = t
     this.started = started
     this.policy = policy
@@ -160,7 +195,11 @@ class Run {
 
   async rotatedAt(accessToken?: string): Promise<number> {
     if (accessToken) this.sid = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString()).sid
-    const row = await this.t.db.selectFrom('families').select('rotated_at').where('id', '=', this.sid).executeTakeFirstOrThrow()
+    const row = await this.t.db
+      .selectFrom('families')
+      .select('rotated_at')
+      .where('id', '=', this.sid)
+      .executeTakeFirstOrThrow()
     return row.rotated_at.getTime() / 1000
   }
 
@@ -259,7 +298,11 @@ class Run {
     return await this.check(expected, reply.statusCode, reply.json())
   }
 
-  async check(expected: Expected, status: number, body: { refresh_token?: string; code?: string }): Promise<string | undefined> {
+  async check(
+    expected: Expected,
+    status: number,
+    body: { refresh_token?: string; code?: string },
+  ): Promise<string | undefined> {
     if (expected.reply === 'no') {
       expect([status, body.code]).toEqual([401, 'invalid_grant'])
       return undefined
@@ -280,12 +323,16 @@ class Run {
   async tabs(count: number, sameKey: boolean): Promise<void> {
     const { client } = this
     if (this.policy.keyed) client.key ??= randomUUID()
-    const keys = Array.from({ length: count }, () => (this.policy.keyed ? (sameKey ? client.key : randomUUID()) : undefined))
+    const keys = Array.from({ length: count }, () =>
+      this.policy.keyed ? (sameKey ? client.key : randomUUID()) : undefined,
+    )
     const tolerant = this.policy.grace > 0 || (sameKey && this.policy.keyed)
     // A retry that finds the token already rotated under another key, or out of time, is the client's own doing.
     if (!tolerant || client.triedAt !== undefined) this.excused = true
     const replies = await Promise.all(keys.map((key) => this.t.refresh(client.token, key === undefined ? {} : { key })))
-    const tokens = new Set(replies.filter((reply) => reply.statusCode === 200).map((reply) => reply.json().refresh_token as string))
+    const tokens = new Set(
+      replies.filter((reply) => reply.statusCode === 200).map((reply) => reply.json().refresh_token as string),
+    )
     expect(tokens.size, 'at most one live successor').toBeLessThanOrEqual(1)
     expect(replies.every((reply) => reply.statusCode === 200 || reply.statusCode === 401)).toBe(true)
     await this.adopt(tokens.values().next().value, keys)
@@ -298,7 +345,11 @@ class Run {
     const row = await this.row()
     const rotatedWith = row.rotation_key_hash as Buffer | null
     const first = keys.find((key) => key !== undefined && rotatedWith?.equals(hashToken(key))) ?? keys[0]
-    for (const key of [first, ...keys.filter((each) => each !== first), ...keys.filter((each) => each === first).slice(1)]) {
+    for (const key of [
+      first,
+      ...keys.filter((each) => each !== first),
+      ...keys.filter((each) => each === first).slice(1),
+    ]) {
       const expected = this.model.present(this.client.token, key, this.now)
       if (expected.reply === 'new') {
         expect(token).toBeDefined()
@@ -386,9 +437,15 @@ class Run {
     for (const token of this.model.generationOf.keys()) {
       expect((await this.t.refresh(token, { key: randomUUID() })).statusCode).toBe(401)
     }
-    const me = await this.t.inject({ method: 'GET', url: '/me', headers: { authorization: `Bearer ${this.accessToken}` } })
+    const me = await this.t.inject({
+      method: 'GET',
+      url: '/me',
+      headers: { authorization: `Bearer ${this.accessToken}` },
+    })
     expect(me.statusCode).toBe(401)
-    const { rows } = await sql<{ live: boolean }>`SELECT ended_at IS NULL AS live FROM families WHERE id = ${this.sid}`.execute(this.t.db)
+    const { rows } = await sql<{
+      live: boolean
+    }>`SELECT ended_at IS NULL AS live FROM families WHERE id = ${this.sid}`.execute(this.t.db)
     if (!this.model.family.live) expect(rows[0]?.live).toBe(false)
   }
 }

@@ -37,7 +37,15 @@ export class Model {
 
   constructor(policy: ModelPolicy, first: string, now: number) {
     this.policy = policy
-    this.family = { live: true, current: first, generation: 0, previous: undefined, usedAt: now, key: undefined, startedAt: now }
+    this.family = {
+      live: true,
+      current: first,
+      generation: 0,
+      previous: undefined,
+      usedAt: now,
+      key: undefined,
+      startedAt: now,
+    }
     this.generationOf.set(first, 0)
   }
 

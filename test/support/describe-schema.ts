@@ -19,14 +19,18 @@ export async function describeSchema(db: Kysely<never>): Promise<string> {
     // PostgreSQL 18 lists NOT NULL among the constraints; it stands with the column already.
     const { rows: constraints } = await sql<{ line: string }>`
       SELECT 'CONSTRAINT ' || conname || ' ' || pg_get_constraintdef(oid) AS line
-      FROM pg_constraint WHERE conrelid = ${table.name}::regclass AND contype <> 'n' ORDER BY contype, conname`.execute(db)
+      FROM pg_constraint WHERE conrelid = ${table.name}::regclass AND contype <> 'n' ORDER BY contype, conname`.execute(
+      db,
+    )
     const { rows: indexes } = await sql<{ line: string }>`
       SELECT indexdef AS line FROM pg_indexes
       WHERE schemaname = 'public' AND tablename = ${table.name}
         AND indexname NOT IN (SELECT conname FROM pg_constraint) ORDER BY indexname`.execute(db)
     const body = [...columns, ...constraints].map(({ line }) => `  ${line}`).join(',\n')
     const options = table.options ? ` WITH (${table.options})` : ''
-    parts.push([`${table.kind} ${table.name} (`, body, `)${options}`, ...indexes.map(({ line }) => line), ''].join('\n'))
+    parts.push(
+      [`${table.kind} ${table.name} (`, body, `)${options}`, ...indexes.map(({ line }) => line), ''].join('\n'),
+    )
   }
   return parts.join('\n')
 }

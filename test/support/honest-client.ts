@@ -47,7 +47,8 @@ export function createHonestClient(options: {
           return
         }
         troubles.set(answer.status, (troubles.get(answer.status) ?? 0) + 1)
-        if (answer.status !== 0 && answer.status !== 503) throw new Error(`an honest client was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+        if (answer.status !== 0 && answer.status !== 503)
+          throw new Error(`an honest client was answered ${answer.status} ${JSON.stringify(answer.body)}`)
         if (answer.status === 503 && !answer.retryAfter) throw new Error('503 without Retry-After')
         if (performance.now() > giveUpAt) throw new Error('the server did not come back')
         await sleep(20 + Math.random() * 60)
@@ -70,14 +71,21 @@ async function attempt(url: string, token: string, key: string): Promise<Answer>
       body: JSON.stringify({ refresh_token: token }),
       signal: AbortSignal.timeout(10_000),
     })
-    return { status: answer.status, retryAfter: answer.headers.get('retry-after'), body: (await answer.json()) as Answer['body'] }
+    return {
+      status: answer.status,
+      retryAfter: answer.headers.get('retry-after'),
+      body: (await answer.json()) as Answer['body'],
+    }
   } catch {
     return { status: 0, retryAfter: null, body: { refresh_token: '', access_token: '' } }
   }
 }
 
 /** Registers a user over HTTP and signs in `sessions` times as a native client. */
-export async function signUpOver(url: string, sessions: number): Promise<{ email: string; password: string; tokens: { token: string; accessToken: string }[] }> {
+export async function signUpOver(
+  url: string,
+  sessions: number,
+): Promise<{ email: string; password: string; tokens: { token: string; accessToken: string }[] }> {
   const email = `user-${randomUUID()}@example.com`
   const password = `a phrase of ${randomUUID()}`
   noteSecret(password)
@@ -91,7 +99,11 @@ export async function signUpOver(url: string, sessions: number): Promise<{ email
 }
 
 async function post(url: string, body: object, expected: number): Promise<Record<string, unknown>> {
-  const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
   const text = await answer.text()
   if (answer.status !== expected) throw new Error(`${url} was answered ${answer.status}: ${text}`)
   return JSON.parse(text) as Record<string, unknown>

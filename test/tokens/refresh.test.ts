@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { deriveServerKeys, type KeyList } from '../../src/secrets.ts'
 import {
+  type AuthenticToken,
   authenticateToken,
   hashToken,
   mintFirst,
   mintSuccessor,
   mintSuccessorAgain,
-  type AuthenticToken,
 } from '../../src/tokens/refresh.ts'
 
 const keysOf = (...secrets: Buffer[]): KeyList => secrets.map(deriveServerKeys) as unknown as KeyList

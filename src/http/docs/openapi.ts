@@ -111,7 +111,7 @@ function successes(from: OperationObject, words: Operation): Record<string, Repl
     Object.entries(words.replies).map(([status, description]) => {
       const made = from.responses[status] ?? from.responses['2xx'] ?? from.responses['2XX']
       const empty = status === '204' || status === '304' || !made?.content
-      return [status, { description, ...(empty ? {} : { content: made.content }) } as Reply]
+      return [status, { description, ...(empty ? {} : { content: made.content }) }]
     }),
   )
 }

@@ -33,15 +33,15 @@ function typeOf(schema: Schema): string {
   if (schema.type === 'array') return `${schema.items ? typeOf(schema.items) : 'any'}[]`
   const { minLength, maxLength, minimum, maximum, format } = schema
   const type = Array.isArray(schema.type) ? schema.type.join(' | ') : (schema.type ?? 'any')
-  return [type, format && `(${String(format)})`, bounds(minLength ?? minimum, maxLength ?? maximum)]
+  return [type, typeof format === 'string' && `(${format})`, bounds(minLength ?? minimum, maxLength ?? maximum)]
     .filter(Boolean)
     .join(' ')
 }
 
-function bounds(low: unknown, high: unknown): string {
+function bounds(low: number | undefined, high: number | undefined): string {
   if (low === undefined && high === undefined) return ''
-  if (low === undefined) return `≤ ${String(high)}`
-  return high === undefined ? `≥ ${String(low)}` : `${String(low)}–${String(high)}`
+  if (low === undefined) return `≤ ${high}`
+  return high === undefined ? `≥ ${low}` : `${low}–${high}`
 }
 
 /** What the usual members look like, so that examples of different operations tell one story. */

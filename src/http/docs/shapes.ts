@@ -9,6 +9,10 @@ export interface Schema {
   enum?: unknown[]
   const?: unknown
   description?: string
+  minLength?: number
+  maxLength?: number
+  minimum?: number
+  maximum?: number
   [keyword: string]: unknown
 }
 interface Media {

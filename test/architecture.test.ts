@@ -1,0 +1,161 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+
+// Imports point one way, so that a part can be read without those above it. A new room, package or arrow is a decision:
+// it fails here until it stands in a table below.
+
+/** From top to bottom: each may import what stands below it, never above. */
+const FEATURES = ['users', 'sessions', 'tokens', 'keys', 'audit', 'db']
+/** Files in src/ that everybody may import: they know no feature, `deps` but by type. */
+const FLOOR = ['clock', 'config', 'deps', 'errors', 'log', 'metrics', 'schedule', 'secrets']
+/** The other rooms, and what they may import besides the floor. */
+const ROOMS: Record<string, string[]> = {
+  main: ['threads', 'app', 'http', ...FEATURES, 'prune'],
+  cli: ['main', 'threads', 'http', ...FEATURES, 'prune'],
+  app: ['http', ...FEATURES],
+  prune: ['http', ...FEATURES],
+  http: ['audit', 'db'],
+  threads: [],
+  settings: [],
+  'config-rules': ['settings'],
+  config: ['settings', 'config-rules'],
+  deps: [...FEATURES],
+  ...Object.fromEntries(FLOOR.filter((room) => room !== 'deps' && room !== 'config').map((room) => [room, []])),
+  ...Object.fromEntries(FEATURES.map((feature, index) => [feature, FEATURES.slice(index + 1)])),
+}
+/** Where a package of npm may be imported. */
+const PACKAGES: Record<string, RegExp> = {
+  fastify: /^app\.ts$|^http\/|\/routes\.ts$/,
+  '@fastify/*': /^app\.ts$|^http\/|\/routes\.ts$/,
+  typebox: /^app\.ts$|^http\/|\/routes\.ts$/,
+  kysely: /^db\/|\/queries\.ts$/,
+  pg: /^db\/connect\.ts$/,
+  pino: /^(log|deps|schedule|main)\.ts$/,
+  'prom-client': /^(metrics|http\/metrics)\.ts$/,
+  argon2: /^users\/password\.ts$/,
+  jose: /^(keys|tokens)\//,
+}
+/** Arrows that break a rule for a reason. */
+const EXCEPTIONS: Record<string, string> = {
+  'http/access.ts → sessions/authenticate.ts': 'type only: the principal that app.ts lets it ask for',
+  'cli/queries.ts → audit/queries.ts': 'reads the trail for sessions why',
+  'prune.ts → audit/queries.ts': 'deletes in batches, in no transaction of a feature’s rules',
+  'prune.ts → http/queries.ts': 'likewise',
+  'prune.ts → sessions/queries.ts': 'likewise',
+  'prune.ts → users/queries.ts': 'likewise',
+}
+const READS_ENVIRONMENT = ['main.ts', 'cli/main.ts', 'threads.ts']
+const MAX_LINES = 250
+/** Longer: every statement on families in one place, and the transactions around them. */
+const LONG: Record<string, number> = { 'sessions/queries.ts': 400, 'sessions/sessions.ts': 300 }
+
+type Sources = Record<string, string>
+
+interface Import {
+  target: string
+  typeOnly: boolean
+}
+
+function importsOf(source: string): Import[] {
+  const code = source.replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')
+  const pattern = /^(?:import|export)\s+(type\s)?[^'";]*?\bfrom '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm
+  return [...code.matchAll(pattern)].map((match) => ({
+    target: match[2] ?? match[3] ?? match[4] ?? '',
+    typeOnly: match[1] !== undefined,
+  }))
+}
+
+/** Everything that breaks a rule, in words. @param sources by path under src/. */
+function violations(sources: Sources): string[] {
+  return Object.entries(sources).flatMap(([path, source]) => [
+    ...shapeFaults(path, source),
+    ...importsOf(source).flatMap((found) => importFaults(path, found)),
+  ])
+}
+
+function shapeFaults(path: string, source: string): string[] {
+  const faults: string[] = []
+  const lines = source.split('\n').length - 1
+  if (lines > (LONG[path] ?? MAX_LINES)) faults.push(`${path}: ${lines} lines; look for the second idea`)
+  if (!/^([a-z0-9-]+\/)*[a-z0-9-]+\.ts$/.test(path)) faults.push(`${path}: not in kebab-case`)
+  if (/(^|\/)(index|utils?|helpers?|common|[a-z-]*manager)\.ts$/.test(path))
+    faults.push(`${path}: the name says nothing`)
+  if (!(roomOf(path) in ROOMS)) faults.push(`${path}: a new room`)
+  if (/\bprocess\.env\b/.test(source) && !READS_ENVIRONMENT.includes(path)) faults.push(`${path}: reads process.env`)
+  return faults
+}
+
+function importFaults(path: string, { target, typeOnly }: Import): string[] {
+  if (target.startsWith('node:')) return []
+  if (!target.startsWith('.')) {
+    const name = target.startsWith('@fastify/') ? '@fastify/*' : target.replace(/^([^@/][^/]*)\/.*$/, '$1')
+    const allowed = PACKAGES[name]?.test(path)
+    return allowed ? [] : [`${path}: imports ${target}`]
+  }
+  const file = join(dirname(path), target)
+  const [from, to] = [roomOf(path), roomOf(file)]
+  const arrow = `${path} → ${file}`
+  if (from === to || arrow in EXCEPTIONS) return []
+  if (path === 'deps.ts' && !typeOnly) return [`${arrow}: more than types`]
+  if (file.endsWith('/queries.ts')) return [`${arrow}: another feature’s statements`]
+  if (file.endsWith('/routes.ts') && from !== 'app') return [`${arrow}: another feature’s routes`]
+  if (to === 'http' && path.endsWith('/routes.ts')) return []
+  return FLOOR.includes(to) || ROOMS[from]?.includes(to) ? [] : [`${arrow}: a new arrow`]
+}
+
+/** The folder directly under src/, or the name of a file there. */
+function roomOf(path: string): string {
+  return (path.split('/')[0] ?? '').replace(/\.ts$/, '')
+}
+
+function readSources(): Sources {
+  const folder = join(import.meta.dirname, '../src')
+  const paths = readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter((path) => path.endsWith('.ts'))
+  return Object.fromEntries(paths.map((path) => [path, readFileSync(join(folder, path), 'utf8')]))
+}
+
+test('the source keeps to the tables', () => {
+  expect(violations(readSources())).toEqual([])
+})
+
+test('every exception is used', () => {
+  const arrows = Object.entries(readSources()).flatMap(([path, source]) =>
+    importsOf(source).map(({ target }) => `${path} → ${join(dirname(path), target)}`),
+  )
+  expect(Object.keys(EXCEPTIONS).filter((arrow) => !arrows.includes(arrow))).toEqual([])
+})
+
+test.each([
+  ['audit/audit.ts', "import { a } from '../sessions/sessions.ts'", 'a new arrow'],
+  ['sessions/sessions.ts', "import {\n  a,\n  b,\n} from '../users/users.ts'", 'a new arrow'],
+  ['sessions/sessions.ts', "import { a } from '../http/facts.ts'", 'a new arrow'],
+  ['keys/keys.ts', "const a = await import('../app.ts')", 'a new arrow'],
+  ['errors.ts', "export * from './db/errors.ts'", 'a new arrow'],
+  ['users/users.ts', "import type { A } from '../sessions/queries.ts'", 'another feature’s statements'],
+  ['users/routes.ts', "import { a } from '../sessions/routes.ts'", 'another feature’s routes'],
+  ['deps.ts', "import { a } from './keys/keyring.ts'", 'more than types'],
+  ['users/users.ts', "import type { FastifyRequest } from 'fastify'", 'imports fastify'],
+  ['users/users.ts', "import { sql } from 'kysely'", 'imports kysely'],
+  ['db/migrate.ts', "import left from 'left-pad'", 'imports left-pad'],
+  ['mail/mail.ts', '', 'a new room'],
+  ['http/index.ts', '', 'the name says nothing'],
+  ['http/rateLimit.ts', '', 'not in kebab-case'],
+  ['keys/keys.ts', 'const bits = process.env.KEY_BITS', 'reads process.env'],
+  ['keys/keys.ts', '\n'.repeat(251), '251 lines'],
+])('the check sees a fault in %s ($2)', (path, source, fault) => {
+  expect(violations({ [path]: source })).toEqual([expect.stringContaining(fault)])
+})
+
+test('the check lets right things pass', () => {
+  expect(
+    violations({
+      'users/routes.ts':
+        "import { a } from '../http/schemas.ts'\nimport type { B } from 'fastify'\nimport { c } from './users.ts'",
+      'users/users.ts': "import { a } from '../sessions/sessions.ts'\nimport { Problem } from '../errors.ts'",
+      'sessions/queries.ts': "import { sql } from 'kysely'\n// import { a } from '../users/users.ts'",
+    }),
+  ).toEqual([])
+})

@@ -1,0 +1,186 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { settings } from '../src/config.ts'
+import { problems } from '../src/errors.ts'
+
+// What people read must be true: settings, codes, links and commands are compared with the code.
+
+const root = resolve(import.meta.dirname, '..')
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const example = read('.env.example')
+const readme = read('README.md')
+const pages = ['', 'docs', 'docs/adr', 'data']
+  .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(folder, name)))
+  .filter((path) => path.endsWith('.md'))
+
+const sorted = (items: string[]): string[] => items.toSorted((a, b) => (a < b ? -1 : 1))
+
+interface Entry {
+  name: string
+  value: string
+  comment: string
+}
+
+/** `#NAME=value` lines with the comment above them; entries that follow each other share it. */
+function entriesOf(text: string): Entry[] {
+  return text.split(/\n\n+/).flatMap((block) => {
+    const lines = block.split('\n')
+    const comment = lines
+      .filter((line) => line.startsWith('# '))
+      .map((line) => line.slice(2))
+      .join(' ')
+    return lines.flatMap((line) => {
+      const [, name, value] = /^#([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? []
+      return name === undefined || value === undefined ? [] : [{ name, value, comment }]
+    })
+  })
+}
+
+const entries = entriesOf(example)
+const bases = Object.entries(settings)
+
+describe('.env.example', () => {
+  test('names every setting once, the file form of every secret, and nothing else', () => {
+    const expected = bases.flatMap(([name, setting]) => (setting.secret ? [name, `${name}_FILE`] : [name]))
+    expect(sorted(entries.map((entry) => entry.name))).toEqual(sorted(expected))
+  })
+
+  test('changes nothing when it is copied', () => {
+    const active = example.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+    expect(active).toEqual([])
+  })
+
+  // Their default is of the machine or of another setting; the comment says which.
+  const dependent = ['HASH_CONCURRENCY']
+
+  test.each(bases)('%s has its true default', (name, setting) => {
+    const value = entries.find((entry) => entry.name === name)?.value
+    const fallback = setting.parse(undefined)
+    if (fallback === undefined || (Array.isArray(fallback) && fallback.length === 0) || dependent.includes(name)) {
+      expect(value).toBe('')
+    } else {
+      expect(value).toBe(String(fallback))
+    }
+  })
+
+  test.each(bases.filter(([, setting]) => typeof setting.parse(undefined) === 'number'))(
+    '%s states its true bounds',
+    (name, setting) => {
+      const comment = entries.find((entry) => entry.name === name)?.comment ?? ''
+      const [, low, high] = /(\d+) to (\d+)/.exec(comment) ?? []
+      expect([setting.parse(low), setting.parse(high)]).toEqual([Number(low), Number(high)])
+      expect(() => setting.parse(String(Number(low) - 1))).toThrow('whole number')
+      expect(() => setting.parse(String(Number(high) + 1))).toThrow('whole number')
+    },
+  )
+
+  test.each(bases.filter(([, setting]) => /one of|true or false/.test(refusalOf(setting))))(
+    '%s lists its true choices',
+    (name, setting) => {
+      const comment = entries.find((entry) => entry.name === name)?.comment ?? ''
+      const choices = /One of: ([a-z0-9, ]+)\./.exec(comment)?.[1]?.split(', ')
+      expect(choices).toEqual(
+        refusalOf(setting)
+          .replace(/^must be (one of )?/, '')
+          .split(/, | or /),
+      )
+    },
+  )
+})
+
+function refusalOf(setting: { parse(raw: string): unknown }): string {
+  try {
+    setting.parse('?')
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+describe('README', () => {
+  const rows = [...readme.matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| (?:`([^`]*)`)?/gm)].map(([, name = '', value]) => ({
+    name,
+    value,
+  }))
+
+  test('has every setting in its table, with the true default where it states one', () => {
+    expect(sorted(rows.map((row) => row.name))).toEqual(sorted(Object.keys(settings)))
+    for (const { name, value } of rows) {
+      if (value !== undefined)
+        expect([name, value]).toEqual([name, entries.find((entry) => entry.name === name)?.value])
+    }
+  })
+})
+
+test('the log inventory lists every message that the server writes', () => {
+  const inventory = read('docs/operations.md')
+  const files = readdirSync(join(root, 'src'), { recursive: true })
+    .map(String)
+    .filter((path) => path.endsWith('.ts'))
+  const messages = files.flatMap((path) =>
+    [...read(join('src', path)).matchAll(/\.(?:info|warn|error|fatal)\((?:\{[^{}]*\},\s*)?'([^']+)'/g)].map(
+      ([, text = '']) => text,
+    ),
+  )
+  expect(messages.length).toBeGreaterThan(15)
+  expect(messages.filter((message) => !inventory.includes(`\`${message}\``))).toEqual([])
+})
+
+test('the table of metrics lists every metric that the server has', () => {
+  const inventory = read('docs/operations.md')
+  const names = ['src/metrics.ts', 'src/http/metrics.ts'].flatMap((path) => read(path).match(/claviger_[a-z_]+/g) ?? [])
+  expect(names.length).toBeGreaterThan(10)
+  expect(names.filter((name) => !inventory.includes(`\`${name}`))).toEqual([])
+  const alerted = read('docs/alerts.yml').match(/claviger_[a-z_]+/g) ?? []
+  expect(alerted.filter((name) => !names.includes(name.replace(/_(count|sum|bucket)$/, '')))).toEqual([])
+})
+
+test('no page names a setting that does not exist', () => {
+  const known = new Set(entries.map((entry) => entry.name))
+  // Variables of tools and tests, and words in capitals that are no settings.
+  const others = new Set(['UV_THREADPOOL_SIZE', 'TEST_POSTGRES', 'NODE_OPTIONS', 'POSTGRES_PASSWORD'])
+  const found = pages.flatMap((page) =>
+    [...read(page).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map(([, name = '']) => ({ page, name })),
+  )
+  expect(found.filter(({ name }) => !known.has(name) && !others.has(name))).toEqual([])
+})
+
+test('README explains every problem code with its true status, and no other', () => {
+  const table = [...readme.matchAll(/^\| (\d{3}) \| `([a-z_]+)` \|/gm)].map(([, status, code]) => `${status} ${code}`)
+  const expected = Object.entries(problems).map(([code, { status }]) => `${status} ${code}`)
+  expect(sorted(table)).toEqual(sorted(expected))
+})
+
+test('every relative link of every page leads somewhere', () => {
+  const dead = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target = '']) => {
+      if (/^[a-z]+:/.test(target)) return []
+      const [path = '', anchor] = target.split('#')
+      const file = path === '' ? page : join(dirname(page), path)
+      if (!existsSync(join(root, file))) return [`${page}: ${target}`]
+      return anchor === undefined || anchorsOf(read(file)).has(anchor) ? [] : [`${page}: ${target}`]
+    }),
+  )
+  expect(dead).toEqual([])
+})
+
+/** As GitHub makes them from headings. */
+function anchorsOf(text: string): Set<string> {
+  return new Set(
+    [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replace(/\s/g, '-'),
+    ),
+  )
+}
+
+test('every npm script that a page names exists', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  const named = pages.flatMap((page) =>
+    [...read(page).matchAll(/npm run ([a-z][a-z0-9:-]*)/g)].map(([, name = '']) => name),
+  )
+  expect([...new Set(named)].filter((name) => !(name in scripts))).toEqual([])
+})
