@@ -2,226 +2,187 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { ConfigError, parseConfig } from '../src/config.ts'
+import { expect, test } from 'vitest'
+import { ConfigError, parseConfig, settings } from '../src/config.ts'
 
-const SECRET = randomBytes(32).toString('base64')
-const DEVELOPMENT = { DATABASE_URL: 'postgres://localhost/claviger', CLAVIGER_SECRET: SECRET }
-const PRODUCTION = { ...DEVELOPMENT, NODE_ENV: 'production', ISSUER: 'https://auth.example.com' }
+const secret = randomBytes(32).toString('base64')
+const good = {
+  NODE_ENV: 'production',
+  ISSUER: 'https://auth.example.com',
+  DATABASE_URL: 'postgres://claviger:pw@db.example.com/claviger?sslmode=verify-full',
+  CLAVIGER_SECRET: secret,
+}
 
-/** Names of the settings that are refused, with what is said of them. */
-function faultsOf(env: Record<string, string | undefined>): Record<string, string> {
+function faultsOf(env: Record<string, string | undefined>): string[] {
   try {
     parseConfig(env)
-    return {}
+    return []
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    for (const value of Object.values(env)) {
-      if (value && value.length > 12) expect(error.message).not.toContain(value)
-    }
-    return Object.fromEntries(error.faults.map(({ name, message }) => [name, message]))
+    return error.faults.map((fault) => fault.name)
   }
 }
 
-test('development needs a database and a secret, production the issuer too', () => {
-  expect(faultsOf(DEVELOPMENT)).toEqual({})
-  expect(faultsOf(PRODUCTION)).toEqual({})
-  expect(Object.keys(faultsOf({}))).toEqual(['DATABASE_URL', 'CLAVIGER_SECRET'])
-  expect(Object.keys(faultsOf({ NODE_ENV: 'production' }))).toEqual(['DATABASE_URL', 'CLAVIGER_SECRET', 'ISSUER'])
-})
-
-test('defaults follow the mode and the other settings', () => {
-  const development = parseConfig({ ...DEVELOPMENT, PORT: '4000' }).config
-  expect(development).toMatchObject({
-    ISSUER: 'http://localhost:4000',
-    AUDIENCE: ['http://localhost:4000'],
-    REGISTRATION: 'open',
-    DOCS: true,
-  })
-  const production = parseConfig(PRODUCTION).config
-  expect(production).toMatchObject({
-    ISSUER: PRODUCTION.ISSUER,
-    AUDIENCE: [PRODUCTION.ISSUER],
+test('production starts with its four settings, and closes what development opens', () => {
+  const { config, warnings } = parseConfig(good)
+  expect(config).toMatchObject({
+    production: true,
     REGISTRATION: 'closed',
     DOCS: false,
+    AUDIENCE: ['https://auth.example.com'],
   })
+  expect(warnings).toEqual([])
 })
 
-test('an empty value counts as absent', () => {
-  expect(parseConfig({ ...DEVELOPMENT, PORT: '', ALLOWED_ORIGINS: '', DOCS: '' }).config).toMatchObject({
-    PORT: 3000,
-    ALLOWED_ORIGINS: [],
-    DOCS: true,
-  })
+test.each([
+  ['plain http', 'http://auth.example.com'],
+  ['a query', 'https://auth.example.com?tenant=a'],
+  ['an empty query', 'https://auth.example.com?'],
+  ['a fragment', 'https://auth.example.com#a'],
+  ['userinfo', 'https://me:pw@auth.example.com'],
+  ['a trailing slash', 'https://auth.example.com/'],
+  ['a trailing slash after a path', 'https://auth.example.com/tenant/'],
+  ['capitals in the host', 'https://AUTH.example.com'],
+  ['the default port', 'https://auth.example.com:443'],
+  ['another scheme', 'ftp://auth.example.com'],
+  ['no URL', 'auth.example.com'],
+])('production refuses an issuer with %s', (_name, issuer) => {
+  expect(faultsOf({ ...good, ISSUER: issuer })).toEqual(['ISSUER'])
 })
 
-test('all faults are named at once, and no value', () => {
-  const faults = faultsOf({
-    PORT: 'marker-of-a-port',
-    HASH_QUEUE: '-1',
-    LOG_LEVEL: 'marker-of-a-level',
-    DOCS: 'yes',
-    ALLOWED_ORIGINS: 'https://marker.example/path',
-    CLAVIGER_SECRET: 'marker-of-a-secret',
-    DATABASE_URL: 'marker-of-a-database',
+test.each(['http://localhost:3000', 'http://127.0.0.1:3000', 'http://[::1]:3000', 'https://example.com/tenant'])(
+  'production accepts the issuer %s',
+  (issuer) => {
+    expect(faultsOf({ ...good, ISSUER: issuer })).toEqual([])
+  },
+)
+
+test('every fault is named at once, and no value is printed', () => {
+  const env = {
+    ...good,
+    PORT: 'eighty',
+    ACCESS_TOKEN_SECONDS: '99999',
+    ALLOWED_ORIGINS: 'https://shop.example.org/,null',
+    TRUSTED_PROXIES: 'everybody',
+    CLAVIGER_SECRET: 'hunter2hunter2',
+    REFRESH_LATE_RETRY: 'maybe',
+  }
+  expect(faultsOf(env).toSorted()).toEqual(
+    [
+      'ACCESS_TOKEN_SECONDS',
+      'ALLOWED_ORIGINS',
+      'CLAVIGER_SECRET',
+      'PORT',
+      'REFRESH_LATE_RETRY',
+      'TRUSTED_PROXIES',
+    ].toSorted(),
+  )
+  for (const value of ['eighty', '99999', 'everybody', 'hunter2', 'maybe', 'shop.example.org']) {
+    expect(() => parseConfig(env)).not.toThrow(value)
+  }
+})
+
+test('what is missing is named, also several at once', () => {
+  expect(faultsOf({ NODE_ENV: 'production' }).toSorted()).toEqual(['CLAVIGER_SECRET', 'DATABASE_URL', 'ISSUER'])
+})
+
+test.each([
+  ['changeme, padded', Buffer.from('changeme'.repeat(5)).toString('base64')],
+  ['all zero', Buffer.alloc(32).toString('base64')],
+  ['all zero in hexadecimal', '0'.repeat(64)],
+  ['31 bytes', randomBytes(31).toString('base64')],
+  ['a word', 'secret'],
+  ['a sentence that says so', 'this_is_a_placeholder_replace_it_before_use_please'],
+  ['an empty entry in the list', `${secret},`],
+  ['the same entry twice', `${secret},${secret}`],
+  ['a weak second entry', `${secret},changeme`],
+  ['no base64', `${secret}!`],
+])('a CLAVIGER_SECRET that is %s is refused', (_name, value) => {
+  expect(faultsOf({ ...good, CLAVIGER_SECRET: value })).toEqual(['CLAVIGER_SECRET'])
+})
+
+test('CLAVIGER_SECRET is a list, newest first, in base64 or hexadecimal', () => {
+  const [first, second] = [randomBytes(32), randomBytes(48)]
+  const { secrets } = parseConfig({
+    ...good,
+    CLAVIGER_SECRET: `${first.toString('base64url')}, ${second.toString('hex')}`,
   })
-  expect(Object.keys(faults).toSorted((a, b) => (a < b ? -1 : 1))).toEqual([
-    'ALLOWED_ORIGINS',
-    'CLAVIGER_SECRET',
+  expect(secrets.serverSecrets).toEqual([first, second])
+})
+
+test('secrets come from files too, but not from both at once', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'claviger-config-')), 'secret')
+  writeFileSync(file, `${secret}\n`)
+  const { CLAVIGER_SECRET: _gone, ...rest } = good
+  expect(parseConfig({ ...rest, CLAVIGER_SECRET_FILE: file }).secrets.serverSecrets[0].toString('base64')).toBe(secret)
+  expect(faultsOf({ ...good, CLAVIGER_SECRET_FILE: file })).toEqual(['CLAVIGER_SECRET'])
+  expect(faultsOf({ ...rest, CLAVIGER_SECRET_FILE: `${file}.gone` })).toEqual(['CLAVIGER_SECRET'])
+})
+
+test('the configuration that may be printed holds no secret', () => {
+  const text = JSON.stringify(parseConfig(good).config)
+  expect(text).not.toContain(secret)
+  expect(text).not.toContain('pw@')
+})
+
+test.each([
+  ['a plain http origin', { ALLOWED_ORIGINS: 'http://app.example.com' }, 'ALLOWED_ORIGINS'],
+  ['every origin', { ALLOWED_ORIGINS: '*' }, 'ALLOWED_ORIGINS'],
+  ['the origin null', { ALLOWED_ORIGINS: 'null' }, 'ALLOWED_ORIGINS'],
+  ['a pattern of origins', { ALLOWED_ORIGINS: 'https://*.example.com' }, 'ALLOWED_ORIGINS'],
+  ['limits switched off', { RATE_LIMIT_LOGIN_PER_MINUTE: '0' }, 'RATE_LIMIT_LOGIN_PER_MINUTE'],
+  ['access tokens of more than an hour', { ACCESS_TOKEN_SECONDS: '3601' }, 'ACCESS_TOKEN_SECONDS'],
+  ['argon2 below the floor', { ARGON2_MEMORY_KIB: '19455' }, 'ARGON2_MEMORY_KIB'],
+  ['argon2 with one pass', { ARGON2_PASSES: '1' }, 'ARGON2_PASSES'],
+  ['short passwords', { PASSWORD_MIN_LENGTH: '7' }, 'PASSWORD_MIN_LENGTH'],
+  ['small keys', { KEY_BITS: '1024' }, 'KEY_BITS'],
+  ['a grace of more than a minute', { REFRESH_GRACE_SECONDS: '61' }, 'REFRESH_GRACE_SECONDS'],
+  ['trust in every proxy', { TRUSTED_PROXIES: 'true' }, 'TRUSTED_PROXIES'],
+  ['trust by hop count', { TRUSTED_PROXIES: '1' }, 'TRUSTED_PROXIES'],
+  ['trust in the whole Internet', { TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],
+  ['a database without TLS', { DATABASE_URL: 'postgres://u:pw@db.example.com/x' }, 'DATABASE_URL'],
+  [
+    'a database whose certificate nobody checks',
+    { DATABASE_URL: 'postgres://u:pw@db.example.com/x?sslmode=require' },
     'DATABASE_URL',
-    'DOCS',
-    'HASH_QUEUE',
-    'LOG_LEVEL',
-    'PORT',
-  ])
-  expect(JSON.stringify(faults)).not.toContain('marker')
+  ],
+  [
+    'a certificate that nobody checks, on a private network',
+    { DATABASE_URL: 'postgres://u:pw@10.0.0.5/x?sslmode=no-verify' },
+    'DATABASE_URL',
+  ],
+])('production refuses %s', (_name, env, name) => {
+  expect(faultsOf({ ...good, ...env })).toEqual([name])
 })
 
-describe('the issuer', () => {
-  test.each([
-    'https://auth.example.com/',
-    'https://auth.example.com?x=1',
-    'https://auth.example.com#x',
-    'https://u:p@auth.example.com',
-    'https://AUTH.example.com',
-    'https://auth.example.com:443',
-    'ftp://auth.example.com',
-    'auth.example.com',
-    'https://auth.example.com/a/../b',
-  ])('%s is refused', (ISSUER) => {
-    expect(Object.keys(faultsOf({ ...PRODUCTION, ISSUER }))).toEqual(['ISSUER'])
-    expect(Object.keys(faultsOf({ ...DEVELOPMENT, ISSUER }))).toEqual(['ISSUER'])
-  })
-
-  test.each([
-    'https://auth.example.com',
-    'https://example.com/auth',
-    'https://auth.example.com:8443',
-    'http://localhost:3000',
-    'http://127.0.0.1:3000',
-  ])('%s is accepted in production', (ISSUER) => {
-    expect(faultsOf({ ...PRODUCTION, ISSUER })).toEqual({})
-  })
-
-  test('plain http beyond loopback is refused in production', () => {
-    expect(faultsOf({ ...PRODUCTION, ISSUER: 'http://auth.example.com' })).toEqual({
-      ISSUER: expect.stringContaining('https'),
-    })
-    expect(faultsOf({ ...DEVELOPMENT, ISSUER: 'http://auth.example.com' })).toEqual({})
-  })
+test.each([
+  ['loopback', 'postgres://u:pw@127.0.0.1/x'],
+  ['a container network', 'postgres://u:pw@postgres:5432/x'],
+  ['a private address', 'postgres://u:pw@10.1.2.3/x'],
+  ['a socket', 'postgres:///x?host=/var/run/postgresql'],
+  ['verified TLS', 'postgres://u:pw@db.example.com/x?sslmode=verify-full'],
+])('production accepts a database over %s', (_name, url) => {
+  expect(faultsOf({ ...good, DATABASE_URL: url })).toEqual([])
 })
 
-describe('the secret', () => {
-  test.each([
-    ['short', randomBytes(31).toString('base64')],
-    ['all zero', Buffer.alloc(32).toString('base64')],
-    ['one letter', 'a'.repeat(64)],
-    ['counted', '0123456789abcdef'.repeat(4)],
-    ['a placeholder', `changeme${randomBytes(32).toString('base64url')}`],
-    ['text', 'please put thirty-two random bytes here!'],
-    ['short behind a good one', `${SECRET},${randomBytes(16).toString('base64')}`],
-    ['twice the same', `${SECRET},${SECRET}`],
-  ])('%s is refused', (_what, CLAVIGER_SECRET) => {
-    expect(Object.keys(faultsOf({ ...DEVELOPMENT, CLAVIGER_SECRET }))).toEqual(['CLAVIGER_SECRET'])
-  })
-
-  test('base64, base64url and hexadecimal mean the same, newest first', () => {
-    const [first, second] = [randomBytes(32), randomBytes(48)]
-    const parse = (text: string) => parseConfig({ ...DEVELOPMENT, CLAVIGER_SECRET: text }).secrets.serverSecrets
-    expect(parse(`${first.toString('base64url')}, ${second.toString('hex')}`)).toEqual([first, second])
-    expect(parse(first.toString('base64'))).toEqual([first])
-  })
-
-  test('it may come from a file, but not from two places', () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'claviger-config-')), 'secret')
-    writeFileSync(file, `${SECRET}\n`)
-    const { CLAVIGER_SECRET: _, ...rest } = DEVELOPMENT
-    expect(parseConfig({ ...rest, CLAVIGER_SECRET_FILE: file }).secrets.serverSecrets).toEqual([
-      Buffer.from(SECRET, 'base64'),
-    ])
-    expect(faultsOf({ ...DEVELOPMENT, CLAVIGER_SECRET_FILE: file })).toEqual({
-      CLAVIGER_SECRET: expect.stringContaining('twice'),
-    })
-    expect(faultsOf({ ...rest, CLAVIGER_SECRET_FILE: `${file}-not-there` })).toEqual({
-      CLAVIGER_SECRET: expect.stringContaining('ENOENT'),
-    })
-  })
-
-  test('neither it nor the database URL is part of the configuration that may be printed', () => {
-    const { config } = parseConfig({ ...DEVELOPMENT, DATABASE_URL: 'postgres://u:marker@localhost/claviger' })
-    expect(JSON.stringify(config)).not.toContain(SECRET)
-    expect(JSON.stringify(config)).not.toContain('marker')
-  })
+test('idle times longer than the absolute ones are faults', () => {
+  const env = {
+    SESSION_IDLE_SECONDS: '61',
+    SESSION_MAX_SECONDS: '60',
+    REMEMBER_IDLE_SECONDS: '61',
+    REMEMBER_MAX_SECONDS: '60',
+  }
+  expect(faultsOf({ ...good, ...env })).toEqual(['SESSION_IDLE_SECONDS', 'REMEMBER_IDLE_SECONDS'])
 })
 
-describe('refused everywhere', () => {
-  test.each([
-    ['ALLOWED_ORIGINS', '*'],
-    ['ALLOWED_ORIGINS', 'null'],
-    ['ALLOWED_ORIGINS', 'https://a.example/'],
-    ['ALLOWED_ORIGINS', 'https://*.a.example'],
-    ['ALLOWED_ORIGINS', 'https://a.example,'],
-    ['ALLOWED_ORIGINS', 'https://a.example,https://a.example'],
-    ['TRUSTED_PROXIES', 'true'],
-    ['TRUSTED_PROXIES', '1'],
-    ['TRUSTED_PROXIES', '0.0.0.0/0'],
-    ['TRUSTED_PROXIES', '::/0'],
-    ['TRUSTED_PROXIES', '10.0.0.0/33'],
-    ['TRUSTED_PROXIES', 'loopback'],
-    ['ACCESS_TOKEN_SECONDS', '3601'],
-    ['ACCESS_TOKEN_SECONDS', '6e2'],
-    ['ACCESS_TOKEN_SECONDS', '600.5'],
-    ['ARGON2_MEMORY_KIB', '19455'],
-    ['ARGON2_PASSES', '1'],
-    ['PASSWORD_MIN_LENGTH', '7'],
-    ['KEY_BITS', '1024'],
-    ['SESSION_MAX_SECONDS', '86401'],
-    ['REMEMBER_MAX_SECONDS', '7776001'],
-    ['RATE_LIMIT_LOGIN_PER_MINUTE', '0'],
-    ['DATABASE_URL', 'mysql://localhost/x'],
-    ['SCOPES', 'a b'],
-    ['AUDIENCE', 'a b'],
-  ])('%s=%s', (name, value) => {
-    expect(Object.keys(faultsOf({ ...DEVELOPMENT, [name]: value }))).toEqual([name])
-  })
-
-  test('what two settings together say', () => {
-    expect(faultsOf({ ...DEVELOPMENT, SESSION_IDLE_SECONDS: '61', SESSION_MAX_SECONDS: '60' })).toHaveProperty(
-      'SESSION_IDLE_SECONDS',
-    )
-    expect(faultsOf({ ...DEVELOPMENT, PORT: '9464' })).toHaveProperty('METRICS_PORT')
-  })
-})
-
-describe('refused in production, with the reason', () => {
-  test.each([
-    ['ALLOWED_ORIGINS', 'http://app.example.com', 'network path'],
-    ['DATABASE_URL', 'postgres://db.example.com/claviger', 'verify-full'],
-    ['DATABASE_URL', 'postgres://db.example.com/claviger?sslmode=require', 'verify-full'],
-    ['DATABASE_URL', 'postgres://localhost/claviger?sslmode=no-verify', 'verify-full'],
-    ['DATABASE_URL', 'postgres://8.8.8.8/claviger?sslmode=disable', 'verify-full'],
-  ])('%s=%s', (name, value, reason) => {
-    expect(faultsOf({ ...PRODUCTION, [name]: value })).toEqual({ [name]: expect.stringContaining(reason) })
-    expect(faultsOf({ ...DEVELOPMENT, [name]: value })).toEqual({})
-  })
-
-  test.each([
-    'postgres://db.example.com/c?sslmode=verify-full',
-    'postgres://postgres/c',
-    'postgres://10.1.2.3/c',
-    'postgres://[fd00::1]/c',
-    'postgres:///c?host=/run/postgresql',
-  ])('a database at %s is fine', (DATABASE_URL) => {
-    expect(faultsOf({ ...PRODUCTION, DATABASE_URL })).toEqual({})
-  })
-})
-
-test('what is allowed but deserves a second look is a warning', () => {
-  const warnings = (env: object) => parseConfig({ ...DEVELOPMENT, ...env }).warnings.map((text) => text.split(' ')[0])
-  expect(warnings({})).toEqual([])
-  expect(warnings({ ACCESS_TOKEN_SECONDS: '59' })).toEqual(['ACCESS_TOKEN_SECONDS'])
-  expect(warnings({ ACCESS_TOKEN_SECONDS: '901', REMEMBER_MAX_SECONDS: '2592001' })).toEqual([
-    'ACCESS_TOKEN_SECONDS',
+test('what deserves a second look is a warning', () => {
+  expect(parseConfig({ ...good, ACCESS_TOKEN_SECONDS: '5' }).warnings.join()).toContain('ACCESS_TOKEN_SECONDS')
+  expect(parseConfig({ ...good, ACCESS_TOKEN_SECONDS: '1200' }).warnings.join()).toContain('ACCESS_TOKEN_SECONDS')
+  expect(parseConfig({ ...good, REMEMBER_MAX_SECONDS: String(60 * 86400) }).warnings.join()).toContain(
     'REMEMBER_MAX_SECONDS',
-  ])
+  )
+})
+
+test('no setting can weaken the cookie: its name and flags are not settings at all', () => {
+  expect(Object.keys(settings).filter((name) => /cookie|same_?site|secure/i.test(name))).toEqual([])
 })
