@@ -48,7 +48,7 @@ const EXCEPTIONS: Record<string, string> = {
 const READS_ENVIRONMENT = ['main.ts', 'cli/main.ts', 'threads.ts']
 const MAX_LINES = 250
 /** Longer: every statement on families in one place, and the transactions around them. */
-const LONG: Record<string, number> = { 'sessions/queries.ts': 400, 'sessions/sessions.ts': 300 }
+const LONG: Record<string, number> = { 'sessions/queries.ts': 420, 'sessions/sessions.ts': 320 }
 
 type Sources = Record<string, string>
 

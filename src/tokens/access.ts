@@ -90,6 +90,7 @@ export async function verifyAccessToken(
   } catch {
     return { failed: 'signature' }
   }
+  if (typeof claims !== 'object' || claims === null) return { failed: 'claims' }
   const seconds = now.getTime() / 1000
   if (claims.iss !== issuer) return { failed: 'iss' }
   if (!Number.isInteger(claims.exp) || seconds >= (claims.exp as number)) return { failed: 'exp' }

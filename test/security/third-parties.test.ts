@@ -20,7 +20,10 @@ test('jose in another process verifies an access token over the network, with th
   await using t = await createTestApp({ env: { AUDIENCE: 'orders,billing' } })
   const url = await t.listen()
   const { accessToken, userId } = await t.signUp()
-  const metadata = (await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json()) as Record<'issuer' | 'jwks_uri', string>
+  const metadata = (await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json()) as Record<
+    'issuer' | 'jwks_uri',
+    string
+  >
   const jwksUri = new URL(new URL(metadata.jwks_uri).pathname, url).href
   const { stdout } = await run(process.execPath, [
     '--input-type=module',
