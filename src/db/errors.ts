@@ -1,8 +1,11 @@
 import { Problem } from '../errors.ts'
 import type { Db, Tx } from './schema.ts'
 
-/** SQLSTATEs that mean "not now": connection (08), resources (53), operator intervention (57P), standby (25006), timeouts. */
-const UNAVAILABLE = /^(08|53|57P0)|^(25006|55P03|57014|40001|40P01|25P03)$/
+/**
+ * SQLSTATEs that mean "not now": connection (08), resources (53), operator intervention (57P), standby (25006), a database
+ * that is closed to connections (55000), timeouts.
+ */
+const UNAVAILABLE = /^(08|53|57P0)|^(25006|55000|55P03|57014|40001|40P01|25P03)$/
 /** Safe to run again from the start, because the transaction did not take place. */
 const RETRYABLE = /^(40001|40P01)$/
 const BROKEN_CONNECTION =

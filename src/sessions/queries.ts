@@ -300,10 +300,18 @@ export async function endFamiliesOf(
   return rows.map((row) => row.id)
 }
 
-/** Ids of a user's live families beyond the `keep` that were used last. */
-export async function surplusFamilies(tx: Tx, userId: string, now: Date, keep: number): Promise<string[]> {
+/**
+ * Ids of a user's live families beyond the `keep` that were used last. The one that is being started is not among them:
+ * others may have been used since its sign-in began, and it must not lose its place to them.
+ */
+export async function surplusFamilies(
+  tx: Tx,
+  now: Date,
+  { userId, started, keep }: { userId: string; started: string; keep: number },
+): Promise<string[]> {
   const rows = await live(tx, now)
     .where('f.user_id', '=', userId)
+    .where('f.id', '!=', started)
     .select('f.id')
     .orderBy('f.rotated_at', 'desc')
     .orderBy('f.id', 'desc')

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUIDv7 } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { type Actor, type EndCause, type RequestFacts, record } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Delivery, Tx } from '../db/schema.ts'
@@ -69,8 +69,7 @@ export async function startSession(
   if (input.replaces) await endReplaced(deps, tx, now, input.replaces, client, facts)
 
   const remember = input.remember || client.delivery === 'body'
-  const id = randomUUIDv7()
-  const refreshToken = mintFirst(serverKeys, id)
+  const { token: refreshToken, family: id } = mintFirst(serverKeys)
   const maxSeconds = remember ? config.REMEMBER_MAX_SECONDS : config.SESSION_MAX_SECONDS
   const family = {
     id,
@@ -91,7 +90,8 @@ export async function startSession(
     userAgent: facts.userAgent,
     address: facts.address,
   })
-  for (const surplus of await surplusFamilies(tx, subject.id, now, config.SESSIONS_PER_USER)) {
+  const others = config.SESSIONS_PER_USER - 1
+  for (const surplus of await surplusFamilies(tx, now, { userId: subject.id, started: id, keep: others })) {
     await endOne(tx, now, { id: surplus, userId: subject.id, cause: 'too_many_sessions', actor: 'server', facts })
   }
   return { family: { ...family, rotatedAt: now }, subject, refreshToken, grant: input.grant }
@@ -299,7 +299,7 @@ export async function endOwn(
   const now = deps.clock()
   return await transact(deps.db, async (tx) => {
     const family = await lockFamily(tx, sessionId)
-    if (!family || family.subject.id !== userId) return false
+    if (!family || family.subject.id !== userId || now >= endsIfUnused(family.state)) return false
     return await endOne(tx, now, { id: sessionId, userId, cause: 'session_ended_by_user', actor: 'user', facts })
   })
 }

@@ -17,6 +17,8 @@ const LENGTH = 69
 
 /** A refresh token whose tag proves that we made it. It says nothing yet about being current, or its family being live. */
 export interface AuthenticToken {
+  /** 128 random bits that all tokens of a family share and nothing else holds. */
+  handle: Buffer
   /** Family id, a UUID; it is the session id, `sid`. */
   family: string
   generation: number
@@ -25,9 +27,10 @@ export interface AuthenticToken {
   hash: Buffer
 }
 
-/** The first token of a family, with a random secret. */
-export function mintFirst(keys: KeyList, family: string): string {
-  return encode(keys[0], family, 0, randomBytes(32))
+/** The first token of a new family, with a random secret. */
+export function mintFirst(keys: KeyList): { token: string; family: string } {
+  const handle = randomBytes(16)
+  return { token: encode(keys[0], handle, 0, randomBytes(32)), family: familyOf(handle) }
 }
 
 /**
@@ -36,8 +39,8 @@ export function mintFirst(keys: KeyList, family: string): string {
  * yields nothing.
  */
 export function mintSuccessor(keys: ServerKeys, presented: AuthenticToken, generation: number, salt: Buffer): string {
-  const secret = hmac(keys.refreshNext, 'rt-next', uuidToBytes(presented.family), salt, presented.secret)
-  return encode(keys, presented.family, generation, secret)
+  const secret = hmac(keys.refreshNext, 'rt-next', presented.handle, salt, presented.secret)
+  return encode(keys, presented.handle, generation, secret)
 }
 
 /**
@@ -64,8 +67,10 @@ export function authenticateToken(keys: KeyList, text: string): AuthenticToken |
   const tag = bytes.subarray(TAGGED, LENGTH)
   const ours = keys.some((key) => key.id === bytes[0] && timingSafeEqual(tagOf(key, tagged), tag))
   if (!ours) return undefined
+  const handle = bytes.subarray(1, 17)
   return {
-    family: bytesToUuid(bytes.subarray(1, 17)),
+    handle,
+    family: familyOf(handle),
     generation: bytes.readUInt32BE(17),
     secret: bytes.subarray(21, TAGGED),
     hash: hashToken(text),
@@ -77,10 +82,10 @@ export function hashToken(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-function encode(keys: ServerKeys, family: string, generation: number, secret: Buffer): string {
+function encode(keys: ServerKeys, handle: Buffer, generation: number, secret: Buffer): string {
   const bytes = Buffer.alloc(LENGTH)
   bytes[0] = keys.id
-  uuidToBytes(family).copy(bytes, 1)
+  handle.copy(bytes, 1)
   bytes.writeUInt32BE(generation, 17)
   secret.copy(bytes, 21)
   tagOf(keys, bytes.subarray(0, TAGGED)).copy(bytes, TAGGED)
@@ -91,10 +96,14 @@ function tagOf(keys: ServerKeys, tagged: Buffer): Buffer {
   return hmac(keys.refreshTag, 'rt-tag', tagged).subarray(0, LENGTH - TAGGED)
 }
 
-function uuidToBytes(uuid: string): Buffer {
-  return Buffer.from(uuid.replaceAll('-', ''), 'hex')
-}
-
-function bytesToUuid(bytes: Buffer): string {
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+/**
+ * The public id of a family is a hash of the handle in its tokens (a UUID of version 8, RFC 9562 §5.8). An id is no secret:
+ * it is the `sid` of every access token, and in the database. Whoever holds the server key and knows an id still cannot
+ * make a token for that family, be it one ahead of the database to take it over or an old one to end it.
+ */
+function familyOf(handle: Buffer): string {
+  const id = createHash('sha256').update('claviger/family').update(handle).digest().subarray(0, 16)
+  id.writeUInt8((id.readUInt8(6) & 0x0f) | 0x80, 6)
+  id.writeUInt8((id.readUInt8(8) & 0x3f) | 0x80, 8)
+  return id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
