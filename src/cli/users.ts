@@ -1,6 +1,16 @@
-import { type Account, createUser, disableUser, enableUser, findUser, listUsers, setRoles } from '../users/accounts.ts'
+import type { Config } from '../config.ts'
+import {
+  type Account,
+  createUser,
+  disableUser,
+  enableUser,
+  findUser,
+  listUsers,
+  setPassword,
+  setRoles,
+} from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
-import { createPasswordHasher } from '../users/password.ts'
+import { createPasswordHasher, type PasswordHasher } from '../users/password.ts'
 import { type Context, command } from './command.ts'
 import { isId, limitOf, refuse } from './options.ts'
 import { newPassword, type Paint, pairs, table } from './terminal.ts'
@@ -22,8 +32,7 @@ argument.
     const normal = normaliseEmail(email)
     const { config, db, clock } = await open()
     const password = values['no-password'] ? null : await newPassword(io)
-    const { ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes } = config
-    const hasher = await createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })
+    const hasher = await hasherOf(config)
     const user = await createUser({ config, db, clock, hasher }, { email: normal, password, roles: values.role ?? [] })
     return {
       json: { user: toJson(user) },
@@ -31,6 +40,28 @@ argument.
     }
   },
 })
+
+const password = command({
+  name: 'users password',
+  usage: '<email|id>',
+  summary: 'give an account another password, and end its sessions',
+  details: `The password is asked for twice on a terminal, else read from the first line of standard input. It is never an
+argument.`,
+  takes: [1, 1],
+  options: {},
+  run: async ({ io, open, paint }, [who = '']) => {
+    const opened = await open()
+    const { email } = await findUser(opened.db, who)
+    const secret = await newPassword(io)
+    const sessions_ended = await setPassword({ ...opened, hasher: await hasherOf(opened.config) }, who, secret)
+    const text = `Set the password of ${paint('bold', email)}; ${count(sessions_ended, 'session')} ended. Tell it to nobody but its owner, who should change it.`
+    return { json: { user: toJson(await findUser(opened.db, who)), sessions_ended }, text }
+  },
+})
+
+function hasherOf({ ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes }: Config): Promise<PasswordHasher> {
+  return createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })
+}
 
 const list = command({
   name: 'users list',
@@ -188,4 +219,4 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-export const userCommands = [create, list, disable, enable, roles]
+export const userCommands = [create, list, disable, enable, password, roles]

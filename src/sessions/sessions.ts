@@ -99,10 +99,11 @@ export async function startSession(
 
 /** Signs the access token of a session that is already committed. @throws Problem `unavailable` without a signing key. */
 export async function issue(
-  deps: Pick<Deps, 'config' | 'keyring'>,
+  deps: Pick<Deps, 'config' | 'keyring' | 'metrics'>,
   now: Date,
   { family, subject, refreshToken, grant }: Session,
 ): Promise<Issued> {
+  const started = performance.now()
   const accessToken = await issueAccessToken(deps.keyring, now, {
     issuer: deps.config.ISSUER,
     lifetimeSeconds: deps.config.ACCESS_TOKEN_SECONDS,
@@ -116,6 +117,7 @@ export async function issue(
     roles: subject.roles,
     claims: subject.claims,
   })
+  deps.metrics.signSeconds.observe((performance.now() - started) / 1000)
   return {
     accessToken,
     expiresIn: deps.config.ACCESS_TOKEN_SECONDS,

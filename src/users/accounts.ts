@@ -16,6 +16,7 @@ import {
   lockById,
   type User,
   writeDisabledAt,
+  writePasswordHash,
   writeRoles,
 } from './queries.ts'
 
@@ -110,6 +111,30 @@ export async function enableUser(
     if (user.disabledAt || hadFailures) {
       await record(tx, now, 'operator', { type: 'user.enabled', outcome: 'success', userId: user.id }, facts)
     }
+  })
+}
+
+/**
+ * Gives an account another password, for somebody who has lost theirs. Whoever knew the old one, or was signed in with it,
+ * is out: all sessions end. The failures that counted against the old one are forgotten.
+ * @returns how many sessions ended.
+ * @throws Problem not_found, password_*.
+ */
+export async function setPassword(
+  deps: AccountDeps & Pick<Deps, 'config' | 'hasher' | 'serverKeys'>,
+  idOrEmail: string,
+  password: string,
+  facts: RequestFacts = NO_REQUEST,
+): Promise<number> {
+  const { email } = await find(deps.db, idOrEmail)
+  checkNewPassword(deps.config, email, password)
+  const passwordHash = await deps.hasher.hash(password)
+  const now = deps.clock()
+  return await withUser(deps, idOrEmail, async (tx, user) => {
+    await writePasswordHash(tx, user.id, passwordHash)
+    await clearFailures(tx, deps.serverKeys, user)
+    await record(tx, now, 'operator', { type: 'password.changed', outcome: 'success', userId: user.id }, facts)
+    return await endAll(tx, now, { userId: user.id, cause: 'password_changed', actor: 'operator', facts })
   })
 }
 

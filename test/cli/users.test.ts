@@ -54,6 +54,25 @@ test('an account made at the command line can sign in', async () => {
   expect(trail.map(({ type }) => type)).toEqual(['user.created', 'user.disabled', 'session.ended', 'user.enabled'])
 })
 
+test('a password set at the command line replaces the old one, ends the sessions and forgets the failures', async () => {
+  await using t = await createTestApp()
+  const { email, password, refreshToken } = await t.signUp()
+  for (let i = 0; i < 5; i++) await t.login({ email, password: 'not the right phrase' })
+  expect((await t.login({ email, password })).statusCode).toBe(429)
+
+  expect(await run(['users', 'password', email], { env: t.env, stdin: 'password1\n' })).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('common'),
+  })
+  expect(await run(['users', 'password', email], { env: t.env, stdin: `${PASSWORD}\n` })).toMatchObject({
+    code: 0,
+    out: expect.stringContaining(`Set the password of ${email}; 1 session ended.`),
+  })
+  expect((await t.refresh(refreshToken)).statusCode).toBe(401)
+  expect((await t.login({ email, password })).statusCode).toBe(401)
+  expect((await t.login({ email, password: PASSWORD })).statusCode).toBe(200)
+})
+
 test('at a terminal the password is typed twice and never shown', async () => {
   await using cli = await createTestCli()
   const typed = await cli.run(['users', 'create', 'a@example.com'], { typed: [`${PASSWORD}\r`, `${PASSWORD}\r`] })
