@@ -39,6 +39,7 @@ in_server sh -c 'echo x >/app/x || echo x >/var/lib/claviger/server/x || echo x 
 in_server sh -c 'echo x >/tmp/x && rm /tmp/x' && ok '/tmp can be written'
 is 'it has no capability' "$(in_server sh -c "grep -h CapEff /proc/[0-9]*/status | sort -u | tr -d '\t '")" CapEff:0000000000000000
 in_server sh -c 'command -v npm || command -v curl || command -v gcc' && fail 'there are tools that nobody needs' || ok 'no npm, no curl, no compiler'
+is 'it holds its bill of materials' "$(in_server node -p "JSON.parse(require('fs').readFileSync('/app/sbom.cdx.json', 'utf8')).bomFormat")" CycloneDX
 is 'the compiled argon2 is what is loaded' "$(in_server node -e "require('argon2'); console.log(Object.keys(require.cache).find((path) => path.endsWith('.node')))")" /app/node_modules/argon2/build/Release/argon2.node
 is 'the secret has one reader' "$(in_server stat -c '%u %a' /var/lib/claviger/server/claviger-secret)" '1000 400'
 docker exec "$(container postgres)" sh -c 'cat /docker-entrypoint-initdb.d/claviger-secret || ls /var/lib/claviger' 2>/dev/null && fail 'the database can read the secret of the server' || ok 'the database has not the secret of the server'
