@@ -22,6 +22,11 @@ export function isUnavailable(error: unknown): boolean {
   return DRIVER_MESSAGE.test(error.message)
 }
 
+/** Whether the database turned us away at the door: credentials that are not (or no longer) right, a database that is gone. */
+export function isTurnedAway(error: unknown): boolean {
+  return error instanceof Error && /^(28|3D)/.test(String((error as { code?: unknown }).code))
+}
+
 /** The name of the constraint that an error reports as violated, if it does. */
 export function violatedConstraint(error: unknown): string | undefined {
   const { code, constraint } = error as { code?: string; constraint?: string }

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../config.ts'
-import { isUnavailable } from '../db/errors.ts'
+import { isTurnedAway, isUnavailable } from '../db/errors.ts'
 import { Problem, type ProblemCode } from '../errors.ts'
 import { describeInvalid } from './validation.ts'
 
@@ -85,7 +85,9 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
     const code = BY_STATUS.get(error.statusCode ?? 500)
     if (code) return new Problem(code, { reason: error.code, ...(code === 'unavailable' ? { retryAfter: 1 } : {}) })
   }
-  if (isUnavailable(error)) return new Problem('unavailable', { reason: 'database', retryAfter: 1, cause: error })
+  // Turned away in the midst of things is an outage too: the credentials were changed, and a restart will have the new ones.
+  if (isUnavailable(error) || isTurnedAway(error))
+    return new Problem('unavailable', { reason: 'database', retryAfter: 1, cause: error })
   return new Problem('internal', { cause: error })
 }
 

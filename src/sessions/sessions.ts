@@ -153,7 +153,10 @@ export async function refresh(
   facts: RequestFacts,
 ): Promise<Issued> {
   const token = input.token === undefined ? undefined : authenticateToken(deps.serverKeys, input.token)
-  if (!token) throw new Problem('invalid_grant', { reason: input.token === undefined ? 'no_token' : 'not_ours' })
+  if (!token) {
+    deps.metrics.refreshes.inc({ outcome: 'not_ours' })
+    throw new Problem('invalid_grant', { reason: input.token === undefined ? 'no_token' : 'not_ours' })
+  }
   // Before the rotation: a rotated token without an access token would only have to be retried.
   if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
 

@@ -99,6 +99,25 @@ test('a family whose row somebody holds is answered 503 with Retry-After, and th
   expect((await t.refresh(refreshToken)).statusCode).toBe(200)
 })
 
+test('credentials of the database that no longer work are an outage, not a fault of ours', async () => {
+  await using t = await createTestApp()
+  const { refreshToken } = await t.signUp()
+  const refused = Object.assign(new Error('password authentication failed'), { code: '28P01' })
+  const [saved, broken] = [
+    t.deps.db,
+    new Proxy(t.deps.db, {
+      get: () => {
+        throw refused
+      },
+    }),
+  ]
+  t.deps.db = broken
+  const answer = await t.refresh(refreshToken)
+  expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '1'])
+  t.deps.db = saved
+  expect((await t.refresh(refreshToken)).statusCode).toBe(200)
+})
+
 test('no argon2 runs inside a transaction: a login holds no connection while it hashes', async () => {
   await using t = await createTestApp({ env: { ARGON2_MEMORY_KIB: '262144' } })
   const { email, password } = await t.signUp()
