@@ -118,6 +118,8 @@ CREATE INDEX rate_limits_window_started_at_idx ON rate_limits (window_started_at
 -- What happened and why. No foreign keys: the trail outlives what it speaks of.
 CREATE TABLE audit (
   id                  uuid PRIMARY KEY,
+  -- Order of writing: events of one operation have the same time.
+  seq                 bigint GENERATED ALWAYS AS IDENTITY,
   at                  timestamptz NOT NULL,
   type                text NOT NULL,
   outcome             text NOT NULL CONSTRAINT audit_outcome_is_known CHECK (outcome IN ('success', 'failure')),

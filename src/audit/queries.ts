@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { AuditTable, Db } from '../db/schema.ts'
 
 /** One row of the trail. */
-export type AuditRow = Omit<AuditTable, 'details'> & { details: Record<string, unknown> }
+export type AuditRow = Omit<AuditTable, 'details' | 'seq'> & { details: Record<string, unknown> }
 
 /** What the trail says of one family, oldest first. */
 export async function historyOfFamily(db: Db, familyId: string, limit = 1000): Promise<AuditRow[]> {
@@ -12,7 +12,7 @@ export async function historyOfFamily(db: Db, familyId: string, limit = 1000): P
     .select(['address', 'user_agent', 'details'])
     .where('family_id', '=', familyId)
     .orderBy('at')
-    .orderBy('id')
+    .orderBy('seq')
     .limit(limit)
     .execute()
 }

@@ -1,4 +1,4 @@
-import type { ColumnType, Kysely, Transaction } from 'kysely'
+import type { ColumnType, GeneratedAlways, Kysely, Transaction } from 'kysely'
 
 /** Column with a default: may be left out of an insert. */
 type Defaulted<T> = ColumnType<T, T | undefined, T>
@@ -80,6 +80,7 @@ export interface RateLimitsTable {
 
 export interface AuditTable {
   id: string
+  seq: GeneratedAlways<string>
   at: Date
   type: string
   outcome: 'success' | 'failure'

@@ -49,7 +49,7 @@ test('an account made at the command line can sign in', async () => {
     .selectFrom('audit')
     .select(['type', 'actor'])
     .where('actor', '=', 'operator')
-    .orderBy('id')
+    .orderBy('seq')
     .execute()
   expect(trail.map(({ type }) => type)).toEqual(['user.created', 'user.disabled', 'session.ended', 'user.enabled'])
 })

@@ -1,5 +1,6 @@
 TABLE audit (
   id uuid NOT NULL,
+  seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   at timestamp with time zone NOT NULL,
   type text NOT NULL,
   outcome text NOT NULL,

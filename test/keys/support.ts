@@ -58,7 +58,7 @@ export async function keyLab(env: Record<string, string> = {}) {
     },
     keys: () => db.selectFrom('signing_keys').selectAll().orderBy('created_at').execute(),
     events: async () =>
-      (await db.selectFrom('audit').select(['type', 'actor']).orderBy('id').execute()).map(
+      (await db.selectFrom('audit').select(['type', 'actor']).orderBy('seq').execute()).map(
         ({ type, actor }) => `${type} by ${actor}`,
       ),
     [Symbol.asyncDispose]: async () => {

@@ -6,7 +6,7 @@ import { createTestApp, type TestApp } from '../support/app.ts'
 const AGENT = { 'user-agent': 'a browser/1.0' }
 
 async function trail(t: TestApp) {
-  return await t.db.selectFrom('audit').selectAll().orderBy('at').orderBy('id').execute()
+  return await t.db.selectFrom('audit').selectAll().orderBy('seq').execute()
 }
 
 test('the audit trail tells who did what, when, from where and with what outcome, for successes and failures', async () => {

@@ -30,7 +30,7 @@ export async function statements(t: TestApp, work: () => Promise<unknown>): Prom
 }
 
 export async function auditOf(t: TestApp, type: string) {
-  return await t.db.selectFrom('audit').selectAll().where('type', '=', type).orderBy('id').execute()
+  return await t.db.selectFrom('audit').selectAll().where('type', '=', type).orderBy('seq').execute()
 }
 
 export async function liveFamilies(t: TestApp, userId: string): Promise<string[]> {
