@@ -145,21 +145,11 @@ test.each<[string, () => string, RegExp]>([
   ['1024 bits', () => pemOf(rsa({ modulusLength: 1024 })), /1024 bits/],
   ['2047 bits', () => pemOf(rsa({ modulusLength: 2047 })), /2047 bits/],
   ['exponent 3', () => pemOf(rsa({ modulusLength: 2048, publicExponent: 3 })), /exponent/],
-  [
-    'an elliptic curve',
-    () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(pkcs8),
-    /needs RSA/,
-  ],
-  [
-    'RSA-PSS',
-    () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export(pkcs8),
-    /needs RSA/,
-  ],
+  ['an elliptic curve', () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(pkcs8), /needs RSA/],
+  ['RSA-PSS', () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export(pkcs8), /needs RSA/],
   [
     'an encrypted key',
-    () =>
-      rsa()
-        .privateKey.export({ ...pkcs8, cipher: 'aes-256-cbc', passphrase: 'x' }),
+    () => rsa().privateKey.export({ ...pkcs8, cipher: 'aes-256-cbc', passphrase: 'x' }),
     /encrypted/,
   ],
   ['a public key', () => rsa().publicKey.export({ format: 'pem', type: 'spki' }), /public key/],

@@ -11,7 +11,8 @@ const FOLDER = 'CANARY_FOLDER'
 /** Remembers a secret that a test has used; one of few letters, such as a row of x, stands in many places by itself. */
 export function noteSecret(secret: string): void {
   const folder = process.env[FOLDER]
-  if (folder && secret.length >= 8 && new Set(secret).size > 3) appendFileSync(join(folder, 'secrets'), `${JSON.stringify(secret)}\n`)
+  if (folder && secret.length >= 8 && new Set(secret).size > 3)
+    appendFileSync(join(folder, 'secrets'), `${JSON.stringify(secret)}\n`)
 }
 
 /** Remembers every password and server secret of a request's body and of settings. */
@@ -68,7 +69,9 @@ export function findSecrets(text: string, secrets: Iterable<string>, where: 'dum
   for (const secret of secrets) {
     const at = text.indexOf(secret)
     if (at >= 0)
-      found.push(`${where}: a password or server secret (${secret.length} characters, from ${secret.slice(0, 4)}…) after ${JSON.stringify(text.slice(Math.max(0, at - 60), at))}`)
+      found.push(
+        `${where}: a password or server secret (${secret.length} characters, from ${secret.slice(0, 4)}…) after ${JSON.stringify(text.slice(Math.max(0, at - 60), at))}`,
+      )
   }
   return found
 }

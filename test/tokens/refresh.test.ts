@@ -97,6 +97,11 @@ test('the id of a family does not lead back to what its tokens hold', () => {
   expect(bytes.includes(Buffer.from(family.replaceAll('-', ''), 'hex'))).toBe(false)
   // A token that names the id where the handle belongs is of another family.
   const { handle: _handle, ...rest } = read(keys, token)
-  const guess = mintSuccessor(keys[0], { ...rest, handle: Buffer.from(family.replaceAll('-', ''), 'hex') }, 500, randomBytes(16))
+  const guess = mintSuccessor(
+    keys[0],
+    { ...rest, handle: Buffer.from(family.replaceAll('-', ''), 'hex') },
+    500,
+    randomBytes(16),
+  )
   expect(read(keys, guess).family).not.toBe(family)
 })
