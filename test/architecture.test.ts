@@ -29,7 +29,7 @@ const PACKAGES: Record<string, RegExp> = {
   fastify: /^app\.ts$|^http\/|\/routes\.ts$/,
   '@fastify/*': /^app\.ts$|^http\/|\/routes\.ts$/,
   typebox: /^app\.ts$|^http\/|\/routes\.ts$/,
-  kysely: /^db\/|\/queries\.ts$/,
+  kysely: /^db\/|[/-]queries\.ts$/,
   pg: /^db\/connect\.ts$/,
   pino: /^(log|deps|schedule|main)\.ts$/,
   'prom-client': /^(metrics|http\/metrics)\.ts$/,
@@ -48,7 +48,7 @@ const EXCEPTIONS: Record<string, string> = {
 const READS_ENVIRONMENT = ['main.ts', 'cli/main.ts', 'threads.ts']
 const MAX_LINES = 250
 /** Longer: every statement on families in one place, and the transactions around them. */
-const LONG: Record<string, number> = { 'sessions/queries.ts': 420, 'sessions/sessions.ts': 320 }
+const LONG: Record<string, number> = { 'sessions/queries.ts': 360, 'sessions/sessions.ts': 320 }
 
 type Sources = Record<string, string>
 
@@ -98,7 +98,7 @@ function importFaults(path: string, { target, typeOnly }: Import): string[] {
   const arrow = `${path} → ${file}`
   if (from === to || arrow in EXCEPTIONS) return []
   if (path === 'deps.ts' && !typeOnly) return [`${arrow}: more than types`]
-  if (file.endsWith('/queries.ts')) return [`${arrow}: another feature’s statements`]
+  if (/[/-]queries\.ts$/.test(file)) return [`${arrow}: another feature’s statements`]
   if (file.endsWith('/routes.ts') && from !== 'app') return [`${arrow}: another feature’s routes`]
   if (to === 'http' && path.endsWith('/routes.ts')) return []
   return FLOOR.includes(to) || ROOMS[from]?.includes(to) ? [] : [`${arrow}: a new arrow`]

@@ -15,10 +15,11 @@ declare module 'fastify' {
  */
 export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metrics, 'requestSeconds'>): void {
   app.decorateRequest('noted')
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, _reply, done) => {
     request.noted = {}
+    done()
   })
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none'
     requestSeconds.observe({ route, status: reply.statusCode }, reply.elapsedTime / 1000)
     const quiet = (route === '/livez' || route === '/readyz') && reply.statusCode < 400
@@ -33,6 +34,7 @@ export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metri
       },
       'request',
     )
+    done()
   })
   app.addHook('onRequestAbort', async (request) => {
     request.log.info(
@@ -44,17 +46,19 @@ export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metri
 
 /** Bearer routes: who called. Order: after `guardAccess`. */
 export function noteCallers(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request) => {
-    if (request.routeOptions.config.access !== 'bearer') return
-    const { subject, sessionId } = request.principal
-    request.noted = { userId: subject.id, familyId: sessionId }
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.routeOptions.config.access === 'bearer') {
+      const { subject, sessionId } = request.principal
+      request.noted = { userId: subject.id, familyId: sessionId }
+    }
+    done()
   })
 }
 
 /** Once the server is stopping, every reply ends its connection: the client's next one goes elsewhere. */
 export function retireConnections(app: FastifyInstance, lifecycle: Lifecycle): void {
-  app.addHook('onSend', async (_request, reply, payload) => {
+  app.addHook('onSend', (_request, reply, payload, done) => {
     if (lifecycle.stopping) reply.header('connection', 'close')
-    return payload
+    done(null, payload)
   })
 }

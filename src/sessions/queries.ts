@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { EndCause } from '../audit/audit.ts'
 import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
-import type { FamilyState, Presented } from './rotation.ts'
+import type { FamilyState } from './rotation.ts'
 
 /** What tokens say of a user. Read again at every issue and refresh, so that a right taken away is gone at the next. */
 export interface Subject {
@@ -27,57 +27,7 @@ export interface FamilyFacts {
   idleSeconds: number
 }
 
-export interface Rotation {
-  family: string
-  presented: Presented
-  successor: { hash: Buffer; salt: Buffer }
-  now: Date
-  /** What the access token shall be narrowed to; null: all that was granted. */
-  narrow: { scope: string[] | null; audience: string[] | null }
-  perMinute: number
-}
-
-/**
- * The hot path: everything that must hold for a plain rotation, and the rotation, in one statement of its own. The row's
- * lock makes concurrent rotations of one family take turns; the second sees the first one's row and matches nothing.
- * @returns undefined when anything about the request is not plain: lock the family and decide.
- */
-export async function rotateIfCurrent(db: Db, r: Rotation): Promise<(FamilyFacts & { subject: Subject }) | undefined> {
-  const window = sql`f.window_started_at > ${r.now}::timestamptz - interval '1 minute'`
-  const { rows } = await sql<RotatedRow>`
-    UPDATE families f SET
-      generation = f.generation + 1,
-      current_hash = ${r.successor.hash},
-      previous_generation = f.generation,
-      previous_hash = f.current_hash,
-      salt = ${r.successor.salt},
-      rotated_at = ${r.now},
-      rotation_key_hash = ${r.presented.keyHash},
-      retry_streak = CASE WHEN f.retried THEN f.retry_streak ELSE 0 END,
-      retried = false,
-      window_started_at = CASE WHEN ${window} THEN f.window_started_at ELSE ${r.now} END,
-      window_count = CASE WHEN ${window} THEN f.window_count + 1 ELSE 1 END
-    FROM users u
-    WHERE f.id = ${r.family}
-      AND f.generation = ${r.presented.generation}
-      AND f.current_hash = ${r.presented.hash}
-      AND f.delivery = ${r.presented.delivery}
-      AND (${r.presented.clientId}::text IS NULL OR f.client_id = ${r.presented.clientId})
-      AND f.ended_at IS NULL
-      AND f.expires_at > ${r.now}
-      AND f.rotated_at + f.idle_seconds * interval '1 second' > ${r.now}
-      AND (${r.narrow.scope}::text[] IS NULL OR ${r.narrow.scope} <@ f.scope)
-      AND (${r.narrow.audience}::text[] IS NULL OR ${r.narrow.audience} <@ f.audience)
-      AND (f.window_count < ${r.perMinute} OR NOT ${window})
-      AND u.id = f.user_id AND u.disabled_at IS NULL
-    RETURNING f.id, f.client_id, f.delivery, f.remember, f.scope, f.audience, f.amr, f.auth_time, f.rotated_at,
-      f.expires_at, f.idle_seconds, u.id AS user_id, u.email, u.email_verified, u.roles, u.claims`.execute(db)
-  const row = rows[0]
-  return row && { ...factsOf(row), subject: subjectOf(row) }
-}
-
-type RotatedRow = FamilyRow & SubjectRow
-type FamilyRow = Pick<
+export type FamilyRow = Pick<
   FamiliesTable,
   | 'id'
   | 'client_id'
@@ -91,7 +41,7 @@ type FamilyRow = Pick<
   | 'expires_at'
   | 'idle_seconds'
 >
-interface SubjectRow {
+export interface SubjectRow {
   user_id: string
   email: string
   email_verified: boolean
@@ -114,7 +64,7 @@ const familyColumns = [
 ] as const
 const subjectColumns = ['u.id as user_id', 'u.email', 'u.email_verified', 'u.roles', 'u.claims'] as const
 
-function factsOf(row: FamilyRow): FamilyFacts {
+export function factsOf(row: FamilyRow): FamilyFacts {
   return {
     id: row.id,
     clientId: row.client_id,
@@ -130,7 +80,7 @@ function factsOf(row: FamilyRow): FamilyFacts {
   }
 }
 
-function subjectOf(row: SubjectRow): Subject {
+export function subjectOf(row: SubjectRow): Subject {
   return { id: row.user_id, email: row.email, emailVerified: row.email_verified, roles: row.roles, claims: row.claims }
 }
 

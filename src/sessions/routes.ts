@@ -11,6 +11,7 @@ import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
 import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
 import type { Clients } from './clients.ts'
 import { listFamilies } from './queries.ts'
+import { createRotator } from './rotator.ts'
 import { endAll, endOwn, logout, refresh } from './sessions.ts'
 
 // Room for an access token that was put here by mistake: it is refused like any other token that is not ours.
@@ -42,6 +43,8 @@ const SessionReply = Type.Object({
 export const sessionRoutes =
   (deps: Deps, clients: Clients): FastifyPluginAsyncTypebox =>
   async (app) => {
+    const rotate = createRotator(deps)
+
     app.post('/refresh', {
       config: { access: 'public', limit: 'refresh' },
       schema: {
@@ -56,6 +59,7 @@ export const sessionRoutes =
         const credential = readCredential(request, clients, body.refresh_token, body.client_id)
         const issued = await refresh(
           deps,
+          rotate,
           clients,
           {
             ...credential,

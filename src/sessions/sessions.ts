@@ -16,11 +16,11 @@ import {
   insertFamily,
   lockFamily,
   lockUser,
-  rotateIfCurrent,
   type Subject,
   surplusFamilies,
 } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
+import type { Rotate } from './rotator.ts'
 
 /** A family with its current refresh token: what a client is about to receive. Not yet signed for. */
 export interface Session {
@@ -148,6 +148,7 @@ export interface RefreshInput {
  */
 export async function refresh(
   deps: Pick<Deps, 'config' | 'serverKeys' | 'db' | 'clock' | 'keyring' | 'metrics' | 'log'>,
+  rotate: Rotate,
   clients: Clients,
   input: RefreshInput,
   facts: RequestFacts,
@@ -171,7 +172,7 @@ export async function refresh(
   }
   const salt = randomBytes(16)
   const refreshToken = mintSuccessor(deps.serverKeys[0], token, token.generation + 1, salt)
-  const rotated = await rotateIfCurrent(deps.db, {
+  const rotated = await rotate({
     family: token.family,
     presented,
     successor: { hash: hashToken(refreshToken), salt },
