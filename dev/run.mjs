@@ -104,7 +104,11 @@ async function runPinned() {
   // libuv's pool hashes passwords, signs and resolves names. It must be larger than the hashes that run at once
   // (cores − 1) plus the cores, or a flood of logins delays every signature. It can only be set before Node starts.
   const cores = availableParallelism()
-  const env = { UV_THREADPOOL_SIZE: String(Math.max(cores - 1, 1) + cores + 4), ...process.env }
+  const env = {
+    UV_THREADPOOL_SIZE: String(Math.max(cores - 1, 1) + cores + 4),
+    NODE_COMPILE_CACHE: join(modules, '.cache', 'compile'), // a third off the time to start
+    ...process.env,
+  }
   const follow = pathToFileURL(join(root, 'dev', 'follow-parent.mjs')).href
   const { code, signal } = await finished(
     spawn(pinnedNode(), ['--import', follow, program, ...rest], { stdio: 'inherit', env }),

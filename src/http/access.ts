@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Principal } from '../sessions/authenticate.ts'
 import { challenge } from './problems.ts'
@@ -46,16 +46,20 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
     },
   })
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     // What is neither public nor unknown needs a token: a new kind of access would fail closed.
-    if (request.is404 || request.routeOptions.config.access === 'public') return
+    if (request.is404 || request.routeOptions.config.access === 'public') return done()
+    admit(request, reply).then(() => done(), done)
+  })
+
+  const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const principal = await authenticate(bearerToken(request))
     if (!principal.scope.includes(scope)) {
       reply.header('www-authenticate', challenge(issuer, { error: 'insufficient_scope', scope }))
       throw new Problem('insufficient_scope')
     }
     principals.set(request, principal)
-  })
+  }
 }
 
 const MAX_HEADER = 8192

@@ -10,8 +10,9 @@ declare module 'fastify' {
 }
 
 /**
- * One line and one measurement per request, when its answer is out. The route pattern stands for the path, which may
- * hold anything; the query string is never logged (REQ-24).
+ * One measurement and one line per request, when its answer is out; at level debug for probes and public documents, which
+ * everybody fetches all the time and which tell nothing of anybody. The route pattern stands for the path, which may hold
+ * anything; the query string is never logged (REQ-24).
  */
 export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metrics, 'requestSeconds'>): void {
   app.decorateRequest('noted')
@@ -22,7 +23,7 @@ export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metri
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none'
     requestSeconds.observe({ route, status: reply.statusCode }, reply.elapsedTime / 1000)
-    const quiet = (route === '/livez' || route === '/readyz') && reply.statusCode < 400
+    const quiet = (probe(route) || request.routeOptions.config.cors === 'public') && reply.statusCode < 400
     request.log[quiet ? 'debug' : 'info'](
       {
         method: request.method,
@@ -42,6 +43,10 @@ export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metri
       'the client went away',
     )
   })
+}
+
+function probe(route: string): boolean {
+  return route === '/livez' || route === '/readyz'
 }
 
 /** Bearer routes: who called. Order: after `guardAccess`. */

@@ -270,11 +270,6 @@ export async function surplusFamilies(
   return rows.map((row) => row.id)
 }
 
-/** Holds the user's row, so that what is decided about its sessions here stays true until the transaction ends. */
-export async function lockUser(tx: Tx, userId: string): Promise<void> {
-  await tx.selectFrom('users').select('id').where('id', '=', userId).forNoKeyUpdate().execute()
-}
-
 export interface ListedSession {
   id: string
   userId: string

@@ -15,7 +15,6 @@ import {
   type FamilyFacts,
   insertFamily,
   lockFamily,
-  lockUser,
   type Subject,
   surplusFamilies,
 } from './queries.ts'
@@ -56,7 +55,10 @@ export interface StartInput {
   replaces?: string | undefined
 }
 
-/** Starts a family. In the caller's transaction, with the sign-in's other effects. */
+/**
+ * Starts a family, in the caller's transaction with the sign-in's other effects. The caller holds the user's row, so that
+ * no disable, password change or other sign-in of the user comes in between.
+ */
 export async function startSession(
   deps: Pick<Deps, 'config' | 'serverKeys'>,
   tx: Tx,
@@ -65,7 +67,6 @@ export async function startSession(
 ): Promise<Session> {
   const { config, serverKeys } = deps
   const { subject, client, facts } = input
-  await lockUser(tx, subject.id)
   if (input.replaces) await endReplaced(deps, tx, now, input.replaces, client, facts)
 
   const remember = input.remember || client.delivery === 'body'

@@ -7,6 +7,8 @@ interface Turn {
 interface Limit {
   /** Waits for a free place, in order of arrival. Undefined at once if the queue is full too. */
   enter(): Promise<Turn | undefined>
+  /** Whether whoever came now would be turned away. */
+  full(): boolean
   /** Holders of a place and those who wait. */
   pending(): number
 }
@@ -19,6 +21,7 @@ export function createLimit(concurrency: number, queue: number): Limit {
   const waiting: (() => void)[] = []
   let running = 0
 
+  const full = (): boolean => running >= concurrency && waiting.length >= queue
   const turn = (): Turn => ({
     leave: () => {
       const next = waiting.shift()
@@ -34,9 +37,10 @@ export function createLimit(concurrency: number, queue: number): Limit {
         running++
         return turn()
       }
-      if (waiting.length >= queue) return undefined
+      if (full()) return undefined
       return new Promise((resolve) => waiting.push(() => resolve(turn())))
     },
+    full,
     pending: () => running + waiting.length,
   }
 }

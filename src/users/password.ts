@@ -19,6 +19,8 @@ export interface PasswordHasher {
   verify(hash: string | null, password: string): Promise<boolean>
   /** Whether the hash costs an attacker less than one made now. A stronger one is left as it is. */
   needsRehash(hash: string): boolean
+  /** @throws Problem overloaded, if a computation asked for now would be turned away. */
+  expectRoom(): void
   /** Computations that run or wait. */
   pending(): number
 }
@@ -44,7 +46,7 @@ export async function createPasswordHasher(options: HasherOptions): Promise<Pass
 
   const compute = async <T>(work: () => Promise<T>): Promise<T> => {
     const turn = await limit.enter()
-    if (!turn) throw new Problem('overloaded', { retryAfter: 1, reason: 'the queue for password hashes is full' })
+    if (!turn) throw overloaded()
     const started = performance.now()
     try {
       return await work()
@@ -82,8 +84,15 @@ export async function createPasswordHasher(options: HasherOptions): Promise<Pass
       const phc = parsePhc(stored)
       return !phc || phc.memoryKib * phc.passes < budget || phc.salt.length < SALT_LENGTH || phc.tag.length < TAG_LENGTH
     },
+    expectRoom: () => {
+      if (limit.full()) throw overloaded()
+    },
     pending: limit.pending,
   }
+}
+
+function overloaded(): Problem {
+  return new Problem('overloaded', { retryAfter: 1, reason: 'the queue for password hashes is full' })
 }
 
 function computeTag(text: string, cost: Omit<Phc, 'tag'>, hashLength: number): Promise<Buffer> {

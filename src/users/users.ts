@@ -66,6 +66,8 @@ export async function signIn(
   const grant = grantFor(client, input)
   // Before the work: a session without an access token would be of no use to anybody.
   if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
+  // In a flood most are turned away. What they cost must not be the database's time, which refreshes need.
+  deps.hasher.expectRoom()
 
   const now = deps.clock()
   const user = await findByEmail(deps.db, email)

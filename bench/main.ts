@@ -1,0 +1,156 @@
+// npm run bench [-- row …] [--seconds 10] [--families 1000000] [--rotations 200000] [--json] [--compare FILE]
+import { readFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import { endAll } from './children.ts'
+import { type Cluster, openCluster } from './cluster.ts'
+import { isMet, type Line } from './line.ts'
+import { describeMachine, inWords, type Machine } from './machine.ts'
+import { flood } from './rows/flood.ts'
+import { growth } from './rows/growth.ts'
+import { jwks } from './rows/jwks.ts'
+import { login } from './rows/login.ts'
+import { memory } from './rows/memory.ts'
+import { profile } from './rows/profile.ts'
+import { prune } from './rows/prune.ts'
+import { refresh } from './rows/refresh.ts'
+import { replicas } from './rows/replicas.ts'
+import { roundTrips } from './rows/round-trips.ts'
+import { start } from './rows/start.ts'
+import { writes } from './rows/writes.ts'
+import { createStage, type Stage } from './stage.ts'
+import { formatTable } from './table.ts'
+
+type Row = (stage: Stage) => Promise<Line[]>
+
+const rows: Record<string, Row> = {
+  refresh,
+  'round-trips': roundTrips,
+  login,
+  flood,
+  growth,
+  writes,
+  jwks,
+  replicas,
+  start,
+  memory,
+  prune,
+}
+/** Only when asked for. */
+const extras: Record<string, Row> = { profile }
+
+interface Report {
+  machine: Machine
+  at: string
+  lines: Line[]
+}
+
+const usage = `npm run bench -- [row …] [options]
+
+rows      ${Object.keys(rows).join(', ')}; and ${Object.keys(extras).join(', ')}
+--seconds N      length of one measurement (10)
+--families N     of the large table in the row growth (1000000)
+--rotations N    before the row writes looks at the size of the table (200000)
+--json           the report for machines, on standard output
+--compare FILE   beside the figures of an earlier --json report`
+
+let cluster: Cluster | undefined
+let opening: Promise<Cluster> | undefined
+let stopping = false
+
+async function cleanUp(): Promise<void> {
+  stopping = true
+  await endAll()
+  cluster ??= await opening?.catch(() => undefined)
+  await cluster?.close()
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    // Ctrl-C arrives more than once, from the terminal and from the wrappers that pass it on.
+    if (stopping) return
+    say('stopping')
+    void cleanUp().finally(() => process.exit(130))
+  })
+}
+
+/** One line that is written over, where somebody watches; nothing of it on standard output. */
+function say(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+  else if (!/\d/.test(text)) process.stderr.write(`${text}\n`)
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seconds: { type: 'string', default: '10' },
+      families: { type: 'string', default: '1000000' },
+      rotations: { type: 'string', default: '200000' },
+      json: { type: 'boolean', default: false },
+      compare: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  const chosen = positionals.length > 0 ? positionals : Object.keys(rows)
+  const known: Record<string, Row> = { ...rows, ...extras }
+  const unknown = chosen.filter((name) => !known[name])
+  if (values.help || unknown.length > 0) {
+    console.error(unknown.length > 0 ? `no row is called ${unknown.join(', ')}\n\n${usage}` : usage)
+    return values.help ? 0 : 2
+  }
+  if (process.platform !== 'linux') throw new Error('CPU times are read from /proc: this needs Linux')
+  const earlier = values.compare === undefined ? undefined : readReport(values.compare)
+  const options = {
+    seconds: Number(values.seconds),
+    families: Number(values.families),
+    rotations: Number(values.rotations),
+  }
+  if (Object.values(options).some((value) => !(value > 0))) throw new Error('the options are positive numbers')
+
+  const [load = 0] = loadavg()
+  if (load > availableParallelism() / 4) {
+    console.error(`the machine is busy (load ${load.toFixed(1)}): expect worse figures than it can do`)
+  }
+  say('starting PostgreSQL')
+  opening = openCluster()
+  cluster = await opening
+  const stage = createStage(options, cluster, say)
+  const report: Report = {
+    machine: describeMachine(cluster.version),
+    at: new Date().toISOString(),
+    lines: [],
+  }
+  for (const name of chosen) {
+    const row = known[name]
+    if (!row) continue
+    try {
+      report.lines.push(...(await row(stage)))
+    } finally {
+      if (!stopping) await stage.clear()
+    }
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+  if (values.json) console.log(JSON.stringify(report, null, 2))
+  else console.log(`${inWords(report.machine)}\n\n${formatTable(report.lines, earlier)}`)
+  return report.lines.some((line) => isMet(line) === false) ? 1 : 0
+}
+
+function readReport(file: string): Map<string, Line> {
+  const { lines } = JSON.parse(readFileSync(file, 'utf8')) as Report
+  return new Map(lines.map((line) => [line.what, line]))
+}
+
+main().then(
+  async (code) => {
+    await cleanUp()
+    process.exit(code)
+  },
+  async (error: Error) => {
+    // While it is being stopped, what was under way fails; whoever stopped it ends the process.
+    if (stopping) return
+    console.error(`\n${error.stack ?? error.message}`)
+    await cleanUp()
+    process.exit(1)
+  },
+)

@@ -1,0 +1,41 @@
+import { costOf, verifications } from '../ceilings.ts'
+import type { Line } from '../line.ts'
+import { sumFaults } from '../load.ts'
+import { emailOf, password } from '../seed.ts'
+import { type Stage, withCosts } from '../stage.ts'
+
+/** What a sign-in costs, against the one argon2 verification in it. */
+export async function login(stage: Stage): Promise<Line[]> {
+  const { seconds } = stage.options
+  const users = 5000
+  const database = await stage.prepare({ users, families: users })
+  const server = await stage.start(database)
+  const driver = await stage.drive()
+  const work = { kind: 'login', password, emails: Array.from({ length: users }, (_, user) => emailOf(user)) } as const
+  const signIn = (length: number) => driver.run(server, work, { connections: 8, seconds: length })
+  stage.say('login: warming up')
+  await signIn(2)
+
+  stage.say('login: 8 connections, and argon2 alone before, between and after')
+  const before = await verifications(seconds / 4)
+  const first = await withCosts(stage, server, () => signIn(seconds / 2))
+  const between = await verifications(seconds / 4)
+  const second = await withCosts(stage, server, () => signIn(seconds / 2))
+  const verification = costOf([before, between, await verifications(seconds / 4)])
+  const done = first.done + second.done
+  const node = (first.node * first.done + second.node * second.done) / done
+  const postgres = (first.postgres * first.done + second.postgres * second.done) / done
+  return [
+    {
+      what: 'login, 8 connections',
+      perSecond: done / (first.seconds + second.seconds),
+      node,
+      postgres,
+      against: `argon2 ${verification.toFixed(1)} ms`,
+      figure: (node + postgres) / verification,
+      unit: '×',
+      target: { atMost: 1.1 },
+      faults: sumFaults(first, second),
+    },
+  ]
+}

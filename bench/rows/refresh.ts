@@ -1,0 +1,46 @@
+import { costOf, rsa } from '../ceilings.ts'
+import type { Line } from '../line.ts'
+import { sumFaults } from '../load.ts'
+import { type Stage, warm, withCosts } from '../stage.ts'
+
+/** What a refresh costs, against the one signature in it; and how long it takes. */
+export async function refresh(stage: Stage): Promise<Line[]> {
+  const { seconds } = stage.options
+  const database = await stage.prepare({ users: 1000, families: 10_000 })
+  const server = await stage.start(database)
+  const driver = await stage.drive(await stage.chains(database, 10_000))
+  stage.say('refresh: warming up')
+  await warm(driver, server)
+
+  stage.say('refresh: 32 connections, and signatures alone before, between and after')
+  const full = () => driver.run(server, { kind: 'refresh' }, { connections: 32, seconds: seconds / 2 })
+  const before = await rsa(seconds / 5)
+  const first = await withCosts(stage, server, full)
+  const between = await rsa(seconds / 5)
+  const second = await withCosts(stage, server, full)
+  const signature = costOf([before, between, await rsa(seconds / 5)])
+  const done = first.done + second.done
+  const perRefresh = (read: (each: typeof first) => number): number =>
+    (read(first) * first.done + read(second) * second.done) / done
+  const [node, postgres] = [perRefresh((each) => each.node), perRefresh((each) => each.postgres)]
+  const perSecond = done / (first.seconds + second.seconds)
+
+  stage.say('refresh: latency at 60 % of that')
+  const open = await driver.run(server, { kind: 'refresh' }, { connections: 256, seconds, rate: perSecond * 0.6 })
+  return [
+    {
+      what: 'refresh, 32 connections',
+      perSecond,
+      p50: open.p50,
+      p99: open.p99,
+      p999: open.p999,
+      node,
+      postgres,
+      against: `RSA-2048 ${signature.toFixed(3)} ms`,
+      figure: (node + postgres) / signature,
+      unit: '×',
+      target: { atMost: 2 },
+      faults: sumFaults(first, second, open),
+    },
+  ]
+}

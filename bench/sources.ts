@@ -1,0 +1,65 @@
+import type { Answer } from './connection.ts'
+import type { Source } from './load.ts'
+import type { Ring } from './ring.ts'
+
+export type Work =
+  | { kind: 'refresh' }
+  /** `emails` in turn. A 503 is believed: that caller waits as long as Retry-After says. */
+  | { kind: 'login'; emails: string[]; password: string }
+  | { kind: 'get'; path: string }
+
+const faultOf = (answer: Answer | undefined): string | undefined =>
+  answer?.status === 200 ? undefined : String(answer?.status ?? 'no answer')
+
+export function post(host: string, path: string, body: string, headers = ''): string {
+  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n${headers}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+}
+
+/** The token that a reply hands out; without the cost of parsing the rest. */
+export function tokenIn(body: string): string | undefined {
+  return /"refresh_token":"([^"]+)"/.exec(body)?.[1]
+}
+
+/**
+ * Real token chains: each token is used once and its successor comes back into the ring, so that at most one request per
+ * family is under way. A chain whose token was refused leaves the ring.
+ */
+export function refreshing(host: string, ring: Ring): Source {
+  return () => {
+    const token = ring.take()
+    if (token === undefined) return undefined
+    return {
+      request: post(host, '/refresh', `{"refresh_token":"${token}"}`),
+      judge: (answer) => {
+        const next = answer?.status === 200 ? tokenIn(answer.body) : undefined
+        if (next) ring.put(next)
+        else if (answer === undefined || answer.status >= 500) ring.put(token)
+        return { fault: next ? undefined : (faultOf(answer) ?? 'no token') }
+      },
+    }
+  }
+}
+
+export function signingIn(host: string, emails: string[], password: string): Source {
+  let turn = 0
+  return () => ({
+    request: post(
+      host,
+      '/login',
+      JSON.stringify({ email: emails[turn++ % emails.length], password, client_id: 'native' }),
+    ),
+    judge: (answer) => {
+      const seconds = answer?.status === 503 ? Number(/^retry-after: *(\d+)/im.exec(answer.head)?.[1] ?? 1) : 0
+      // At least as long as told, and not all in step.
+      return { fault: faultOf(answer), waitMs: seconds * 1000 * (1 + Math.random()) }
+    },
+  })
+}
+
+export function getting(host: string, path: string): Source {
+  const item = {
+    request: `GET ${path} HTTP/1.1\r\nhost: ${host}\r\n\r\n`,
+    judge: (answer: Answer | undefined) => ({ fault: faultOf(answer) }),
+  }
+  return () => item
+}

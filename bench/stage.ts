@@ -1,0 +1,144 @@
+import { fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { deriveServerKeys, type KeyList } from '../src/secrets.ts'
+import type { Cluster, Database } from './cluster.ts'
+import type { Report, Task } from './driver.ts'
+import type { Outcome, Pace } from './load.ts'
+import { cpuOf, cpuOfFamily } from './processes.ts'
+import { mintChains, seed } from './seed.ts'
+import { type Server, startServer } from './server.ts'
+import type { Work } from './sources.ts'
+
+export interface Options {
+  /** Of one measurement. */
+  seconds: number
+  /** Of the large table in the growth row. */
+  families: number
+  /** Of the row that looks at the size of the table. */
+  rotations: number
+}
+
+export interface Driver {
+  /** Token chains for the refreshes that follow. */
+  load(tokens: string[]): Promise<void>
+  run(server: Pick<Server, 'port'>, work: Work, pace: Omit<Pace, 'port'>): Promise<Outcome>
+  twice(ports: [number, number], chains: number, seconds: number): Promise<Outcome>
+  stop(): void
+}
+
+export interface Stage {
+  options: Options
+  cluster: Cluster
+  secret: string
+  keys: KeyList
+  issuer: string
+  say(text: string): void
+  /** An own database with users and families; dropped when the row is over. */
+  prepare(size: { users: number; families: number }): Promise<Database>
+  chains(database: Database, count: number): Promise<string[]>
+  start(
+    database: Pick<Database, 'url'>,
+    options?: { env?: Record<string, string>; nodeArgs?: string[] },
+  ): Promise<Server>
+  drive(tokens?: string[]): Promise<Driver>
+  /** Ends the servers and drivers and drops the databases of one row. */
+  clear(): Promise<void>
+}
+
+export function createStage(options: Options, cluster: Cluster, say: (text: string) => void): Stage {
+  const bytes = randomBytes(32)
+  const secret = bytes.toString('base64')
+  const keys: KeyList = [deriveServerKeys(bytes)]
+  const issuer = 'http://localhost:3000'
+  const closing: (() => unknown)[] = []
+  let databases = 0
+  const chains = (database: Database, count: number): Promise<string[]> => mintChains(database.query, keys, count)
+
+  return {
+    options,
+    cluster,
+    secret,
+    keys,
+    issuer,
+    say,
+    prepare: async (size) => {
+      const database = await cluster.createDatabase(`bench_${++databases}`)
+      closing.push(database.drop)
+      await seed(database.query, {
+        ...size,
+        progress: (made, wanted) => wanted > 100_000 && say(`seeding: ${Math.floor((100 * made) / wanted)} %`),
+      })
+      return database
+    },
+    chains,
+    start: async ({ url }, more = {}) => {
+      const server = await startServer({
+        databaseUrl: url,
+        secret,
+        issuer,
+        log: join(cluster.directory, 'server.log'),
+        ...more,
+      })
+      closing.push(() => server.stop())
+      return server
+    },
+    drive: async (tokens) => {
+      const driver = startDriver(new URL(issuer).host)
+      closing.push(driver.stop)
+      if (tokens) await driver.load(tokens)
+      return driver
+    },
+    clear: async () => {
+      for (const close of closing.splice(0).toReversed()) await close()
+    },
+  }
+}
+
+function startDriver(host: string): Driver {
+  const child = fork(join(import.meta.dirname, 'driver.ts'))
+  let settle: ((report: Report) => void) | undefined
+  child.on('message', (report: Report) => settle?.(report))
+  child.on('exit', () => settle?.({ error: 'the driver ended' }))
+  const ask = async (task: Task): Promise<Outcome | undefined> => {
+    const report = await new Promise<Report>((resolve) => {
+      settle = resolve
+      child.send(task)
+    })
+    if ('error' in report) throw new Error(report.error)
+    return report.outcome
+  }
+  return {
+    load: async (tokens) => void (await ask({ host, tokens })),
+    run: async ({ port }, work, pace) => (await ask({ host, work, port, ...pace })) as Outcome,
+    twice: async (ports, chains, seconds) => (await ask({ host, twice: { ports, chains, seconds } })) as Outcome,
+    stop: () => void child.kill('SIGKILL'),
+  }
+}
+
+export interface Costs {
+  /** CPU milliseconds per request without fault. */
+  node: number
+  postgres: number
+}
+
+/** What the server and PostgreSQL spend on a task of the driver, per request. */
+export async function withCosts(
+  { cluster }: Stage,
+  server: Server,
+  work: () => Promise<Outcome>,
+): Promise<Outcome & Costs> {
+  const read = (): Promise<[number, number]> => Promise.all([cpuOf(server.pid), cpuOfFamily(cluster.pid)])
+  const before = await read()
+  const outcome = await work()
+  const after = await read()
+  return {
+    ...outcome,
+    node: (after[0] - before[0]) / outcome.done,
+    postgres: (after[1] - before[1]) / outcome.done,
+  }
+}
+
+/** Until V8 has compiled what is hot and every page that is written has had its full image in the log. */
+export const warm = (driver: Driver, server: Server, seconds = 3): Promise<Outcome> =>
+  driver.run(server, { kind: 'refresh' }, { connections: 32, seconds })

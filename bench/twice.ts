@@ -1,0 +1,39 @@
+import { createConnection } from './connection.ts'
+import { createTally, type Outcome } from './load.ts'
+import type { Ring } from './ring.ts'
+import { post, tokenIn } from './sources.ts'
+
+/**
+ * Every token goes to two replicas at the same moment, as an honest client's attempts of one exchange do that were sent
+ * twice: both answers must be 200 and name the same successor. With it the chain goes on.
+ */
+export async function refreshTwice(
+  host: string,
+  ring: Ring,
+  { ports, chains, seconds }: { ports: [number, number]; chains: number; seconds: number },
+): Promise<Outcome> {
+  const tally = createTally()
+  const startedAt = performance.now()
+  const until = startedAt + seconds * 1000
+  const chain = async (first: string, number: number): Promise<void> => {
+    const connections = ports.map(createConnection)
+    let token = first
+    for (let step = 0; performance.now() < until; step++) {
+      const since = performance.now()
+      const key = `idempotency-key: ${number}-${step}\r\n`
+      const request = post(host, '/refresh', `{"refresh_token":"${token}"}`, key)
+      const answers = await Promise.all(connections.map((each) => each.send(request).catch(() => undefined)))
+      const failed = answers.find((answer) => answer?.status !== 200)
+      const [one, other] = answers.map((answer) => tokenIn(answer?.body ?? ''))
+      const bad = answers.some((answer) => answer?.status !== 200)
+      const fault = bad ? String(failed?.status ?? 'no answer') : one === other ? undefined : 'second successor'
+      tally.add(performance.now() - since, fault)
+      if (one === undefined || fault) break
+      token = one
+    }
+    for (const connection of connections) connection.close()
+  }
+  const tokens = Array.from({ length: chains }, () => ring.take()).filter((token) => token !== undefined)
+  await Promise.all(tokens.map(chain))
+  return tally.outcome((performance.now() - startedAt) / 1000)
+}
