@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
 import { connect } from './connect.ts'
-import type { Db } from './schema.ts'
+import type { Db, Tx } from './schema.ts'
 
 const TABLES = { migrationTableName: 'migrations', migrationLockTableName: 'migrations_lock' }
 const FOLDER = fileURLToPath(new URL('../../migrations/', import.meta.url))
@@ -32,12 +32,29 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
   const { db } = connect({ url: databaseUrl, size: 2, applicationName: 'claviger migrate', unhurried: true })
   try {
     if ((await pendingMigrations(db)).length === 0) return []
-    const { error, results } = await new Migrator({ db, provider, ...TABLES }).migrateToLatest()
-    if (error) throw error instanceof Error ? error : new Error('a migration failed', { cause: error })
-    return (results ?? []).filter((result) => result.status === 'Success').map((result) => result.migrationName)
+    return await db.transaction().execute(async (tx) => {
+      await lockMigrations(tx)
+      const { error, results } = await new Migrator({ db: tx, provider, ...TABLES }).migrateToLatest()
+      if (error) throw error instanceof Error ? error : new Error('a migration failed', { cause: error })
+      return (results ?? []).filter((result) => result.status === 'Success').map((result) => result.migrationName)
+    })
   } finally {
     await db.destroy()
   }
+}
+
+/**
+ * Held until the transaction ends, in place of Kysely's own lock, which belongs to the connection: behind a pooler that
+ * lends connections by transaction it would guard nothing and never be given back. Same number, for older replicas.
+ */
+async function lockMigrations(tx: Tx): Promise<void> {
+  Object.assign(tx.getExecutor().adapter, {
+    acquireMigrationLock: async () => {},
+    releaseMigrationLock: async () => {},
+  })
+  // A role's own timeouts are meant for requests.
+  await sql`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0`.execute(tx)
+  await sql`SELECT pg_advisory_xact_lock(3853314791062309107)`.execute(tx)
 }
 
 /** Names of migrations that the database lacks. Empty when the schema is current, or newer. */
