@@ -25,7 +25,7 @@ function watch(t: TestApp): { statements: number; largest: number } {
         return (member as (query: unknown) => unknown).call(target, query)
       }
     },
-  }) as Db
+  })
   return seen
 }
 
