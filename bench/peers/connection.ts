@@ -1,0 +1,88 @@
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { Answer, Connection } from '../connection.ts'
+
+type Waiting = { done: (answer: Answer) => void; fail: (error: Error) => void }
+
+/** Like the one that our own server is driven with, for any host, over TLS too, and for answers in chunks. */
+export function createPeerConnection(url: URL): Connection {
+  let socket: Socket | undefined
+  let received: Buffer = Buffer.alloc(0)
+  let pending: Waiting | undefined
+
+  const settle = (act: (waiting: Waiting) => void): void => {
+    const waiting = pending
+    pending = undefined
+    if (waiting) act(waiting)
+  }
+  const onData = (chunk: Buffer): void => {
+    received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
+    const answer = readAnswer(received)
+    if (!answer) return
+    received = Buffer.alloc(0)
+    // A server that says so closes, and the next request must not be written to what it is closing.
+    if (/^connection: *close/im.test(answer.head)) {
+      socket?.destroy()
+      socket = undefined
+    }
+    settle(({ done }) => done(answer))
+  }
+  const open = (): Socket => {
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const port = portOf(url)
+    const opened =
+      url.protocol === 'https:' ? connectTls({ host, port, servername: host }) : connect({ host, port, noDelay: true })
+    let reason = new Error('connection closed')
+    opened.on('data', (chunk: Buffer) => socket === opened && onData(chunk))
+    opened.on('error', (error) => {
+      reason = error
+    })
+    opened.on('close', () => {
+      if (socket !== opened) return
+      socket = undefined
+      received = Buffer.alloc(0)
+      settle(({ fail }) => fail(reason))
+    })
+    return opened
+  }
+
+  return {
+    send: (request) =>
+      new Promise((done, fail) => {
+        pending = { done, fail }
+        socket ??= open()
+        socket.write(request)
+      }),
+    close: () => socket?.destroy(),
+  }
+}
+
+export const portOf = (url: URL): number => Number(url.port || (url.protocol === 'https:' ? 443 : 80))
+
+/** @returns undefined while part of it is missing. */
+function readAnswer(received: Buffer): Answer | undefined {
+  const end = received.indexOf('\r\n\r\n')
+  if (end === -1) return undefined
+  const head = received.toString('latin1', 0, end)
+  const status = Number(head.slice(9, 12))
+  const rest = received.subarray(end + 4)
+  const chunked = /^transfer-encoding: *chunked/im.test(head)
+  const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0)
+  const body = chunked ? joinChunks(rest) : rest.length >= length ? rest.subarray(0, length) : undefined
+  return body && { status, head, body: body.toString('utf8') }
+}
+
+/** RFC 9112 section 7.1, without trailers. @returns undefined while the last chunk has not come. */
+function joinChunks(data: Buffer): Buffer | undefined {
+  const chunks: Buffer[] = []
+  for (let at = 0; ; ) {
+    const line = data.indexOf('\r\n', at)
+    if (line === -1) return undefined
+    const size = Number.parseInt(data.toString('latin1', at, line), 16)
+    const next = line + 2 + size + 2
+    if (data.length < next) return undefined
+    if (size === 0) return Buffer.concat(chunks)
+    chunks.push(data.subarray(line + 2, next - 2))
+    at = next
+  }
+}
