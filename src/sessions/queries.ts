@@ -106,7 +106,6 @@ export async function lockFamily(tx: Tx, id: string): Promise<LockedFamily | und
     .select([
       'f.generation',
       'f.current_hash',
-      'f.previous_generation',
       'f.previous_hash',
       'f.salt',
       'f.rotation_key_hash',
@@ -127,7 +126,6 @@ export async function lockFamily(tx: Tx, id: string): Promise<LockedFamily | und
       delivery: row.delivery,
       generation: row.generation,
       currentHash: row.current_hash,
-      previousGeneration: row.previous_generation,
       previousHash: row.previous_hash,
       rotatedAt: row.rotated_at,
       rotationKeyHash: row.rotation_key_hash,
@@ -281,14 +279,14 @@ export interface ListedSession {
   address: string | null
 }
 
-/** Live families, last used first; of one user, or of all from `after` on. */
+/** A user's live families, last used first. */
 export async function listFamilies(
   db: Db,
   now: Date,
-  filter: { userId?: string; limit: number },
+  { userId, limit }: { userId: string; limit: number },
 ): Promise<ListedSession[]> {
   const rows = await live(db, now)
-    .$if(filter.userId !== undefined, (qb) => qb.where('f.user_id', '=', filter.userId as string))
+    .where('f.user_id', '=', userId)
     .select([
       'f.id',
       'f.user_id',
@@ -301,7 +299,7 @@ export async function listFamilies(
       'f.address',
     ])
     .orderBy('f.rotated_at', 'desc')
-    .limit(filter.limit)
+    .limit(limit)
     .execute()
   return rows.map((row) => ({
     id: row.id,

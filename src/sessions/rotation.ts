@@ -22,7 +22,6 @@ export interface FamilyState {
   delivery: Delivery
   generation: number
   currentHash: Buffer
-  previousGeneration: number | null
   previousHash: Buffer | null
   /** When the previous generation was first used, which made the current one. */
   rotatedAt: Date

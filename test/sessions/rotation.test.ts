@@ -17,7 +17,6 @@ const family: FamilyState = {
   delivery: 'cookie',
   generation: 5,
   currentHash: hash('5'),
-  previousGeneration: 4,
   previousHash: hash('4'),
   rotatedAt: at(100),
   rotationKeyHash: hash('k'),
@@ -61,7 +60,6 @@ const cases: Case[] = [
     family: {
       generation: 0,
       currentHash: hash('0'),
-      previousGeneration: null,
       previousHash: null,
       rotationKeyHash: null,
     },
@@ -159,14 +157,14 @@ const cases: Case[] = [
   {
     name: 'after a recovery, the successor that was replaced',
     presented: present(4, { hash: hash('4-unused') }),
-    family: { previousGeneration: 3, previousHash: hash('3') },
+    family: { previousHash: hash('3') },
     second: 101,
     verdict: reuse('older_generation'),
   },
   {
     name: 'after a recovery, the token that was presented late',
     presented: present(3),
-    family: { previousGeneration: 3, previousHash: hash('3') },
+    family: { previousHash: hash('3') },
     second: 101,
     verdict: retry,
   },
