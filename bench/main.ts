@@ -1,11 +1,11 @@
 // npm run bench [-- row …] [--seconds 10] [--families 1000000] [--rotations 200000] [--json] [--compare FILE]
 import { readFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
-import { parseArgs } from 'node:util'
 import { endAll } from './children.ts'
 import { type Cluster, openCluster } from './cluster.ts'
 import { isMet, type Line } from './line.ts'
-import { describeMachine, inWords, type Machine } from './machine.ts'
+import { describeMachine, inWords } from './machine.ts'
+import { type Report, readOptions, readReport } from './options.ts'
 import { flood } from './rows/flood.ts'
 import { growth } from './rows/growth.ts'
 import { jwks } from './rows/jwks.ts'
@@ -38,12 +38,6 @@ const rows: Record<string, Row> = {
 }
 /** Only when asked for. */
 const extras: Record<string, Row> = { profile }
-
-interface Report {
-  machine: Machine
-  at: string
-  lines: Line[]
-}
 
 const usage = `npm run bench -- [row …] [options]
 
@@ -81,33 +75,13 @@ function say(text: string): void {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      seconds: { type: 'string', default: '10' },
-      families: { type: 'string', default: '1000000' },
-      rotations: { type: 'string', default: '200000' },
-      json: { type: 'boolean', default: false },
-      compare: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  const chosen = positionals.length > 0 ? positionals : Object.keys(rows)
-  const known: Record<string, Row> = { ...rows, ...extras }
-  const unknown = chosen.filter((name) => !known[name])
-  if (values.help || unknown.length > 0) {
+  const { chosen, unknown, help, json, compare, options } = readOptions(process.argv.slice(2), rows, extras)
+  if (help || unknown.length > 0) {
     console.error(unknown.length > 0 ? `no row is called ${unknown.join(', ')}\n\n${usage}` : usage)
-    return values.help ? 0 : 2
+    return help ? 0 : 2
   }
   if (process.platform !== 'linux') throw new Error('CPU times are read from /proc: this needs Linux')
-  const earlier = values.compare === undefined ? undefined : readReport(values.compare)
-  const options = {
-    seconds: Number(values.seconds),
-    families: Number(values.families),
-    rotations: Number(values.rotations),
-  }
-  if (Object.values(options).some((value) => !(value > 0))) throw new Error('the options are positive numbers')
-
+  const earlier = compare === undefined ? undefined : readReport(readFileSync(compare, 'utf8'))
   const [load = 0] = loadavg()
   if (load > availableParallelism() / 4) {
     console.error(`the machine is busy (load ${load.toFixed(1)}): expect worse figures than it can do`)
@@ -122,7 +96,7 @@ async function main(): Promise<number> {
     lines: [],
   }
   for (const name of chosen) {
-    const row = known[name]
+    const row = rows[name] ?? extras[name]
     if (!row) continue
     try {
       report.lines.push(...(await row(stage)))
@@ -131,14 +105,9 @@ async function main(): Promise<number> {
     }
   }
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
-  if (values.json) console.log(JSON.stringify(report, null, 2))
+  if (json) console.log(JSON.stringify(report, null, 2))
   else console.log(`${inWords(report.machine)}\n\n${formatTable(report.lines, earlier)}`)
   return report.lines.some((line) => isMet(line) === false) ? 1 : 0
-}
-
-function readReport(file: string): Map<string, Line> {
-  const { lines } = JSON.parse(readFileSync(file, 'utf8')) as Report
-  return new Map(lines.map((line) => [line.what, line]))
 }
 
 main().then(

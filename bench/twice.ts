@@ -1,4 +1,4 @@
-import { createConnection } from './connection.ts'
+import { type Answer, createConnection } from './connection.ts'
 import { createTally, type Outcome } from './load.ts'
 import type { Ring } from './ring.ts'
 import { post, tokenIn } from './sources.ts'
@@ -11,22 +11,22 @@ export async function refreshTwice(
   host: string,
   ring: Ring,
   { ports, chains, seconds }: { ports: [number, number]; chains: number; seconds: number },
+  connect = createConnection,
 ): Promise<Outcome> {
   const tally = createTally()
   const startedAt = performance.now()
   const until = startedAt + seconds * 1000
   const chain = async (first: string, number: number): Promise<void> => {
-    const connections = ports.map(createConnection)
+    const connections = ports.map((port) => connect(port))
     let token = first
     for (let step = 0; performance.now() < until; step++) {
       const since = performance.now()
       const key = `idempotency-key: ${number}-${step}\r\n`
       const request = post(host, '/refresh', `{"refresh_token":"${token}"}`, key)
       const answers = await Promise.all(connections.map((each) => each.send(request).catch(() => undefined)))
-      const failed = answers.find((answer) => answer?.status !== 200)
       const [one, other] = answers.map((answer) => tokenIn(answer?.body ?? ''))
-      const bad = answers.some((answer) => answer?.status !== 200)
-      const fault = bad ? String(failed?.status ?? 'no answer') : one === other ? undefined : 'second successor'
+      const fault =
+        faultOf(answers) ?? (one !== other ? 'second successor' : one === undefined ? 'no token' : undefined)
       tally.add(performance.now() - since, fault)
       if (one === undefined || fault) break
       token = one
@@ -36,4 +36,10 @@ export async function refreshTwice(
   const tokens = Array.from({ length: chains }, () => ring.take()).filter((token) => token !== undefined)
   await Promise.all(tokens.map(chain))
   return tally.outcome((performance.now() - startedAt) / 1000)
+}
+
+/** The first that is not a 200. */
+function faultOf(answers: (Answer | undefined)[]): string | undefined {
+  for (const answer of answers) if (answer?.status !== 200) return String(answer?.status ?? 'no answer')
+  return undefined
 }

@@ -21,41 +21,47 @@ CREATE TABLE users (
 CREATE INDEX users_created_at_idx ON users (created_at, id);
 
 -- One row is one refresh-token family, which is one session. It holds hashes, never a token, and does not grow.
+-- Of an updated row PostgreSQL logs what lies between the first and the last byte that changed. So what a rotation changes
+-- stands together, and what comes before it has fixed widths that leave no gaps for alignment. retried changes rarely; it
+-- stands where it does because a gap would take its byte. 8 to 24 bytes of log less per refresh than in the order in which
+-- one would tell it.
 CREATE TABLE families (
   id                  uuid PRIMARY KEY,
   user_id             uuid NOT NULL CONSTRAINT families_user_id_fkey REFERENCES users ON DELETE CASCADE,
-  client_id           text NOT NULL,
-  delivery            text NOT NULL CONSTRAINT families_delivery_is_known CHECK (delivery IN ('cookie', 'body')),
-  remember            boolean NOT NULL,
-  -- What was granted at sign-in. A refresh may narrow the access token, never this.
-  scope               text[] NOT NULL,
-  audience            text[] NOT NULL CONSTRAINT families_audience_is_stated CHECK (cardinality(audience) > 0),
-  amr                 text[] NOT NULL,
   auth_time           timestamptz NOT NULL,
   created_at          timestamptz NOT NULL,
   -- Absolute end, fixed at sign-in. The idle end is rotated_at + idle_seconds.
   expires_at          timestamptz NOT NULL,
-  idle_seconds        integer NOT NULL CONSTRAINT families_idle_is_positive CHECK (idle_seconds > 0),
-  user_agent          text,
-  address             inet,
 
-  generation          integer NOT NULL,
-  -- The generation whose rotation made the current one; usually generation - 1, not after a late retry.
-  previous_generation integer,
+  -- Fixed window of the per-family rate limit.
+  window_started_at   timestamptz NOT NULL,
+  -- Whether the last rotation was answered more than once.
+  retried             boolean NOT NULL DEFAULT false,
   current_hash        bytea NOT NULL CONSTRAINT families_current_hash_is_sha256 CHECK (octet_length(current_hash) = 32),
   previous_hash       bytea CONSTRAINT families_previous_hash_is_sha256 CHECK (octet_length(previous_hash) = 32),
   -- With the presented token and a server key it yields the current token; alone it yields nothing.
   salt                bytea CONSTRAINT families_salt_is_16_bytes CHECK (octet_length(salt) = 16),
+  generation          integer NOT NULL,
+  -- The generation whose rotation made the current one; usually generation - 1, not after a late retry.
+  previous_generation integer,
+  window_count        integer NOT NULL DEFAULT 0,
   -- Time of the last rotation (of the sign-in before the first): start of the grace and of the idle period.
   rotated_at          timestamptz NOT NULL,
   -- SHA-256 of the Idempotency-Key that came with the last rotation.
   rotation_key_hash   bytea,
-  -- Whether the last rotation was answered more than once, and how many rotations running were.
-  retried             boolean NOT NULL DEFAULT false,
+
+  idle_seconds        integer NOT NULL CONSTRAINT families_idle_is_positive CHECK (idle_seconds > 0),
+  -- How many rotations running were answered more than once.
   retry_streak        smallint NOT NULL DEFAULT 0,
-  -- Fixed window of the per-family rate limit.
-  window_started_at   timestamptz NOT NULL,
-  window_count        integer NOT NULL DEFAULT 0,
+  remember            boolean NOT NULL,
+  client_id           text NOT NULL,
+  delivery            text NOT NULL CONSTRAINT families_delivery_is_known CHECK (delivery IN ('cookie', 'body')),
+  -- What was granted at sign-in. A refresh may narrow the access token, never this.
+  scope               text[] NOT NULL,
+  audience            text[] NOT NULL CONSTRAINT families_audience_is_stated CHECK (cardinality(audience) > 0),
+  amr                 text[] NOT NULL,
+  user_agent          text,
+  address             inet,
 
   ended_at            timestamptz,
   end_cause           text,

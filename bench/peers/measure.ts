@@ -1,9 +1,8 @@
-import type { Answer } from '../connection.ts'
+import { type Answer, createConnection, portOf } from '../connection.ts'
 import { type Item, type Outcome, runLoad, type Source, sumFaults } from '../load.ts'
 import { cpuOfFamily } from '../processes.ts'
 import { createRing, type Ring } from '../ring.ts'
 import { type Message, render, type User } from './adapter.ts'
-import { createPeerConnection, portOf } from './connection.ts'
 import type { Peer, RowName } from './options.ts'
 
 /** Several outcomes of one server and one row, and what they cost. */
@@ -33,7 +32,7 @@ export function sourceOf(row: RowName, peer: Peer, users: User[], sessions: stri
 
 export async function run(row: RowName, peer: Peer, source: Source, seconds: number): Promise<Outcome> {
   const pace = { port: portOf(peer.url), connections: connectionsFor[row], seconds }
-  return await runLoad(source, pace, () => createPeerConnection(peer.url))
+  return await runLoad(source, pace, () => createConnection(peer.url))
 }
 
 export async function measure(

@@ -1,8 +1,8 @@
 // npm run bench:peers -- [row …] --supabase http://127.0.0.1:9999 --claviger http://localhost:3000 --pid postgres=123 …
 import { randomBytes } from 'node:crypto'
+import { createConnection } from '../connection.ts'
 import { describeMachine, inWords } from '../machine.ts'
 import { render, type User } from './adapter.ts'
-import { createPeerConnection } from './connection.ts'
 import { combine, measure, run, sourceOf } from './measure.ts'
 import { type Options, type Peer, readOptions, usage } from './options.ts'
 import { formatPeers, type PeerLine } from './table.ts'
@@ -53,7 +53,7 @@ async function prepare(peer: Peer, options: Options): Promise<{ users: User[]; s
   const sessions: string[] = []
   const rest = [...users]
   const connect = async (): Promise<void> => {
-    const connection = createPeerConnection(peer.url)
+    const connection = createConnection(peer.url)
     try {
       for (let user = rest.pop(); user; user = rest.pop()) {
         await createUser(user)

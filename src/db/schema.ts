@@ -20,29 +20,29 @@ export type Delivery = 'cookie' | 'body'
 export interface FamiliesTable {
   id: string
   user_id: string
-  client_id: string
-  delivery: Delivery
-  remember: boolean
-  scope: string[]
-  audience: string[]
-  amr: string[]
   auth_time: Date
   created_at: Date
   expires_at: Date
-  idle_seconds: number
-  user_agent: string | null
-  address: string | null
-  generation: number
-  previous_generation: number | null
+  window_started_at: Date
+  retried: Defaulted<boolean>
   current_hash: Buffer
   previous_hash: Buffer | null
   salt: Buffer | null
+  generation: number
+  previous_generation: number | null
+  window_count: Defaulted<number>
   rotated_at: Date
   rotation_key_hash: Buffer | null
-  retried: Defaulted<boolean>
+  idle_seconds: number
   retry_streak: Defaulted<number>
-  window_started_at: Date
-  window_count: Defaulted<number>
+  remember: boolean
+  client_id: string
+  delivery: Delivery
+  scope: string[]
+  audience: string[]
+  amr: string[]
+  user_agent: string | null
+  address: string | null
   ended_at: Date | null
   end_cause: string | null
 }
