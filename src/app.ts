@@ -5,6 +5,7 @@ import { parseBodies } from './http/body.ts'
 import { writeCookies } from './http/cookies.ts'
 import { answerCors } from './http/cors.ts'
 import { addDocs } from './http/docs.ts'
+import { answerDocuments } from './http/documents.ts'
 import { sendHeaders } from './http/headers.ts'
 import { healthRoutes, type Lifecycle } from './http/health.ts'
 import { collectPaths, refuseUnknown } from './http/methods.ts'
@@ -13,7 +14,7 @@ import { handleProblems } from './http/problems.ts'
 import { limitRates } from './http/rate-limit.ts'
 import { logRequests, noteCallers, retireConnections } from './http/request-log.ts'
 import { checkTargets } from './http/target.ts'
-import { keyRoutes } from './keys/routes.ts'
+import { keyRoutes, publicDocuments } from './keys/routes.ts'
 import { authenticate } from './sessions/authenticate.ts'
 import { ACCOUNT_SCOPE, builtInClients } from './sessions/clients.ts'
 import { sessionRoutes } from './sessions/routes.ts'
@@ -49,7 +50,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   // Each step may refuse what comes after it. The first ones see every request, unknown paths included.
   handleProblems(app, config)
   sendHeaders(app, config)
-  logRequests(app, metrics)
+  logRequests(app, metrics, config)
   retireConnections(app, lifecycle)
   checkTargets(app, config)
   const paths = collectPaths(app)
@@ -70,5 +71,6 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   app.register(sessionRoutes(deps, clients))
   app.register(keyRoutes(deps))
   app.register(healthRoutes(deps, lifecycle))
+  answerDocuments(app, publicDocuments(deps), deps, lifecycle)
   return app
 }

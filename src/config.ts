@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import * as rules from './config-rules.ts'
-import { boolean, type Fault, integer, list, oneOf, type Setting, secret, text } from './settings.ts'
+import { boolean, type Fault, integer, list, oneOf, type Setting, secret, share, text } from './settings.ts'
 
 const HOUR = 3600
 const DAY = 24 * HOUR
@@ -40,8 +40,8 @@ export const settings = {
   /** OWASP's floor; more memory is what hurts an attacker's hardware most. */
   ARGON2_MEMORY_KIB: integer(19456, 19456, 1048576),
   ARGON2_PASSES: integer(2, 2, 16),
-  /** Hashes at a time. Each holds a core and ARGON2_MEMORY_KIB: one core is left for refreshes. */
-  HASH_CONCURRENCY: integer(Math.max(1, availableParallelism() - 1), 1, 256),
+  /** Hashes at a time. Each wants a core, at low priority, and ARGON2_MEMORY_KIB. */
+  HASH_CONCURRENCY: integer(availableParallelism(), 1, 256),
   HASH_QUEUE: integer(64, 0, 10000),
   KEY_BITS: oneOf(['2048', '3072', '4096'], '2048'),
   KEY_ROTATION_DAYS: integer(90, 1, 365),
@@ -55,6 +55,8 @@ export const settings = {
   HSTS: oneOf(['on', 'off'], 'on'),
   DOCS: boolean(undefined),
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+  /** Share of the lines about requests that succeeded. Refusals and errors are always logged. */
+  LOG_SUCCESS_SAMPLE: share(1),
 } satisfies Record<string, Setting<unknown>>
 
 type Settings = { [Name in keyof typeof settings]: ReturnType<(typeof settings)[Name]['parse']> }

@@ -28,6 +28,14 @@ export function integer(fallback: number, minimum: number, maximum: number): Set
   }, fallback)
 }
 
+/** A share, written as a decimal: 0.01 is one of a hundred. */
+export function share(fallback: number): Setting<number> {
+  return setting((raw) => {
+    if (!/^(0|1|0?\.\d+|[01]\.0+)$/.test(raw)) throw new Error('must be a number from 0 to 1, such as 0.01')
+    return Number(raw)
+  }, fallback)
+}
+
 export function oneOf<const V extends string, D extends V | undefined>(
   values: readonly V[],
   fallback: D,

@@ -137,6 +137,8 @@ test.each([
   ['short passwords', { PASSWORD_MIN_LENGTH: '7' }, 'PASSWORD_MIN_LENGTH'],
   ['small keys', { KEY_BITS: '1024' }, 'KEY_BITS'],
   ['a grace of more than a minute', { REFRESH_GRACE_SECONDS: '61' }, 'REFRESH_GRACE_SECONDS'],
+  ['a sample of more than everything', { LOG_SUCCESS_SAMPLE: '1.5' }, 'LOG_SUCCESS_SAMPLE'],
+  ['a sample in per cent', { LOG_SUCCESS_SAMPLE: '1%' }, 'LOG_SUCCESS_SAMPLE'],
   ['trust in every proxy', { TRUSTED_PROXIES: 'true' }, 'TRUSTED_PROXIES'],
   ['trust by hop count', { TRUSTED_PROXIES: '1' }, 'TRUSTED_PROXIES'],
   ['trust in the whole Internet', { TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],
@@ -185,4 +187,16 @@ test('what deserves a second look is a warning', () => {
 
 test('no setting can weaken the cookie: its name and flags are not settings at all', () => {
   expect(Object.keys(settings).filter((name) => /cookie|same_?site|secure/i.test(name))).toEqual([])
+})
+
+test.each<[string | undefined, number]>([
+  [undefined, 1],
+  ['', 1],
+  ['1', 1],
+  ['1.0', 1],
+  ['0', 0],
+  ['0.01', 0.01],
+  ['.5', 0.5],
+])('LOG_SUCCESS_SAMPLE=%s is %s', (text, value) => {
+  expect(parseConfig({ ...good, LOG_SUCCESS_SAMPLE: text }).config.LOG_SUCCESS_SAMPLE).toBe(value)
 })

@@ -70,8 +70,8 @@ describe('.env.example', () => {
       const comment = entries.find((entry) => entry.name === name)?.comment ?? ''
       const [, low, high] = /(\d+) to (\d+)/.exec(comment) ?? []
       expect([setting.parse(low), setting.parse(high)]).toEqual([Number(low), Number(high)])
-      expect(() => setting.parse(String(Number(low) - 1))).toThrow('whole number')
-      expect(() => setting.parse(String(Number(high) + 1))).toThrow('whole number')
+      expect(() => setting.parse(String(Number(low) - 1))).toThrow('number from')
+      expect(() => setting.parse(String(Number(high) + 1))).toThrow('number from')
     },
   )
 

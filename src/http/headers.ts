@@ -42,6 +42,7 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{8,64}$/
  * proxy's is kept, so that its log and ours agree.
  */
 export function requestIds(config: Pick<Config, 'TRUSTED_PROXIES'>): (request: IncomingMessage) => string {
+  if (config.TRUSTED_PROXIES.length === 0) return () => randomUUID()
   const trusts = trustedPeers(config.TRUSTED_PROXIES)
   return (request) => {
     const sent = request.headers['x-request-id']

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { Config } from '../config.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Lifecycle } from './health.ts'
 
@@ -12,26 +13,36 @@ declare module 'fastify' {
 /**
  * One measurement and one line per request, when its answer is out; at level debug for probes and public documents, which
  * everybody fetches all the time and which tell nothing of anybody. The route pattern stands for the path, which may hold
- * anything; the query string is never logged (REQ-24).
+ * anything; the query string is never logged (REQ-24). Of the lines about successes a share is enough for some.
  */
-export function logRequests(app: FastifyInstance, { requestSeconds }: Pick<Metrics, 'requestSeconds'>): void {
+export function logRequests(
+  app: FastifyInstance,
+  { requestSeconds }: Pick<Metrics, 'requestSeconds'>,
+  { LOG_SUCCESS_SAMPLE: sample }: Pick<Config, 'LOG_SUCCESS_SAMPLE'>,
+): void {
+  // Whoever counts lines must know that each stands for several.
+  const sampled = sample < 1 ? { sample } : {}
   app.decorateRequest('noted')
   app.addHook('onRequest', (request, _reply, done) => {
     request.noted = {}
     done()
   })
   app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'none'
-    requestSeconds.observe({ route, status: reply.statusCode }, reply.elapsedTime / 1000)
-    const quiet = (probe(route) || request.routeOptions.config.cors === 'public') && reply.statusCode < 400
+    const { url: route = 'none', config } = request.routeOptions
+    const ms = reply.elapsedTime
+    requestSeconds.observe({ route, status: reply.statusCode }, ms / 1000)
+    const success = reply.statusCode < 400
+    if (success && sample < 1 && Math.random() >= sample) return done()
+    const quiet = success && (probe(route) || config.cors === 'public')
     request.log[quiet ? 'debug' : 'info'](
       {
         method: request.method,
         route,
         status: reply.statusCode,
-        ms: Math.round(reply.elapsedTime * 10) / 10,
+        ms: Math.round(ms * 10) / 10,
         address: request.ip,
         ...request.noted,
+        ...(success ? sampled : {}),
       },
       'request',
     )

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import type { Deps } from '../deps.ts'
+import type { PublicDocument } from '../http/documents.ts'
 import { etagOf } from './keyring.ts'
 import { authorizationServerMetadata, documentPaths, openidMetadata } from './metadata.ts'
 
@@ -26,61 +27,63 @@ const KeySet = Type.Object({
 const Metadata = Type.Object({ issuer: Type.String(), jwks_uri: Type.String() })
 const OpenidMetadata = Type.Object({ ...Metadata.properties, subject_types_supported: Type.Array(Type.String()) })
 
-interface Document {
-  body: Buffer
-  /** Strong. */
-  etag: string
+/** With what the API description says of it. */
+interface DescribedDocument extends PublicDocument {
+  summary: string
+  schema: TSchema
+  /** The same document at another of its paths. */
+  hide: boolean
 }
 
 /** The public keys and the metadata that leads to them, from memory: they are served while the database is down. */
-export const keyRoutes =
-  ({ config, keyring }: Pick<Deps, 'config' | 'keyring'>): FastifyPluginAsyncTypebox =>
-  async (app) => {
-    const authorizationServer = prebuilt(authorizationServerMetadata(config.ISSUER))
-    const openid = prebuilt(openidMetadata(config.ISSUER))
-    const paths = documentPaths(config.ISSUER)
+export function publicDocuments({ config, keyring }: Pick<Deps, 'config' | 'keyring'>): DescribedDocument[] {
+  const { keySet, authorizationServer, openid } = documentPaths(config.ISSUER)
+  const at = (paths: string[], summary: string, schema: TSchema, read: PublicDocument['read']): DescribedDocument[] =>
+    // A colon in the issuer's path is not the start of a parameter.
+    paths.map((path, index) => ({ path, route: path.replaceAll(':', '::'), summary, schema, hide: index > 0, read }))
 
-    const serve = (at: string[], summary: string, type: string, schema: TSchema, read: () => Document): void => {
-      for (const [index, path] of at.entries()) {
-        const description: FastifySchema & { summary: string; hide: boolean } = {
-          summary,
-          hide: index > 0,
-          // For the description only: a Buffer is sent as it is.
-          response: { 200: { description: 'OK', content: { [type]: { schema } } } },
-        }
-        app.get(routePattern(path), {
-          config: { access: 'public', cors: 'public' },
-          schema: description,
-          handler: (request, reply) => sendDocument(request, reply, type, read()),
-        })
-      }
-    }
-    serve(paths.keySet, 'Public keys that verify access tokens', 'application/jwk-set+json', KeySet, keyring.jwks)
-    serve(
-      paths.authorizationServer,
+  return [
+    ...at(keySet, 'Public keys that verify access tokens', KeySet, keySetReader(keyring)),
+    ...at(
+      authorizationServer,
       'Authorization server metadata (RFC 8414)',
-      'application/json',
       Metadata,
-      () => authorizationServer,
-    )
-    serve(
-      paths.openid,
+      prebuilt(authorizationServerMetadata(config.ISSUER)),
+    ),
+    ...at(
+      openid,
       'The same where OpenID Connect libraries look for it',
-      'application/json',
       OpenidMetadata,
-      () => openid,
-    )
+      prebuilt(openidMetadata(config.ISSUER)),
+    ),
+  ]
+}
+
+/** The documents as routes. `answerDocuments` may be quicker for requests that have nothing unusual. */
+export const keyRoutes =
+  (deps: Pick<Deps, 'config' | 'keyring'>): FastifyPluginAsyncTypebox =>
+  async (app) => {
+    for (const { route, summary, schema, hide, read } of publicDocuments(deps)) {
+      const description: FastifySchema & { summary: string; hide: boolean } = {
+        summary,
+        hide,
+        // For the description only: a Buffer is sent as it is.
+        response: { 200: { description: 'OK', content: { [typeOf(read())]: { schema } } } },
+      }
+      app.get(route, {
+        config: { access: 'public', cors: 'public' },
+        schema: description,
+        handler: (request, reply) => sendDocument(request, reply, read()),
+      })
+    }
   }
 
-function sendDocument(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  type: string,
-  { body, etag }: Document,
-): FastifyReply {
-  reply.header('cache-control', CACHING).header('etag', etag).header('cross-origin-resource-policy', 'cross-origin')
-  if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
-  return reply.header('content-type', type).send(body)
+type Document = ReturnType<PublicDocument['read']>
+
+function sendDocument(request: FastifyRequest, reply: FastifyReply, { body, headers }: Document): FastifyReply {
+  reply.headers(headers)
+  if (!matches(request.headers['if-none-match'], headers.etag ?? '')) return reply.send(body)
+  return reply.removeHeader('content-type').code(304).send()
 }
 
 /** RFC 9110 §13.1.2: a list, compared weakly, or `*`. */
@@ -90,12 +93,33 @@ function matches(header: string | undefined, etag: string): boolean {
   return header.match(/"[^"]*"/g)?.some((tag) => tag === etag) ?? false
 }
 
-function prebuilt(document: object): Document {
-  const body = Buffer.from(JSON.stringify(document))
-  return { body, etag: etagOf(body) }
+/** One object per state of the key set. */
+function keySetReader(keyring: Deps['keyring']): () => Document {
+  let from = keyring.jwks()
+  let document = describe(from, 'application/jwk-set+json')
+  return () => {
+    const now = keyring.jwks()
+    if (now !== from) [from, document] = [now, describe(now, 'application/jwk-set+json')]
+    return document
+  }
 }
 
-/** A colon in the issuer's path is not the start of a parameter. */
-function routePattern(path: string): string {
-  return path.replaceAll(':', '::')
+function prebuilt(content: object): () => Document {
+  const body = Buffer.from(JSON.stringify(content))
+  const document = describe({ body, etag: etagOf(body) }, 'application/json')
+  return () => document
+}
+
+function describe({ body, etag }: { body: Buffer; etag: string }, type: string): Document {
+  const headers = {
+    'cache-control': CACHING,
+    etag,
+    'cross-origin-resource-policy': 'cross-origin',
+    'content-type': type,
+  }
+  return { body, headers }
+}
+
+function typeOf({ headers }: Document): string {
+  return headers['content-type'] ?? ''
 }

@@ -70,7 +70,7 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
 
   handleProblems(app, config)
   sendHeaders(app, config)
-  logRequests(app, metrics)
+  logRequests(app, metrics, config)
   checkTargets(app, config)
   const paths = collectPaths(app)
   answerCors(app, paths, new Set(config.ALLOWED_ORIGINS))
