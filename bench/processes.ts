@@ -22,19 +22,14 @@ async function ticksOf(path: string): Promise<Ticks | undefined> {
   return { own: utime + stime, reaped: cutime + cstime, parent: fields[1] ?? 0 }
 }
 
-/** CPU time of a process with all its threads, in milliseconds, user and system. */
-export async function cpuOf(pid: number): Promise<number> {
-  return ((await ticksOf(`/proc/${pid}`))?.own ?? 0) * MS_PER_TICK
-}
-
 /**
- * CPU time of a process and its children, those that have exited included: their time passes to the parent when it
- * notices. Read again if one exited meanwhile, which would else be counted twice or not at all.
+ * CPU time of a process and its children with all their threads, in milliseconds, user and system; those that have exited
+ * included: their time passes to the parent when it notices. Read again if one exited meanwhile, which would else be counted twice or not at all.
  */
 export async function cpuOfFamily(pid: number): Promise<number> {
   for (;;) {
     const before = await ticksOf(`/proc/${pid}`)
-    const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean)
+    const children = await childrenOf(pid)
     const each = await Promise.all(children.map((child) => ticksOf(`/proc/${child}`)))
     const after = await ticksOf(`/proc/${pid}`)
     if (!before || !after) return 0
@@ -60,10 +55,15 @@ export async function parentOf(pid: number): Promise<number> {
   return (await ticksOf(`/proc/${pid}`))?.parent ?? 0
 }
 
-/** Resident memory in MiB. */
+async function childrenOf(pid: number): Promise<string[]> {
+  return (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean)
+}
+
+/** Resident memory of a process and its children in MiB. What they share counts for each. */
 export async function memoryOf(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024
+  const all = [String(pid), ...(await childrenOf(pid))]
+  const each = await Promise.all(all.map((one) => readFile(`/proc/${one}/status`, 'utf8')))
+  return each.reduce((sum, status) => sum + Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024, 0)
 }
 
 export function isAlive(pid: number): boolean {

@@ -5,7 +5,7 @@ import { deriveServerKeys, type KeyList } from '../src/secrets.ts'
 import type { Cluster, Database } from './cluster.ts'
 import type { Report, Task } from './driver.ts'
 import type { Outcome, Pace } from './load.ts'
-import { cpuOf, cpuOfFamily } from './processes.ts'
+import { cpuOfFamily } from './processes.ts'
 import { mintChains, seed } from './seed.ts'
 import { type Server, startServer } from './server.ts'
 import type { Work } from './sources.ts'
@@ -128,7 +128,7 @@ export async function withCosts(
   server: Server,
   work: () => Promise<Outcome>,
 ): Promise<Outcome & Costs> {
-  const read = (): Promise<[number, number]> => Promise.all([cpuOf(server.pid), cpuOfFamily(cluster.pid)])
+  const read = (): Promise<[number, number]> => Promise.all([cpuOfFamily(server.pid), cpuOfFamily(cluster.pid)])
   const before = await read()
   const outcome = await work()
   const after = await read()

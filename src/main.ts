@@ -20,6 +20,7 @@ import { createMetrics } from './metrics.ts'
 import { prune } from './prune.ts'
 import { keepClock, repeat } from './schedule.ts'
 import { deriveServerKeys, type KeyList } from './secrets.ts'
+import { createHashProcess } from './users/hash-process.ts'
 import { createPasswordHasher } from './users/password.ts'
 
 const DATABASE_WAIT_MS = 60_000
@@ -44,14 +45,6 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   for (const warning of warnings) log.warn(warning)
 
   const metrics = createMetrics()
-  // Made while the database answers: its first work is a hash of its own.
-  const hashing = createPasswordHasher({
-    memoryKib: config.ARGON2_MEMORY_KIB,
-    passes: config.ARGON2_PASSES,
-    concurrency: config.HASH_CONCURRENCY,
-    queue: config.HASH_QUEUE,
-    onDone: (seconds) => metrics.hashSeconds.observe(seconds),
-  })
   await migrateWhenUp(log, secrets)
 
   const { db, pool } = connect({
@@ -59,10 +52,14 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     size: config.DATABASE_POOL_SIZE,
     onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
   })
-  const closing: (() => Promise<unknown>)[] = [() => db.destroy()]
+  const closing: (() => unknown)[] = [() => db.destroy()]
   const closeAll = async () => {
     for (const close of closing.splice(0).toReversed()) {
-      await close().catch((error: unknown) => log.error({ err: error }, 'a part did not close cleanly'))
+      try {
+        await close()
+      } catch (error) {
+        log.error({ err: error }, 'a part did not close cleanly')
+      }
     }
   }
   try {
@@ -75,6 +72,17 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     const keys = await startKeys({ db, clock: clock.now, config, serverKeys, log })
     closing.push(() => keys.stop())
 
+    const hashProcess = createHashProcess({ threads: config.HASH_CONCURRENCY, env, log })
+    closing.push(() => hashProcess.stop())
+    const hasher = createPasswordHasher({
+      memoryKib: config.ARGON2_MEMORY_KIB,
+      passes: config.ARGON2_PASSES,
+      concurrency: config.HASH_CONCURRENCY,
+      queue: config.HASH_QUEUE,
+      computeTag: hashProcess.computeTag,
+      onDone: (seconds) => metrics.hashSeconds.observe(seconds),
+    })
+
     const deps: Deps = {
       config,
       db,
@@ -82,7 +90,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       log,
       serverKeys,
       keyring: keys.keyring,
-      hasher: await hashing,
+      hasher,
       metrics,
     }
     registerGauges(deps, { pool, clock, activeSince: keys.activeSince })

@@ -1,10 +1,8 @@
 import { availableParallelism } from 'node:os'
 
 /**
- * Password hashes, RSA signatures and look-ups of host names share libuv's pool of four threads: four hashes at a time
- * would make every refresh wait for a sign-in. The size is read when the pool starts, with the first work that it gets,
- * so this module must be the first that a program imports. An operator's own value stays.
+ * RSA signatures share libuv's pool of four threads with files and look-ups of host names, which block a thread as long as
+ * they wait: every core must find a thread all the same. The size is read when the pool starts, with the first work that it
+ * gets, so this module must be the first that a program imports. An operator's own value stays.
  */
-const cores = availableParallelism()
-const hashes = Number(process.env.HASH_CONCURRENCY) || cores
-process.env.UV_THREADPOOL_SIZE ??= String(Math.min(1024, hashes + 2 * cores + 2))
+process.env.UV_THREADPOOL_SIZE ??= String(Math.min(1024, availableParallelism() + 4))

@@ -33,7 +33,7 @@ const PACKAGES: Record<string, RegExp> = {
   pg: /^db\/connect\.ts$/,
   pino: /^(log|deps|schedule|main)\.ts$/,
   'prom-client': /^(metrics|http\/metrics)\.ts$/,
-  argon2: /^users\/password\.ts$/,
+  argon2: /^users\/argon2\.ts$/,
   jose: /^(keys|tokens)\//,
 }
 /** Arrows that break a rule for a reason. */

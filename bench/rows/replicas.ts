@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Line } from '../line.ts'
 import { sumFaults } from '../load.ts'
-import { cpuOf, cpuOfFamily } from '../processes.ts'
+import { cpuOfFamily } from '../processes.ts'
 import { freePort, type Server } from '../server.ts'
 import { type Driver, type Stage, warm } from '../stage.ts'
 
@@ -49,8 +49,9 @@ async function balanced(stage: Stage, haproxy: string, servers: readonly Server[
       const balancer = await startHaproxy(stage, haproxy, set.behind)
       try {
         const read = async () => {
-          const each = await Promise.all([cpuOfFamily(stage.cluster.pid), ...set.behind.map(({ pid }) => cpuOf(pid))])
-          return { cpu: each.reduce((sum, ms) => sum + ms, 0), middle: await cpuOf(balancer.pid) }
+          const pids = [stage.cluster.pid, ...set.behind.map(({ pid }) => pid)]
+          const each = await Promise.all(pids.map(cpuOfFamily))
+          return { cpu: each.reduce((sum, ms) => sum + ms, 0), middle: await cpuOfFamily(balancer.pid) }
         }
         const before = await read()
         const pace = { connections: 32, seconds: stage.options.seconds / 2 }

@@ -1,5 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { Db } from '../db/schema.ts'
+import { insertion } from './queries.ts'
 
 /** Where a request came from, as the audit trail and the session list keep it. */
 export interface RequestFacts {
@@ -85,23 +86,28 @@ export type Actor = 'user' | 'operator' | 'anonymous' | 'server'
 
 /** Writes one event. Inside the transaction of the change it speaks of, so that neither exists without the other. */
 export async function record(db: Db, now: Date, actor: Actor, event: AuditEvent, facts: RequestFacts): Promise<void> {
-  const { type, outcome, userId = null, familyId = null, clientId = null } = event
-  await db
-    .insertInto('audit')
-    .values({
-      id: randomUUIDv7(),
-      at: now,
-      type,
-      outcome,
-      reason: 'reason' in event ? event.reason : null,
-      actor,
-      user_id: userId,
-      family_id: familyId,
-      client_id: clientId,
-      request_id: facts.requestId,
-      address: facts.address,
-      user_agent: facts.userAgent,
-      details: JSON.stringify('details' in event && event.details ? event.details : {}),
-    })
-    .execute()
+  await recording(now, actor, event, facts).execute(db)
 }
+
+/** The same as a part of another statement (`WITH recorded AS (…)`), where a round trip more would cost too much. */
+export function recording(now: Date, actor: Actor, event: AuditEvent, facts: RequestFacts) {
+  const { type, outcome, userId = null, familyId = null, clientId = null } = event
+  return insertion({
+    id: randomUUIDv7(),
+    at: now,
+    type,
+    outcome,
+    reason: 'reason' in event ? event.reason : null,
+    actor,
+    user_id: userId,
+    family_id: familyId,
+    client_id: clientId,
+    request_id: facts.requestId,
+    address: facts.address,
+    user_agent: facts.userAgent,
+    details: 'details' in event && event.details ? event.details : {},
+  })
+}
+
+/** Writes an event with the statement that it is put into. */
+export type Recording = ReturnType<typeof recording>

@@ -8,7 +8,7 @@ const ROUNDS = 5
 export async function checkPasswords(config: Config): Promise<Finding> {
   const { ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes, HASH_CONCURRENCY: concurrency } = config
   const times: number[] = []
-  const hasher = await createPasswordHasher({
+  const hasher = createPasswordHasher({
     memoryKib,
     passes,
     concurrency: 1,

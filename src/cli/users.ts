@@ -32,7 +32,7 @@ argument.
     const normal = normaliseEmail(email)
     const { config, db, clock } = await open()
     const password = values['no-password'] ? null : await newPassword(io)
-    const hasher = await hasherOf(config)
+    const hasher = hasherOf(config)
     const user = await createUser({ config, db, clock, hasher }, { email: normal, password, roles: values.role ?? [] })
     return {
       json: { user: toJson(user) },
@@ -53,13 +53,13 @@ argument.`,
     const opened = await open()
     const { email } = await findUser(opened.db, who)
     const secret = await newPassword(io)
-    const sessions_ended = await setPassword({ ...opened, hasher: await hasherOf(opened.config) }, who, secret)
+    const sessions_ended = await setPassword({ ...opened, hasher: hasherOf(opened.config) }, who, secret)
     const text = `Set the password of ${paint('bold', email)}; ${count(sessions_ended, 'session')} ended. Tell it to nobody but its owner, who should change it.`
     return { json: { user: toJson(await findUser(opened.db, who)), sessions_ended }, text }
   },
 })
 
-function hasherOf({ ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes }: Config): Promise<PasswordHasher> {
+function hasherOf({ ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes }: Config): PasswordHasher {
   return createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })
 }
 

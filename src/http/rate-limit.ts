@@ -1,4 +1,4 @@
-import rateLimit, { normalizeIP } from '@fastify/rate-limit'
+import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Config } from '../config.ts'
 import type { Deps } from '../deps.ts'
@@ -7,7 +7,6 @@ import { clientAddress } from './facts.ts'
 import { createAllowance, type Policy } from './rate-limit-store.ts'
 
 type LimitedRoute = 'login' | 'register' | 'refresh'
-type Limiter = ReturnType<FastifyInstance['createRateLimit']>
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -39,20 +38,9 @@ export function policies(config: Config): Record<LimitedRoute, Policy[]> {
  * Order: after `refuseUnknown`, before `guardAccess`.
  */
 export function limitRates(app: FastifyInstance, deps: Pick<Deps, 'config' | 'db' | 'clock' | 'metrics'>): void {
-  const limiters = new Map<string, { name: string; check: Limiter }[]>()
-
-  app.register(rateLimit, { global: false, store: policyStores(deps) })
-  app.after(() => {
-    for (const [route, list] of Object.entries(policies(deps.config))) {
-      limiters.set(
-        route,
-        list.map((policy) => {
-          const options = { max: policy.limit, timeWindow: policy.windowMs, keyGenerator: networkOf, policy }
-          return { name: policy.name, check: app.createRateLimit(options) }
-        }),
-      )
-    }
-  })
+  const allowances = new Map(
+    Object.entries(policies(deps.config)).map(([route, list]) => [route, createAllowance(deps, list)]),
+  )
 
   // A promise only where there is something to wait for: most requests are of routes without a limit.
   app.addHook('onRequest', (request, _reply, done) => {
@@ -62,14 +50,13 @@ export function limitRates(app: FastifyInstance, deps: Pick<Deps, 'config' | 'db
   })
 
   const spend = async (request: FastifyRequest, limit: LimitedRoute): Promise<void> => {
-    const list = limiters.get(limit)
-    if (!list) throw new Error(`no limit is named ${limit}`)
-    for (const { name, check } of list) {
-      const verdict = await check(request)
-      if (verdict.isAllowed || !verdict.isExceeded) continue
-      deps.metrics.throttled.inc({ policy: name })
-      throw new Problem('too_many_requests', { reason: name, retryAfter: verdict.ttlInSeconds })
-    }
+    const allowance = allowances.get(limit)
+    if (!allowance) throw new Error(`no limit is named ${limit}`)
+    const verdict = await allowance(networkOf(request))
+    if (verdict.allowed) return
+    deps.metrics.throttled.inc({ policy: verdict.policy })
+    const retryAfter = Math.ceil(verdict.remainingMs / 1000)
+    throw new Problem('too_many_requests', { reason: verdict.policy, retryAfter })
   }
 }
 
@@ -77,31 +64,4 @@ export function limitRates(app: FastifyInstance, deps: Pick<Deps, 'config' | 'db
 function networkOf(request: FastifyRequest): string {
   const address = clientAddress(request)
   return address === undefined ? 'unknown' : normalizeIP(address, 64)
-}
-
-/** Gives the plugin our counters, in the form in which it asks for a store: a class, with a child per limiter. */
-function policyStores(deps: Pick<Deps, 'db' | 'clock'>) {
-  return class Stores {
-    incr(): never {
-      throw new Error('every limiter has its own policy')
-    }
-
-    child(options: object) {
-      const { policy } = options as { policy: Policy }
-      const spend = createAllowance(deps, policy)
-      return {
-        incr: (key: string, answer: (error: Error | null, result?: { current: number; ttl: number }) => void): void => {
-          spend(key).then(
-            // The plugin compares a count with the limit. Which count is known only for leases, so: within it, or past it.
-            ({ allowed, remainingMs }) =>
-              answer(null, { current: allowed ? policy.limit : policy.limit + 1, ttl: remainingMs }),
-            (error: Error) => answer(error),
-          )
-        },
-        child(): never {
-          throw new Error('a limiter has no limiters')
-        },
-      }
-    }
-  }
 }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { EndCause } from '../audit/audit.ts'
+import type { EndCause, Recording } from '../audit/audit.ts'
 import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
 import type { FamilyState } from './rotation.ts'
 
@@ -192,30 +192,30 @@ export interface NewFamily extends Omit<FamilyFacts, 'rotatedAt'> {
   address: string | null
 }
 
-export async function insertFamily(tx: Tx, now: Date, family: NewFamily): Promise<void> {
-  await tx
-    .insertInto('families')
-    .values({
-      id: family.id,
-      user_id: family.userId,
-      client_id: family.clientId,
-      delivery: family.delivery,
-      remember: family.remember,
-      scope: family.scope,
-      audience: family.audience,
-      amr: family.amr,
-      auth_time: family.authTime,
-      created_at: now,
-      expires_at: family.expiresAt,
-      idle_seconds: family.idleSeconds,
-      user_agent: family.userAgent,
-      address: family.address,
-      generation: 0,
-      current_hash: family.currentHash,
-      rotated_at: now,
-      window_started_at: now,
-    })
-    .execute()
+/**
+ * Starts a family. The one started is not in question: others may have been used since its sign-in began, and it must not
+ * lose its place to them.
+ * @param event is written with it.
+ * @returns ids of the user's live families beyond the `keep` others that were used last.
+ */
+export async function insertFamily(
+  tx: Tx,
+  now: Date,
+  family: NewFamily,
+  { event, keep }: { event: Recording; keep: number },
+): Promise<string[]> {
+  // A statement does not see what it inserts itself. Written out, as the audit event is.
+  const { rows } = await sql<{ id: string }>`
+    WITH recorded AS (${event}), started AS (
+      INSERT INTO families (id, user_id, client_id, delivery, remember, scope, audience, amr, auth_time, created_at,
+        expires_at, idle_seconds, user_agent, address, generation, current_hash, rotated_at, window_started_at)
+      VALUES (${family.id}, ${family.userId}, ${family.clientId}, ${family.delivery}, ${family.remember}, ${family.scope},
+        ${family.audience}, ${family.amr}, ${family.authTime}, ${now}, ${family.expiresAt}, ${family.idleSeconds},
+        ${family.userAgent}, ${family.address}, 0, ${family.currentHash}, ${now}, ${now})
+    )
+    SELECT f.id FROM families AS f WHERE f.user_id = ${family.userId} AND ${liveAt(now)}
+    ORDER BY f.rotated_at DESC, f.id DESC OFFSET ${keep}`.execute(tx)
+  return rows.map((row) => row.id)
 }
 
 /** Ends one family if it is live. @returns whether this call ended it. */
@@ -244,26 +244,6 @@ export async function endFamiliesOf(
     .where('ended_at', 'is', null)
     .$if(except !== null, (qb) => qb.where('id', '!=', except as string))
     .returning('id')
-    .execute()
-  return rows.map((row) => row.id)
-}
-
-/**
- * Ids of a user's live families beyond the `keep` that were used last. The one that is being started is not among them:
- * others may have been used since its sign-in began, and it must not lose its place to them.
- */
-export async function surplusFamilies(
-  tx: Tx,
-  now: Date,
-  { userId, started, keep }: { userId: string; started: string; keep: number },
-): Promise<string[]> {
-  const rows = await live(tx, now)
-    .where('f.user_id', '=', userId)
-    .where('f.id', '!=', started)
-    .select('f.id')
-    .orderBy('f.rotated_at', 'desc')
-    .orderBy('f.id', 'desc')
-    .offset(keep)
     .execute()
   return rows.map((row) => row.id)
 }
@@ -329,12 +309,11 @@ export async function findLive(
 }
 
 function live(db: Db, now: Date) {
-  return db
-    .selectFrom('families as f')
-    .where('f.ended_at', 'is', null)
-    .where('f.expires_at', '>', now)
-    .where(sql<boolean>`f.rotated_at + f.idle_seconds * interval '1 second' > ${now}`)
+  return db.selectFrom('families as f').where(liveAt(now))
 }
+
+const liveAt = (now: Date) =>
+  sql<boolean>`f.ended_at IS NULL AND f.expires_at > ${now} AND f.rotated_at + f.idle_seconds * interval '1 second' > ${now}`
 
 /** Deletes a batch of families whose absolute end is before `before`. @returns how many. */
 export async function deleteExpired(db: Db, before: Date, batch: number): Promise<number> {

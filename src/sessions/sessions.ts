@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { type Actor, type EndCause, type RequestFacts, record } from '../audit/audit.ts'
+import { type Actor, type EndCause, type RequestFacts, record, recording } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Delivery, Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
@@ -9,15 +9,7 @@ import { type AuthenticToken, authenticateToken, hashToken, mintFirst, mintSucce
 import { refreshCarefully } from './careful.ts'
 import type { Client, Clients } from './clients.ts'
 import { type Grant, narrowing } from './grants.ts'
-import {
-  endFamiliesOf,
-  endFamily,
-  type FamilyFacts,
-  insertFamily,
-  lockFamily,
-  type Subject,
-  surplusFamilies,
-} from './queries.ts'
+import { endFamiliesOf, endFamily, type FamilyFacts, insertFamily, lockFamily, type Subject } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
 import type { Rotate } from './rotator.ts'
 
@@ -56,8 +48,8 @@ export interface StartInput {
 }
 
 /**
- * Starts a family, in the caller's transaction with the sign-in's other effects. The caller holds the user's row, so that
- * no disable, password change or other sign-in of the user comes in between.
+ * Starts a family and records the sign-in, in the caller's transaction with its other effects. The caller holds the user's
+ * row, so that no disable, password change or other sign-in of the user comes in between.
  */
 export async function startSession(
   deps: Pick<Deps, 'config' | 'serverKeys'>,
@@ -84,15 +76,20 @@ export async function startSession(
     expiresAt: new Date(now.getTime() + maxSeconds * 1000),
     idleSeconds: remember ? config.REMEMBER_IDLE_SECONDS : config.SESSION_IDLE_SECONDS,
   }
-  await insertFamily(tx, now, {
-    ...family,
-    userId: subject.id,
-    currentHash: hashToken(refreshToken),
-    userAgent: facts.userAgent,
-    address: facts.address,
-  })
-  const others = config.SESSIONS_PER_USER - 1
-  for (const surplus of await surplusFamilies(tx, now, { userId: subject.id, started: id, keep: others })) {
+  const login = { type: 'login', outcome: 'success', userId: subject.id, familyId: id, clientId: client.id } as const
+  const surplusIds = await insertFamily(
+    tx,
+    now,
+    {
+      ...family,
+      userId: subject.id,
+      currentHash: hashToken(refreshToken),
+      userAgent: facts.userAgent,
+      address: facts.address,
+    },
+    { event: recording(now, 'user', login, facts), keep: config.SESSIONS_PER_USER - 1 },
+  )
+  for (const surplus of surplusIds) {
     await endOne(tx, now, { id: surplus, userId: subject.id, cause: 'too_many_sessions', actor: 'server', facts })
   }
   return { family: { ...family, rotatedAt: now }, subject, refreshToken, grant: input.grant }

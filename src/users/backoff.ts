@@ -9,6 +9,8 @@ import {
   type Reservation,
   releaseAttempt,
   reserveAttempt,
+  type User,
+  type Wanted,
 } from './queries.ts'
 
 const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600 }
@@ -26,22 +28,29 @@ function identify(serverKeys: KeyList, email: string): Buffer {
   return hmac(serverKeys[0].identifiers, email)
 }
 
+/** A counter may still be kept under the key of an older secret. */
+export function identifiersOf(serverKeys: KeyList, email: string): Buffer[] {
+  return serverKeys.map((keys) => hmac(keys.identifiers, email))
+}
+
 /**
  * Reserves an attempt to prove who one is, whether or not the account exists. To be called before the hash.
  * @param email as normaliseEmail returns it.
- * @returns the attempt, or after how many whole seconds the next one is looked at.
+ * @returns the account, and the attempt or after how many whole seconds the next one is looked at.
  */
 export async function reserve(
   deps: Pick<Deps, 'db' | 'serverKeys'>,
   now: Date,
   email: string,
-  userId: string | null,
-): Promise<{ attempt: Attempt } | { attempt: undefined; identifier: Buffer; retryAfter: number }> {
+  wanted: Wanted = { email },
+): Promise<
+  { user: User | undefined } & ({ attempt: Attempt } | { attempt: undefined; identifier: Buffer; retryAfter: number })
+> {
   const identifier = identify(deps.serverKeys, email)
-  const reservation = await reserveAttempt(deps.db, { identifier, userId, now }, RULE)
-  if (reservation) return { attempt: { ...reservation, identifier } }
+  const { user, reservation } = await reserveAttempt(deps.db, { identifier, wanted, now }, RULE)
+  if (reservation) return { user, attempt: { ...reservation, identifier } }
   const until = (await blockedUntil(deps.db, identifier))?.getTime() ?? 0
-  return { attempt: undefined, identifier, retryAfter: Math.max(1, Math.ceil((until - now.getTime()) / 1000)) }
+  return { user, attempt: undefined, identifier, retryAfter: Math.max(1, Math.ceil((until - now.getTime()) / 1000)) }
 }
 
 /** For an attempt that was not decided: nobody is to pay for our being too busy. */
@@ -49,17 +58,13 @@ export async function release(deps: Pick<Deps, 'db'>, attempt: Attempt): Promise
   await releaseAttempt(deps.db, attempt.identifier, attempt, RULE.threshold)
 }
 
-/**
- * Forgets the failures of an account: after a success, and by an operator, whose reset makes a disabled password work
- * again. @returns whether there were any.
- */
+/** Forgets the failures of an account; a disabled password works again. @returns whether there were any. */
 export async function clearFailures(
   db: Db,
   serverKeys: KeyList,
   user: { id: string; email: string },
 ): Promise<boolean> {
-  const identifiers = serverKeys.map((keys) => hmac(keys.identifiers, user.email))
-  return (await deleteFailures(db, identifiers, user.id)) > 0
+  return (await deleteFailures(db, identifiersOf(serverKeys, user.email), user.id)) > 0
 }
 
 /** Of these accounts, those whose password no longer works because of too many failures. */

@@ -1,9 +1,9 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import argon2 from 'argon2'
 import { Problem } from '../errors.ts'
+import { type ComputeTag, computeHere } from './argon2.ts'
 import { createLimit } from './limit.ts'
 import { normalisePassword } from './password-policy.ts'
-import { formatPhc, type Phc, parsePhc } from './phc.ts'
+import { formatPhc, parsePhc } from './phc.ts'
 
 export interface PasswordHasher {
   /**
@@ -32,6 +32,8 @@ interface HasherOptions {
   concurrency: number
   /** Computations that may wait for their turn. */
   queue: number
+  /** Where argon2 is computed; in this process by default. */
+  computeTag?: ComputeTag
   /** Hears how long each computation took, in seconds, without the waiting. */
   onDone?: (seconds: number) => void
 }
@@ -39,8 +41,8 @@ interface HasherOptions {
 const SALT_LENGTH = 16
 const TAG_LENGTH = 32
 
-export async function createPasswordHasher(options: HasherOptions): Promise<PasswordHasher> {
-  const { memoryKib, passes, concurrency, queue, onDone } = options
+export function createPasswordHasher(options: HasherOptions): PasswordHasher {
+  const { memoryKib, passes, concurrency, queue, computeTag = computeHere, onDone } = options
   const limit = createLimit(concurrency, queue)
   const budget = memoryKib * passes
 
@@ -63,8 +65,8 @@ export async function createPasswordHasher(options: HasherOptions): Promise<Pass
       return formatPhc({ ...parameters, tag })
     })
 
-  // With the parameters of now, so that an unknown account costs what a known one does.
-  const dummy = mustParse(await hash(randomBytes(32).toString('base64')))
+  // With the parameters of now, so that an unknown account costs what a known one does. No password has this tag.
+  const dummy = { memoryKib, passes, lanes: 1, salt: randomBytes(SALT_LENGTH), tag: randomBytes(TAG_LENGTH) }
 
   return {
     hash,
@@ -77,7 +79,7 @@ export async function createPasswordHasher(options: HasherOptions): Promise<Pass
         const tag = await computeTag(text, phc, phc.tag.length)
         const matches = timingSafeEqual(tag, phc.tag) && real !== undefined
         // A hash from the time of weaker settings verifies sooner, which would tell its account from an unknown one.
-        if (!matches) await burn(budget - phc.memoryKib * phc.passes, passes)
+        if (!matches) await burn(computeTag, budget - phc.memoryKib * phc.passes, passes)
         return matches
       }),
     needsRehash: (stored) => {
@@ -95,27 +97,8 @@ function overloaded(): Problem {
   return new Problem('overloaded', { retryAfter: 1, reason: 'the queue for password hashes is full' })
 }
 
-function computeTag(text: string, cost: Omit<Phc, 'tag'>, hashLength: number): Promise<Buffer> {
-  return argon2.hash(text, {
-    type: argon2.argon2id,
-    version: 0x13,
-    memoryCost: cost.memoryKib,
-    timeCost: cost.passes,
-    parallelism: cost.lanes,
-    salt: cost.salt,
-    hashLength,
-    raw: true,
-  })
-}
-
 /** Work of so many KiB times passes, in which argon2's time is linear. */
-async function burn(kibPasses: number, passes: number): Promise<void> {
+async function burn(computeTag: ComputeTag, kibPasses: number, passes: number): Promise<void> {
   const memoryKib = Math.floor(kibPasses / passes)
   if (memoryKib >= 8) await computeTag('', { memoryKib, passes, lanes: 1, salt: Buffer.alloc(SALT_LENGTH) }, TAG_LENGTH)
-}
-
-function mustParse(text: string): Phc {
-  const phc = parsePhc(text)
-  if (!phc) throw new Error('the settings for argon2 are out of bounds')
-  return phc
 }

@@ -2,14 +2,15 @@ import { transact } from '../db/errors.ts'
 import type { Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
-import { type Attempt, clearFailures, release, reserve } from './backoff.ts'
-import { lockById, PASSWORD_DISABLED, type User } from './queries.ts'
+import { type Attempt, identifiersOf, release, reserve } from './backoff.ts'
+import { lockProven, PASSWORD_DISABLED, type User } from './queries.ts'
 
 /** Somebody says that this is their password. */
 interface Claim {
   /** Normalised. */
   email: string
-  user: User | undefined
+  /** Of somebody who is signed in. Without it, the account is the one that has the address now. */
+  id?: string
   password: string
 }
 
@@ -17,8 +18,10 @@ type Refusal = 'unknown_user' | 'wrong_password' | 'no_password' | 'user_disable
 
 export type Proof<T> =
   | { value: T }
-  | { refusal: Refusal; attempt: Attempt }
-  | { refusal: 'backoff'; identifier: Buffer; retryAfter: number }
+  | ({ user: User | undefined } & (
+      | { refusal: Refusal; attempt: Attempt }
+      | { refusal: 'backoff'; identifier: Buffer; retryAfter: number }
+    ))
 
 interface Effect<P, T> {
   /** After the password proved right and before the transaction: the place for work that takes long. */
@@ -35,11 +38,12 @@ type ProofDeps = Pick<Deps, 'db' | 'serverKeys' | 'hasher' | 'log'>
  * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
  */
 export async function prove<P, T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<P, T>): Promise<Proof<T>> {
-  const reserved = await reserve(deps, now, claim.email, claim.user?.id ?? null)
-  if (!reserved.attempt) return { refusal: 'backoff', identifier: reserved.identifier, retryAfter: reserved.retryAfter }
-  const { attempt } = reserved
+  const { email, id, password } = claim
+  const reserved = await reserve(deps, now, email, id === undefined ? { email } : { id })
+  const { user, attempt } = reserved
+  if (!attempt) return { user, refusal: 'backoff', identifier: reserved.identifier, retryAfter: reserved.retryAfter }
   try {
-    return await decide(deps, claim, attempt, effect)
+    return await decide(deps, { user, password }, attempt, effect)
   } catch (error) {
     await release(deps, attempt).catch((err: unknown) =>
       deps.log.warn({ err }, 'a login attempt that was not decided still counts'),
@@ -50,20 +54,24 @@ export async function prove<P, T>(deps: ProofDeps, now: Date, claim: Claim, effe
 
 const ROUNDS = 3
 
-async function decide<P, T>(deps: ProofDeps, claim: Claim, attempt: Attempt, effect: Effect<P, T>): Promise<Proof<T>> {
-  let user = claim.user
+async function decide<P, T>(
+  deps: ProofDeps,
+  claim: { user: User | undefined; password: string },
+  attempt: Attempt,
+  effect: Effect<P, T>,
+): Promise<Proof<T>> {
+  let { user } = claim
   for (let round = 1; round <= ROUNDS; round++) {
     const matches = await deps.hasher.verify(user?.passwordHash ?? null, claim.password)
     const refusal = judge(user, matches, attempt.failures)
-    if (!user || refusal) return { refusal: refusal ?? 'unknown_user', attempt }
+    if (!user || refusal) return { user: claim.user, refusal: refusal ?? 'unknown_user', attempt }
 
-    const { id, passwordHash } = user
-    const prepared = await effect.prepare(user)
+    const proven = user
+    const prepared = await effect.prepare(proven)
     const outcome = await transact(deps.db, async (tx) => {
-      const current = await lockById(tx, id)
+      const current = await lockProven(tx, proven, identifiersOf(deps.serverKeys, proven.email))
       // Disabled, or given another hash, while this one was computed: a family started now would outlive both.
-      if (!current || current.disabledAt || current.passwordHash !== passwordHash) return { changed: current }
-      await clearFailures(tx, deps.serverKeys, current)
+      if (!current?.stands) return { changed: current }
       return { value: await effect.commit(tx, current, prepared) }
     })
     if ('value' in outcome) return outcome as { value: T }

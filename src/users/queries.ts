@@ -26,6 +26,10 @@ const columns = [
   'created_at as createdAt',
 ] as const
 
+/** The same for a statement that is written out. */
+const columnsOfU = sql`u.id, u.email, u.email_verified AS "emailVerified", u.password_hash AS "passwordHash", u.roles,
+  u.claims, u.disabled_at AS "disabledAt", u.created_at AS "createdAt"`
+
 /** @param email as normaliseEmail returns it. */
 export async function findByEmail(db: Db, email: string): Promise<User | undefined> {
   return await db.selectFrom('users').select(columns).where('email', '=', email).executeTakeFirst()
@@ -109,30 +113,46 @@ export interface Reservation {
   blockedUntil: Date
 }
 
+/** Of an account that may not exist: by the address that was typed (normalised), or by the id of whoever is signed in. */
+export type Wanted = { email: string } | { id: string }
+
 /**
- * Counts an attempt as failed before it is made, in one statement: of many at the same moment only as many get through
- * as the rule allows. @returns undefined while attempts are refused; nothing is counted then.
+ * Finds an account, and counts an attempt on it as failed before it is made, in one statement: of many at the same moment
+ * only as many get through as the rule allows.
+ * @returns no reservation while attempts are refused; nothing is counted then.
  */
 export async function reserveAttempt(
   db: Db,
-  attempt: { identifier: Buffer; userId: string | null; now: Date },
+  attempt: { identifier: Buffer; wanted: Wanted; now: Date },
   rule: BackoffRule,
-): Promise<Reservation | undefined> {
-  const { identifier, userId, now } = attempt
-  const { rows } = await sql<Reservation>`
-    INSERT INTO login_failures AS f (identifier_hash, user_id, failures, blocked_until, last_attempt_at)
-    VALUES (${identifier}, ${userId}, 1, ${NOT_BLOCKED}, ${now})
-    ON CONFLICT (identifier_hash) DO UPDATE SET
-      user_id = EXCLUDED.user_id,
-      failures = f.failures + 1,
-      blocked_until = CASE WHEN f.failures + 1 >= ${rule.threshold}::int
-        THEN ${now}::timestamptz + interval '1 second'
-          * least(${rule.longestSeconds}::int, ${rule.firstSeconds}::int * 2 ^ least(20, f.failures + 1 - ${rule.threshold}::int))
-        ELSE f.blocked_until END,
-      last_attempt_at = ${now}
-    WHERE f.blocked_until <= ${now}
-    RETURNING failures, blocked_until AS "blockedUntil"`.execute(db)
-  return rows[0]
+): Promise<{ user: User | undefined; reservation: Reservation | undefined }> {
+  const { identifier, wanted, now } = attempt
+  const { rows } = await sql<(User | { id: null }) & (Reservation | { failures: null })>`
+    WITH account AS (
+      SELECT * FROM users WHERE ${'id' in wanted ? sql`id = ${wanted.id}` : sql`email = ${wanted.email}`}
+    ), reserved AS (
+      INSERT INTO login_failures AS f (identifier_hash, user_id, failures, blocked_until, last_attempt_at)
+      VALUES (${identifier}, (SELECT id FROM account), 1, ${NOT_BLOCKED}, ${now})
+      ON CONFLICT (identifier_hash) DO UPDATE SET
+        user_id = EXCLUDED.user_id,
+        failures = f.failures + 1,
+        blocked_until = CASE WHEN f.failures + 1 >= ${rule.threshold}::int
+          THEN ${now}::timestamptz + interval '1 second'
+            * least(${rule.longestSeconds}::int, ${rule.firstSeconds}::int * 2 ^ least(20, f.failures + 1 - ${rule.threshold}::int))
+          ELSE f.blocked_until END,
+        last_attempt_at = ${now}
+      WHERE f.blocked_until <= ${now}
+      RETURNING failures, blocked_until
+    )
+    SELECT reserved.failures, reserved.blocked_until AS "blockedUntil", ${columnsOfU}
+    FROM (VALUES (1)) AS always LEFT JOIN reserved ON true LEFT JOIN account AS u ON true`.execute(db)
+  const [row] = rows
+  if (!row) throw new Error('a row that is always there is missing')
+  const { failures, blockedUntil, ...user } = row as User & Reservation
+  return {
+    user: row.id === null ? undefined : user,
+    reservation: row.failures === null ? undefined : { failures, blockedUntil },
+  }
 }
 
 /** Before every clock: two replicas may differ by a moment, which must not look like a block of that moment. */
@@ -145,19 +165,34 @@ export async function releaseAttempt(
   reservation: Reservation,
   threshold: number,
 ): Promise<void> {
-  await db
-    .updateTable('login_failures')
-    .set((eb) => ({
-      failures: sql<number>`greatest(0, failures - 1)`,
-      blocked_until: eb
-        .case()
-        .when(eb.or([eb('blocked_until', '=', reservation.blockedUntil), eb('failures', '<=', threshold)]))
-        .then(NOT_BLOCKED)
-        .else(eb.ref('blocked_until'))
-        .end(),
-    }))
-    .where('identifier_hash', '=', identifier)
-    .execute()
+  await sql`
+    UPDATE login_failures SET
+      failures = greatest(0, failures - 1),
+      blocked_until = CASE WHEN blocked_until = ${reservation.blockedUntil} OR failures <= ${threshold}
+        THEN ${NOT_BLOCKED} ELSE blocked_until END
+    WHERE identifier_hash = ${identifier}`.execute(db)
+}
+
+/**
+ * Locks the row of a user whose password proved right. If the account is enabled and still has the password hash that was
+ * verified, its failures are forgotten, in the same statement.
+ * @returns the account as it is now, and whether that was so; undefined if it is gone.
+ */
+export async function lockProven(
+  tx: Tx,
+  { id, passwordHash }: Pick<User, 'id' | 'passwordHash'>,
+  identifiers: Buffer[],
+): Promise<(User & { stands: boolean }) | undefined> {
+  const { rows } = await sql<User & { stands: boolean }>`
+    WITH u AS (
+      SELECT *, coalesce(disabled_at IS NULL AND password_hash = ${passwordHash}, false) AS stands
+      FROM users WHERE id = ${id} FOR NO KEY UPDATE
+    ), forgotten AS (
+      DELETE FROM login_failures
+      WHERE (user_id = ${id} OR identifier_hash = ANY(${identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
+    )
+    SELECT ${columnsOfU}, u.stands FROM u`.execute(tx)
+  return rows[0]
 }
 
 export async function blockedUntil(db: Db, identifier: Buffer): Promise<Date | undefined> {

@@ -11,7 +11,7 @@ import { BACKOFF_STARTS } from './backoff.ts'
 import { normaliseEmail } from './email.ts'
 import { checkNewPassword } from './password-policy.ts'
 import { type Proof, prove } from './proof.ts'
-import { findByEmail, findById, insertUser, PASSWORD_DISABLED, type User, writePasswordHash } from './queries.ts'
+import { insertUser, PASSWORD_DISABLED, type User, writePasswordHash } from './queries.ts'
 
 /**
  * Makes an account, and signs nobody in.
@@ -70,28 +70,16 @@ export async function signIn(
   deps.hasher.expectRoom()
 
   const now = deps.clock()
-  const user = await findByEmail(deps.db, email)
   const proof = await prove(
     deps,
     now,
-    { email, user, password: input.password },
+    { email, password: input.password },
     {
       prepare: (found) => rehash(deps, found, input.password),
       commit: async (tx, subject, stronger) => {
         if (stronger) await writePasswordHash(tx, subject.id, stronger)
         const { remember, replaces } = input
-        const session = await startSession(deps, tx, now, {
-          subject,
-          client,
-          grant,
-          remember,
-          replaces,
-          amr: ['pwd'],
-          facts,
-        })
-        const about = { userId: subject.id, familyId: session.family.id, clientId: client.id }
-        await record(tx, now, 'user', { type: 'login', outcome: 'success', ...about }, facts)
-        return session
+        return await startSession(deps, tx, now, { subject, client, grant, remember, replaces, amr: ['pwd'], facts })
       },
     },
   )
@@ -103,7 +91,7 @@ export async function signIn(
   deps.metrics.logins.inc({ outcome: proof.refusal === 'backoff' ? 'backoff' : 'failure' })
   const identifier = identifierOf(proof).toString('hex')
   const details = 'attempt' in proof ? { identifier, failures: proof.attempt.failures } : { identifier }
-  const about = { userId: user?.id ?? null, clientId: client.id }
+  const about = { userId: proof.user?.id ?? null, clientId: client.id }
   await record(
     deps.db,
     now,
@@ -111,7 +99,7 @@ export async function signIn(
     { type: 'login', outcome: 'failure', reason: proof.refusal, details, ...about },
     facts,
   )
-  return await refuse(deps, now, proof, user, facts)
+  return await refuse(deps, now, proof, facts)
 }
 
 /**
@@ -128,11 +116,10 @@ export async function changePassword(
   const { id, email } = principal.subject
   checkNewPassword(deps.config, email, input.newPassword)
   const now = deps.clock()
-  const user = await findById(deps.db, id)
   const proof = await prove(
     deps,
     now,
-    { email, user, password: input.currentPassword },
+    { email, id, password: input.currentPassword },
     {
       prepare: () => deps.hasher.hash(input.newPassword),
       commit: async (tx, subject, passwordHash) => {
@@ -154,7 +141,7 @@ export async function changePassword(
   const reason = proof.refusal === 'backoff' ? 'backoff' : 'wrong_password'
   const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
   await record(deps.db, now, 'user', { type: 'password.changed', outcome: 'failure', reason, ...about }, facts)
-  await refuse(deps, now, proof, user, facts)
+  await refuse(deps, now, proof, facts)
 }
 
 /** A hash from the time of weaker settings, made anew. That this cannot be done now is no reason to refuse a sign-in. */
@@ -179,7 +166,6 @@ async function refuse(
   deps: Pick<Deps, 'db' | 'metrics'>,
   now: Date,
   proof: Refused,
-  user: User | undefined,
   facts: RequestFacts,
 ): Promise<never> {
   if (!('attempt' in proof)) {
@@ -192,7 +178,7 @@ async function refuse(
   }
   const { failures, identifier } = proof.attempt
   const details = { identifier: identifier.toString('hex'), failures }
-  const userId = user?.id ?? null
+  const userId = proof.user?.id ?? null
   if (failures === BACKOFF_STARTS) {
     await record(deps.db, now, 'server', { type: 'login.backoff_started', outcome: 'success', userId, details }, facts)
   }

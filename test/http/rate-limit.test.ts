@@ -35,7 +35,7 @@ const policy = (extra: Partial<Policy> = {}): Policy => ({
   lease: 1,
   ...extra,
 })
-const allowance = (of: Policy) => createAllowance({ db: connection.db, clock }, of)
+const allowance = (...of: Policy[]) => createAllowance({ db: connection.db, clock }, of)
 const countAllowed = async (answers: Promise<{ allowed: boolean }>[]) =>
   (await Promise.all(answers)).filter(({ allowed }) => allowed).length
 const rows = () =>
@@ -45,7 +45,7 @@ test('allows exactly the limit, then nothing until the window ends', async () =>
   const spend = allowance(policy({ limit: 3 }))
   for (let request = 1; request <= 3; request++) expect((await spend('a')).allowed).toBe(true)
   travel(1000)
-  expect(await spend('a')).toEqual({ allowed: false, remainingMs: 59_000 })
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'test', remainingMs: 59_000 })
   expect((await spend('b')).allowed).toBe(true)
   travel(58_999)
   expect((await spend('a')).allowed).toBe(false)
@@ -59,7 +59,7 @@ test('a window starts with its first request', async () => {
   travel(90_000)
   expect((await spend('a')).allowed).toBe(true)
   travel(59_999)
-  expect(await spend('a')).toEqual({ allowed: false, remainingMs: 1 })
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'test', remainingMs: 1 })
 })
 
 test.each([1, 2, 3, 7, 20, 50])('allows exactly the limit in a burst, with leases of %i', async (lease) => {
@@ -97,6 +97,41 @@ test('refusals of an exhausted window cost no question', async () => {
   expect(await rows()).toEqual(before)
 })
 
+test('two policies cost one statement, and what the first refuses does not count for the second', async () => {
+  const minute = policy({ name: 'minute', limit: 2 })
+  const hour = policy({ name: 'hour', limit: 5, windowMs: 3_600_000 })
+  const spend = allowance(minute, hour)
+  const counts = async () => Object.fromEntries((await rows()).map((row) => [row.policy, row.count]))
+  for (let request = 1; request <= 2; request++) expect(await spend('a')).toEqual({ allowed: true })
+  expect(await counts()).toEqual({ minute: 2, hour: 2 })
+  // Another instance that has not heard yet that the minute is over.
+  for (const instance of [spend, allowance(minute, hour), allowance(minute, hour)]) {
+    expect(await instance('a')).toEqual({ allowed: false, policy: 'minute', remainingMs: 60_000 })
+  }
+  expect(await counts()).toEqual({ minute: 5, hour: 2 })
+  travel(60_000)
+  expect(await countAllowed([spend('a'), spend('a'), spend('a')])).toBe(2)
+  travel(60_000)
+  expect(await countAllowed([spend('a'), spend('a')])).toBe(1)
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'hour', remainingMs: 3_480_000 })
+  travel(3_480_000)
+  expect(await countAllowed([spend('a'), spend('a'), spend('a')])).toBe(2)
+})
+
+test.each([1, 3])(
+  'of two policies the tighter one decides, whatever is asked at once, with leases of %i',
+  async (lease) => {
+    const list = [
+      policy({ name: 'wide', limit: 50, lease }),
+      policy({ name: 'tight', limit: 20, windowMs: 90_000, lease }),
+    ]
+    const [one, two] = [allowance(...list), allowance(...list)]
+    expect(await countAllowed(Array.from({ length: 100 }, (_, index) => (index % 2 ? one : two)('a')))).toBe(20)
+    travel(60_000)
+    expect(await countAllowed([one('a'), two('a')])).toBe(0)
+  },
+)
+
 test('an instance that was restarted starts from what the others have counted', async () => {
   expect(await countAllowed(Array.from({ length: 20 }, () => allowance(policy())('a')))).toBe(20)
   expect((await allowance(policy())('a')).allowed).toBe(false)
@@ -112,15 +147,20 @@ test('a failed question fails those who wait for it, and only them', async () =>
 })
 
 test('units are counted atomically', async () => {
-  const take = () => takeUnits(connection.db, now, { policy: 'p', key: 'k', windowMs: 1000, units: 2 })
-  const taken = await Promise.all(Array.from({ length: 50 }, take))
-  expect(taken.map(({ count }) => count).toSorted((a, b) => a - b)).toEqual(
-    Array.from({ length: 50 }, (_, index) => 2 * index + 2),
-  )
+  const one = { policy: 'one', windowMs: 1000, units: 2, limit: 1000 }
+  const two = { policy: 'two', windowMs: 9000, units: 1, limit: 1000 }
+  const taken = await Promise.all(Array.from({ length: 50 }, () => takeUnits(connection.db, now, 'k', [one, two])))
+  for (const { policy, units } of [one, two]) {
+    const counts = taken.flatMap((windows) => windows.filter((window) => window.policy === policy))
+    expect(counts.map(({ count }) => count).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 50 }, (_, index) => units * (index + 1)),
+    )
+  }
 })
 
 test('windows that are long over are deleted in batches', async () => {
-  for (const key of ['a', 'b', 'c']) await takeUnits(connection.db, now, { policy: 'p', key, windowMs: 1000, units: 1 })
+  const units = { policy: 'p', windowMs: 1000, units: 1, limit: 9 }
+  for (const key of ['a', 'b', 'c']) await takeUnits(connection.db, now, key, [units])
   const later = new Date(now.getTime() + 1)
   expect(await deleteStaleWindows(connection.db, now, 10)).toBe(0)
   expect(await deleteStaleWindows(connection.db, later, 2)).toBe(2)

@@ -251,8 +251,19 @@ describe('SESSIONS_PER_USER', () => {
   test('holds against sign-ins at the same time', async () => {
     await using app = await startApp({ SESSIONS_PER_USER: '2' })
     const user = await register(app)
-    // As many as may have their password checked at a time, and again.
-    for (let round = 0; round < 2; round++) await Promise.all(Array.from({ length: 4 }, () => signIn(app, user)))
+    // All have had their password checked before the first is written down.
+    let [checked, open] = [0, Promise.withResolvers<void>()]
+    const { verify } = app.deps.hasher
+    vi.spyOn(app.deps.hasher, 'verify').mockImplementation(async (...args) => {
+      const matches = await verify(...args)
+      if (++checked % 4 === 0) open.resolve()
+      await open.promise
+      return matches
+    })
+    for (let round = 0; round < 4; round++) {
+      open = Promise.withResolvers<void>()
+      await Promise.all(Array.from({ length: 4 }, () => signIn(app, user)))
+    }
     const live = await app.db.selectFrom('families').select('id').where('ended_at', 'is', null).execute()
     expect(live).toHaveLength(2)
   })

@@ -87,15 +87,13 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
 
   const { log, logs } = memoryLog(config)
   const serverKeys = secrets.serverSecrets.map(deriveServerKeys) as unknown as KeyList
-  const [hasher, keys] = await Promise.all([
-    createPasswordHasher({
-      memoryKib: config.ARGON2_MEMORY_KIB,
-      passes: config.ARGON2_PASSES,
-      concurrency: 2,
-      queue: config.HASH_QUEUE,
-    }),
-    startKeys({ db, clock, config, serverKeys, log }),
-  ])
+  const hasher = createPasswordHasher({
+    memoryKib: config.ARGON2_MEMORY_KIB,
+    passes: config.ARGON2_PASSES,
+    concurrency: 2,
+    queue: config.HASH_QUEUE,
+  })
+  const keys = await startKeys({ db, clock, config, serverKeys, log })
   const deps: Deps = { config, db, clock, log, serverKeys, keyring: keys.keyring, hasher, metrics: createMetrics() }
   const lifecycle: Lifecycle = { stopping: false }
   const app = createApp(deps, lifecycle)

@@ -128,9 +128,21 @@ describe('nobody pays for our being too busy', () => {
   test('a right password whose session cannot be written does not count', async () => {
     await using t = await createTestApp()
     await t.register(email, TEST_PASSWORD)
+    await fail(t, 3)
     await t.db.schema.alterTable('families').renameTo('away').execute()
     expect((await t.login(right)).statusCode).toBe(500)
+    // Nothing of the sign-in stands: neither that it succeeded nor that earlier failures are forgotten.
+    expect(await failures(t)).toBe(3)
+    expect((await auditOf(t, 'login')).filter(({ outcome }) => outcome === 'success')).toEqual([])
+  })
+
+  test('nor one whose audit event cannot be written; and there is no session', async () => {
+    await using t = await createTestApp()
+    const userId = (await t.register(email, TEST_PASSWORD)).json().user.id
+    await t.db.schema.alterTable('audit').renameTo('away').execute()
+    expect((await t.login(right)).statusCode).toBe(500)
     expect(await failures(t)).toBe(0)
+    expect(await liveFamilies(t, userId)).toEqual([])
   })
 })
 

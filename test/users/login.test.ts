@@ -1,4 +1,5 @@
 import argon2 from 'argon2'
+import { sql } from 'kysely'
 import { describe, expect, test, vi } from 'vitest'
 import { createUser, disableUser } from '../../src/users/accounts.ts'
 import { createPasswordHasher } from '../../src/users/password.ts'
@@ -66,6 +67,16 @@ describe('success', () => {
     await t.login({ email, password: TEST_PASSWORD }, { cookie: `${COOKIE}=${old}` })
     expect(await liveFamilies(t, json().user.id)).toHaveLength(2)
   })
+})
+
+test('a sign-in takes three statements besides its limits, BEGIN and COMMIT; a refusal two', async () => {
+  await using t = await createTestApp()
+  await t.register(email, TEST_PASSWORD)
+  const attempt = (password: string) => statements(t, () => t.login({ email, password }))
+  expect(await attempt(TEST_PASSWORD)).toHaveLength(3)
+  expect(await attempt('not my password')).toHaveLength(2)
+  expect(await attempt(TEST_PASSWORD)).toHaveLength(3)
+  expect(await t.db.selectFrom('login_failures').selectAll().execute()).toEqual([])
 })
 
 describe('one answer for everything that is wrong with the credentials', () => {
@@ -163,7 +174,7 @@ describe('the stored hash', () => {
   const hashOf = async (t: Awaited<ReturnType<typeof createTestApp>>) =>
     (await t.db.selectFrom('users').select('password_hash').executeTakeFirstOrThrow()).password_hash
   const hashedWith = async (memoryKib: number, passes: number) =>
-    (await createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })).hash(TEST_PASSWORD)
+    createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 }).hash(TEST_PASSWORD)
 
   test('a weaker one is made anew at a success, and only then', async () => {
     await using t = await createTestApp()
@@ -246,6 +257,32 @@ describe('what changes while the password is being checked', () => {
         .set({ password_hash: await t.deps.hasher.hash('another one entirely') })
         .execute(),
     )
+    expect([answer.statusCode, answer.json().code]).toEqual([401, 'invalid_credentials'])
+    expect(live).toEqual([])
+  })
+
+  test.each([
+    ['disabled', { disabled_at: new Date() }],
+    ['given another hash', { password_hash: '$argon2id$another' }],
+  ])('a user who is %s by whom the sign-in waits for starts no session', async (_what, change) => {
+    let done: Promise<unknown> = Promise.resolve()
+    let waited = false
+    const { answer, live } = await during(async (t, id) => {
+      const { promise: changed, resolve: tell } = Promise.withResolvers<void>()
+      done = t.db.transaction().execute(async (tx) => {
+        await tx.updateTable('users').set(change).where('id', '=', id).execute()
+        tell()
+        // Until the sign-in stands in line for the row.
+        for (let tries = 0; tries < 500 && !waited; tries++) {
+          const { rows } = await sql`
+            SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(t.db)
+          waited = rows.length > 0
+        }
+      })
+      await changed
+    })
+    await done
+    expect(waited).toBe(true)
     expect([answer.statusCode, answer.json().code]).toEqual([401, 'invalid_credentials'])
     expect(live).toEqual([])
   })

@@ -9,7 +9,7 @@ afterEach(() => void vi.restoreAllMocks())
 
 describe('hash', () => {
   test('is a PHC string of argon2id with a salt of 16 and a tag of 32 bytes, never the same twice', async () => {
-    const hasher = await createPasswordHasher(floor)
+    const hasher = createPasswordHasher(floor)
     const [one, two] = await Promise.all([hasher.hash('correct horse'), hasher.hash('correct horse')])
     expect(one).not.toBe(two)
     for (const phc of [one, two]) {
@@ -20,7 +20,7 @@ describe('hash', () => {
   })
 
   test('counts every character of a long password, trims nothing, folds no case', async () => {
-    const hasher = await createPasswordHasher(cheap)
+    const hasher = createPasswordHasher(cheap)
     const long = `${'ab'.repeat(127)}cd`
     const phc = await hasher.hash(long)
     expect(await hasher.verify(phc, long)).toBe(true)
@@ -30,7 +30,7 @@ describe('hash', () => {
   })
 
   test('takes canonically equivalent spellings for one, and no others', async () => {
-    const hasher = await createPasswordHasher(cheap)
+    const hasher = createPasswordHasher(cheap)
     const composed = await hasher.hash('caf\u00e9 au lait')
     expect(await hasher.verify(composed, 'cafe\u0301 au lait')).toBe(true)
     const decomposed = await hasher.hash('cafe\u0301 au lait')
@@ -40,7 +40,7 @@ describe('hash', () => {
   })
 
   test('a lone surrogate is not the replacement character', async () => {
-    const hasher = await createPasswordHasher(cheap)
+    const hasher = createPasswordHasher(cheap)
     const phc = await hasher.hash('a\ufffdb')
     expect(await hasher.verify(phc, 'a\ud800b')).toBe(false)
     expect(await hasher.verify(phc, 'a\ufffdb')).toBe(true)
@@ -69,7 +69,7 @@ describe('verify', () => {
   ]
 
   test.each(malformed)('a malformed hash is no, never an error: %j', async (stored) => {
-    const hasher = await createPasswordHasher(cheap)
+    const hasher = createPasswordHasher(cheap)
     const computed = vi.spyOn(argon2, 'hash')
     expect(await hasher.verify(stored, 'correct horse')).toBe(false)
     expect(computed).toHaveBeenCalledTimes(1)
@@ -79,7 +79,7 @@ describe('verify', () => {
     spy.mock.calls.map(([, options]) => [options?.memoryCost, options?.timeCost])
 
   test('no account, no password and a malformed hash cost one computation with the current parameters', async () => {
-    const hasher = await createPasswordHasher(floor)
+    const hasher = createPasswordHasher(floor)
     const phc = await hasher.hash('right')
     const computed = vi.spyOn(argon2, 'hash')
     for (const stored of [null, 'nonsense', phc]) expect(await hasher.verify(stored, 'wrong')).toBe(false)
@@ -91,8 +91,8 @@ describe('verify', () => {
   })
 
   test('a wrong password for a weaker hash costs as much memory times passes as any other', async () => {
-    const old = await createPasswordHasher({ ...cheap, memoryKib: 1024, passes: 1 })
-    const now = await createPasswordHasher({ ...cheap, memoryKib: 4096, passes: 2 })
+    const old = createPasswordHasher({ ...cheap, memoryKib: 1024, passes: 1 })
+    const now = createPasswordHasher({ ...cheap, memoryKib: 4096, passes: 2 })
     const weak = await old.hash('right')
     const computed = vi.spyOn(argon2, 'hash')
     expect(await now.verify(weak, 'wrong')).toBe(false)
@@ -106,7 +106,7 @@ describe('verify', () => {
   })
 
   test('reads what argon2 libraries write, whatever the order of the parameters', async () => {
-    const hasher = await createPasswordHasher(cheap)
+    const hasher = createPasswordHasher(cheap)
     const theirs = await argon2.hash('correct horse', { memoryCost: 128, timeCost: 3, parallelism: 2 })
     expect(theirs).toContain('$m=128,p=2,t=3$')
     expect(await hasher.verify(theirs, 'correct horse')).toBe(true)
@@ -129,7 +129,7 @@ describe('needsRehash', () => {
     ['much more memory, one pass', phc(47104, 1), false],
     ['not readable', 'nonsense', true],
   ])('%s', async (_what, stored, expected) => {
-    const hasher = await createPasswordHasher(floor)
+    const hasher = createPasswordHasher(floor)
     expect(hasher.needsRehash(stored)).toBe(expected)
   })
 })
@@ -137,7 +137,7 @@ describe('needsRehash', () => {
 describe('limit', () => {
   test('so many at a time, so many in the queue in order, the rest turned away at once', async () => {
     const seconds: number[] = []
-    const hasher = await createPasswordHasher({ ...cheap, concurrency: 2, queue: 3, onDone: (s) => seconds.push(s) })
+    const hasher = createPasswordHasher({ ...cheap, concurrency: 2, queue: 3, onDone: (s) => seconds.push(s) })
     seconds.length = 0
     let running = 0
     let most = 0
@@ -170,7 +170,7 @@ describe('limit', () => {
   })
 
   test('a computation that fails gives its place back', async () => {
-    const hasher = await createPasswordHasher({ ...cheap, concurrency: 1, queue: 0 })
+    const hasher = createPasswordHasher({ ...cheap, concurrency: 1, queue: 0 })
     vi.spyOn(argon2, 'hash').mockRejectedValueOnce(new Error('out of memory'))
     await expect(hasher.hash('correct horse')).rejects.toThrow('out of memory')
     expect(hasher.pending()).toBe(0)

@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { isAlive } from '../../bench/processes.ts'
+import { cloneDatabase } from '../support/postgres.ts'
+import { startServer } from '../support/server.ts'
+
+const account = { email: 'ada@example.com', password: 'correct horse battery staple' }
+
+function hashChild(server: number): number | undefined {
+  const pids = readFileSync(`/proc/${server}/task/${server}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter(Boolean)
+    .map(Number)
+  return pids.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('hash-child.ts'))
+}
+
+async function start() {
+  const database = await cloneDatabase()
+  const env = { REGISTRATION: 'open', ARGON2_PASSES: '8', ARGON2_MEMORY_KIB: '65536' }
+  const server = await startServer({ databaseUrl: database.url, env })
+  const post = async (path: string) => {
+    const { client_id, ...body } = { ...account, client_id: 'native' }
+    const response = await fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(path === '/login' ? { ...body, client_id } : body),
+    })
+    return { status: response.status, retryAfter: response.headers.get('retry-after') }
+  }
+  const pid = server.process.pid as number
+  return { database, server, pid, post }
+}
+
+test('a sign-in whose hash is lost is answered 503, does not count as a failure, and the next one succeeds', async () => {
+  const { database, server, pid, post } = await start()
+  try {
+    expect(hashChild(pid), 'nobody has signed in yet').toBeUndefined()
+    expect(await post('/register')).toMatchObject({ status: 201 })
+    // More often than the back-off allows failures.
+    for (let turn = 0; turn < 6; turn++) {
+      const answer = post('/login')
+      let child: number | undefined
+      while ((child = hashChild(pid)) === undefined) await sleep(5)
+      process.kill(child, 'SIGKILL')
+      expect(await answer).toEqual({ status: 503, retryAfter: '1' })
+    }
+    expect(await post('/login')).toMatchObject({ status: 200 })
+    expect(server.output()).toContain('the process that hashes passwords ended')
+  } finally {
+    await server.stop()
+    await database.drop()
+  }
+})
+
+test('it ends with the server: at a stop after the hashes under way, and when the server is killed', async () => {
+  for (const end of ['stop', 'kill'] as const) {
+    const { database, server, pid, post } = await start()
+    try {
+      expect(await post('/register')).toMatchObject({ status: 201 })
+      const child = hashChild(pid) as number
+      const answer = post('/login').catch(() => undefined)
+      await sleep(150)
+      await server[end]()
+      expect((await answer)?.status).toBe(end === 'stop' ? 200 : undefined)
+      for (let turn = 0; isAlive(child) && turn < 300; turn++) await sleep(10)
+      expect(isAlive(child)).toBe(false)
+    } finally {
+      await server.kill()
+      await database.drop()
+    }
+  }
+})
