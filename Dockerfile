@@ -6,8 +6,8 @@ WORKDIR /app
 
 # No install script runs: the only one that matters, argon2's, is replaced by the next step.
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --ignore-scripts \
- && npm sbom --package-lock-only --omit=dev --sbom-format=cyclonedx >sbom.cdx.json
+RUN npm ci --omit=dev --ignore-scripts --workspaces=false \
+ && npm sbom --package-lock-only --omit=dev --workspaces=false --sbom-format=cyclonedx >sbom.cdx.json
 
 # What argon2 is compiled for: any -march of GCC. Empty: x86-64-v3 (AVX2: Intel since 2013, AMD since 2015) on amd64, the
 # baseline on arm64. Processors that lack an x86-64-v* level make do with the slower binary of the package.

@@ -17,6 +17,7 @@ import { refresh } from './rows/refresh.ts'
 import { replicas } from './rows/replicas.ts'
 import { roundTrips } from './rows/round-trips.ts'
 import { start } from './rows/start.ts'
+import { verify } from './rows/verify.ts'
 import { writes } from './rows/writes.ts'
 import { createStage, type Stage } from './stage.ts'
 import { formatTable } from './table.ts'
@@ -31,6 +32,7 @@ const rows: Record<string, Row> = {
   growth,
   writes,
   jwks,
+  verify,
   replicas,
   start,
   memory,

@@ -1,0 +1,86 @@
+/**
+ * What failed. The set is closed: a `switch` over it can be exhaustive.
+ *
+ * The token was not sent or does not hold (401):
+ * - `missing`: no bearer token was sent. Thrown by the plugins only.
+ * - `malformed`: no compact JWS of two JSON objects, in a spelling other than the one the issuer uses, or too long.
+ * - `header`: a header parameter that brings or names a key (`jwk`, `jku`, `x5u`, `x5c`), or changes how a token is to be
+ *   read (`crit`, `b64`, `zip`, `enc`).
+ * - `alg`: not RS256. - `typ`: not at+jwt. - `kid`: names no key that the issuer publishes.
+ * - `signature`: the key that `kid` names did not sign it.
+ * - `issuer`, `audience`: from somebody else, for somebody else.
+ * - `expired`, `not_before`, `issued_at`: not valid any more, not valid yet, issued in the future.
+ * - `claim`: one that RFC 9068 requires is missing, or one has the wrong type.
+ *
+ * The token holds, but does not suffice (403):
+ * - `scope`, `role`: it does not grant what was asked for.
+ *
+ * Nothing can be said about the token (503):
+ * - `keys`: the issuer's keys could not be had. The token may be fine, so its owner must not be signed out for it.
+ */
+export type Check =
+  | 'missing'
+  | 'malformed'
+  | 'header'
+  | 'alg'
+  | 'typ'
+  | 'kid'
+  | 'signature'
+  | 'issuer'
+  | 'audience'
+  | 'expired'
+  | 'not_before'
+  | 'issued_at'
+  | 'claim'
+  | 'scope'
+  | 'role'
+  | 'keys'
+
+interface Details {
+  /** What would have been enough, for the challenge of a 403. */
+  scope?: string
+  /** Protection space, for the challenge where no token was sent. */
+  realm?: string
+  /** Seconds after which another attempt makes sense, for a 503. */
+  retryAfter?: number
+  cause?: unknown
+}
+
+/**
+ * A token was refused. `check` and `message` are for the log: neither holds the token, and of its contents only short,
+ * quoted pieces. `status` and `headers` are for the client, and all that it should learn.
+ */
+export class VerificationError extends Error {
+  override readonly name = 'VerificationError'
+  readonly check: Check
+  /** Of the answer: 401, 403 for `scope` and `role`, 503 for `keys`. */
+  readonly status: 401 | 403 | 503
+  /** The same, under the name by which Fastify looks for it. */
+  readonly statusCode: 401 | 403 | 503
+  /** Of the answer: the challenge (RFC 6750 §3) or `retry-after`. The error handlers of Express and Fastify send them. */
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(check: Check, message: string, details: Details = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.check = check
+    this.status = this.statusCode = check === 'keys' ? 503 : check === 'scope' || check === 'role' ? 403 : 401
+    this.headers = headersFor(check, details)
+  }
+}
+
+/** RFC 6750 §3. The reason stays here: a client can do nothing with it, an attacker can. */
+function headersFor(check: Check, { scope, realm, retryAfter = 1 }: Details): Record<string, string> {
+  if (check === 'keys') return { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }
+  // §3.1: whoever sent no token may not have known that one is needed; an error code would say that it was bad.
+  if (check === 'missing') return { 'www-authenticate': `Bearer realm="${realm ?? 'access'}"` }
+  if (check === 'scope') return { 'www-authenticate': `Bearer error="insufficient_scope", scope="${scope ?? ''}"` }
+  if (check === 'role') return { 'www-authenticate': 'Bearer error="insufficient_scope"' }
+  return { 'www-authenticate': 'Bearer error="invalid_token"' }
+}
+
+/** Text from a token, for a message: short, on one line, and with nothing that a terminal or a log reader would obey. */
+export function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  const safe = text.replace(/[^\x20-\x7e]/g, '?')
+  return safe.length > 80 ? `${safe.slice(0, 80)}…` : safe
+}

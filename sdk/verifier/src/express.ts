@@ -1,0 +1,50 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { admit, answerTo, authorizationOf } from './bearer.ts'
+import type { Claims } from './claims.ts'
+import { VerificationError } from './errors.ts'
+import { parseRequirements, type Requirements } from './requirements.ts'
+import type { Verifier } from './verifier.ts'
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** Of the token, once `bearerAuth` has let the request through; before that, undefined. */
+      claims: Claims
+    }
+  }
+}
+
+export interface ExpressOptions extends Requirements {
+  /** Hears of every refusal: for a log line with `error.check`. */
+  onRefused?: (error: VerificationError, request: IncomingMessage) => void
+}
+
+/** Middleware of Express and Connect. */
+export type Middleware = (
+  request: IncomingMessage & { claims?: Claims },
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void
+
+/**
+ * Lets a request through that carries a good token, with its claims as `request.claims`; answers the others itself, so
+ * that no error handler can tell a client more than it should know.
+ * @throws TypeError if the requirements make no sense.
+ */
+export function bearerAuth(verify: Verifier, { onRefused, ...requirements }: ExpressOptions = {}): Middleware {
+  const parsed = parseRequirements(requirements)
+  return (request, response, next) => {
+    admit(verify, authorizationOf(request), parsed).then(
+      (claims) => {
+        request.claims = claims
+        next()
+      },
+      (error: unknown) => {
+        if (!(error instanceof VerificationError)) return next(error)
+        onRefused?.(error, request)
+        const { status, headers, body } = answerTo(error)
+        response.writeHead(status, headers).end(body)
+      },
+    )
+  }
+}

@@ -1,0 +1,15 @@
+import { buildVerifier, type Verifier, type VerifierOptions } from './verifier.ts'
+
+export type { Claims } from './claims.ts'
+export { type Check, VerificationError } from './errors.ts'
+export { type Requirements, requireRole, requireScope } from './requirements.ts'
+export type { Verifier, VerifierOptions } from './verifier.ts'
+
+/**
+ * A function that verifies access tokens of one issuer for one service. It finds the issuer's keys by itself and keeps
+ * them warm; make one per process.
+ * @throws TypeError if the options would make it accept too much.
+ */
+export function createVerifier(options: VerifierOptions): Verifier {
+  return buildVerifier(options)
+}

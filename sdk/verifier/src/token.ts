@@ -1,0 +1,136 @@
+import { base64url } from 'jose'
+import { quote, VerificationError } from './errors.ts'
+
+/** The issuer makes none longer than 4 KiB. What is longer than this costs us nothing but a look at its length. */
+const MAX_LENGTH = 8192
+/** The signature may be empty, so that "alg": "none" is called what it is. */
+const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
+/**
+ * They bring a key, say where to get one, or change how the rest is to be read (RFC 8725 §3.10). None is ever looked at.
+ * Other parameters are ignored (RFC 7515 §4), so that the issuer may add one.
+ */
+const FORBIDDEN = ['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64', 'zip', 'enc'] as const
+
+/** `fatal`: nothing is replaced. `ignoreBOM`: it is not swallowed either, and then is no JSON. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * Headers that were read already, as they are spelled, and their `kid`. All tokens of one key have the same, so few are
+ * enough: what somebody else's tokens push out costs us reading it again.
+ */
+export type KnownHeaders = Map<string, string>
+const MAX_KNOWN = 16
+
+/**
+ * What can be said of a token without a key, from cheap to dear.
+ * @returns the `kid`.
+ * @throws VerificationError
+ */
+export function readHeader(token: string, known: KnownHeaders): string {
+  if (typeof token !== 'string') throw malformed('the token is not a string')
+  if (token.length > MAX_LENGTH) throw malformed(`the token has ${token.length} characters`)
+  if (!SHAPE.test(token)) throw malformed('the token is not three parts in base64url')
+  const first = token.indexOf('.')
+  const last = token.lastIndexOf('.')
+  if (
+    !isCanonical(token, 0, first) ||
+    !isCanonical(token, first + 1, last) ||
+    !isCanonical(token, last + 1, token.length)
+  ) {
+    throw malformed('a part of the token is not spelled as base64url spells it')
+  }
+  const encoded = token.slice(0, first)
+  let kid = known.get(encoded)
+  if (kid === undefined) {
+    kid = checkHeader(encoded)
+    if (known.size >= MAX_KNOWN) known.clear()
+    known.set(encoded, kid)
+  }
+  return kid
+}
+
+/** @returns the `kid`. @throws VerificationError */
+function checkHeader(encoded: string): string {
+  const header = parseObject(base64url.decode(encoded), 'header')
+  for (const name of FORBIDDEN) {
+    if (Object.hasOwn(header, name)) throw new VerificationError('header', `the header has the parameter ${name}`)
+  }
+  const { alg, typ, kid } = header
+  if (alg !== 'RS256') throw new VerificationError('alg', `the algorithm is ${quote(alg)}, not RS256`)
+  if (!isAccessTokenType(typ)) throw new VerificationError('typ', `the type is ${quote(typ)}, not at+jwt`)
+  if (typeof kid !== 'string') throw new VerificationError('kid', 'the header names no key')
+  return kid
+}
+
+/** @throws VerificationError */
+export function readPayload(bytes: Uint8Array): Record<string, unknown> {
+  return parseObject(bytes, 'payload')
+}
+
+/** A media type (RFC 7515 §4.1.9): its case does not matter, and "application/" may be left out. */
+function isAccessTokenType(typ: unknown): boolean {
+  if (typ === 'at+jwt') return true
+  return typeof typ === 'string' && /^(application\/)?at\+jwt$/i.test(typ)
+}
+
+/**
+ * The last character may have bits to spare, and then several spellings mean the same bytes (RFC 4648 §3.5). Only the one
+ * with zeros there is the issuer's: what remembers tokens by their text sees each once.
+ */
+function isCanonical(text: string, from: number, to: number): boolean {
+  const spare = (to - from) % 4
+  if (spare === 0) return true
+  const last = text.charAt(to - 1)
+  return spare === 2 ? 'AQgw'.includes(last) : spare === 3 && 'AEIMQUYcgkosw048'.includes(last)
+}
+
+function parseObject(bytes: Uint8Array, part: string): Record<string, unknown> {
+  let text: string
+  let value: unknown
+  try {
+    text = decoder.decode(bytes)
+    value = JSON.parse(text)
+  } catch {
+    // The parser's own message quotes what it read.
+    throw malformed(`the ${part} is not JSON`)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw malformed(`the ${part} is not an object`)
+  if (countMembers(text) !== Object.keys(value).length) throw malformed(`the ${part} has a name twice`)
+  return value as Record<string, unknown>
+}
+
+/**
+ * Of the outermost object. `JSON.parse` keeps the last of equal names and says nothing; a gateway before us may have read
+ * the first. In valid JSON, every member has one colon outside of texts.
+ */
+function countMembers(json: string): number {
+  let depth = 0
+  let count = 0
+  for (let at = 0; at < json.length; at++) {
+    const code = json.charCodeAt(at)
+    if (code === QUOTE) {
+      do {
+        at = json.indexOf('"', at + 1)
+      } while (isEscaped(json, at))
+    } else if (code === COLON) {
+      if (depth === 1) count++
+    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++
+    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth--
+  }
+  return count
+}
+
+const [QUOTE, COLON, OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x22, 0x3a, 0x7b, 0x7d, 0x5b, 0x5d]
+const BACKSLASH = 0x5c
+
+/** Whether an odd number of backslashes stands before it. */
+function isEscaped(json: string, at: number): boolean {
+  let first = at
+  while (json.charCodeAt(first - 1) === BACKSLASH) first--
+  return (at - first) % 2 === 1
+}
+
+function malformed(message: string): VerificationError {
+  return new VerificationError('malformed', message)
+}

@@ -1,0 +1,52 @@
+/**
+ * PUBLIC TEST KEYS. Anybody can read them here, so a token that one of them signed proves nothing. They are fixed because
+ * vectors.json must come out the same, byte for byte, wherever it is made. No server may ever trust them.
+ */
+
+/** Signs the vectors, as the active key of an issuer does. */
+export const signingKey = {
+  kty: 'RSA',
+  n: '4I-GEFOXLjC5zw_jAE-JPrCcYhJxlFs8zU0sl0LxYAmp-qLXUmBOzQPvcllbEXkVbemvrvFASZCQyo3ICDTEEws8HyMETVguWatWGnQ8rQavGg58IpQSZkmKU0qS3N1FF0zHwI9oGfX8UhFKkJf7U4zNaGvzQWmah3jPIUZE7IxdqhVbExB8i_wKQowHrqwyVUbW31VJVcaWjdr5PemNouUYysXUDQolpGL5Z5GK_Ked51In8xMRCJkM70t4LQdyRBBSw06intbJ1L6JnB56KqZuGqXh65vDng_n0anPKCNr72sWNGDZDhA1TYvyRvFNv_6LayOhsveFM7RkY4O2Jw',
+  e: 'AQAB',
+  d: 'PGZeOyqJyHUJhTp3iwuQcQMP6HWfzf5zN6Cu8AB_NQyI9OEhCVBL4bRR192eoRSCrw2ZoStCsatVRpO3gw_S0d7GA-MeIIsFERlNxmIPpsOTMNy0huGWEVra_meiz8VGhv3WvIaxeW6wb2KAYq0Qo2hgabXEAUHUBXedrHoVfYoLzHChQ53s-kxlDjjM-kr0tkLRXzzLY9dSPlIDRH4gjKbKPOsfvjwDFhVxbzQm2i6iCBp6azkgVTaGQytHWF13KiuF730wMDMqZXqnEA1CKqe23loSjjZIDxTxY4PMWif0BY55zvh7-4bRdiYfn0cpA9Vj2ggbGKkcmcSyNB7x',
+  p: '87bIz6XH7qpQkG7YmMYBV4xgJ7gCycvFMmWdgIF0Q-Ls0h0S--3va763779IJ3Inz5IkR3uG13dnF3NuRe7Bis9FSyxtQ4yGdUUgCVIBTvKvn00sS_3chi0IMGJY7YWsAGBarr4MlpjCi_ggYCrg_gqE5r9TIB4NrZVc50IagpU',
+  q: '6-GO71C_Wb7YTG2Oygz3lTC5sZSG_bzBIwvUa2WZh7wDOt-lSGJJUBL8_JPS5O0bvqqbhDwcQZdekoWAXPINxzZp7sP676x9ONm0GEzObmPWUiq0wlspifpNSVY-qMSgxkAoDFiFGKx_y-aJy0JnsWh8YuuTDdpL221kuchVAss',
+  dp: 'JSGnLMPkVz-JsMfCplwcnjsb91E404gBTnFe8tJGZYVwcX7OgqW4waC4I4XwN1pUKHLqph1y6OcfRNpoZa0_vadgtlhZeV4yqjFS9TiSTHX7PfkjE5zk-WhpA_4n8GBaWWBU0KTSBCvYED1IqX4-81Wk9AcYYh9SFC1ajz1qDpU',
+  dq: 'pABZnu6nfECCpvDtfHHzmdkc4uj_yl94cWOCN4GWc5c3L7Hbey5LBs-M8hfdY6mvxqtcIV6hzsDt0jXb_8OT7NRaZtYAHK_zCJnk65hLVtk3ZD2pHBDCGtra7Yh3XGQJ3I0yyxKox3T4Dc6mM5ph-ilJgoWD4vfKEjBG_hzZbm0',
+  qi: 'S0-ZGKwYBD0Gu9YyZimqgdB4RmQzJ_yaV6oG9x-Ke17V5TbVsTs_ZmZBYPH43pgkeicEJdNp1sbzhGqF4dB7VfKAdf2sZ7rUFwmEkny53_NLjquQ9EA6qVIttvGy2ZYkq4HNvNWmxlPD5cVZowIJSQpPwGW2CcKE9ltzXkjDYrM',
+}
+
+/** Published beside it, as the key before the last rotation is. */
+export const retiringKey = {
+  kty: 'RSA',
+  n: 'n49c1wGSOehQGs8phX5Y81OK0DUVEb64m3FMUWpGoXP-m8N_58yXNR-YnbXn2A03ipTBmWmOUlRF08--SFna5OHuDk9ELTp5QrDmAZgr0MYgtLOcbnyPJWMUH92hZFV6NwnY4krSoQ_jZFs1XX6btKlQchYJyUi3imKP2bikO4mk-ZATzG2ie9U0QntyRWl0fooGRBWIl7RmMe3KWP7h9bCJqvFC0dA5ZRT3W2915RS5rartKqMulk_ubyGL-8uZVxNq9Q_Mx-rkAQvkcgGMaegLuUIjH-UVaDeoIqChIrDoPtdvS8kAF05BwJStZIlRPSOwzNX9aEXcxJ8fMwE0Xw',
+  e: 'AQAB',
+  d: 'K5NRfX52Ws4xIkE1S7nHvRwxqs70ZBY8AGeeuhVWGL2-6PcpNTrQiLeKTHfjS0PAyV36yVTkg2N0dnYjt0qi1yNEii_npJp1h1scVY8jWC7ju7XZoOrvhPxcAJ_cdbRKXkGYM6TPhSD7ruqh1li_WUVsLNwL7CapyWdFdeZRI9jytF45jdmoMMFv3_wBB1vp3ntIZ8FKAKJaVqObW6_1ZnAlOMJaBbBorAbrkOUImC8SefH2pNTOQn4_77FOdCR-SROe8wdLoVVokQiOAGF7EqsqRSYu6OyKPInOo2gPUv-u2vU7RSec74DYy_j7bOnV7SLxQnqnGHZpvlVIpkaBIQ',
+  p: '2owXAiv2f_AGBZA9rPn93egs_iKfFTABZxR0xE8b_hK8NErsJLb2-OAABgItrVtcPZw4Oifibkf2DAsWhGmYe8LYDRZykxmoPvulauF_M_uvs5GSdlflQ5-fm-YmBE8RvBmPxwSv9tYh5yDIG1gheYIHnquB28--NVQJHkaW9Xk',
+  q: 'uudwHbnvvVSL-gLih6gXjaC7Kckonah1l819V90KfqRtUMGpBZ35kn_-5JfA8l83UQ7Wq7RoUBBhzV2lY29B7XgOSEp8Z3iFung9UudWYo4c7QTdlmx3WYGXhBvi2CuLPFs7CeCzy9lVqFYj8YnicDfvqvRjlbjyubVtXkXhOpc',
+  dp: 'xiAcN77NQFzDyMVj9G3KJSN3roiKebXEf8N-u_0P3nzzm-CURhCMw0CnJMtSx4c8jyoRmz9POjUIrRBcQHxOXVxdazf_dLXc3gRaiROWsvSn6328Locuc-jA1J-HtX5NEJ6Hxp_MOlUT9Sm133w9FJ-58rF_D1w9DrF5drX94tk',
+  dq: 'pleKcfpkwtU3Swg8Qk24wKS3ToYobsBaAAOztXoVeAaw_7mLy2MAloDyAtKIt21ElxCkv-ZtHCyoTpU0t91yCH3cADzCoXgjVITk1x7qxAYE-nFlIRZh1jg--CW1a3y9i7cKQU1J13gTAyG_FZ4I-KTf2f9tjfgvllZBAzEgNfs',
+  qi: 'VpDZ-SLqBgObheeg8Ot9VNHIeHCgV3_EsoP-PlvnTlvW9dzsUqhuiXngI5Suzku-8dj4YXhFzZ8EA2GxbnlcTzORFwtS9uPvf6_3BKzi_NfN9Wf6am-0NX12Bnzd7N90E4mxYm3ETPbx6Sxcq9hDwQiHPF7NB5zquNcVHjghoQs',
+}
+
+/** Not published: what an attacker signs with. */
+export const strangerKey = {
+  kty: 'RSA',
+  n: '0L8n_ldkqbDlKa_bRFQd-Eo7U6O_CXhl4WSskDJMCbGAE7HRtM38-8XJUTm5aVRF31LhCKADe1IDLYt-K8F70U0AaAxbghNfatgI7OU7LC16OIqsk75i1PEmU_AY1kMHDuiiRkUFLJfT0mmpY7j6kGRYtKUF-IYhV0r5o9shkZM6Tg2ZfQ79IwK8-rQAyYrUo1NveGU6gPGcM7T0YADslFpwrcLNrl_v-D8m06ONYfAe-tR1faFJrBx96ktrgNK-47temsMfYDNId8w6eODqx3H_9npDNB1-V7hRfM4hH9PdkBgThFlpBvAE_1y4dWOfInXzvB8O94l-VI5qjc3vDQ',
+  e: 'AQAB',
+  d: 'ARWlKwygMMODBUrtHDdFqpcUJNSadv2hpeCkhuFEBN7ft_p6CPLzCAnYiGwA2xu9ezIOikFukzLzYkaxwp9wOb-pK2E5Dn10RvVVYom0W3_m_Sk3SVM5ZzrThKcgMejKPhkWUsAkDT3Cs3qqDyMUZjCnR1T-KXLk9HOmxWOrknqLcLSiQXsiWuuGS0AEeAPuJYztcTKkMxoDNKtpaUj7XnSvuUtUPxyZoy9bAq1L6K4jXn_joLZIdjoBEXlQkvfEDpccPhDj7lv7oLCfPRZp9b1xxvqSqP2ofJCV9v7-DuFwXun49q8REWMcyionWlP0rloq1Gf9ew9PcrcuKRbrQQ',
+  p: '860WWuDgeEgamgXBHzaD0ddPj25ZxNoytMWqwiQNQ-XxlOC_DwrZNhEoYhaXNKjnwP15r7FICE4f_0cJP3DJTvQuVIaxTbw7h5n8aIyARfFM1H1t4RFLLMWECDaj0KjFILfoDKOLWw57O0lwVJYmvPkSMAvxbMlHHC66qdDv1q0',
+  q: '203VEKlr6rAkf5oeUrNupHS_FnP9oLL9077GGCXaW0n_d3IAtOjPd4bb-nhmgJZpsVcBNV6lz9UthKs9oAI_jP1Vh4CcKKpsTDO1jzp0J-qEQ5bbyRbtxxDViF3hWHRtp-dXlxzt0XuEEU119n5lGZDhj2Fe9rmBiBiSz_KQZeE',
+  dp: '6S4HKGvtIe0N17oN9kp6lkGN1tloeeG7iBVntGQ_dWwDY841xrVA6mY82LB5fWDsdVeaLLBfF-N65xQZG2ZYnX85HpXN8W9hIAAQ9BMPZN7mAKkOjsO3xl40XI-87x2xlf-mxQFzh20yK6e5IJiW9Vr7NpMXMlzh-WwWIA7ak_k',
+  dq: 'kvDrumZKsM2lJvqVJsSjdf3jq5-8aViFSsOg5701OcWzLs1sO8tid6wc6Q6TX8VovDKX1LK-Vyt3fFVgzT20Zzu3eztpZrYKKmTbWkTIX5Z7WO5UBcEfQSq-aMi-nQ4mC0KvJcl0b9BbBVzplWfLRf4VpISRpK9XY2FTvZHBvwE',
+  qi: 'WytLBaMfZ-6Tui9IuLeqA9Y0Xnary9b3AX3Ty5azrTpJWSYA-pLGZB0d7iadiVmiz3YmsyxXN-LKc76AHmMN4vA8zYz3JGhLiFkooQT5VlT8h5oqyqtLzhLktUK6FCFaxdTcqcDbfpAdkmQz3FGFXPVlnqlDxb3lxBpIX17I4Oc',
+}
+
+/** Not published: an attacker's elliptic curve key. */
+export const strangerCurveKey = {
+  kty: 'EC',
+  x: 'HQANui8O35aSz3ALzjq7ljVsaBK1Z-VnIKc0vzcdX88',
+  y: 'rFqKF2QSsppDlkyGYtfmsJMi-HvTxNqnH6S0cUAOoIw',
+  crv: 'P-256',
+  d: 'b4DJa6qhoqUhGZ85bBb8STDeZle2jtG0ZUrxUcTn9ng',
+}
