@@ -1,0 +1,133 @@
+import { ClavigerError, isOver, isPassing, signedOut } from './errors.ts'
+import { hold, isUsable } from './held.ts'
+import type { Post, Reply } from './issuer.ts'
+import type { Exclusive } from './lock.ts'
+import { platform } from './platform.ts'
+import type { Record, RecordStore } from './record.ts'
+import type { State } from './state.ts'
+import type { Credentials, Login, User } from './types.ts'
+
+/** No `Retry-After` is honoured for longer; a record that says so comes from a clock that was set back. */
+const LONGEST_BLOCK_MS = 7_200_000
+
+interface Parts {
+  state: State
+  records: RecordStore
+  post: Post
+  exclusive: Exclusive
+  /** The refresh token is in the record, not in a cookie. */
+  native: boolean
+  /** What every token is asked for with. */
+  wanted: { client_id: string | undefined; audience: string | string[] | undefined; scope: string | undefined }
+  /** Told of a failure that will pass. @returns milliseconds until the issuer may be asked again. */
+  onTrouble: (error: ClavigerError) => number
+}
+
+/** What is said between this client and the issuer about the session, and how the record keeps step with it. */
+export function createExchange({ state, records, post, exclusive, native, wanted, onTrouble }: Parts) {
+  async function accept(reply: Partial<Reply>, record: Record, sentAt: number, isLogin: boolean): Promise<User> {
+    const life = (reply.expires_in ?? 0) * 1000
+    const until = sentAt + life
+    const version = state.advance(record)
+    const leaving = state.leaving > 0
+    // The successor must be where a restart finds it before anything is done with it; its answer being in, the key goes.
+    const since = isLogin ? version : (record.since ?? version)
+    await records.write({ version, until, since, token: reply.refresh_token, ...(leaving && { leaving }) })
+    if (state.leaving) throw signedOut()
+    state.become(reply.user as User, hold(reply.access_token as string, life, until), since)
+    state.tell()
+    return reply.user as User
+  }
+
+  /** Nobody is signed in, says the issuer. */
+  async function end(record: Record): Promise<never> {
+    await records.write({ version: state.advance(record) })
+    state.become(null)
+    state.tell()
+    throw signedOut()
+  }
+
+  /** @param since of the session that is to end, if it is known. */
+  async function leave(since: number | undefined): Promise<void> {
+    const record = await records.read()
+    // Another tab has done it, or somebody has signed in meanwhile.
+    if (!record.leaving && since && record.since !== since) return
+    if (!native || record.token) await post('/logout', { refresh_token: record.token })
+    await records.write({ version: state.advance(record) })
+    state.tell()
+  }
+
+  /** Replaces the token that was held when `since` was the version. Runs alone. */
+  async function refresh(since: number, waited = false): Promise<void> {
+    const isDone = () => state.version > since && state.held && isUsable(state.held)
+    if (!isDone()) await state.hear(await records.read(), waited)
+    if (isDone()) return
+    const record = await records.read()
+    if (record.leaving) await leave(record.since).catch(() => {})
+    if (state.leaving || record.leaving || (state.version > since && state.user === null)) {
+      state.become(null)
+      throw signedOut()
+    }
+    if (native && !record.token) return end(record)
+
+    const blocked = (record.notBefore ?? 0) - Date.now()
+    if (blocked > 0 && blocked < LONGEST_BLOCK_MS) {
+      const error = new ClavigerError('unavailable', 503, 'The issuer asked to wait', Math.ceil(blocked / 1000))
+      onTrouble(error)
+      throw error
+    }
+
+    // Kept until the answer is in: whoever asks next, after a crash or in another tab, repeats this request.
+    const key = record.key ?? platform.crypto?.randomUUID?.() ?? `${Math.random()}${Math.random()}`
+    await records.write({ ...record, key })
+    const before = state.version
+    const hasMoved = async () => state.version !== before || (await records.read()).version !== record.version
+    const sentAt = Date.now()
+    let reply: Partial<Reply>
+    try {
+      reply = await post('/refresh', { refresh_token: record.token, ...wanted }, { 'idempotency-key': key })
+      if (!reply.access_token) throw new ClavigerError('network', 0, 'No answer')
+    } catch (error) {
+      // Late, it may be about the session before the present one.
+      if (isOver(error)) return (await hasMoved()) ? refresh(before) : end(record)
+      if (isPassing(error)) {
+        const wait = onTrouble(error)
+        // For the other tabs, and for whoever reloads. What a tab without a network found out is its own affair.
+        if (error.status) await records.write({ ...(await records.read()), notBefore: Date.now() + wait })
+      }
+      throw error
+    }
+    // Signed out, or somebody else, while the answer was on its way.
+    if (await hasMoved()) return refresh(before)
+    await accept(reply, record, sentAt, false)
+  }
+
+  return {
+    refresh: (since: number): Promise<void> => exclusive((waited) => refresh(since, waited)),
+
+    login: ({ email, password, remember }: Login): Promise<User> =>
+      // Alone: the answer to a refresh of the session before must not overwrite the new cookie.
+      exclusive(async () => {
+        const sentAt = Date.now()
+        const reply = await post('/login', { email, password, remember, ...wanted })
+        return accept(reply, await records.read(), sentAt, true)
+      }),
+
+    register: async ({ email, password }: Credentials): Promise<User | null> =>
+      (await post('/register', { email, password })).user ?? null,
+
+    logout: async (): Promise<void> => {
+      state.leaving++
+      try {
+        state.advance()
+        state.become(null)
+        state.tell()
+        const record = await records.read()
+        await records.write({ ...record, version: state.advance(record), until: undefined, leaving: true })
+        await exclusive(() => leave(record.since))
+      } finally {
+        state.leaving--
+      }
+    },
+  }
+}

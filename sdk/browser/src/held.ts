@@ -1,0 +1,33 @@
+import { elapsed } from './platform.ts'
+
+/** An access token in this tab's memory. */
+export interface Held {
+  token: string
+  /** Milliseconds from issue to expiry. */
+  life: number
+  /** Expiry by the wall clock, which sees the time that the device slept. */
+  until: number
+  /** Expiry by `elapsed`, which nobody can set back. */
+  end: number
+}
+
+/** @param until by the wall clock of this device, as another tab states it too. */
+export function hold(token: string, life: number, until: number): Held {
+  return { token, life, until, end: elapsed() + Math.min(life, until - Date.now()) }
+}
+
+/** Milliseconds it still lives, by the clock that says less. */
+const left = ({ until, end }: Held): number => Math.min(until - Date.now(), end - elapsed())
+
+/** Good for a request that starts now: it takes a while to arrive, and clocks differ a little. */
+export const isUsable = (held: Held): boolean => left(held) > Math.min(10_000, held.life / 10)
+
+/** At 75 to 85 % of the lifetime, in each tab at another moment: the first one that is due spares the others theirs. */
+const SHARE = 0.15 + Math.random() / 10
+
+/**
+ * Milliseconds until it should be replaced; never less than a second after it came, so that a lifetime which makes no sense
+ * makes no storm.
+ */
+export const dueIn = (held: Held): number =>
+  Math.max(left(held) - held.life * SHARE, held.end - held.life + 1000 - elapsed())

@@ -1,0 +1,68 @@
+import { platform } from './platform.ts'
+import type { Storage } from './types.ts'
+
+/**
+ * What all tabs, and the next start, must know. In a browser it is nothing that a thief could use: the key alone is no
+ * credential. Whoever holds the lock writes it.
+ */
+export interface Record {
+  /** Grows with every sign-in, refresh and sign-out: of two of them the later is known. */
+  version: number
+  /** Until when the access token lives that somebody has; absent while nobody is signed in. Wall clock, milliseconds. */
+  until?: number | undefined
+  /** `version` of the sign-in: tells this session from the next. */
+  since?: number | undefined
+  /** `Idempotency-Key` of an exchange whose answer is not in. */
+  key?: string | undefined
+  /** The issuer asked not to be asked before. Wall clock, milliseconds. */
+  notBefore?: number | undefined
+  /** Signed out here, and the issuer has not confirmed it. */
+  leaving?: boolean | undefined
+  /** The refresh token; never in a browser. */
+  token?: string | undefined
+}
+
+export interface RecordStore {
+  read(): Promise<Record>
+  write(record: Record): Promise<void>
+}
+
+export function openRecord(name: string, storage?: Storage): RecordStore {
+  const place = storage ?? webStorage()
+  return {
+    read: async () => {
+      const text = await place.get(name)
+      try {
+        return { version: 0, ...JSON.parse(text ?? '{}') }
+      } catch {
+        return { version: 0 }
+      }
+    },
+    write: async (record) => {
+      if (storage && !record.token) await storage.remove(name)
+      else await place.set(name, JSON.stringify(record))
+    },
+  }
+}
+
+/** localStorage; where it is refused or full, this tab's memory, and a lost answer then costs what the grace allows. */
+function webStorage(): Pick<Storage, 'get' | 'set'> {
+  let memory: string | undefined
+  return {
+    get: (name) => {
+      try {
+        return memory ?? platform.localStorage.getItem(name)
+      } catch {
+        return null
+      }
+    },
+    set: (name, value) => {
+      try {
+        platform.localStorage.setItem(name, value)
+        memory = undefined
+      } catch {
+        memory = value
+      }
+    },
+  }
+}

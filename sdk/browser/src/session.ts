@@ -1,0 +1,179 @@
+import { type ClavigerError, isOver, isPassing, signedOut } from './errors.ts'
+import { createExchange } from './exchange.ts'
+import { dueIn, isUsable } from './held.ts'
+import { createPost } from './issuer.ts'
+import { createExclusive } from './lock.ts'
+import { elapsed, platform, sleep } from './platform.ts'
+import { openRecord } from './record.ts'
+import { createState } from './state.ts'
+import type { Options, User } from './types.ts'
+
+/** How long a caller waits for an issuer in trouble. */
+const PATIENCE_MS = 10_000
+/** Shorter than patience: whoever waits gets at least one more try. */
+const LONGEST_BACKOFF_MS = 8_000
+/** While nobody waits; also what an app costs whose origin is not allowed, which looks like no network. */
+const LONGEST_BACKOFF_AHEAD_MS = 60_000
+/** `online` does not fire everywhere. */
+const OFFLINE_MS = 30_000
+/** A timer that sleeps with the device is wrong afterwards; so none runs for long. */
+const LONGEST_TIMER_MS = 30_000
+
+/** A token that is valid whenever somebody wants one: when to refresh, when to try again, when to give up. */
+export function createSession(options: Options, issuer: string, send: typeof fetch) {
+  const { storage, audience, scope, clientId = storage ? 'native' : 'web' } = options
+  const native = storage !== undefined
+  const inBrowser = !native && platform.document !== undefined
+  // Some keychains take nothing else in a name.
+  const name = `claviger_${issuer}_${clientId}`.replace(/[^\w.-]+/g, '_')
+  const records = openRecord(name, storage)
+  const state = createState(name, JSON.stringify([audience, scope]), inBrowser)
+  const exchange = createExchange({
+    state,
+    records,
+    native,
+    post: createPost(issuer, native ? 'omit' : 'include', send),
+    exclusive: createExclusive(name),
+    wanted: { client_id: native ? clientId : options.clientId, audience, scope },
+    onTrouble,
+  })
+
+  let inFlight: Promise<void> | undefined
+  let failure = signedOut()
+  let failures = 0
+  /** By `elapsed`, like the next. */
+  let failedAt = 0
+  /** Before that nobody asks, whoever waits. */
+  let blockedUntil = 0
+  /** Full jitter: clients that failed together must not come back together. */
+  let jitter = 0
+  let keeping = false
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const isVisible = () => platform.document?.visibilityState === 'visible'
+  const hasMissed = async () => state.hasMissed(await records.read())
+
+  const forgetTrouble = () => {
+    failures = blockedUntil = jitter = 0
+  }
+  state.changed = () => {
+    if (state.held) forgetTrouble()
+    keep()
+  }
+
+  const retryAt = (ahead: boolean): number => {
+    const longest = Math.min(ahead ? LONGEST_BACKOFF_AHEAD_MS : LONGEST_BACKOFF_MS, 200 * 2 ** failures)
+    return failures && Math.max(blockedUntil, failedAt + 100 + jitter * longest)
+  }
+
+  function onTrouble(error: ClavigerError): number {
+    const { status, retryAfter } = error
+    failure = error
+    failures++
+    failedAt = elapsed()
+    jitter = Math.random()
+    const offline = !status && platform.navigator?.onLine === false
+    blockedUntil = retryAfter ? failedAt + (retryAfter + jitter) * 1000 : offline ? failedAt + OFFLINE_MS : 0
+    return retryAt(false) - failedAt
+  }
+
+  function attempt(): Promise<void> {
+    inFlight ??= exchange.refresh(state.version).finally(() => {
+      inFlight = undefined
+    })
+    return inFlight
+  }
+
+  /**
+   * A token other than the one that was refused, for as long as somebody waits for it.
+   * @throws ClavigerError once it is certain that there is none, or patience is at an end.
+   */
+  async function renew(patience: number, refused?: string): Promise<string> {
+    const deadline = elapsed() + patience
+    const ahead = patience === Infinity
+    const found = (good: (held: NonNullable<typeof state.held>) => boolean) =>
+      state.held && state.held.token !== refused && good(state.held) ? state.held.token : undefined
+    for (;;) {
+      const token = found(ahead ? (held) => dueIn(held) > 0 : isUsable)
+      if (token) return token
+      const wait = retryAt(ahead) - elapsed()
+      if (wait > 0) {
+        if (elapsed() + wait > deadline || (ahead && !isVisible())) throw failure
+        // In short pieces: `online` and other tabs may bring it to an end.
+        await sleep(Math.min(wait, 500))
+        continue
+      }
+      try {
+        await attempt()
+      } catch (error) {
+        if (!isPassing(error)) throw error
+        continue
+      }
+      // However short it lives: it has just been made.
+      const made = found(() => true)
+      if (made) return made
+      if (state.user === null) throw signedOut()
+    }
+  }
+
+  /** Keeps a visible tab's token fresh; a hidden one gets its own when it is needed or seen again. */
+  function keep(): void {
+    clearTimeout(timer)
+    if (!inBrowser || !isVisible() || state.user === null || keeping) return
+    const wait = state.held ? dueIn(state.held) : 0
+    if (wait > 0) {
+      timer = setTimeout(keep, Math.min(wait, LONGEST_TIMER_MS))
+      return
+    }
+    keeping = true
+    const done = () => {
+      keeping = false
+    }
+    renew(Infinity).then(() => {
+      done()
+      keep()
+    }, done)
+  }
+
+  /** After sleep, in front again, back from the network's end: much may have passed by. */
+  async function wake(): Promise<void> {
+    if (!isVisible()) return
+    if ((await hasMissed()) || (await records.read()).leaving) await attempt().catch(() => {})
+    keep()
+  }
+
+  if (inBrowser) {
+    for (const event of ['visibilitychange', 'pageshow', 'focus']) platform.addEventListener(event, () => void wake())
+    platform.addEventListener('online', () => {
+      // What the issuer asked for holds; that there was no network does not any more.
+      if (failure.status === 0) forgetTrouble()
+      void wake()
+    })
+  }
+
+  async function token(refused?: string): Promise<string> {
+    if (await hasMissed()) return renew(PATIENCE_MS, state.held?.token)
+    const { user, held } = state
+    if (user === null) throw signedOut()
+    if (!held || held.token === refused || !isUsable(held)) return renew(PATIENCE_MS, refused)
+    if (dueIn(held) <= 0 && retryAt(true) <= elapsed()) attempt().catch(() => {})
+    return held.token
+  }
+
+  async function find(): Promise<User | null> {
+    // On a server that renders pages there is no session to look for.
+    if (!inBrowser && !native) state.user = null
+    try {
+      if (state.user !== null) await renew(PATIENCE_MS / 2)
+    } catch (error) {
+      keep()
+      if (!isOver(error)) throw error
+    }
+    return state.user ?? null
+  }
+
+  const ready = find()
+  // Who does not wait for it need not handle its failure.
+  ready.catch(() => {})
+  return { ...exchange, state, ready, token }
+}

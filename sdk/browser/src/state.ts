@@ -1,0 +1,109 @@
+import { dueIn, type Held, hold } from './held.ts'
+import { sleep } from './platform.ts'
+import type { Record } from './record.ts'
+import type { User } from './types.ts'
+
+/** Other tabs answer well within it. */
+const HEARING_MS = 100
+/** When ten tabs wake up together, they are slower; and it is certain that they are there. */
+const LONG_HEARING_MS = 500
+
+interface News {
+  version: number
+  since: number | undefined
+  user: User | null
+  held: Pick<Held, 'token' | 'life' | 'until'> | undefined
+  grant: string
+}
+
+export type State = ReturnType<typeof createState>
+
+/**
+ * Who is signed in and with which access token: in the memory of every tab, and told from tab to tab.
+ * @param grant the audience and scope that the token is for. Clients of one page may want different ones.
+ */
+export function createState(name: string, grant: string, shared: boolean) {
+  const channel = shared && typeof BroadcastChannel === 'function' ? new BroadcastChannel(name) : undefined
+  const listeners = new Set<(user: User | null) => void>()
+  let heard = () => {}
+
+  const state = {
+    /** Of the record, as far as this tab has followed it. */
+    version: 0,
+    /** Of the record, likewise: another one is another session. */
+    since: undefined as number | undefined,
+    /** Undefined: nobody has asked yet. */
+    user: undefined as User | null | undefined,
+    held: undefined as Held | undefined,
+    /** Sign-outs under way here: whatever arrives meanwhile is not wanted any more. */
+    leaving: 0,
+    /** Called after every change. */
+    changed: () => {},
+    become,
+    tell,
+    hear,
+    /** Later than anything that this tab or the record has seen, also if the clock was set back. */
+    advance: (record?: Record): number => {
+      state.version = Math.max(Date.now(), state.version + 1, (record?.version ?? 0) + 1)
+      return state.version
+    },
+    /** A frozen tab hears of no sign-in and no sign-out; the record is where it sees that there was one. */
+    hasMissed: (record: Record): boolean =>
+      channel !== undefined && record.version > state.version && record.since !== state.since,
+    onChange: (listener: (user: User | null) => void) => {
+      listeners.add(listener)
+      return () => {
+        listeners.delete(listener)
+      }
+    },
+  }
+
+  function become(user: User | null, held?: Held, since?: number): void {
+    const differs = JSON.stringify(user) !== JSON.stringify(state.user ?? null)
+    state.since = since
+    state.user = user
+    state.held = held
+    // A listener that throws must not stop what happens here.
+    if (differs) for (const listener of listeners) void Promise.resolve(user).then(listener)
+    heard()
+    state.changed()
+  }
+
+  function tell(): void {
+    const { version, since, user, held } = state
+    const token = held && { token: held.token, life: held.life, until: held.until }
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a BroadcastChannel has its own origin only
+    channel?.postMessage({ version, since, user: user ?? null, held: token, grant } satisfies News)
+  }
+
+  /**
+   * Asks the other tabs for a newer token, if there may be one.
+   * @param waited a tab has just let go of the lock. What it posted, what it wrote and the lock travel on different ways:
+   * the lock may be here first.
+   */
+  async function hear(record: Record, waited: boolean): Promise<void> {
+    const missed = record.version > state.version && (record.until ?? 0) > Date.now()
+    if (!channel || !(missed || waited)) return
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- likewise
+    channel.postMessage({ ask: state.version })
+    const told = new Promise<void>((resolve) => {
+      heard = resolve
+    })
+    await Promise.race([told, sleep(waited ? LONG_HEARING_MS : HEARING_MS)])
+  }
+
+  channel?.addEventListener('message', ({ data }: { data: News | { ask: number } }) => {
+    const { version, user, held, leaving } = state
+    if ('ask' in data) {
+      if (held && version > data.ask && dueIn(held) > 0) tell()
+    } else if (data.version > version && !leaving) {
+      state.version = data.version
+      const sameGrant = data.grant === grant
+      const token = sameGrant && data.held
+      // What another client of the session got for other services leaves this one's token as it is.
+      const mine = !sameGrant && data.user && data.user.id === user?.id ? held : undefined
+      become(data.user, token ? hold(token.token, token.life, token.until) : mine, data.since)
+    }
+  })
+  return state
+}

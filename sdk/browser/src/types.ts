@@ -1,0 +1,67 @@
+/** Who is signed in, as token replies show it. */
+export interface User {
+  readonly id: string
+  readonly email: string
+  readonly email_verified: boolean
+  readonly roles: readonly string[]
+}
+
+export interface Credentials {
+  email: string
+  password: string
+}
+
+export interface Login extends Credentials {
+  /** Stay signed in after the browser is closed. Native clients always do. */
+  remember?: boolean | undefined
+}
+
+/** A place for one short text; it holds the refresh token, so give it one that is encrypted. Sync or async. */
+export interface Storage {
+  get(name: string): string | null | undefined | Promise<string | null | undefined>
+  /** Must not return, or resolve, before a restart would find the value again. */
+  set(name: string, value: string): unknown
+  remove(name: string): unknown
+}
+
+export interface Options {
+  /** URL of the Claviger server. */
+  issuer: string
+  /** `web`; with `storage`, `native`. */
+  clientId?: string | undefined
+  /** What the access token is for, out of the client's audiences; the server's default if absent. */
+  audience?: string | string[] | undefined
+  /** Space-separated; may narrow what is granted. */
+  scope?: string | undefined
+  /** URLs whose origins get the access token from `fetch`, besides the issuer and the page's own origin. */
+  resources?: readonly string[] | undefined
+  /** Outside of browsers: where the refresh token is kept. It then travels in bodies instead of a cookie. */
+  storage?: Storage | undefined
+  /** Used for every request; the platform's own if absent. */
+  fetch?: typeof fetch | undefined
+}
+
+export interface Client {
+  /**
+   * The user of a session that was there already, `null` if there is none.
+   * @throws ClavigerError if the issuer could not be asked; a visible tab goes on trying and `onChange` will tell.
+   */
+  readonly ready: Promise<User | null>
+  /** As far as is known at this moment. It does not become `null` because the issuer is out of reach. */
+  readonly user: User | null
+  /** @throws ClavigerError `invalid_credentials`, `too_many_requests`, `network` … */
+  login(login: Login): Promise<User>
+  /** Makes an account and signs nobody in. `null`: the answer comes by mail. @throws ClavigerError `email_taken` … */
+  register(credentials: Credentials): Promise<User | null>
+  /**
+   * Signed out in all tabs at once, whatever the network does.
+   * @throws ClavigerError if the issuer could not be told; it will be, as soon as it can be reached.
+   */
+  logout(): Promise<void>
+  /** `window.fetch` with the access token, for the issuer, the page's own origin and `resources`; others get none. */
+  fetch: typeof fetch
+  /** One that is valid now. @throws ClavigerError `invalid_grant` if nobody is signed in, `network` … */
+  getAccessToken(): Promise<string>
+  /** Calls the listener whenever `user` changes, in whichever tab. @returns what ends that. */
+  onChange(listener: (user: User | null) => void): () => void
+}

@@ -1,0 +1,126 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { build } from 'vite'
+import { expect, test } from 'vitest'
+
+const folder = join(import.meta.dirname, '../../sdk/browser')
+const TSC = join(folder, '../../node_modules/typescript/bin/tsc')
+
+/** @returns standard output; what went wrong, with all that was said, as an error. */
+async function run(file: string, args: string[], cwd?: string): Promise<string> {
+  try {
+    return (await promisify(execFile)(file, args, cwd === undefined ? {} : { cwd })).stdout
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string }
+    throw new Error(`${file} ${args.join(' ')}\n${stdout}${stderr}`)
+  }
+}
+
+test('an app pays less than 4 KiB for the package, minified and gzipped', async () => {
+  const built = await build({
+    configFile: false,
+    logLevel: 'error',
+    root: folder,
+    build: {
+      write: false,
+      minify: true,
+      target: 'es2022',
+      modulePreload: false,
+      // As the entry of an app, not as a library: Vite leaves a library's white space to the app's build.
+      rollupOptions: {
+        input: join(folder, 'src/index.ts'),
+        preserveEntrySignatures: 'strict',
+        output: { format: 'es' },
+      },
+    },
+  })
+  const [result] = Array.isArray(built) ? built : [built]
+  if (!result || !('output' in result)) throw new Error('nothing was built')
+  const [chunk, ...others] = result.output
+  expect(others, 'one file').toEqual([])
+  expect(chunk.exports.toSorted()).toEqual(['ClavigerError', 'createClient'])
+  const size = gzipSync(chunk.code, { level: 9 }).length
+  console.log(`@claviger/browser: ${chunk.code.length} bytes minified, ${size} gzipped`)
+  expect(size).toBeLessThan(4096)
+})
+
+test('it depends on nothing', async () => {
+  const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>
+  expect(manifest).not.toHaveProperty('dependencies')
+  expect(manifest).not.toHaveProperty('peerDependencies')
+})
+
+test('packed and installed elsewhere, it is there with its types', async () => {
+  const place = await mkdtemp(join(tmpdir(), 'claviger-pack-'))
+  try {
+    const [source, app] = [join(place, 'source'), join(place, 'app')]
+    await run(process.execPath, [TSC, '-p', folder, '--outDir', join(source, 'dist')])
+    for (const name of ['package.json', 'README.md']) await cp(join(folder, name), join(source, name))
+    const packed = await run('npm', ['pack', '--json', '--pack-destination', place], source)
+    const [{ filename, files }] = JSON.parse(packed) as [{ filename: string; files: { path: string }[] }]
+    const paths = files.map(({ path }) => path)
+    expect(paths).toEqual(expect.arrayContaining(['package.json', 'README.md', 'dist/index.js', 'dist/index.d.ts']))
+    expect(
+      paths.filter((path) => !/^(package\.json|README\.md|LICENSE|dist\/[a-z]+(\.d)?\.[jt]s)$/.test(path)),
+    ).toEqual([])
+
+    await mkdir(app)
+    await writeFile(join(app, 'package.json'), '{ "type": "module", "private": true }')
+    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(place, filename)], app)
+    await writeFile(
+      join(app, 'app.ts'),
+      `import { type Client, ClavigerError, createClient, type User } from '@claviger/browser'
+      const client: Client = createClient({ issuer: 'https://auth.example.com' })
+      const user: User | null = await client.ready
+      console.log(user, client.user, new ClavigerError('network', 0, '') instanceof Error)\n`,
+    )
+    const options = ['--strict', '--noEmit', '--target', 'es2022', '--module', 'nodenext', '--types', '']
+    await run(process.execPath, [TSC, ...options, '--lib', 'es2022,dom', 'app.ts'], app)
+    expect(await run(process.execPath, ['app.ts'], app)).toBe('null null true\n')
+  } finally {
+    await rm(place, { recursive: true, force: true })
+  }
+})
+
+test('the code in the README compiles against the package', async () => {
+  const readme = await readFile(join(folder, 'README.md'), 'utf8')
+  const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? '')
+  expect(blocks.length).toBeGreaterThanOrEqual(4)
+  const place = await mkdtemp(join(tmpdir(), 'claviger-readme-'))
+  try {
+    await Promise.all(blocks.map((block, index) => writeFile(join(place, `block-${index}.ts`), block)))
+    await writeFile(
+      join(place, 'expo.d.ts'),
+      `declare module 'expo-secure-store' {
+        export function getItemAsync(key: string): Promise<string | null>
+        export function setItemAsync(key: string, value: string): Promise<void>
+        export function deleteItemAsync(key: string): Promise<void>
+      }`,
+    )
+    const options = {
+      compilerOptions: {
+        target: 'es2024',
+        module: 'esnext',
+        moduleResolution: 'bundler',
+        lib: ['es2024', 'dom', 'dom.iterable'],
+        types: ['node'],
+        typeRoots: [join(folder, '../../node_modules/@types')],
+        noEmit: true,
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        allowImportingTsExtensions: true,
+        skipLibCheck: true,
+        paths: { '@claviger/browser': [join(folder, 'src/index.ts')] },
+      },
+      include: ['./*.ts'],
+    }
+    await writeFile(join(place, 'tsconfig.json'), JSON.stringify(options))
+    expect(await run(process.execPath, [TSC, '-p', place])).toBe('')
+  } finally {
+    await rm(place, { recursive: true, force: true })
+  }
+})
