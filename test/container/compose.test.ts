@@ -19,16 +19,22 @@ test.each(Object.entries(settings))('%s reaches the container, unless it is secr
   }
 })
 
-test('nothing is published but the server, on loopback', () => {
+test('nothing is published but the server and the demo, on loopback', () => {
   const published = [...compose.matchAll(/^ +ports: (.*)$/gm)].map(([, ports]) => ports)
-  expect(published).toEqual([`['127.0.0.1:\${CLAVIGER_PORT:-3000}:3000']`])
+  const [server, ...demo] = published
+  expect(server).toBe(`['127.0.0.1:\${CLAVIGER_PORT:-3000}:3000']`)
+  for (const each of demo) expect(each).toMatch(/^\['127\.0\.0\.1:\$\{[A-Z_]+:-\d+\}:\d+'\]$/)
 })
 
 test('every service is confined', () => {
   const services = compose.slice(compose.indexOf('\nservices:\n'), compose.indexOf('\nnetworks:\n'))
-  const blocks = services.split(/^ {2}(?=[a-z]+:$)/m).slice(1)
-  expect(blocks.map((block) => block.split(':')[0])).toEqual(['claviger', 'replica', 'postgres', 'secrets'])
+  const blocks = services.split(/^ {2}(?=[a-z-]+:$)/m).slice(1)
+  const production = ['claviger', 'replica', 'postgres', 'secrets']
+  const demo = ['demo-issuer', 'demo-accounts', 'orders', 'spa']
+  expect(blocks.map((block) => block.split(':')[0])).toEqual([...production, ...demo])
   for (const block of blocks) expect(block).toMatch(/^ {4}<<: \*(server|confined)$/m)
+  // Its settings are for looking at: nobody gets them who has not asked for it.
+  for (const block of blocks.slice(production.length)) expect(block).toContain('    profiles: [demo]\n')
 })
 
 test('the builder is given only what the image is made of', async () => {

@@ -1,0 +1,12 @@
+import { createOrders } from './service.ts'
+
+const { ISSUER = 'http://localhost:3000', AUDIENCE, ALLOWED_ORIGIN, ISSUER_INSIDE, HOST, PORT } = process.env
+const app = await createOrders({
+  issuer: ISSUER,
+  audience: AUDIENCE || ISSUER,
+  origin: ALLOWED_ORIGIN || 'http://localhost:5173',
+  issuerInside: ISSUER_INSIDE || undefined,
+})
+await app.listen({ host: HOST || '127.0.0.1', port: Number(PORT || 4000) })
+console.log('orders: ready')
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void app.close())

@@ -1,0 +1,55 @@
+// Verifies access tokens offline, with the issuer's public keys: it never asks the issuer about a token.
+import { createVerifier } from '@claviger/verifier'
+import { bearerAuth } from '@claviger/verifier/fastify'
+import fastify, { type FastifyInstance } from 'fastify'
+import { allowOrigin } from './cors.ts'
+import { createOrderBook } from './orders.ts'
+
+export interface OrdersOptions {
+  /** Exactly as in `iss`. */
+  issuer: string
+  /** What tokens must name in `aud`. */
+  audience: string
+  /** Of the pages that may call. */
+  origin: string
+  /** Base URL of the issuer as this process reaches it, where that is another one. */
+  issuerInside?: string | undefined
+}
+
+const NewOrder = {
+  type: 'object',
+  required: ['item'],
+  additionalProperties: false,
+  properties: { item: { type: 'string', minLength: 1, maxLength: 80 } },
+} as const
+
+export async function createOrders(options: OrdersOptions): Promise<FastifyInstance> {
+  const { issuer, audience, origin, issuerInside = issuer } = options
+  const verify = createVerifier({
+    issuer,
+    audience,
+    fetch: (url, init) => fetch(url.replace(issuer, issuerInside), init),
+  })
+  const app = fastify()
+  const orders = createOrderBook()
+
+  allowOrigin(app, origin)
+  // From here on every route needs a valid token, or says that it is public.
+  await app.register(bearerAuth, { verify })
+  app.addHook('onClose', async () => verify.close())
+
+  app.get('/readyz', { config: { auth: 'public' } }, async () => {
+    await verify.ready()
+    return { status: 'ready' }
+  })
+
+  app.get('/orders', ({ claims }) => ({ orders: orders.of(claims.sub) }))
+
+  app.post<{ Body: { item: string } }>('/orders', { schema: { body: NewOrder } }, ({ claims, body }, reply) =>
+    reply.code(201).send(orders.place(claims.sub, body.item)),
+  )
+
+  app.get('/admin/orders', { config: { auth: { role: 'admin' } } }, () => ({ orders: orders.all() }))
+
+  return app
+}

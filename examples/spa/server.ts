@@ -1,0 +1,110 @@
+// Serves the built page. It is part of the show, too: it plays a phone and a thief (thief.ts), which a page cannot be.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { playRoutes } from './play.ts'
+import { staticFile } from './static.ts'
+
+export interface SpaOptions {
+  /** As browsers reach it. */
+  issuer: string
+  /** As browsers reach it. */
+  orders: string
+  /** The issuer as this process reaches it, where that is another address. */
+  issuerInside?: string | undefined
+  /** An account to look around with. */
+  demo?: DemoAccount | undefined
+}
+
+export interface DemoAccount {
+  email: string
+  /** Where people find the password, in a sentence. */
+  hint: string
+  /** If it is known here, the phone of this account signs in by itself. Everybody else types theirs for it. */
+  password?: string | undefined
+}
+
+const dist = join(import.meta.dirname, 'dist')
+
+/** The web server of the demo's page. */
+export function createSpa(options: SpaOptions): Server {
+  const { issuer, orders, issuerInside = issuer, demo } = options
+  const headers = securityHeaders(options)
+  const config = JSON.stringify({
+    issuer,
+    orders,
+    demo: demo ? { email: demo.email, hint: demo.hint, hasPhone: demo.password !== undefined } : null,
+  })
+  const play = playRoutes(issuerInside, demo)
+
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+    const json = (status: number, text: string) =>
+      response
+        .writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers })
+        .end(text)
+    if (request.method === 'POST' && pathname.startsWith('/play')) {
+      const { status, body } = await play(request, pathname)
+      return void json(status, JSON.stringify(body))
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') return void json(405, '{}')
+    if (pathname === '/config.json') return void json(200, config)
+    if (pathname === '/readyz') return void json(200, '{"status":"ready"}')
+    const file = await staticFile(dist, pathname)
+    if (!file) return void json(404, '{}')
+    response
+      .writeHead(200, { 'content-length': file.body.length, ...file.headers, ...headers })
+      .end(request.method === 'HEAD' ? undefined : file.body)
+  }
+
+  return createServer((request, response) => {
+    answer(request, response).catch((error: Error) => {
+      console.error(`spa: ${error.message}`)
+      if (!response.headersSent) response.writeHead(500, headers)
+      response.end()
+    })
+  })
+}
+
+/**
+ * What makes an access token in memory worth the trouble: a page that runs no script but its own, and talks to nobody but
+ * the two servers that it needs.
+ */
+function securityHeaders({ issuer, orders }: SpaOptions): Record<string, string> {
+  const policy = [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    `connect-src 'self' ${new URL(issuer).origin} ${new URL(orders).origin}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ]
+  return {
+    'content-security-policy': policy.join('; '),
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+    'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+  }
+}
+
+if (import.meta.main) {
+  const { env } = process
+  const server = createSpa({
+    issuer: env.ISSUER || 'http://localhost:3000',
+    orders: env.ORDERS_URL || 'http://localhost:4000',
+    issuerInside: env.ISSUER_INSIDE || undefined,
+    demo: env.DEMO_EMAIL ? { email: env.DEMO_EMAIL, hint: env.DEMO_HINT ?? '' } : undefined,
+  })
+  server.listen(Number(env.PORT || 5173), env.HOST || '127.0.0.1', () => console.log('spa: ready'))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      server.close(() => process.exit(0))
+      server.closeAllConnections()
+    })
+  }
+}

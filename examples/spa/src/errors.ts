@@ -1,0 +1,31 @@
+import { ClavigerError } from '@claviger/browser'
+
+const sentences: Record<string, string> = {
+  invalid_credentials: 'Wrong e-mail address or password.',
+  invalid_email: 'That is not an e-mail address.',
+  email_taken: 'There is an account with this address. Sign in instead?',
+  registration_closed: 'Registration is closed here. Use the demo account instead.',
+  password_too_short: 'This password is too short: eight characters at least.',
+  password_too_long: 'This password is too long.',
+  password_blocked: 'This password is too easy to guess.',
+  origin_not_allowed: 'This page’s origin is not in the server’s ALLOWED_ORIGINS.',
+  invalid_grant: 'The session is over. Sign in again.',
+}
+
+/** What went wrong, and what to do, for a person. */
+export function explain(error: unknown): string {
+  if (!(error instanceof ClavigerError)) return navigator.onLine ? unreachable : offline
+  const known = sentences[error.code]
+  if (known) return known
+  if (error.status === 429) return `Too many attempts. ${wait(error.retryAfter)}`
+  if (error.status >= 500) return `The server cannot answer at the moment. ${wait(error.retryAfter)}`
+  return navigator.onLine ? unreachable : offline
+}
+
+const offline = 'You are offline. Try again when the network is back.'
+const unreachable = 'The server does not answer.'
+
+function wait(seconds: number | undefined): string {
+  if (!seconds) return 'Try again in a moment.'
+  return seconds < 90 ? `Try again in ${seconds} s.` : `Try again in ${Math.ceil(seconds / 60)} minutes.`
+}
