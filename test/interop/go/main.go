@@ -1,0 +1,71 @@
+// Lets a snippet judge the tokens on standard input. See ../README.md.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log"
+	"os"
+
+	"claviger.example/interop/golangjwt"
+	"claviger.example/interop/oidc"
+)
+
+type verdict struct {
+	Name     string `json:"name"`
+	Accepted bool   `json:"accepted"`
+	Error    string `json:"error,omitempty"`
+}
+
+func main() {
+	verify := create(os.Args[1], os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
+	output := bufio.NewWriter(os.Stdout)
+	input, verdicts := json.NewDecoder(os.Stdin), json.NewEncoder(output)
+	for {
+		var given struct{ Name, Token string }
+		if err := input.Decode(&given); err == io.EOF {
+			break
+		} else if err != nil {
+			log.Fatal(err)
+		}
+		judged := verdict{Name: given.Name, Accepted: true}
+		if err := verify(given.Token); err != nil {
+			judged = verdict{Name: given.Name, Error: err.Error()}
+		}
+		if err := verdicts.Encode(judged); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := output.Flush(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func create(snippet, issuer, audience string) func(string) error {
+	ctx := context.Background()
+	switch snippet {
+	case "oidc":
+		verify, err := oidc.NewVerifier(issuer, audience)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return func(token string) error {
+			_, err := verify(ctx, token)
+			return err
+		}
+	case "golangjwt":
+		verify, err := golangjwt.NewVerifier(ctx, issuer, audience)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return func(token string) error {
+			_, err := verify(token)
+			return err
+		}
+	default:
+		log.Fatal("oidc or golangjwt?")
+		return nil
+	}
+}

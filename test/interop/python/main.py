@@ -1,0 +1,17 @@
+"""Lets a snippet judge the tokens on standard input. See ../README.md."""
+
+import importlib
+import json
+import os
+import sys
+
+snippet = importlib.import_module(sys.argv[1])
+verify = snippet.create_verifier(os.environ["ISSUER"], os.environ["AUDIENCE"])
+for line in sys.stdin:
+    case = json.loads(line)
+    verdict = {"name": case["name"], "accepted": True}
+    try:
+        verify(case["token"])
+    except Exception as error:
+        verdict |= {"accepted": False, "error": f"{type(error).__name__}: {error}"[:200]}
+    print(json.dumps(verdict))
