@@ -101,11 +101,10 @@ async function install() {
 
 async function runPinned() {
   const program = first === '--bin' ? fs.realpathSync(join(modules, '.bin', rest.shift())) : resolve(root, first)
-  // libuv's pool hashes passwords, signs and resolves names. It must be larger than the hashes that run at once
-  // (cores − 1) plus the cores, or a flood of logins delays every signature. It can only be set before Node starts.
+  // As src/threads.ts has it, for the tests, which do not load that.
   const cores = availableParallelism()
   const env = {
-    UV_THREADPOOL_SIZE: String(Math.max(cores - 1, 1) + cores + 4),
+    UV_THREADPOOL_SIZE: String(cores + 4),
     NODE_COMPILE_CACHE: join(modules, '.cache', 'compile'), // a third off the time to start
     ...process.env,
   }
