@@ -158,7 +158,8 @@ describe.skipIf(withoutBrowser)('tabs', { timeout: 60_000 }, () => {
     expect(await users(one)).toEqual([world.email, null])
     expect(await users(two)).toEqual([world.email, null])
     expect(await one.evaluate('auth.getAccessToken().catch((error) => error.code)')).toBe('invalid_grant')
-    expect(world.line.to('/logout').map(({ status }) => status)).toEqual([204])
+    // By either tab, or by both: what one has written may reach the other's process too late to spare it the request.
+    expect(new Set(world.line.to('/logout').map(({ status }) => status))).toEqual(new Set([204]))
     expect(await (await world.open()).evaluate('auth.user')).toBeNull()
   })
 

@@ -62,7 +62,9 @@ export function createExchange({ state, records, post, exclusive, native, wanted
     const isDone = () => state.version > since && state.held && isUsable(state.held)
     if (!isDone()) await state.hear(await records.read(), waited)
     if (isDone()) return
-    const record = await records.read()
+    const seen = await records.read()
+    // What another tab wrote may be here later than what it said: a sign-out that is over must not reach the next session.
+    const record = seen.version < state.version ? { ...seen, leaving: undefined } : seen
     if (record.leaving) await leave(record.since).catch(() => {})
     if (state.leaving || record.leaving || (state.version > since && state.user === null)) {
       state.become(null)
