@@ -139,7 +139,13 @@ test('the table of metrics lists every metric that the server has', () => {
 test('no page names a setting that does not exist', () => {
   const known = new Set(entries.map((entry) => entry.name))
   // Variables of tools and tests, words in capitals that are no settings; settings of Supabase Auth in the comparison.
-  const others = new Set(['UV_THREADPOOL_SIZE', 'TEST_POSTGRES', 'NODE_OPTIONS', 'POSTGRES_PASSWORD'])
+  const others = new Set([
+    'UV_THREADPOOL_SIZE',
+    'MALLOC_ARENA_MAX',
+    'TEST_POSTGRES',
+    'NODE_OPTIONS',
+    'POSTGRES_PASSWORD',
+  ])
   const found = pages.flatMap((page) =>
     [...read(page).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map(([, name = '']) => ({ page, name })),
   )
