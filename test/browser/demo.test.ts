@@ -8,7 +8,7 @@ import { testEnvironment } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort } from '../support/server.ts'
-import { launchChromium, withoutBrowser } from './support.ts'
+import { launchChromium, patience, withoutBrowser } from './support.ts'
 
 // npm run demo, as people see it: what it prints, what its page shows, and that it leaves nothing behind.
 
@@ -63,7 +63,7 @@ async function signIn(page: Page, password: string): Promise<void> {
 
 const rows = (page: Page) => page.locator('.sessions .row').allInnerTexts()
 
-describe.skipIf(withoutBrowser)('the demo', () => {
+describe.skipIf(withoutBrowser)('the demo', patience, () => {
   test('sign in, order, play the thief, end another session, share it between tabs', async () => {
     const database = await cloneDatabase()
     await using demo = await startDemo(database.url)

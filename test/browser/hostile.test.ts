@@ -8,6 +8,7 @@ import {
   createWorld,
   eventually,
   launchChromium,
+  patience,
   refreshCookie,
   signIn,
   user,
@@ -47,7 +48,7 @@ async function retryLate(world: World): Promise<unknown> {
   return await user(third)
 }
 
-describe.skipIf(withoutBrowser)('trouble', { timeout: 60_000 }, () => {
+describe.skipIf(withoutBrowser)('trouble', patience, () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await launchChromium()

@@ -7,6 +7,7 @@ import {
   createWorld,
   eventually,
   launchChromium,
+  patience,
   refreshCookie,
   signIn,
   user,
@@ -16,7 +17,7 @@ import {
 
 // One tab in real Chromium: signing in, coming back, living past expiry, signing out, and what the browser keeps.
 
-describe.skipIf(withoutBrowser)('one tab', { timeout: 60_000 }, () => {
+describe.skipIf(withoutBrowser)('one tab', patience, () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await launchChromium()

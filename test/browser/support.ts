@@ -35,6 +35,11 @@ if (withoutBrowser) {
   console.warn('No Chromium was found: install it (Debian: apt-get install chromium) or name its program in CHROMIUM.')
 }
 
+/**
+ * In CI once more: other tests, on the same cores, hold up for seconds what a browser does. What is broken fails twice.
+ */
+export const patience = { timeout: 60_000, retry: process.env.CI ? 1 : 0 }
+
 /** @throws Error where there is none. */
 export async function launchChromium(): Promise<Browser> {
   if (!program) throw new Error('There is no Chromium, and in CI these tests must run.')

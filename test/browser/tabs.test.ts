@@ -7,6 +7,7 @@ import {
   createWorld,
   eventually,
   launchChromium,
+  patience,
   signIn,
   user,
   users,
@@ -63,7 +64,7 @@ async function wakeTogether(world: World, rounds = 1): Promise<{ refreshes: numb
 
 const allUsers = (pages: Page[]) => Promise.all(pages.map(user))
 
-describe.skipIf(withoutBrowser)('tabs', { timeout: 60_000 }, () => {
+describe.skipIf(withoutBrowser)('tabs', patience, () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await launchChromium()
