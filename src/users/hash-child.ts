@@ -18,8 +18,8 @@ const NICENESS = 10
 setPriority(NICENESS)
 // A signal from the terminal reaches the whole group. The server lets its requests finish first, and needs us for that.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-// The server is gone, also if it was killed.
-process.on('disconnect', () => process.exit())
+// The server is gone, also if it was killed. Not `exit`, which would wait for the hash under way, and nobody wants it.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 process.on('message', ({ id, text, cost, length }: Request) => {
   computeHere(text, { ...cost, salt: Buffer.from(cost.salt) }, length).then(
     (tag) => answer({ id, tag }),

@@ -74,7 +74,7 @@ test('it ends with the server: at a stop after the hashes under way, and when th
       const child = await hashing()
       await server[end]()
       expect((await answer)?.status).toBe(end === 'stop' ? 200 : undefined)
-      for (let turn = 0; isAlive(child) && turn < 300; turn++) await sleep(10)
+      for (let turn = 0; isAlive(child) && turn < 3000; turn++) await sleep(10)
       expect(isAlive(child)).toBe(false)
     } finally {
       await server.kill()
