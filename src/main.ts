@@ -152,7 +152,6 @@ async function migrateWhenUp(log: Logger, { databaseUrl }: Secrets): Promise<voi
 /** EX_CONFIG of sysexits.h: trying again without changing the settings is of no use. */
 const EXIT_CONFIG = 78
 
-/** The whole life of a server process: starts it, stops it at a signal, and ends the process. */
 /** The server as a process: signals end it with 0, an error that nothing caught with 1, a wrong setting with 78. */
 export async function run(): Promise<void> {
   let server: RunningServer | undefined
