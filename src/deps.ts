@@ -11,6 +11,8 @@ import type { PasswordHasher } from './users/password.ts'
 export interface Deps {
   config: Config
   db: Db
+  /** The same database over connections that only refreshes use. */
+  refreshDb: Db
   clock: Clock
   log: Logger
   /** Keys derived from CLAVIGER_SECRET. */

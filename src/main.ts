@@ -6,7 +6,7 @@ import { createApp } from './app.ts'
 import { NO_REQUEST, record } from './audit/audit.ts'
 import { createDatabaseClock } from './clock.ts'
 import { ConfigError, parseConfig, type Secrets } from './config.ts'
-import { connect } from './db/connect.ts'
+import { connect, setAside } from './db/connect.ts'
 import { isUnavailable } from './db/errors.ts'
 import { migrate } from './db/migrate.ts'
 import { databaseTime } from './db/time.ts'
@@ -47,12 +47,14 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   const metrics = createMetrics()
   await migrateWhenUp(log, secrets)
 
-  const { db, pool } = connect({
+  const link = {
     url: secrets.databaseUrl,
-    size: config.DATABASE_POOL_SIZE,
-    onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
-  })
-  const closing: (() => unknown)[] = [() => db.destroy()]
+    onIdleError: (error: Error) => log.warn({ err: error }, 'an idle connection to the database broke'),
+  }
+  const forRefreshes = setAside(config.DATABASE_POOL_SIZE)
+  const { db: refreshDb, pool: refreshPool } = connect({ ...link, size: forRefreshes })
+  const { db, pool } = connect({ ...link, size: config.DATABASE_POOL_SIZE - forRefreshes })
+  const closing: (() => unknown)[] = [() => Promise.all([db.destroy(), refreshDb.destroy()])]
   const closeAll = async () => {
     for (const close of closing.splice(0).toReversed()) {
       try {
@@ -86,6 +88,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     const deps: Deps = {
       config,
       db,
+      refreshDb,
       clock: clock.now,
       log,
       serverKeys,
@@ -93,7 +96,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       hasher,
       metrics,
     }
-    registerGauges(deps, { pool, clock, activeSince: keys.activeSince })
+    registerGauges(deps, { pools: [pool, refreshPool], clock, activeSince: keys.activeSince })
 
     const pruning = repeat(log, 'prune', PRUNE_EVERY_MS, async () => log.info({ deleted: await prune(deps) }, 'pruned'))
     closing.push(() => pruning.stop())

@@ -22,6 +22,14 @@ export interface ConnectOptions {
 }
 
 /**
+ * How many of a server's connections are set aside for refreshes. Nothing else may take them: whatever a flood of other
+ * requests does to the rest, those who are signed in stay so.
+ */
+export function setAside(size: number): number {
+  return Math.max(1, Math.floor(size / 3))
+}
+
+/**
  * A bounded pool with every timeout set, so that a slow or absent database turns into a prompt 503 and never into
  * requests that wait for ever: 2 s for a connection, 2 s for a lock, 5 s for a statement.
  */

@@ -8,15 +8,17 @@ import type { Deps } from '../deps.ts'
 export function registerGauges(
   { metrics, hasher }: Pick<Deps, 'metrics' | 'hasher'>,
   from: {
-    pool: Database['pool']
+    pools: Database['pool'][]
     clock: Pick<DatabaseClock, 'now' | 'hostOffset'>
     activeSince: () => Date | undefined
   },
 ): void {
-  const { pool, clock, activeSince } = from
-  metrics.gauge('claviger_db_connections', 'Connections to the database', () => pool.totalCount)
-  metrics.gauge('claviger_db_connections_idle', 'Connections at rest', () => pool.idleCount)
-  metrics.gauge('claviger_db_waiting', 'Callers that wait for a connection', () => pool.waitingCount)
+  const { pools, clock, activeSince } = from
+  const all = (count: keyof Database['pool']) => () =>
+    pools.reduce((sum, pool) => sum + pool[count], 0)
+  metrics.gauge('claviger_db_connections', 'Connections to the database', all('totalCount'))
+  metrics.gauge('claviger_db_connections_idle', 'Connections at rest', all('idleCount'))
+  metrics.gauge('claviger_db_waiting', 'Callers that wait for a connection', all('waitingCount'))
   metrics.gauge('claviger_password_hashes_pending', 'Hashes that run or wait', () => hasher.pending())
   metrics.gauge(
     'claviger_clock_offset_seconds',

@@ -4,7 +4,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { createApp } from '../../src/app.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
 import { type Config, parseConfig } from '../../src/config.ts'
-import { connect } from '../../src/db/connect.ts'
+import { connect, setAside } from '../../src/db/connect.ts'
 import type { Db } from '../../src/db/schema.ts'
 import { databaseTime } from '../../src/db/time.ts'
 import type { Deps } from '../../src/deps.ts'
@@ -79,7 +79,9 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
   const env = { ...(join?.env ?? testEnvironment(database.url)), ...options.env }
   noteSecretsOf(env)
   const { config, secrets } = parseConfig(env)
-  const { db } = connect({ url: secrets.databaseUrl, size: config.DATABASE_POOL_SIZE })
+  const forRefreshes = setAside(config.DATABASE_POOL_SIZE)
+  const { db: refreshDb } = connect({ url: secrets.databaseUrl, size: forRefreshes })
+  const { db } = connect({ url: secrets.databaseUrl, size: config.DATABASE_POOL_SIZE - forRefreshes })
   const base = createDatabaseClock(() => databaseTime(db))
   await base.synchronise()
   const journey = join?.journey ?? { milliseconds: 0 }
@@ -94,7 +96,17 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
     queue: config.HASH_QUEUE,
   })
   const keys = await startKeys({ db, clock, config, serverKeys, log })
-  const deps: Deps = { config, db, clock, log, serverKeys, keyring: keys.keyring, hasher, metrics: createMetrics() }
+  const deps: Deps = {
+    config,
+    db,
+    refreshDb,
+    clock,
+    log,
+    serverKeys,
+    keyring: keys.keyring,
+    hasher,
+    metrics: createMetrics(),
+  }
   const lifecycle: Lifecycle = { stopping: false }
   const app = createApp(deps, lifecycle)
   await app.ready()
@@ -161,7 +173,7 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
     [Symbol.asyncDispose]: async () => {
       await app.close()
       await keys.stop()
-      await db.destroy()
+      await Promise.all([db.destroy(), refreshDb.destroy()])
       await database.drop()
     },
   }
