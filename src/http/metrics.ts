@@ -14,8 +14,7 @@ export function registerGauges(
   },
 ): void {
   const { pools, clock, activeSince } = from
-  const all = (count: keyof Database['pool']) => () =>
-    pools.reduce((sum, pool) => sum + pool[count], 0)
+  const all = (count: keyof Database['pool']) => () => pools.reduce((sum, pool) => sum + pool[count], 0)
   metrics.gauge('claviger_db_connections', 'Connections to the database', all('totalCount'))
   metrics.gauge('claviger_db_connections_idle', 'Connections at rest', all('idleCount'))
   metrics.gauge('claviger_db_waiting', 'Callers that wait for a connection', all('waitingCount'))

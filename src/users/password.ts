@@ -1,7 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { Problem } from '../errors.ts'
-import { type ComputeTag, computeHere } from './argon2.ts'
 import { createLimit } from '../limit.ts'
+import { type ComputeTag, computeHere } from './argon2.ts'
 import { normalisePassword } from './password-policy.ts'
 import { formatPhc, parsePhc } from './phc.ts'
 
