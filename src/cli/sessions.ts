@@ -1,7 +1,7 @@
 import { NO_REQUEST } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
+import { endAll, endOne } from '../sessions/end.ts'
 import { endsIfUnused } from '../sessions/rotation.ts'
-import { endAll, endOne } from '../sessions/sessions.ts'
 import { findUser } from '../users/accounts.ts'
 import { command, EXIT } from './command.ts'
 import type { Opened } from './open.ts'

@@ -10,9 +10,11 @@ import { requestFacts } from '../http/facts.ts'
 import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
 import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
 import type { Clients } from './clients.ts'
+import { endAll, endOwn } from './end.ts'
+import { logout } from './logout.ts'
 import { listFamilies } from './queries.ts'
+import { refresh } from './refresh.ts'
 import { createRotator } from './rotator.ts'
-import { endAll, endOwn, logout, refresh } from './sessions.ts'
 
 // Room for an access token that was put here by mistake: it is refused like any other token that is not ours.
 const RefreshToken = Type.String({ maxLength: 8192, description: 'Only for clients that get it in the body.' })

@@ -1,0 +1,59 @@
+import { type Actor, type EndCause, type RequestFacts, record } from '../audit/audit.ts'
+import { transact } from '../db/errors.ts'
+import type { Db, Tx } from '../db/schema.ts'
+import type { Deps } from '../deps.ts'
+import { endFamiliesOf, endFamily, lockFamily } from './queries.ts'
+import { endsIfUnused } from './rotation.ts'
+
+export interface EndInput {
+  userId: string
+  cause: EndCause
+  actor: Actor
+  facts: RequestFacts
+}
+
+/** Ends one live family, with its audit event. @returns whether there was one to end. */
+export async function endOne(
+  tx: Tx,
+  now: Date,
+  { id, userId, cause, actor, facts }: EndInput & { id: string },
+): Promise<boolean> {
+  const ended = await endFamily(tx, id, now, cause)
+  if (ended)
+    await record(
+      tx,
+      now,
+      actor,
+      { type: 'session.ended', outcome: 'success', reason: cause, userId, familyId: id },
+      facts,
+    )
+  return ended
+}
+
+/** Ends every live family of a user but the one excepted. @returns how many. */
+export async function endAll(
+  tx: Tx,
+  now: Date,
+  { userId, cause, actor, facts, except }: EndInput & { except?: string | undefined },
+): Promise<number> {
+  const ended = await endFamiliesOf(tx, userId, now, cause, except)
+  for (const familyId of ended) {
+    await record(tx, now, actor, { type: 'session.ended', outcome: 'success', reason: cause, userId, familyId }, facts)
+  }
+  return ended.length
+}
+
+/** Ends a session for its own user. @returns false if it is not a live session of this user. */
+export async function endOwn(
+  deps: Pick<Deps, 'clock'> & { db: Db },
+  userId: string,
+  sessionId: string,
+  facts: RequestFacts,
+): Promise<boolean> {
+  const now = deps.clock()
+  return await transact(deps.db, async (tx) => {
+    const family = await lockFamily(tx, sessionId)
+    if (!family || family.subject.id !== userId || now >= endsIfUnused(family.state)) return false
+    return await endOne(tx, now, { id: sessionId, userId, cause: 'session_ended_by_user', actor: 'user', facts })
+  })
+}

@@ -1,0 +1,92 @@
+import { type RequestFacts, recording } from '../audit/audit.ts'
+import type { Tx } from '../db/schema.ts'
+import type { Deps } from '../deps.ts'
+import { authenticateToken, hashToken, mintFirst } from '../tokens/refresh.ts'
+import type { Client } from './clients.ts'
+import { endOne } from './end.ts'
+import type { Grant } from './grants.ts'
+import type { Session } from './issue.ts'
+import { insertFamily, lockFamily, type Subject } from './queries.ts'
+
+export interface StartInput {
+  subject: Subject
+  client: Client
+  grant: Grant
+  remember: boolean
+  amr: string[]
+  facts: RequestFacts
+  /** Refresh token that the browser sent along: the session it is about to overwrite. */
+  replaces?: string | undefined
+}
+
+/**
+ * Starts a family and records the sign-in, in the caller's transaction with its other effects. The caller holds the user's
+ * row, so that no disable, password change or other sign-in of the user comes in between.
+ */
+export async function startSession(
+  deps: Pick<Deps, 'config' | 'serverKeys'>,
+  tx: Tx,
+  now: Date,
+  input: StartInput,
+): Promise<Session> {
+  const { config, serverKeys } = deps
+  const { subject, client, facts } = input
+  if (input.replaces) await endReplaced(deps, tx, now, input.replaces, client, facts)
+
+  const remember = input.remember || client.delivery === 'body'
+  const { token: refreshToken, family: id } = mintFirst(serverKeys)
+  const maxSeconds = remember ? config.REMEMBER_MAX_SECONDS : config.SESSION_MAX_SECONDS
+  const family = {
+    id,
+    clientId: client.id,
+    delivery: client.delivery,
+    remember,
+    scope: input.grant.scope,
+    audience: input.grant.audience,
+    amr: input.amr,
+    authTime: now,
+    expiresAt: new Date(now.getTime() + maxSeconds * 1000),
+    idleSeconds: remember ? config.REMEMBER_IDLE_SECONDS : config.SESSION_IDLE_SECONDS,
+  }
+  const login = { type: 'login', outcome: 'success', userId: subject.id, familyId: id, clientId: client.id } as const
+  const surplusIds = await insertFamily(
+    tx,
+    now,
+    {
+      ...family,
+      userId: subject.id,
+      currentHash: hashToken(refreshToken),
+      userAgent: facts.userAgent,
+      address: facts.address,
+    },
+    { event: recording(now, 'user', login, facts), keep: config.SESSIONS_PER_USER - 1 },
+  )
+  for (const surplus of surplusIds) {
+    await endOne(tx, now, { id: surplus, userId: subject.id, cause: 'too_many_sessions', actor: 'server', facts })
+  }
+  return { family: { ...family, rotatedAt: now }, subject, refreshToken, grant: input.grant }
+}
+
+/**
+ * The cookie that came with a sign-in is about to be overwritten, and nobody could end its family any more. A token that
+ * is not ours, or of another client, is ignored.
+ */
+async function endReplaced(
+  deps: Pick<Deps, 'serverKeys'>,
+  tx: Tx,
+  now: Date,
+  text: string,
+  client: Client,
+  facts: RequestFacts,
+): Promise<void> {
+  const token = authenticateToken(deps.serverKeys, text)
+  const family = token && (await lockFamily(tx, token.family))
+  if (!family || family.state.clientId !== client.id || family.state.delivery !== client.delivery) return
+  await endOne(tx, now, {
+    id: family.facts.id,
+    userId: family.subject.id,
+    cause: 'replaced_by_login',
+    actor: 'user',
+    facts,
+  })
+}
