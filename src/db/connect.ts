@@ -1,12 +1,26 @@
-import { createHash } from 'node:crypto'
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely'
+import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
+import { lend } from './lend.ts'
 import type { Schema } from './schema.ts'
 
 export interface Database {
   db: Kysely<Schema>
   /** For the gauges: connections open, idle, and callers waiting for one. */
   pool: { readonly totalCount: number; readonly idleCount: number; readonly waitingCount: number }
+}
+
+/** In milliseconds; 0 for none. */
+export interface Timeouts {
+  /** For a connection: a free one, or a new one. */
+  acquire: number
+  /** For a lock, by PostgreSQL. */
+  lock: number
+  /** For a statement, by PostgreSQL. */
+  statement: number
+  /** For an answer, by us: a server that vanished without closing the connection enforces nothing. */
+  answer: number
+  /** Between two statements of a transaction, by PostgreSQL. */
+  idleInTransaction: number
 }
 
 export interface ConnectOptions {
@@ -17,9 +31,14 @@ export interface ConnectOptions {
   applicationName?: string
   /** For migrations and bulk work, which may rightly take longer than a request. */
   unhurried?: boolean
+  /** What differs from the usual ones. */
+  timeouts?: Partial<Timeouts>
   /** An idle connection broke: the pool has dropped it and opens another when one is needed. */
   onIdleError?: (error: Error) => void
 }
+
+const HURRIED: Timeouts = { acquire: 2000, lock: 2000, statement: 5000, answer: 7000, idleInTransaction: 10_000 }
+const UNHURRIED: Timeouts = { acquire: 10_000, lock: 0, statement: 0, answer: 0, idleInTransaction: 0 }
 
 /**
  * How many of a server's connections are set aside for refreshes. Nothing else may take them: whatever a flood of other
@@ -31,78 +50,26 @@ export function setAside(size: number): number {
 
 /**
  * A bounded pool with every timeout set, so that a slow or absent database turns into a prompt 503 and never into
- * requests that wait for ever: 2 s for a connection, 2 s for a lock, 5 s for a statement.
+ * requests that wait for ever.
  */
 export function connect(options: ConnectOptions): Database {
   const { url, size, applicationName = 'claviger', unhurried = false, onIdleError } = options
+  const timeouts = { ...(unhurried ? UNHURRIED : HURRIED), ...options.timeouts }
   const pool = new pg.Pool({
     connectionString: url,
     max: size,
-    connectionTimeoutMillis: unhurried ? 10_000 : 2000,
+    connectionTimeoutMillis: timeouts.acquire,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     application_name: applicationName,
-    ...(unhurried
-      ? {}
-      : {
-          statement_timeout: 5000,
-          lock_timeout: 2000,
-          idle_in_transaction_session_timeout: 10_000,
-          // statement_timeout is the server's; one that vanished without closing the connection never answers.
-          query_timeout: 7000,
-        }),
+    statement_timeout: timeouts.statement,
+    lock_timeout: timeouts.lock,
+    idle_in_transaction_session_timeout: timeouts.idleInTransaction,
+    query_timeout: timeouts.answer,
   })
   pool.on('error', (error) => onIdleError?.(error))
   // A connection that breaks while a query runs on it rejects the query, and says so a second time as an event; without
   // a listener that event ends the process.
   pool.on('connect', (client) => client.on('error', () => {}))
-  return {
-    db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: namingStatements(pool) }) }),
-    pool,
-  }
-}
-
-/**
- * Gives every statement a name made from its text, so that PostgreSQL parses and plans it once per connection: measured,
- * a rotation then costs less than half. Statement texts are few because lists are passed as arrays, never spelled out.
- */
-function namingStatements(pool: pg.Pool): PostgresPool {
-  const names = new Map<string, string>()
-  const nameOf = (text: string): string => {
-    let name = names.get(text)
-    if (name === undefined) {
-      name = createHash('sha256').update(text).digest('base64url').slice(0, 16)
-      names.set(text, name)
-    }
-    return name
-  }
-  const wrap = (client: pg.PoolClient) => {
-    let broken = false
-    return {
-      query: async (text: string, values?: readonly unknown[]) => {
-        try {
-          // Without parameters it is a transaction's BEGIN or COMMIT, or a migration of many statements.
-          return await (values?.length
-            ? client.query({ name: nameOf(text), text, values: [...values] })
-            : client.query(text))
-        } catch (error) {
-          // No answer came in time: one may still arrive and would be taken for that of the next query.
-          if ((error as Error).message === 'Query read timeout') broken = true
-          throw error
-        }
-      },
-      release: (): void => client.release(broken),
-    }
-  }
-  const wrapped = new WeakMap<pg.PoolClient, ReturnType<typeof wrap>>()
-  return {
-    options: pool.options,
-    connect: async () => {
-      const client = await pool.connect()
-      const known = wrapped.get(client) ?? wrap(client)
-      wrapped.set(client, known)
-      return known as unknown as PostgresPoolClient
-    },
-    end: () => pool.end(),
-  }
+  return { db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: lend(pool) }) }), pool }
 }
