@@ -6,9 +6,9 @@ import { createApp } from './app.ts'
 import { NO_REQUEST, record } from './audit/audit.ts'
 import { createDatabaseClock } from './clock.ts'
 import { ConfigError, parseConfig, type Secrets } from './config.ts'
-import { connect, setAside } from './db/connect.ts'
 import { isUnavailable } from './db/errors.ts'
 import { migrate } from './db/migrate.ts'
+import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
 import type { Deps } from './deps.ts'
 import type { Lifecycle } from './http/health.ts'
@@ -47,14 +47,12 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   const metrics = createMetrics()
   await migrateWhenUp(log, secrets)
 
-  const link = {
+  const { db, refreshDb, pools, close } = connectServer({
     url: secrets.databaseUrl,
-    onIdleError: (error: Error) => log.warn({ err: error }, 'an idle connection to the database broke'),
-  }
-  const forRefreshes = setAside(config.DATABASE_POOL_SIZE)
-  const { db: refreshDb, pool: refreshPool } = connect({ ...link, size: forRefreshes })
-  const { db, pool } = connect({ ...link, size: config.DATABASE_POOL_SIZE - forRefreshes })
-  const closing: (() => unknown)[] = [() => Promise.all([db.destroy(), refreshDb.destroy()])]
+    size: config.DATABASE_POOL_SIZE,
+    onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
+  })
+  const closing: (() => unknown)[] = [close]
   const closeAll = async () => {
     for (const close of closing.splice(0).toReversed()) {
       try {
@@ -96,7 +94,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       hasher,
       metrics,
     }
-    registerGauges(deps, { pools: [pool, refreshPool], clock, activeSince: keys.activeSince })
+    registerGauges(deps, { pools, clock, activeSince: keys.activeSince })
 
     const pruning = repeat(log, 'prune', PRUNE_EVERY_MS, async () => log.info({ deleted: await prune(deps) }, 'pruned'))
     closing.push(() => pruning.stop())

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/db/connect.ts'
-import { rotateIfCurrent } from '../../src/sessions/rotation-queries.ts'
+import { builtInClients } from '../../src/sessions/clients.ts'
+import { rotateThoseCurrent } from '../../src/sessions/rotation-queries.ts'
 import { authenticateToken, hashToken, mintSuccessor } from '../../src/tokens/refresh.ts'
 import type { Database } from '../cluster.ts'
 import type { Line } from '../line.ts'
@@ -84,6 +85,7 @@ async function recordsBetween(database: Database, from: number, to: number, refr
 /** The server's own statement, without HTTP and signature: a million refreshes would else take a quarter of an hour. */
 async function rotate(stage: Stage, database: Database, tokens: string[], rotations: number): Promise<void> {
   const { db } = connect({ url: database.url, size: 10 })
+  const clients = builtInClients({ ISSUER: stage.issuer, ALLOWED_ORIGINS: [], AUDIENCE: [stage.issuer], SCOPES: [] })
   const workers = 10
   let done = 0
   const worker = async (number: number): Promise<void> => {
@@ -94,15 +96,17 @@ async function rotate(stage: Stage, database: Database, tokens: string[], rotati
       if (!token) throw new Error('a token that is not ours')
       const salt = randomBytes(16)
       const successor = mintSuccessor(stage.keys[0], token, token.generation + 1, salt)
-      const rotated = await rotateIfCurrent(db, {
-        family: token.family,
-        presented: { ...token, keyHash: null, delivery: 'body', clientId: null },
-        successor: { hash: hashToken(successor), salt },
-        now: new Date(),
-        narrow: { scope: null, audience: null },
-        perMinute: 1_000_000,
-      })
-      if (!rotated) throw new Error('a token was not current')
+      const now = new Date()
+      const rotated = await rotateThoseCurrent(db, now, { clients, perMinute: 1_000_000 }, [
+        {
+          family: token.family,
+          presented: { ...token, keyHash: null, delivery: 'body', clientId: null },
+          successor: { hash: hashToken(successor), salt },
+          arrivedAt: now,
+          narrow: { scope: null, audience: null },
+        },
+      ])
+      if (rotated.size === 0) throw new Error('a token was not current')
       tokens[index] = successor
       if (++done % 10_000 === 0) stage.say(`size of the table: ${done} of ${rotations} rotations`)
     }

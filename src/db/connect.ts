@@ -41,14 +41,6 @@ const HURRIED: Timeouts = { acquire: 2000, lock: 2000, statement: 5000, answer: 
 const UNHURRIED: Timeouts = { acquire: 10_000, lock: 0, statement: 0, answer: 0, idleInTransaction: 0 }
 
 /**
- * How many of a server's connections are set aside for refreshes. Nothing else may take them: whatever a flood of other
- * requests does to the rest, those who are signed in stay so.
- */
-export function setAside(size: number): number {
-  return Math.max(1, Math.floor(size / 3))
-}
-
-/**
  * A bounded pool with every timeout set, so that a slow or absent database turns into a prompt 503 and never into
  * requests that wait for ever.
  */

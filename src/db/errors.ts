@@ -53,6 +53,16 @@ export function violatedConstraint(error: unknown): string | undefined {
   return code?.startsWith('23') ? constraint : undefined
 }
 
+/** Whether the database did not take what it was given. Nothing was changed. */
+export function isDataFault(error: unknown): boolean {
+  return error instanceof Error && /^(22|23)/.test(String((error as { code?: unknown }).code))
+}
+
+/** Whether somebody else holds a row that was asked for without waiting. */
+export function isHeld(error: unknown): boolean {
+  return (error as { code?: unknown }).code === '55P03'
+}
+
 const ATTEMPTS = 4
 
 /**

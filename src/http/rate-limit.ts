@@ -32,6 +32,11 @@ export function policies(config: Config): Record<LimitedRoute, Policy[]> {
   }
 }
 
+/** Of one family, by its id: retries are answered from this, whatever limit has stopped its rotations. */
+export function retries({ RATE_LIMIT_FAMILY_PER_MINUTE: limit }: Config): Policy {
+  return { name: 'retry_per_minute', limit, windowMs: MINUTE_MS, lease: Math.max(1, Math.floor(limit / 20)) }
+}
+
 /**
  * Limits per client address on routes that state `config.limit`, before the body is read. The replies tell `Retry-After`
  * and nothing else of the counters. Without the database nobody can count: 503, not free passage.

@@ -96,8 +96,11 @@ export interface LockedFamily {
   windowCount: number
 }
 
-/** Locks the family alone, not its user: a sign-in elsewhere must not wait for a refresh, nor a refresh for a sign-in. */
-export async function lockFamily(tx: Tx, id: string): Promise<LockedFamily | undefined> {
+/**
+ * Locks the family alone, not its user: a sign-in elsewhere must not wait for a refresh, nor a refresh for a sign-in.
+ * @param options.wait false: throws at once if somebody else holds it (see isHeld).
+ */
+export async function lockFamily(tx: Tx, id: string, { wait = true } = {}): Promise<LockedFamily | undefined> {
   const row = await tx
     .selectFrom('families as f')
     .innerJoin('users as u', 'u.id', 'f.user_id')
@@ -117,6 +120,7 @@ export async function lockFamily(tx: Tx, id: string): Promise<LockedFamily | und
       'u.disabled_at',
     ])
     .forUpdate('f')
+    .$if(!wait, (qb) => qb.noWait())
     .executeTakeFirst()
   if (!row) return undefined
   return {
@@ -151,6 +155,8 @@ export interface NewGeneration {
   salt: Buffer
   keyHash: Buffer | null
   retryStreak: number
+  /** Of the limit per family; this rotation is in the count. */
+  window: { startedAt: Date; count: number }
 }
 
 /** Puts a new current token in place, on a row that the caller has locked. */
@@ -167,6 +173,8 @@ export async function writeGeneration(tx: Tx, id: string, now: Date, next: NewGe
       rotation_key_hash: next.keyHash,
       retry_streak: next.retryStreak,
       retried: false,
+      window_started_at: next.window.startedAt,
+      window_count: next.window.count,
     })
     .where('id', '=', id)
     .execute()
@@ -174,15 +182,6 @@ export async function writeGeneration(tx: Tx, id: string, now: Date, next: NewGe
 
 export async function writeRetry(tx: Tx, id: string, retryStreak: number): Promise<void> {
   await tx.updateTable('families').set({ retried: true, retry_streak: retryStreak }).where('id', '=', id).execute()
-}
-
-/** Counts one request in the family's window of a minute; the hot path does the same in its own statement. */
-export async function writeWindow(tx: Tx, id: string, startedAt: Date, count: number): Promise<void> {
-  await tx
-    .updateTable('families')
-    .set({ window_started_at: startedAt, window_count: count })
-    .where('id', '=', id)
-    .execute()
 }
 
 export interface NewFamily extends Omit<FamilyFacts, 'rotatedAt'> {

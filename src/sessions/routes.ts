@@ -8,13 +8,14 @@ import { Problem } from '../errors.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../http/cookies.ts'
 import { requestFacts } from '../http/facts.ts'
 import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
+import { retries } from '../http/rate-limit.ts'
+import { createAllowance } from '../http/rate-limit-store.ts'
 import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
 import type { Clients } from './clients.ts'
 import { endAll, endOwn } from './end.ts'
 import { logout } from './logout.ts'
 import { listFamilies } from './queries.ts'
-import { refresh } from './refresh.ts'
-import { createRotator } from './rotator.ts'
+import { createRefresh } from './refresh.ts'
 
 // Room for an access token that was put here by mistake: it is refused like any other token that is not ours.
 const RefreshToken = Type.String({ maxLength: 8192, description: 'Only for clients that get it in the body.' })
@@ -45,7 +46,11 @@ const SessionReply = Type.Object({
 export const sessionRoutes =
   (deps: Deps, clients: Clients): FastifyPluginAsyncTypebox =>
   async (app) => {
-    const rotate = createRotator(deps)
+    const refresh = createRefresh(
+      deps,
+      clients,
+      createAllowance({ ...deps, db: deps.refreshDb }, [retries(deps.config)]),
+    )
 
     app.post('/refresh', {
       config: { access: 'public', limit: 'refresh' },
@@ -60,15 +65,15 @@ export const sessionRoutes =
         const body = request.body ?? {}
         const credential = readCredential(request, clients, body.refresh_token, body.client_id)
         const issued = await refresh(
-          deps,
-          rotate,
-          clients,
           {
             ...credential,
             clientId: body.client_id,
             idempotencyKey: idempotencyKey(request),
             scope: body.scope,
             audience: body.audience,
+            arrivedAt: deps.clock(),
+            isGone: () => request.raw.socket.destroyed,
+            spend: async () => ({ allowed: true }),
           },
           requestFacts(request),
         )

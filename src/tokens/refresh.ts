@@ -59,19 +59,23 @@ export function mintSuccessorAgain(
     .find((token) => hashToken(token).equals(expected))
 }
 
-/** Reads a presented token. Undefined: malformed, or not made under any of our keys. */
+/** The column that counts them is an integer of 32 bits with a sign, and each must have room for its successor. */
+const LAST_GENERATION = 2 ** 31 - 2
+
+/** Reads a presented token. Undefined: malformed, not made under any of our keys, or of a generation that cannot be. */
 export function authenticateToken(keys: KeyList, text: string): AuthenticToken | undefined {
   if (!FORM.test(text)) return undefined
   const bytes = Buffer.from(text.slice(PREFIX.length), 'base64url')
   const tagged = bytes.subarray(0, TAGGED)
   const tag = bytes.subarray(TAGGED, LENGTH)
   const ours = keys.some((key) => key.id === bytes[0] && timingSafeEqual(tagOf(key, tagged), tag))
-  if (!ours) return undefined
+  const generation = bytes.readUInt32BE(17)
+  if (!ours || generation > LAST_GENERATION) return undefined
   const handle = bytes.subarray(1, 17)
   return {
     handle,
     family: familyOf(handle),
-    generation: bytes.readUInt32BE(17),
+    generation,
     secret: bytes.subarray(21, TAGGED),
     hash: hashToken(text),
   }

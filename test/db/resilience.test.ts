@@ -104,17 +104,17 @@ test('credentials of the database that no longer work are an outage, not a fault
   const { refreshToken } = await t.signUp()
   const refused = Object.assign(new Error('password authentication failed'), { code: '28P01' })
   const [saved, broken] = [
-    t.deps.db,
-    new Proxy(t.deps.db, {
+    t.deps.refreshDb,
+    new Proxy(t.deps.refreshDb, {
       get: () => {
         throw refused
       },
     }),
   ]
-  t.deps.db = broken
+  t.deps.refreshDb = broken
   const answer = await t.refresh(refreshToken)
   expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '1'])
-  t.deps.db = saved
+  t.deps.refreshDb = saved
   expect((await t.refresh(refreshToken)).statusCode).toBe(200)
 })
 

@@ -23,11 +23,11 @@ afterAll(() => t[Symbol.asyncDispose]())
 const user = await register(t)
 
 const without = ({ deps }: TestApp) => {
-  const { db } = deps
+  const { db, refreshDb } = deps
   const dead = nowhere()
-  deps.db = dead
+  deps.db = deps.refreshDb = dead
   return async () => {
-    deps.db = db
+    Object.assign(deps, { db, refreshDb })
     await dead.destroy()
   }
 }
@@ -59,18 +59,30 @@ describe('the limit per family', () => {
     granted(await refresh(app, via, token))
   })
 
-  test('counts retries, so that one token cannot be redeemed without end', async () => {
+  test('gives retries as much again, so that one token cannot be redeemed without end', async () => {
     await using app = await startApp({ RATE_LIMIT_FAMILY_PER_MINUTE: '5' })
     const { token } = await signIn(app, await register(app))
     const answers = await Promise.all(Array.from({ length: 12 }, () => refresh(app, 'body', token)))
-    const statuses = answers.map((answer) => answer.statusCode)
-    expect(statuses.filter((status) => status === 200)).toHaveLength(5)
-    expect(statuses.filter((status) => status === 429)).toHaveLength(7)
-    const [successor = '', ...others] = new Set(answers.filter((answer) => answer.statusCode === 200).map(granted))
+    const [good, refused] = [200, 429].map((status) => answers.filter((answer) => answer.statusCode === status))
+    // The rotation, and five retries of it.
+    expect([good?.length, refused?.length]).toEqual([6, 6])
+    for (const answer of refused ?? []) expect(answer.headers['retry-after']).toBe('1')
+    const [successor = '', ...others] = new Set(good?.map(granted))
     expect(others).toEqual([])
-    expect((await refresh(app, 'body', successor)).statusCode).toBe(429)
+    // Retries have taken nothing from what may be rotated.
+    let next = successor
+    for (let i = 0; i < 4; i++) next = granted(await refresh(app, 'body', next))
+    expect((await refresh(app, 'body', next)).statusCode).toBe(429)
     app.travel(61)
-    granted(await refresh(app, 'body', successor))
+    granted(await refresh(app, 'body', next))
+  })
+
+  test('refuses no retry of the last rotation that it allowed', async () => {
+    await using app = await startApp({ RATE_LIMIT_FAMILY_PER_MINUTE: '3' })
+    let { token } = await signIn(app, await register(app))
+    for (let i = 0; i < 2; i++) token = granted(await refresh(app, 'body', token))
+    const lost = granted(await refresh(app, 'body', token))
+    expect(granted(await refresh(app, 'body', token))).toBe(lost)
   })
 
   test('hides no reuse', async () => {
@@ -210,10 +222,10 @@ describe('a commit of which the client hears nothing', () => {
     ['with a key', { key: 'attempt-1' }],
   ])('is 503, and the retry within the grace gets the successor, %s', async (_name, options) => {
     const { token, sid } = await signIn(t, user)
-    const { db } = t.deps
-    t.deps.db = db.withPlugin(breakAfterwards())
+    const { refreshDb } = t.deps
+    t.deps.refreshDb = refreshDb.withPlugin(breakAfterwards())
     const answer = await refresh(t, 'body', token, options)
-    t.deps.db = db
+    t.deps.refreshDb = refreshDb
     expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '1'])
     expect((await family(t, sid)).generation).toBe(1)
     const successor = granted(await refresh(t, 'body', token, options))

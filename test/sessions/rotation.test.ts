@@ -39,7 +39,10 @@ interface Case {
   name: string
   presented: Presented
   family?: Partial<FamilyState>
+  /** Of its arrival. */
   second?: number
+  /** When it is judged, if not at its arrival. */
+  judged?: number
   policy?: Partial<RotationPolicy>
   verdict: object
 }
@@ -227,6 +230,29 @@ const cases: Case[] = [
     verdict: refuse('expired'),
   },
   {
+    name: 'a retry that arrived in time and had to wait in here',
+    presented: present(4),
+    second: 110,
+    judged: 170,
+    verdict: retry,
+  },
+  {
+    name: 'a retry that arrived before the rotation was made',
+    presented: present(4),
+    second: 99,
+    judged: 170,
+    verdict: retry,
+  },
+  { name: 'idle too long only since it arrived', presented: present(5), second: 1099, judged: 1110, verdict: rotate },
+  {
+    name: 'past the absolute end since it arrived',
+    presented: present(5),
+    family: { rotatedAt: at(9990) },
+    second: 9999,
+    judged: 10_000,
+    verdict: refuse('expired'),
+  },
+  {
     name: 'the user is disabled',
     presented: present(5),
     family: { userDisabledAt: at(1) },
@@ -244,7 +270,9 @@ const cases: Case[] = [
 describe('verdict on a presented token', () => {
   test.each(cases)('$name', (c) => {
     const state = 'family' in c && c.family === undefined ? undefined : { ...family, ...c.family }
-    expect(decide(c.presented, state, at(c.second ?? 101), { ...policy, ...c.policy })).toEqual(c.verdict)
+    const second = c.second ?? 101
+    const moment = { arrivedAt: at(second), now: at(c.judged ?? second) }
+    expect(decide(c.presented, state, moment, { ...policy, ...c.policy })).toEqual(c.verdict)
   })
 })
 

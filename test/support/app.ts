@@ -4,7 +4,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { createApp } from '../../src/app.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
 import { type Config, parseConfig } from '../../src/config.ts'
-import { connect, setAside } from '../../src/db/connect.ts'
+import { connectServer } from '../../src/db/pools.ts'
 import type { Db } from '../../src/db/schema.ts'
 import { databaseTime } from '../../src/db/time.ts'
 import type { Deps } from '../../src/deps.ts'
@@ -79,9 +79,7 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
   const env = { ...(join?.env ?? testEnvironment(database.url)), ...options.env }
   noteSecretsOf(env)
   const { config, secrets } = parseConfig(env)
-  const forRefreshes = setAside(config.DATABASE_POOL_SIZE)
-  const { db: refreshDb } = connect({ url: secrets.databaseUrl, size: forRefreshes })
-  const { db } = connect({ url: secrets.databaseUrl, size: config.DATABASE_POOL_SIZE - forRefreshes })
+  const { db, refreshDb, close } = connectServer({ url: secrets.databaseUrl, size: config.DATABASE_POOL_SIZE })
   const base = createDatabaseClock(() => databaseTime(db))
   await base.synchronise()
   const journey = join?.journey ?? { milliseconds: 0 }
@@ -173,7 +171,7 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
     [Symbol.asyncDispose]: async () => {
       await app.close()
       await keys.stop()
-      await Promise.all([db.destroy(), refreshDb.destroy()])
+      await close()
       await database.drop()
     },
   }

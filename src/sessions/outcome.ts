@@ -1,0 +1,39 @@
+import type { Deps } from '../deps.ts'
+import type { Problem } from '../errors.ts'
+import type { AuthenticToken } from '../tokens/refresh.ts'
+import type { Narrowing } from './grants.ts'
+import type { FamilyFacts, LockedFamily, Subject } from './queries.ts'
+import type { Presented, Verdict } from './rotation.ts'
+
+/** A refresh that the hot path did not settle. */
+export interface Request {
+  token: AuthenticToken
+  presented: Presented
+  narrow: Narrowing
+  arrivedAt: Date
+  /** Whether whoever asked has hung up. */
+  isGone: () => boolean
+  /** The client's address has no rotation left: seconds until it has. A retry is answered all the same. */
+  rotatesAgainIn: number | undefined
+}
+
+export interface Refreshed {
+  kind: 'refreshed'
+  verdict: Verdict['kind']
+  family: FamilyFacts
+  subject: Subject
+  refreshToken: string
+  /** Retries in so many rotations running that it is worth noting. */
+  streak?: boolean
+}
+
+/** What the transaction decided and did. Anything that must be answered with an error is a value here, so that it commits. */
+export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean }
+
+/** What the careful path works with. */
+export type CarefulDeps = Pick<Deps, 'config' | 'refreshDb' | 'clock' | 'serverKeys' | 'metrics' | 'log'>
+
+/** Whom an event about a family speaks of. */
+export function about(family: LockedFamily) {
+  return { userId: family.subject.id, familyId: family.facts.id, clientId: family.state.clientId }
+}
