@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import * as rules from './config-rules.ts'
-import { boolean, type Fault, integer, list, oneOf, type Setting, secret, share, text } from './settings.ts'
+import * as rules from './config/rules.ts'
+import { boolean, type Fault, integer, list, oneOf, type Setting, secret, share, text } from './config/settings.ts'
 
 const HOUR = 3600
 const DAY = 24 * HOUR

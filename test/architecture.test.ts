@@ -17,11 +17,8 @@ const ROOMS: Record<string, string[]> = {
   prune: ['http', ...FEATURES],
   http: ['audit', 'db'],
   threads: [],
-  settings: [],
-  'config-rules': ['settings'],
-  config: ['settings', 'config-rules'],
   deps: [...FEATURES],
-  ...Object.fromEntries(FLOOR.filter((room) => room !== 'deps' && room !== 'config').map((room) => [room, []])),
+  ...Object.fromEntries(FLOOR.filter((room) => room !== 'deps').map((room) => [room, []])),
   ...Object.fromEntries(FEATURES.map((feature, index) => [feature, FEATURES.slice(index + 1)])),
 }
 /** Where a package of npm may be imported. */

@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net'
-import type { Config } from './config.ts'
+import type { Config } from '../config.ts'
 import type { Fault } from './settings.ts'
 
 /** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
