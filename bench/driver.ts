@@ -2,7 +2,7 @@
 // token chains from one task to the next.
 import { type Outcome, type Pace, runLoad, type Source } from './load.ts'
 import { createRing } from './ring.ts'
-import { getting, refreshing, signingIn, type Work } from './sources.ts'
+import { flooding, getting, refreshing, signingIn, type Work } from './sources.ts'
 import { refreshTwice } from './twice.ts'
 
 export type Task =
@@ -26,11 +26,13 @@ async function perform(task: Task): Promise<Outcome | undefined> {
 function sourceOf(host: string, work: Work): Source {
   switch (work.kind) {
     case 'refresh':
-      return refreshing(host, ring)
+      return refreshing(host, ring, work.apart)
     case 'login':
       return signingIn(host, work.emails, work.password)
     case 'get':
       return getting(host, work.path)
+    case 'flood':
+      return flooding(work.requests)
   }
 }
 

@@ -25,6 +25,7 @@ export interface Outcome {
   seconds: number
   /** Milliseconds, of all answers. Open loop: from the moment at which the request was due. */
   p50: number
+  p95: number
   p99: number
   p999: number
 }
@@ -65,7 +66,7 @@ export function createTally() {
       const sorted = Float64Array.from(latencies).toSorted()
       const at = (share: number): number =>
         sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN
-      return { done, faults, seconds, p50: at(0.5), p99: at(0.99), p999: at(0.999) }
+      return { done, faults, seconds, p50: at(0.5), p95: at(0.95), p99: at(0.99), p999: at(0.999) }
     },
   }
 }

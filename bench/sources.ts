@@ -3,16 +3,28 @@ import type { Source } from './load.ts'
 import type { Ring } from './ring.ts'
 
 export type Work =
-  | { kind: 'refresh' }
+  /** `apart`: as if through a proxy, each request from an address of its own. */
+  | { kind: 'refresh'; apart?: boolean }
   /** `emails` in turn. A 503 is believed: that caller waits as long as Retry-After says. */
   | { kind: 'login'; emails: string[]; password: string }
   | { kind: 'get'; path: string }
+  /** In turn, whatever is answered. No answer is right or wrong: the outcome counts them by their status. */
+  | { kind: 'flood'; requests: string[] }
 
 const faultOf = (answer: Answer | undefined): string | undefined =>
   answer?.status === 200 ? undefined : String(answer?.status ?? 'no answer')
 
 export function post(host: string, path: string, body: string, headers = ''): string {
   return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n${headers}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+}
+
+export function get(host: string, path: string, headers = ''): string {
+  return `GET ${path} HTTP/1.1\r\nhost: ${host}\r\n${headers}\r\n`
+}
+
+/** What a proxy says of a client: one of 65,536 in a network for benchmarks (RFC 2544), 198.18 or 198.19. */
+export function forwardedFor(network: 18 | 19, client: number): string {
+  return `x-forwarded-for: 198.${network}.${(client >> 8) & 255}.${client & 255}\r\n`
 }
 
 /** The token that a reply hands out; without the cost of parsing the rest. */
@@ -24,12 +36,13 @@ export function tokenIn(body: string): string | undefined {
  * Real token chains: each token is used once and its successor comes back into the ring, so that at most one request per
  * family is under way. A chain whose token was refused leaves the ring.
  */
-export function refreshing(host: string, ring: Ring): Source {
+export function refreshing(host: string, ring: Ring, apart = false): Source {
+  let client = 0
   return () => {
     const token = ring.take()
     if (token === undefined) return undefined
     return {
-      request: post(host, '/refresh', `{"refresh_token":"${token}"}`),
+      request: post(host, '/refresh', `{"refresh_token":"${token}"}`, apart ? forwardedFor(18, client++) : ''),
       judge: (answer) => {
         const next = answer?.status === 200 ? tokenIn(answer.body) : undefined
         if (next) ring.put(next)
@@ -58,8 +71,16 @@ export function signingIn(host: string, emails: string[], password: string): Sou
 
 export function getting(host: string, path: string): Source {
   const item = {
-    request: `GET ${path} HTTP/1.1\r\nhost: ${host}\r\n\r\n`,
+    request: get(host, path),
     judge: (answer: Answer | undefined) => ({ fault: faultOf(answer) }),
   }
   return () => item
+}
+
+export function flooding(requests: string[]): Source {
+  let turn = 0
+  return () => ({
+    request: requests[turn++ % requests.length] as string,
+    judge: (answer) => ({ fault: String(answer?.status ?? 'no answer') }),
+  })
 }

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { constants, setPriority } from 'node:os'
 import { join } from 'node:path'
 import { deriveServerKeys, type KeyList } from '../src/secrets.ts'
 import type { Cluster, Database } from './cluster.ts'
@@ -7,7 +8,7 @@ import type { Report, Task } from './driver.ts'
 import type { Outcome, Pace } from './load.ts'
 import { cpuOfFamily } from './processes.ts'
 import { mintChains, seed } from './seed.ts'
-import { type Server, startServer } from './server.ts'
+import { type Server, type ServerOptions, startServer } from './server.ts'
 import type { Work } from './sources.ts'
 
 export interface Options {
@@ -37,11 +38,9 @@ export interface Stage {
   /** An own database with users and families; dropped when the row is over. */
   prepare(size: { users: number; families: number }): Promise<Database>
   chains(database: Database, count: number): Promise<string[]>
-  start(
-    database: Pick<Database, 'url'>,
-    options?: { env?: Record<string, string>; nodeArgs?: string[] },
-  ): Promise<Server>
-  drive(tokens?: string[]): Promise<Driver>
+  start(database: Pick<Database, 'url'>, options?: Pick<ServerOptions, 'env' | 'nodeArgs' | 'limits'>): Promise<Server>
+  /** `yielding`: at the lowest priority, for those whose work is not to take the processor from what is measured. */
+  drive(tokens?: string[], options?: { yielding: boolean }): Promise<Driver>
   /** Ends the servers and drivers and drops the databases of one row. */
   clear(): Promise<void>
 }
@@ -83,8 +82,8 @@ export function createStage(options: Options, cluster: Cluster, say: (text: stri
       closing.push(() => server.stop())
       return server
     },
-    drive: async (tokens) => {
-      const driver = startDriver(new URL(issuer).host)
+    drive: async (tokens, { yielding } = { yielding: false }) => {
+      const driver = startDriver(new URL(issuer).host, yielding)
       closing.push(driver.stop)
       if (tokens) await driver.load(tokens)
       return driver
@@ -95,8 +94,9 @@ export function createStage(options: Options, cluster: Cluster, say: (text: stri
   }
 }
 
-function startDriver(host: string): Driver {
+function startDriver(host: string, yielding: boolean): Driver {
   const child = fork(join(import.meta.dirname, 'driver.ts'))
+  if (yielding && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   let settle: ((report: Report) => void) | undefined
   child.on('message', (report: Report) => settle?.(report))
   child.on('exit', () => settle?.({ error: 'the driver ended' }))
@@ -140,5 +140,5 @@ export async function withCosts(
 }
 
 /** Until V8 has compiled what is hot and every page that is written has had its full image in the log. */
-export const warm = (driver: Driver, server: Server, seconds = 3): Promise<Outcome> =>
-  driver.run(server, { kind: 'refresh' }, { connections: 32, seconds })
+export const warm = (driver: Driver, server: Server, seconds = 3, work: Work = { kind: 'refresh' }): Promise<Outcome> =>
+  driver.run(server, work, { connections: 32, seconds })

@@ -35,7 +35,7 @@ test('percentiles: of a hundred latencies half lie below p50, and p99 and p99.9 
   const tally = createTally()
   // Not in order, and as numbers: as text, 100 would come before 9.
   for (let n = 100; n > 0; n--) tally.add(n, undefined)
-  expect(tally.outcome(2)).toEqual({ done: 100, faults: {}, seconds: 2, p50: 51, p99: 100, p999: 100 })
+  expect(tally.outcome(2)).toEqual({ done: 100, faults: {}, seconds: 2, p50: 51, p95: 96, p99: 100, p999: 100 })
 })
 
 test('percentiles: one in a thousand is in p99.9 and not in p99', () => {
@@ -46,8 +46,8 @@ test('percentiles: one in a thousand is in p99.9 and not in p99', () => {
 })
 
 test('percentiles of nothing are not numbers, rather than a good figure', () => {
-  const { done, p50, p99, p999 } = createTally().outcome(1)
-  expect([done, p50, p99, p999]).toEqual([0, Number.NaN, Number.NaN, Number.NaN])
+  const { done, p50, p95, p99, p999 } = createTally().outcome(1)
+  expect([done, p50, p95, p99, p999]).toEqual([0, Number.NaN, Number.NaN, Number.NaN, Number.NaN])
 })
 
 test('an answer with a fault is counted by its fault, not as done, and its latency counts', () => {

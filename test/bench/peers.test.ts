@@ -130,7 +130,7 @@ describe('sessions under load', () => {
 
 describe('results', () => {
   const turn = (done: number, seconds: number, server: number | undefined, postgres: number, faults = {}) => ({
-    outcome: { done, faults, seconds, p50: done, p99: 2 * done, p999: 0 },
+    outcome: { done, faults, seconds, p50: done, p95: 0, p99: 2 * done, p999: 0 },
     server,
     stores: new Map([['postgres', postgres]]),
   })

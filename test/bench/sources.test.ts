@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Answer, Connection } from '../../bench/connection.ts'
 import { createRing } from '../../bench/ring.ts'
-import { getting, post, refreshing, signingIn, tokenIn } from '../../bench/sources.ts'
+import { flooding, getting, post, refreshing, signingIn, tokenIn } from '../../bench/sources.ts'
 import { refreshTwice } from '../../bench/twice.ts'
 
 const answer = (status: number, body = '', head = ''): Answer => ({ status, head, body })
@@ -50,6 +50,23 @@ describe('refreshing', () => {
   test('gives out nothing when no chain is free', () => {
     expect(refreshing('h', createRing([]))()).toBeUndefined()
   })
+})
+
+test('refreshing apart: each request comes from an address of its own, as a proxy would say', () => {
+  const source = refreshing('h', createRing(['a', 'b']), true)
+  const addresses = [source(), source()].map((item) => /^x-forwarded-for: (\S+)\r$/m.exec(item?.request ?? '')?.[1])
+  expect(addresses).toEqual(['198.18.0.0', '198.18.0.1'])
+  expect(refreshing('h', createRing(['a']))()?.request).not.toContain('x-forwarded-for')
+})
+
+test('a flood sends its requests in turn and counts every answer by its status', () => {
+  const source = flooding(['a', 'b'])
+  expect([source(), source(), source()].map((item) => item?.request)).toEqual(['a', 'b', 'a'])
+  expect([answer(204), answer(429), undefined].map((given) => source()?.judge(given).fault)).toEqual([
+    '204',
+    '429',
+    'no answer',
+  ])
 })
 
 describe('signing in', () => {
