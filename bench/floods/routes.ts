@@ -13,7 +13,7 @@ const CONNECTIONS = 300
 /**
  * Whether what strangers may send delays those who are signed in already. Limits are the default ones, and a proxy says
  * who is who: each user refreshes from an address of their own. From one address nearly all of a flood is over the limit;
- * from three hundred nothing is, as if there were none.
+ * from three hundred little is, as if there were hardly any.
  */
 export async function routeFloods(stage: Stage): Promise<Line[]> {
   const { database, tokens, users } = await people(stage)

@@ -1,20 +1,13 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { isAlive } from '../../bench/processes.ts'
+import { childrenOf } from '../support/child-processes.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { startServer } from '../support/server.ts'
 
 const account = { email: 'ada@example.com', password: 'correct horse battery staple' }
 
-function hashChild(server: number): number | undefined {
-  const pids = readFileSync(`/proc/${server}/task/${server}/children`, 'utf8')
-    .trim()
-    .split(' ')
-    .filter(Boolean)
-    .map(Number)
-  return pids.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('hash-child.ts'))
-}
+const hashChild = (server: number): number | undefined => childrenOf(server, 'hash-child.ts')[0]
 
 async function start() {
   const database = await cloneDatabase()
