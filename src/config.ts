@@ -51,7 +51,8 @@ export const settings = {
   RATE_LIMIT_REGISTER_PER_HOUR: integer(60, 1, 1000000),
   RATE_LIMIT_REFRESH_PER_MINUTE: integer(600, 1, 1000000),
   RATE_LIMIT_FAMILY_PER_MINUTE: integer(120, 1, 1000000),
-  AUDIT_RETENTION_DAYS: integer(365, 1, 3650),
+  /** From 30: the database deletes nothing younger, whoever asks. */
+  AUDIT_RETENTION_DAYS: integer(365, 30, 3650),
   HSTS: oneOf(['on', 'off'], 'on'),
   DOCS: boolean(undefined),
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),

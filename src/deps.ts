@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { Tally } from './audit/tally.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Db } from './db/schema.ts'
@@ -14,6 +15,8 @@ export interface Deps {
   /** The same database over connections that only refreshes use. */
   refreshDb: Db
   clock: Clock
+  /** The audit trail of what changes nothing. */
+  tally: Tally
   log: Logger
   /** Keys derived from CLAVIGER_SECRET. */
   serverKeys: KeyList

@@ -4,6 +4,7 @@ import './threads.ts'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import { NO_REQUEST, record } from './audit/audit.ts'
+import { createTally } from './audit/tally.ts'
 import { createDatabaseClock } from './clock.ts'
 import { ConfigError, parseConfig, type Secrets } from './config.ts'
 import { isUnavailable } from './db/errors.ts'
@@ -25,6 +26,7 @@ import { createPasswordHasher } from './users/password.ts'
 
 const DATABASE_WAIT_MS = 60_000
 const PRUNE_EVERY_MS = 15 * 60_000
+const TALLY_EVERY_MS = 1000
 
 export interface RunningServer {
   /** Base of the public listener, with the port that it really has. */
@@ -83,11 +85,19 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       onDone: (seconds) => metrics.hashSeconds.observe(seconds),
     })
 
+    const tally = createTally({ db })
+    const tallying = repeat(log, 'tally', TALLY_EVERY_MS, () => tally.flush(clock.now()))
+    closing.push(async () => {
+      await tallying.stop()
+      await tally.flush(clock.now())
+    })
+
     const deps: Deps = {
       config,
       db,
       refreshDb,
       clock: clock.now,
+      tally,
       log,
       serverKeys,
       keyring: keys.keyring,

@@ -25,55 +25,75 @@ export type EndCause =
   | 'too_many_sessions'
   | 'operator'
 
+/** Whom an event is about. */
+interface About {
+  userId?: string | null
+  familyId?: string | null
+  clientId?: string | null
+}
+
 /**
- * Everything worth a row: what changes a state, and every refusal that may be an attack. Successful refreshes are a log
- * line and a counter instead: tables do not grow with refreshes.
+ * What changes a state. Successful refreshes are a log line and a counter instead: tables do not grow with refreshes.
+ * What leaves everything as it was is a TalliedEvent.
  */
-export type AuditEvent = { userId?: string | null; familyId?: string | null; clientId?: string | null } & (
-  | { type: 'user.registered'; outcome: 'success' }
-  | { type: 'user.registered'; outcome: 'failure'; reason: 'email_taken' }
-  | { type: 'user.created' | 'user.disabled' | 'user.enabled'; outcome: 'success' }
-  | { type: 'user.roles_changed'; outcome: 'success'; details: { before: string[]; after: string[] } }
-  | { type: 'login'; outcome: 'success' }
-  | {
-      type: 'login'
-      outcome: 'failure'
-      reason: 'unknown_user' | 'wrong_password' | 'no_password' | 'user_disabled' | 'password_disabled' | 'backoff'
-      /** HMAC of what was typed, hexadecimal: people type passwords into the e-mail field. */
-      details: { identifier: string; failures?: number }
-    }
-  | {
-      type: 'login.backoff_started' | 'login.password_disabled'
-      outcome: 'success'
-      details: { identifier: string; failures: number }
-    }
-  | { type: 'password.changed'; outcome: 'success' }
-  | { type: 'password.changed'; outcome: 'failure'; reason: 'wrong_password' | 'backoff' }
-  | { type: 'session.ended'; outcome: 'success'; reason: EndCause; details?: { ended: number } }
-  | { type: 'refresh.refused'; outcome: 'failure'; reason: RefreshRefusal }
-  | {
-      type: 'refresh.reuse_detected'
-      outcome: 'failure'
-      reason: ReuseReason
-      details: { presented: number; current: number }
-    }
-  | { type: 'refresh.retries_in_a_row'; outcome: 'success'; details: { rotations: number } }
-  | { type: 'refresh.recovered_late'; outcome: 'success'; details: { seconds_late: number } }
-  | { type: 'refresh.rolled_forward'; outcome: 'success'; details: { presented: number; current: number } }
-  | {
-      type:
-        | 'key.created'
-        | 'key.imported'
-        | 'key.activated'
-        | 'key.retired'
-        | 'key.removed'
-        | 'key.compromised'
-        | 'key.resealed'
-      outcome: 'success'
-      details: { kid: string }
-    }
-  | { type: 'server.started'; outcome: 'success'; details: { settings: Record<string, unknown> } }
-)
+export type AuditEvent = About &
+  (
+    | { type: 'user.registered'; outcome: 'success' }
+    | { type: 'user.created' | 'user.disabled' | 'user.enabled'; outcome: 'success' }
+    | { type: 'user.roles_changed'; outcome: 'success'; details: { before: string[]; after: string[] } }
+    | { type: 'login'; outcome: 'success' }
+    | {
+        type: 'login.backoff_started' | 'login.password_disabled'
+        outcome: 'success'
+        details: { identifier: string; failures: number }
+      }
+    | { type: 'password.changed'; outcome: 'success' }
+    | { type: 'session.ended'; outcome: 'success'; reason: EndCause; details?: { ended: number } }
+    | {
+        type: 'refresh.reuse_detected'
+        outcome: 'failure'
+        reason: ReuseReason
+        details: { presented: number; current: number }
+      }
+    | { type: 'refresh.retries_in_a_row'; outcome: 'success'; details: { rotations: number } }
+    | { type: 'refresh.recovered_late'; outcome: 'success'; details: { seconds_late: number } }
+    | { type: 'refresh.rolled_forward'; outcome: 'success'; details: { presented: number; current: number } }
+    | {
+        type:
+          | 'key.created'
+          | 'key.imported'
+          | 'key.activated'
+          | 'key.retired'
+          | 'key.removed'
+          | 'key.compromised'
+          | 'key.resealed'
+        outcome: 'success'
+        details: { kid: string }
+      }
+    | { type: 'server.started'; outcome: 'success'; details: { settings: Record<string, unknown> } }
+  )
+
+/** What anybody can bring about as often as they like, because it changes nothing; see createTally. */
+export type TalliedEvent = About &
+  (
+    | { type: 'user.registered'; outcome: 'failure'; reason: 'email_taken'; details?: undefined }
+    | {
+        type: 'login'
+        outcome: 'failure'
+        reason: 'unknown_user' | 'wrong_password' | 'no_password' | 'user_disabled' | 'password_disabled' | 'backoff'
+        /** HMAC of what was typed, hexadecimal: people type passwords into the e-mail field. */
+        details: { identifier: string; failures?: number }
+      }
+    | { type: 'password.changed'; outcome: 'failure'; reason: 'wrong_password' | 'backoff'; details?: undefined }
+    | { type: 'refresh.refused'; outcome: 'failure'; reason: RefreshRefusal; details?: undefined }
+    /** The token of a rotation with an Idempotency-Key came again without that key: somebody else may hold it. */
+    | {
+        type: 'refresh.key_mismatch'
+        outcome: 'success' | 'failure'
+        reason: 'no_key' | 'other_key'
+        details?: undefined
+      }
+  )
 
 /** Why an authentic refresh token was refused without ending anything. */
 export type RefreshRefusal = 'wrong_client' | 'wrong_delivery' | 'user_disabled' | 'ahead_of_database'
@@ -91,9 +111,16 @@ export async function record(db: Db, now: Date, actor: Actor, event: AuditEvent,
 
 /** The same as a part of another statement (`WITH recorded AS (…)`), where a round trip more would cost too much. */
 export function recording(now: Date, actor: Actor, event: AuditEvent, facts: RequestFacts) {
+  return insertion({ id: randomUUIDv7(), ...rowOf(now, actor, event, facts) })
+}
+
+/** Writes an event with the statement that it is put into. */
+export type Recording = ReturnType<typeof recording>
+
+/** An event as its row has it, but for the id. */
+export function rowOf(now: Date, actor: Actor, event: AuditEvent | TalliedEvent, facts: RequestFacts) {
   const { type, outcome, userId = null, familyId = null, clientId = null } = event
-  return insertion({
-    id: randomUUIDv7(),
+  return {
     at: now,
     type,
     outcome,
@@ -106,8 +133,5 @@ export function recording(now: Date, actor: Actor, event: AuditEvent, facts: Req
     address: facts.address,
     user_agent: facts.userAgent,
     details: 'details' in event && event.details ? event.details : {},
-  })
+  }
 }
-
-/** Writes an event with the statement that it is put into. */
-export type Recording = ReturnType<typeof recording>

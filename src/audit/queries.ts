@@ -14,6 +14,23 @@ export function insertion(row: AuditRow) {
       ${JSON.stringify(row.details)})`
 }
 
+/** Writes an event whose id others derive as well; if one of them was first, its count rises by one instead. */
+export async function insertOrCount(db: Db, row: AuditRow): Promise<void> {
+  await sql`
+    WITH written AS (${insertion(row)} ON CONFLICT (id) DO NOTHING RETURNING id)
+    SELECT audit_count_again(${row.id}, 1) WHERE NOT EXISTS (SELECT FROM written)`.execute(db)
+}
+
+/** Raises the counts of events. In order of their ids, so that replicas that do so at the same time only wait. */
+export async function countAgain(db: Db, events: readonly { id: string; times: number }[]): Promise<void> {
+  if (events.length === 0) return
+  const ordered = events.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const [ids, times] = [ordered.map(({ id }) => id), ordered.map((event) => event.times)]
+  await sql`SELECT audit_count_again(id, times) FROM unnest(${ids}::uuid[], ${times}::int[]) AS again (id, times)`.execute(
+    db,
+  )
+}
+
 /** What the trail says of one family, oldest first. */
 export async function historyOfFamily(db: Db, familyId: string, limit = 1000): Promise<AuditRow[]> {
   return await db
@@ -27,11 +44,8 @@ export async function historyOfFamily(db: Db, familyId: string, limit = 1000): P
     .execute()
 }
 
-/** Deletes a batch of events from before `before`. @returns how many. */
+/** Deletes a batch of events from before `before`, but none of the last 30 days. @returns how many. */
 export async function deleteOld(db: Db, before: Date, batch: number): Promise<number> {
-  const { numAffectedRows } = await sql`
-    DELETE FROM audit WHERE id IN (
-      SELECT id FROM audit WHERE at < ${before} ORDER BY at LIMIT ${batch} FOR UPDATE SKIP LOCKED
-    )`.execute(db)
-  return Number(numAffectedRows ?? 0n)
+  const { rows } = await sql<{ deleted: number }>`SELECT audit_delete_old(${before}, ${batch}) AS deleted`.execute(db)
+  return rows[0]?.deleted ?? 0
 }

@@ -65,7 +65,10 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
       }
     })
     count(deps, outcome)
-    if (outcome.kind === 'problem') throw outcome.problem
+    if (outcome.kind === 'problem') {
+      if (outcome.refusal) await deps.tally.add(deps.clock(), 'anonymous', outcome.refusal, facts)
+      throw outcome.problem
+    }
     return outcome
   }
 }
@@ -85,7 +88,7 @@ async function lockAndDecide(
   // Read when the row is ours: whatever is written now has not waited for it.
   const now = deps.clock()
   const verdict = decide(request.presented, family?.state, { arrivedAt: request.arrivedAt, now }, deps.config)
-  if (verdict.kind === 'refuse') return await refuse(tx, now, family, verdict, facts)
+  if (verdict.kind === 'refuse') return refuse(family, verdict)
   if (!family) throw new Error('a verdict other than refusal needs a family')
   if (verdict.kind === 'reuse') return await endForReuse(tx, now, family, request, verdict, facts)
   const problem = forbid(clients, family, request)
@@ -108,18 +111,14 @@ function forbid(clients: Clients, family: LockedFamily, { narrow }: Request): Pr
   }
 }
 
-async function refuse(
-  tx: Tx,
-  now: Date,
-  family: LockedFamily | undefined,
-  { reason }: Verdict & { kind: 'refuse' },
-  facts: RequestFacts,
-): Promise<Outcome> {
-  // A token at the end of its life is everyday; these are not.
-  if (family && reason !== 'unknown_family' && reason !== 'ended' && reason !== 'expired') {
-    await record(tx, now, 'anonymous', { type: 'refresh.refused', outcome: 'failure', reason, ...about(family) }, facts)
+function refuse(family: LockedFamily | undefined, { reason }: Verdict & { kind: 'refuse' }): Outcome {
+  const problem = new Problem('invalid_grant', { reason })
+  // A token at the end of its life is everyday; other refusals are not.
+  if (!family || reason === 'unknown_family' || reason === 'ended' || reason === 'expired') {
+    return { kind: 'problem', problem }
   }
-  return { kind: 'problem', problem: new Problem('invalid_grant', { reason }) }
+  const refusal = { type: 'refresh.refused', outcome: 'failure', reason, ...about(family) } as const
+  return { kind: 'problem', problem, refusal }
 }
 
 async function endForReuse(

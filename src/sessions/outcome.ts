@@ -1,3 +1,4 @@
+import type { TalliedEvent } from '../audit/audit.ts'
 import type { Deps } from '../deps.ts'
 import type { Problem } from '../errors.ts'
 import type { AuthenticToken } from '../tokens/refresh.ts'
@@ -28,10 +29,10 @@ export interface Refreshed {
 }
 
 /** What the transaction decided and did. Anything that must be answered with an error is a value here, so that it commits. */
-export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean }
+export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean; refusal?: TalliedEvent }
 
 /** What the careful path works with. */
-export type CarefulDeps = Pick<Deps, 'config' | 'refreshDb' | 'clock' | 'serverKeys' | 'metrics' | 'log'>
+export type CarefulDeps = Pick<Deps, 'config' | 'refreshDb' | 'clock' | 'serverKeys' | 'metrics' | 'log' | 'tally'>
 
 /** Whom an event about a family speaks of. */
 export function about(family: LockedFamily) {

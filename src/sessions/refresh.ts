@@ -32,7 +32,7 @@ export interface RefreshInput {
 /** Whether there was something left to spend; if not, milliseconds until there is. */
 export type Spent = { allowed: true } | { allowed: false; remainingMs: number }
 
-type RefreshDeps = Pick<Deps, 'config' | 'serverKeys' | 'refreshDb' | 'clock' | 'keyring' | 'metrics' | 'log'>
+type RefreshDeps = Pick<Deps, 'config' | 'serverKeys' | 'refreshDb' | 'clock' | 'keyring' | 'metrics' | 'log' | 'tally'>
 
 /**
  * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type AuditEvent, type RequestFacts, record } from '../audit/audit.ts'
+import { type RequestFacts, record } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
@@ -20,7 +20,7 @@ import { insertUser, PASSWORD_DISABLED, type User, writePasswordHash } from './q
  * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
  */
 export async function register(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'tally'>,
   input: { email: string; password: string },
   facts: RequestFacts,
 ): Promise<User> {
@@ -31,14 +31,15 @@ export async function register(
   const now = deps.clock()
   const user = await transact(deps.db, async (tx) => {
     const added = await insertUser(tx, { id: randomUUID(), email, passwordHash, roles: [], createdAt: now })
-    const event: AuditEvent = added
-      ? { type: 'user.registered', outcome: 'success', userId: added.id }
-      : { type: 'user.registered', outcome: 'failure', reason: 'email_taken' }
-    await record(tx, now, 'anonymous', event, facts)
+    if (added) {
+      await record(tx, now, 'anonymous', { type: 'user.registered', outcome: 'success', userId: added.id }, facts)
+    }
     return added
   })
-  if (!user) throw new Problem('email_taken')
-  return user
+  if (user) return user
+  const taken = { type: 'user.registered', outcome: 'failure', reason: 'email_taken' } as const
+  await deps.tally.add(now, 'anonymous', taken, facts)
+  throw new Problem('email_taken')
 }
 
 interface SignInInput {
@@ -59,7 +60,7 @@ interface SignInInput {
  * unavailable.
  */
 export async function signIn(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'keyring' | 'metrics' | 'log'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'>,
   input: SignInInput,
   facts: RequestFacts,
 ): Promise<Issued> {
@@ -94,13 +95,8 @@ export async function signIn(
   const identifier = identifierOf(proof).toString('hex')
   const details = 'attempt' in proof ? { identifier, failures: proof.attempt.failures } : { identifier }
   const about = { userId: proof.user?.id ?? null, clientId: client.id }
-  await record(
-    deps.db,
-    now,
-    'anonymous',
-    { type: 'login', outcome: 'failure', reason: proof.refusal, details, ...about },
-    facts,
-  )
+  const failed = { type: 'login', outcome: 'failure', reason: proof.refusal, details, ...about } as const
+  await deps.tally.add(now, 'anonymous', failed, facts)
   return await refuse(deps, now, proof, facts)
 }
 
@@ -110,7 +106,7 @@ export async function signIn(
  * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
  */
 export async function changePassword(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'metrics' | 'log'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'metrics' | 'log' | 'tally'>,
   principal: Principal,
   input: { currentPassword: string; newPassword: string },
   facts: RequestFacts,
@@ -142,7 +138,7 @@ export async function changePassword(
 
   const reason = proof.refusal === 'backoff' ? 'backoff' : 'wrong_password'
   const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
-  await record(deps.db, now, 'user', { type: 'password.changed', outcome: 'failure', reason, ...about }, facts)
+  await deps.tally.add(now, 'user', { type: 'password.changed', outcome: 'failure', reason, ...about }, facts)
   await refuse(deps, now, proof, facts)
 }
 

@@ -93,6 +93,45 @@ test('an event and the change it speaks of are one transaction: neither exists w
   expect((await t.db.selectFrom('users').select('disabled_at').executeTakeFirstOrThrow()).disabled_at).toBeNull()
 })
 
+test('refusals that a stranger can order again and again are one row a minute, with a count', async () => {
+  await using t = await createTestApp({ env: { TRUSTED_PROXIES: '127.0.0.1' } })
+  const { email, password, accessToken, refreshToken } = await t.signUp()
+  const start = Math.ceil(t.deps.clock().getTime() / 60_000) * 60_000
+  t.deps.clock = () => new Date(start)
+  const json = { 'content-type': 'application/json' }
+  const from = (address: string) => ({ ...json, 'x-forwarded-for': address })
+  const requests = [
+    { url: '/logout', headers: { cookie: `__Host-refresh_token=${refreshToken}`, origin: t.config.ISSUER } },
+    { url: '/refresh', headers: json, payload: { refresh_token: refreshToken, client_id: 'web' } },
+    { url: '/register', headers: json, payload: { email, password } },
+    { url: '/login', headers: from('192.0.2.1'), payload: { email, password: 'not the right phrase' } },
+    { url: '/login', headers: from('192.0.2.2'), payload: { email, password: 'not the right phrase' } },
+    {
+      url: '/password',
+      headers: { ...json, authorization: `Bearer ${accessToken}` },
+      payload: { current_password: 'not the right phrase', new_password: 'five louder otters sing' },
+    },
+  ]
+  for (let i = 0; i < 20; i++) for (const request of requests) await t.inject({ method: 'POST', ...request })
+  await t.deps.tally.flush(t.deps.clock())
+
+  const rows = (await trail(t)).filter(({ outcome }) => outcome === 'failure')
+  const found = rows.map(
+    ({ type, reason, address, details }) => `${type} ${reason} ${address} ${Number(details.count)}`,
+  )
+  expect(found.toSorted()).toEqual([
+    'login backoff 192.0.2.1 18',
+    'login backoff 192.0.2.2 18',
+    'login wrong_password 192.0.2.1 2',
+    'login wrong_password 192.0.2.2 2',
+    'password.changed backoff 127.0.0.1 19',
+    'password.changed wrong_password 127.0.0.1 1',
+    'refresh.refused wrong_client 127.0.0.1 20',
+    'refresh.refused wrong_delivery 127.0.0.1 20',
+    'user.registered email_taken 127.0.0.1 20',
+  ])
+})
+
 test('a long user agent is cut to 256 characters', async () => {
   await using t = await createTestApp()
   const { email, password } = await t.signUp()

@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { connect as connectDatabase } from '../../src/db/connect.ts'
 import { TEST_PASSWORD, testEnvironment } from '../support/app.ts'
+import { signUpOver } from '../support/honest-client.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { freePort, spawnServer, startServer } from '../support/server.ts'
 
@@ -54,6 +56,33 @@ test('the database may come up after the server', async () => {
   await expect.poll(output, { timeout: 5000 }).toContain('the database does not answer yet')
   child.kill('SIGTERM')
   expect(await exited).toBe(0)
+})
+
+test('refusals that came again are counted in the trail a second later, and at the latest when the server ends', async () => {
+  const own = await cloneDatabase()
+  const { db } = connectDatabase({ url: own.url, size: 1 })
+  await using server = await startServer({ databaseUrl: own.url })
+  const { tokens } = await signUpOver(server.url, 1)
+  const wrongDelivery = () =>
+    fetch(`${server.url}/logout`, {
+      method: 'POST',
+      headers: {
+        cookie: `__Host-refresh_token=${tokens[0]?.token}`,
+        origin: server.url.replace('127.0.0.1', 'localhost'),
+        host: new URL(server.url).host.replace('127.0.0.1', 'localhost'),
+      },
+    })
+  const counted = async () => {
+    const rows = await db.selectFrom('audit').select('details').where('type', '=', 'refresh.refused').execute()
+    return rows.reduce((sum, { details }) => sum + Number(details.count), 0)
+  }
+  for (let i = 0; i < 10; i++) expect((await wrongDelivery()).status).toBe(204)
+  await expect.poll(counted, { timeout: 5000 }).toBe(10)
+  for (let i = 0; i < 10; i++) await wrongDelivery()
+  expect(await server.stop()).toBe(0)
+  expect(await counted()).toBe(20)
+  await db.destroy()
+  await own.drop()
 })
 
 test('metrics are on their own listener and nowhere else', async () => {

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { createApp } from '../../src/app.ts'
+import { createTally } from '../../src/audit/tally.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
 import { type Config, parseConfig } from '../../src/config.ts'
 import { connectServer } from '../../src/db/pools.ts'
@@ -94,7 +95,7 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
     queue: config.HASH_QUEUE,
   })
   const keys = await startKeys({ db, clock, config, serverKeys, log })
-  const deps: Deps = {
+  const parts = {
     config,
     db,
     refreshDb,
@@ -105,6 +106,7 @@ export async function createTestApp(options: { env?: Record<string, string>; joi
     hasher,
     metrics: createMetrics(),
   }
+  const deps: Deps = Object.assign(parts, { tally: createTally(parts) })
   const lifecycle: Lifecycle = { stopping: false }
   const app = createApp(deps, lifecycle)
   await app.ready()

@@ -93,6 +93,8 @@ describe('one answer for everything that is wrong with the credentials', () => {
     for (const name of ['ada', 'nobody', 'disabled', 'passwordless']) {
       await t.login({ email: `${name}@example.com`, password: 'wrong' })
     }
+    // And none by a failure that is only counted, as the second of a minute is.
+    t.travel(60)
     const verify = vi.spyOn(t.deps.hasher, 'verify')
     const computed = vi.spyOn(argon2, 'hash')
     const cases = [
