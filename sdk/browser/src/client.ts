@@ -1,4 +1,5 @@
 import { isOver } from './errors.ts'
+import { trustedOrigins } from './origins.ts'
 import { elapsed, platform } from './platform.ts'
 import { createSession } from './session.ts'
 import type { Client, Options } from './types.ts'
@@ -11,11 +12,8 @@ export function createClient(options: Options): Client {
   // Looked up at each call: whoever wraps `fetch` later is heard too.
   const send: typeof fetch = (input, init) => (options.fetch ?? fetch)(input, init)
   const issuer = options.issuer.replace(/\/+$/, '')
+  const trusted = trustedOrigins(issuer, options.resources)
   const session = createSession(options, issuer, send)
-  const trusted = new Set([issuer, ...(options.resources ?? [])].map((url) => new URL(url).origin))
-  if (platform.location) trusted.add(platform.location.origin)
-  // The origin of every file, data: URL and sandboxed frame.
-  trusted.delete('null')
   let refusedAt = -REFUSALS_APART_MS
   let replacing: Promise<string | undefined> | undefined
 
@@ -27,22 +25,25 @@ export function createClient(options: Options): Client {
     })
 
   async function fetchWithToken(...[input, init]: Parameters<typeof fetch>): Promise<Response> {
-    const request = input instanceof Request ? input : undefined
-    const url = new URL(request?.url ?? (input as string | URL), platform.document?.baseURI)
+    // Read once, so that what is judged is what is sent: a Request of another window is no `instanceof Request`, and an
+    // object may name another URL each time it is asked.
+    const request = 'clone' in Object(input) ? new Request(input) : undefined
+    const url = new URL(request?.url ?? (input as string), platform.document?.baseURI)
+    const target = request ?? url.href
     const headers = new Headers(init?.headers ?? request?.headers)
-    if (!trusted.has(url.origin) || headers.has('authorization')) return send(input, init)
+    if (!trusted.has(url.origin) || headers.has('authorization')) return send(target, init)
 
     const first = await unlessAborted(token(), init?.signal ?? request?.signal)
-    if (!first) return send(input, init)
+    if (!first) return send(target, init)
     const attach = (value: string) => {
       headers.set('authorization', `Bearer ${value}`)
       return { ...init, headers }
     }
     // A stream can be sent once only; `duplex` is what it takes to send one.
     const replayable = !(init as { duplex?: string } | undefined)?.duplex
-    const response = await send(request && replayable ? request.clone() : input, attach(first))
-    // What a foreign origin said, after a redirect, is not about the token: it has not seen it.
-    const refused = response.status === 401 && trusted.has(new URL(response.url || url).origin)
+    const response = await send(request && replayable ? request.clone() : target, attach(first))
+    // What another origin said, after a redirect, is not about the token: it has not seen it.
+    const refused = response.status === 401 && new URL(response.url || url).origin === url.origin
     if (!refused || !replayable) return response
 
     const replace = () => token(first).catch(() => undefined)
@@ -56,7 +57,7 @@ export function createClient(options: Options): Client {
     const second = await (replacing ?? replace())
     if (!second) return response
     void response.body?.cancel()
-    return send(input, attach(second))
+    return send(target, attach(second))
   }
 
   return {

@@ -33,7 +33,7 @@ export interface Options {
   audience?: string | string[] | undefined
   /** Space-separated; may narrow what is granted. */
   scope?: string | undefined
-  /** URLs whose origins get the access token from `fetch`, besides the issuer and the page's own origin. */
+  /** URLs whose origins get the access token from `fetch`, besides the issuer and the page's own. `https`, or on this machine. */
   resources?: readonly string[] | undefined
   /** Outside of browsers: where the refresh token is kept. It then travels in bodies instead of a cookie. */
   storage?: Storage | undefined
