@@ -7,8 +7,8 @@ import type { Record, RecordStore } from './record.ts'
 import type { State } from './state.ts'
 import type { Credentials, Login, User } from './types.ts'
 
-/** No `Retry-After` is honoured for longer; a record that says so comes from a clock that was set back. */
-const LONGEST_BLOCK_MS = 7_200_000
+/** `Retry-After` is an hour at most, and its jitter a second. */
+const LONGEST_WAIT_MS = 3_601_000
 
 interface Parts {
   state: State
@@ -21,6 +21,12 @@ interface Parts {
   wanted: { client_id: string | undefined; audience: string | string[] | undefined; scope: string | undefined }
   /** Told of a failure that will pass. @returns milliseconds until the issuer may be asked again. */
   onTrouble: (error: ClavigerError) => number
+}
+
+/** Milliseconds; none if the clock has been set since, back or by more than the issuer can have asked for. */
+function leftToWait({ notBefore = 0, waitingSince = Infinity }: Record): number {
+  const now = Date.now()
+  return waitingSince <= now && notBefore <= waitingSince + LONGEST_WAIT_MS ? notBefore - now : 0
 }
 
 /** What is said between this client and the issuer about the session, and how the record keeps step with it. */
@@ -72,9 +78,9 @@ export function createExchange({ state, records, post, exclusive, native, wanted
     }
     if (native && !record.token) return end(record)
 
-    const blocked = (record.notBefore ?? 0) - Date.now()
-    if (blocked > 0 && blocked < LONGEST_BLOCK_MS) {
-      const error = new ClavigerError('unavailable', 503, 'The issuer asked to wait', Math.ceil(blocked / 1000))
+    const wait = leftToWait(record)
+    if (wait > 0) {
+      const error = new ClavigerError('unavailable', 503, 'The issuer asked to wait', Math.ceil(wait / 1000))
       onTrouble(error)
       throw error
     }
@@ -93,9 +99,10 @@ export function createExchange({ state, records, post, exclusive, native, wanted
       // Late, it may be about the session before the present one.
       if (isOver(error)) return (await hasMoved()) ? refresh(before) : end(record)
       if (isPassing(error)) {
-        const wait = onTrouble(error)
+        const waitingSince = Date.now()
+        const notBefore = waitingSince + onTrouble(error)
         // For the other tabs, and for whoever reloads. What a tab without a network found out is its own affair.
-        if (error.status) await records.write({ ...(await records.read()), notBefore: Date.now() + wait })
+        if (error.status) await records.write({ ...(await records.read()), notBefore, waitingSince })
       }
       throw error
     }
@@ -121,11 +128,12 @@ export function createExchange({ state, records, post, exclusive, native, wanted
     logout: async (): Promise<void> => {
       state.leaving++
       try {
-        state.advance()
         state.become(null)
-        state.tell()
         const record = await records.read()
-        await records.write({ ...record, version: state.advance(record), until: undefined, leaving: true })
+        // Later than the record first: a tab that has followed it would take this for old news, had the clock been set back.
+        const version = state.advance(record)
+        state.tell()
+        await records.write({ ...record, version, until: undefined, leaving: true })
         await exclusive(() => leave(record.since))
       } finally {
         state.leaving--

@@ -11,16 +11,20 @@ export interface Held {
   end: number
 }
 
-/** @param until by the wall clock of this device, as another tab states it too. */
-export function hold(token: string, life: number, until: number): Held {
-  return { token, life, until, end: elapsed() + Math.min(life, until - Date.now()) }
+/**
+ * @param until by the wall clock of this device.
+ * @param left milliseconds it lived yet when another tab passed it on. `until` alone would say more once the clock has been
+ * set back; `left` alone, where the message waited for a frozen tab.
+ */
+export function hold(token: string, life: number, until: number, left = life): Held {
+  return { token, life, until, end: elapsed() + Math.min(left, until - Date.now()) }
 }
 
 /** Milliseconds it still lives, by the clock that says less. */
-const left = ({ until, end }: Held): number => Math.min(until - Date.now(), end - elapsed())
+export const leftOf = ({ until, end }: Held): number => Math.min(until - Date.now(), end - elapsed())
 
 /** Good for a request that starts now: it takes a while to arrive, and clocks differ a little. */
-export const isUsable = (held: Held): boolean => left(held) > Math.min(10_000, held.life / 10)
+export const isUsable = (held: Held): boolean => leftOf(held) > Math.min(10_000, held.life / 10)
 
 /** At 75 to 85 % of the lifetime, in each tab at another moment: the first one that is due spares the others theirs. */
 const SHARE = 0.15 + Math.random() / 10
@@ -30,4 +34,4 @@ const SHARE = 0.15 + Math.random() / 10
  * makes no storm.
  */
 export const dueIn = (held: Held): number =>
-  Math.max(left(held) - held.life * SHARE, held.end - held.life + 1000 - elapsed())
+  Math.max(leftOf(held) - held.life * SHARE, held.end - held.life + 1000 - elapsed())

@@ -55,10 +55,11 @@ export function createPost(issuer: string, credentials: 'omit' | 'include', send
   }
 }
 
-/** Seconds or an HTTP-date (RFC 9110 §10.2.3). @returns seconds. */
-function retryAfter(response: Response): number | undefined {
-  const value = response.headers.get('retry-after')
+/** Seconds or an HTTP-date (RFC 9110 §10.2.3), which is measured by the clock that it comes from. @returns seconds. */
+function retryAfter({ headers }: Response): number | undefined {
+  const value = headers.get('retry-after')
   if (!value) return
-  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000
+  const date = (text: string | null) => Date.parse(text ?? '')
+  const seconds = /^\d+$/.test(value) ? Number(value) : (date(value) - (date(headers.get('date')) || Date.now())) / 1000
   return seconds > 0 ? Math.min(Math.ceil(seconds), LONGEST_RETRY_AFTER) : undefined
 }

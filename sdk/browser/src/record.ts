@@ -16,6 +16,8 @@ export interface Record {
   key?: string | undefined
   /** The issuer asked not to be asked before. Wall clock, milliseconds. */
   notBefore?: number | undefined
+  /** When it said so, by the same clock: if that was wrong and has been set, `notBefore` means nothing. */
+  waitingSince?: number | undefined
   /** Signed out here, and the issuer has not confirmed it. */
   leaving?: boolean | undefined
   /** The refresh token; never in a browser. */

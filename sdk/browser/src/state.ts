@@ -1,4 +1,4 @@
-import { dueIn, type Held, hold } from './held.ts'
+import { dueIn, type Held, hold, leftOf } from './held.ts'
 import { sleep } from './platform.ts'
 import type { Record } from './record.ts'
 import type { User } from './types.ts'
@@ -12,7 +12,7 @@ interface News {
   version: number
   since: number | undefined
   user: User | null
-  held: Pick<Held, 'token' | 'life' | 'until'> | undefined
+  held: (Pick<Held, 'token' | 'life' | 'until'> & { left: number }) | undefined
   grant: string
 }
 
@@ -71,7 +71,7 @@ export function createState(name: string, grant: string, shared: boolean) {
 
   function tell(): void {
     const { version, since, user, held } = state
-    const token = held && { token: held.token, life: held.life, until: held.until }
+    const token = held && { token: held.token, life: held.life, until: held.until, left: leftOf(held) }
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a BroadcastChannel has its own origin only
     channel?.postMessage({ version, since, user: user ?? null, held: token, grant } satisfies News)
   }
@@ -102,7 +102,7 @@ export function createState(name: string, grant: string, shared: boolean) {
       const token = sameGrant && data.held
       // What another client of the session got for other services leaves this one's token as it is.
       const mine = !sameGrant && data.user && data.user.id === user?.id ? held : undefined
-      become(data.user, token ? hold(token.token, token.life, token.until) : mine, data.since)
+      become(data.user, token ? hold(token.token, token.life, token.until, token.left) : mine, data.since)
     }
   })
   return state
