@@ -30,6 +30,8 @@ export interface Line extends AsyncDisposable {
   disturb(path: string, how: (forward: Forward, response: ServerResponse, passed: Passed) => Promise<void>): () => void
   /** Removes a header from all requests. */
   strip(header: string): void
+  /** Passes every body on in chunks, also one that is absent. */
+  sendInChunks(): void
   /** Where requests go. */
   connect(url: string): void
 }
@@ -39,6 +41,7 @@ export async function openLine(): Promise<Line> {
   let target = ''
   const disturbances = new Map<string, Parameters<Line['disturb']>[1]>()
   const stripped = new Set<string>()
+  let inChunks = false
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { method = '', url = '', headers } = request
     const passed: Passed = { method, path: url, headers: { ...headers } }
@@ -48,6 +51,10 @@ export async function openLine(): Promise<Line> {
     const forward: Forward = async () => {
       const sent = { ...headers }
       for (const header of stripped) delete sent[header]
+      if (inChunks && method !== 'GET' && method !== 'OPTIONS') {
+        delete sent['content-length']
+        sent['transfer-encoding'] = 'chunked'
+      }
       const outgoing: ClientRequest = open(target + url, { method, headers: sent })
       outgoing.end(Buffer.concat(chunks))
       const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
@@ -76,6 +83,9 @@ export async function openLine(): Promise<Line> {
       return () => disturbances.delete(path)
     },
     strip: (header) => stripped.add(header),
+    sendInChunks: () => {
+      inChunks = true
+    },
     connect: (url) => {
       target = url
     },

@@ -14,13 +14,12 @@ export interface Reply {
 }
 
 /** @throws ClavigerError unless the answer is a success that can be read whole. */
-export type Post = (path: string, body: object, headers?: Record<string, string>) => Promise<Partial<Reply>>
+export type Post = (path: string, body?: object, headers?: Record<string, string>) => Promise<Partial<Reply>>
 
 export function createPost(issuer: string, credentials: 'omit' | 'include', send: typeof fetch): Post {
   return async (path, body, headers) => {
     const control = new AbortController()
     const timer = setTimeout(() => control.abort(), TIMEOUT_MS)
-    const json = JSON.stringify(body)
     let response: Response | undefined
     try {
       response = await send(issuer + path, {
@@ -32,8 +31,7 @@ export function createPost(issuer: string, credentials: 'omit' | 'include', send
         // The person may close the page the moment they have signed out.
         keepalive: path === '/logout',
         signal: control.signal,
-        headers: json === '{}' ? { ...headers } : { 'content-type': 'application/json', ...headers },
-        ...(json === '{}' ? {} : { body: json }),
+        ...(body && { headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }),
       })
       const text = await response.text()
       if (response.ok) return text ? JSON.parse(text) : {}
