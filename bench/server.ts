@@ -29,7 +29,14 @@ export interface ServerOptions {
 }
 
 const main = join(import.meta.dirname, '..', 'src', 'main.ts')
-const limited = ['LOGIN_PER_MINUTE', 'LOGIN_PER_HOUR', 'REFRESH_PER_MINUTE', 'FAMILY_PER_MINUTE']
+const limited = [
+  'LOGIN_PER_MINUTE',
+  'LOGIN_PER_HOUR',
+  'REFRESH_PER_MINUTE',
+  'FAMILY_PER_MINUTE',
+  'LOGOUT_PER_MINUTE',
+  'ACCOUNT_PER_MINUTE',
+]
 const raisedLimits = Object.fromEntries(limited.map((name) => [`RATE_LIMIT_${name}`, '1000000']))
 
 /** The server as in production, with its log and its checks. */

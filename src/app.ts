@@ -8,10 +8,11 @@ import { addDocs } from './http/docs.ts'
 import { answerDocuments } from './http/documents.ts'
 import { sendHeaders } from './http/headers.ts'
 import { healthRoutes, type Lifecycle } from './http/health.ts'
+import { createLimits, limitRates } from './http/limits.ts'
 import { collectPaths, refuseUnknown } from './http/methods.ts'
 import { httpOptions } from './http/options.ts'
+import { refuseForeignPages } from './http/origin.ts'
 import { handleProblems } from './http/problems.ts'
-import { limitRates } from './http/rate-limit.ts'
 import { logRequests, noteCallers, retireConnections } from './http/request-log.ts'
 import { checkTargets } from './http/target.ts'
 import { keyRoutes, publicDocuments } from './keys/routes.ts'
@@ -35,6 +36,8 @@ const TIMEOUTS = {
 export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }): FastifyInstance {
   const { config, log, metrics } = deps
   const clients = builtInClients(config)
+  const origins = new Set([...clients.values()].flatMap((client) => [...client.origins]))
+  const limits = createLimits(deps)
   // As Fastify's own type: pino's would pass through every plugin's type, and theirs do not know it.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)
@@ -54,9 +57,10 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   retireConnections(app, lifecycle)
   checkTargets(app, config)
   const paths = collectPaths(app)
-  answerCors(app, paths, new Set([...clients.values()].flatMap((client) => [...client.origins])))
+  answerCors(app, paths, origins)
   refuseUnknown(app, paths)
-  limitRates(app, deps)
+  refuseForeignPages(app, origins)
+  limitRates(app, limits, metrics)
   guardAccess(app, {
     authenticate: (token) => authenticate(deps, clients, token),
     scope: ACCOUNT_SCOPE,
@@ -67,8 +71,8 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   writeCookies(app)
 
   addDocs(app, config)
-  app.register(userRoutes(deps, clients))
-  app.register(sessionRoutes(deps, clients))
+  app.register(userRoutes(deps, clients, limits))
+  app.register(sessionRoutes(deps, clients, limits))
   app.register(keyRoutes(deps))
   app.register(healthRoutes(deps, lifecycle))
   answerDocuments(app, publicDocuments(deps), deps, lifecycle)

@@ -21,6 +21,7 @@ export const settings = {
   DATABASE_POOL_SIZE: integer(10, 2, 20),
   CLAVIGER_SECRET: secret(undefined, rules.serverSecrets),
   ALLOWED_ORIGINS: list([], rules.origin),
+  NATIVE_ORIGINS: list([], rules.nativeOrigin),
   ALLOWED_HOSTS: list([], rules.hostHeader),
   AUDIENCE: list([], rules.audience),
   SCOPES: list([], rules.scope),
@@ -51,6 +52,8 @@ export const settings = {
   RATE_LIMIT_REGISTER_PER_HOUR: integer(60, 1, 1000000),
   RATE_LIMIT_REFRESH_PER_MINUTE: integer(600, 1, 1000000),
   RATE_LIMIT_FAMILY_PER_MINUTE: integer(120, 1, 1000000),
+  RATE_LIMIT_LOGOUT_PER_MINUTE: integer(600, 1, 1000000),
+  RATE_LIMIT_ACCOUNT_PER_MINUTE: integer(600, 1, 1000000),
   /** From 30: the database deletes nothing younger, whoever asks. */
   AUDIT_RETENTION_DAYS: integer(365, 30, 3650),
   HSTS: oneOf(['on', 'off'], 'on'),

@@ -130,6 +130,7 @@ test.each([
   ['every origin', { ALLOWED_ORIGINS: '*' }, 'ALLOWED_ORIGINS'],
   ['the origin null', { ALLOWED_ORIGINS: 'null' }, 'ALLOWED_ORIGINS'],
   ['a pattern of origins', { ALLOWED_ORIGINS: 'https://*.example.com' }, 'ALLOWED_ORIGINS'],
+  ['a web view of a plain http origin', { NATIVE_ORIGINS: 'http://app.example.com' }, 'NATIVE_ORIGINS'],
   ['limits switched off', { RATE_LIMIT_LOGIN_PER_MINUTE: '0' }, 'RATE_LIMIT_LOGIN_PER_MINUTE'],
   ['access tokens of more than an hour', { ACCESS_TOKEN_SECONDS: '3601' }, 'ACCESS_TOKEN_SECONDS'],
   ['argon2 below the floor', { ARGON2_MEMORY_KIB: '19455' }, 'ARGON2_MEMORY_KIB'],
@@ -199,4 +200,43 @@ test.each<[string | undefined, number]>([
   ['.5', 0.5],
 ])('LOG_SUCCESS_SAMPLE=%s is %s', (text, value) => {
   expect(parseConfig({ ...good, LOG_SUCCESS_SAMPLE: text }).config.LOG_SUCCESS_SAMPLE).toBe(value)
+})
+
+test.each([
+  'capacitor://localhost',
+  'ionic://localhost',
+  'tauri://localhost',
+  'http://tauri.localhost',
+  'https://localhost',
+  'http://localhost:8100',
+  'app://.',
+  'chrome-extension://abcdefghijklmnopabcdefghijklmnop',
+  'moz-extension://9f8a1d3c-5b7e-4c2a-8d6f-0e1b2c3d4e5f',
+  'safari-web-extension://9F8A1D3C-5B7E-4C2A-8D6F-0E1B2C3D4E5F',
+])('NATIVE_ORIGINS may name %s', (value) => {
+  expect(parseConfig({ ...good, NATIVE_ORIGINS: value }).config.NATIVE_ORIGINS).toEqual([value])
+})
+
+test.each([
+  'capacitor://localhost/',
+  'capacitor://localhost/index.html',
+  'capacitor://localhost?x',
+  'capacitor://localhost#x',
+  'capacitor://me@localhost',
+  'capacitor://',
+  'capacitor:localhost',
+  'Capacitor://localhost',
+  'capacitor://*',
+  'chrome-extension://*',
+  '*',
+  'null',
+  'localhost',
+  'file://',
+  'file:///index.html',
+  'data:text/html,x',
+  'http://localhost:80',
+  'HTTPS://localhost',
+  'https://app.example.com/',
+])('NATIVE_ORIGINS may not name %s', (value) => {
+  expect(faultsOf({ ...good, NATIVE_ORIGINS: value })).toEqual(['NATIVE_ORIGINS'])
 })

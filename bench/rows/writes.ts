@@ -85,7 +85,13 @@ async function recordsBetween(database: Database, from: number, to: number, refr
 /** The server's own statement, without HTTP and signature: a million refreshes would else take a quarter of an hour. */
 async function rotate(stage: Stage, database: Database, tokens: string[], rotations: number): Promise<void> {
   const { db } = connect({ url: database.url, size: 10 })
-  const clients = builtInClients({ ISSUER: stage.issuer, ALLOWED_ORIGINS: [], AUDIENCE: ['bench'], SCOPES: [] })
+  const clients = builtInClients({
+    ISSUER: stage.issuer,
+    ALLOWED_ORIGINS: [],
+    NATIVE_ORIGINS: [],
+    AUDIENCE: ['bench'],
+    SCOPES: [],
+  })
   const workers = 10
   let done = 0
   const worker = async (number: number): Promise<void> => {

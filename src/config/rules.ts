@@ -25,6 +25,19 @@ export function origin(value: string): string {
   return value
 }
 
+/**
+ * What a web view or an extension sends in `Origin`. Its scheme is often one of its own, and of those URL.origin says no
+ * more than "null".
+ */
+export function nativeOrigin(value: string): string {
+  if (value.includes('*')) throw new Error('must not be a wildcard: credentials are involved')
+  const url = parseUrl(value)
+  if (url.protocol === 'https:' || url.protocol === 'http:') return origin(value)
+  if (url.host === '' || `${url.protocol}//${url.host}` !== value)
+    throw new Error('must be a plain origin such as capacitor://localhost, without path or slash')
+  return value
+}
+
 export function host(value: string): string {
   if (isIP(value) === 0 && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(value)) {
     throw new Error('must be an IP address or a host name')
@@ -112,6 +125,8 @@ export function insecureInProduction(config: Config, databaseUrl: string | undef
   if (config.ALLOWED_ORIGINS.some(isPlainHttp)) {
     fault('ALLOWED_ORIGINS', 'must be https: anybody on the network path could act as a page of a plain http origin')
   }
+  if (config.NATIVE_ORIGINS.some(isPlainHttp))
+    fault('NATIVE_ORIGINS', 'must not be plain http: anybody on the network path could act as a page of that origin')
   if (databaseUrl && !databaseLinkIsTrustworthy(new URL(databaseUrl))) {
     fault(
       'DATABASE_URL',

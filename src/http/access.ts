@@ -7,8 +7,6 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call the route. `bearer`: whoever holds a valid access token of ours with the scope for our own endpoints. */
     access: 'public' | 'bearer'
-    /** Limit per client address that applies; see rate-limit.ts. */
-    limit?: 'login' | 'register' | 'refresh'
     /** `public`: any web page may read the reply. Without it, the origins of our clients. */
     cors?: 'public'
   }

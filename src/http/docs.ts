@@ -36,7 +36,7 @@ export function addDocs(app: FastifyInstance, config: Pick<Config, 'DOCS' | 'ISS
   }
   void app.register(async (scope) => {
     scope.get('/openapi.json', {
-      config: { access: 'public' },
+      config: { access: 'public', limit: { none: 'made once, then from memory' } },
       schema: {
         response: {
           200: { description: 'OpenAPI 3.1', content: { 'application/json': { schema: { type: 'object' } } } },
@@ -45,7 +45,7 @@ export function addDocs(app: FastifyInstance, config: Pick<Config, 'DOCS' | 'ISS
       handler: (_request, reply) => reply.type('application/json; charset=utf-8').send((made ??= make()).json),
     })
     scope.get('/docs', {
-      config: { access: 'public' },
+      config: { access: 'public', limit: { none: 'made once, then from memory' } },
       handler: (_request, reply) =>
         reply
           .type('text/html; charset=utf-8')

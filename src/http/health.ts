@@ -26,13 +26,13 @@ export const healthRoutes =
     const isReady = readiness(deps, lifecycle)
 
     app.get('/livez', {
-      config: { access: 'public' },
+      config: { access: 'public', limit: { none: 'asks nobody' } },
       schema: { response: { 200: Alive } },
       handler: async () => ({ status: 'ok' as const }),
     })
 
     app.get('/readyz', {
-      config: { access: 'public' },
+      config: { access: 'public', limit: { none: 'one question to the database at a time, whoever asks' } },
       schema: { response: { 200: Alive, 503: NotReady } },
       handler: async (_request, reply) => {
         if (await isReady()) return { status: 'ok' as const }

@@ -1,5 +1,29 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
+
+/** Who a request acts for, as far as its origin is concerned. */
+interface Caller {
+  /** Pages that may act for it. */
+  origins: ReadonlySet<string>
+  /** Where its refresh tokens travel. */
+  delivery: 'cookie' | 'body'
+}
+
+const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+
+/**
+ * Refuses what a page of nobody's wants to change, before anything is counted, looked up or parsed: any page can have its
+ * visitor send it, and the visitor's address is not to pay for it. A page that one client has may still be the wrong one
+ * for another, which the routes judge.
+ * Order: after `refuseUnknown`, before `limitRates`.
+ * @param origins the union of all clients' origins.
+ */
+export function refuseForeignPages(app: FastifyInstance, origins: ReadonlySet<string>): void {
+  app.addHook('onRequest', ({ method, headers: { origin } }, _reply, done) => {
+    if (origin !== undefined && CHANGES.has(method) && !origins.has(origin)) refuse('Origin is not allowed')
+    done()
+  })
+}
 
 /**
  * The defence against CSRF where the cookie is the credential: the browser says which page sent the request, and that page
@@ -12,20 +36,24 @@ export function requireOrigin(request: FastifyRequest, allowed: ReadonlySet<stri
   const site = request.headers['sec-fetch-site']
   if (origin === undefined) refuse('Origin is missing')
   if (!allowed.has(origin)) refuse('Origin is not allowed')
+  if (site === 'cross-site') refuse('cross-site', CROSS_SITE)
   if (site !== undefined && site !== 'same-origin' && site !== 'same-site') refuse('Sec-Fetch-Site disagrees')
 }
 
+const CROSS_SITE =
+  'The browser calls this page another site than the issuer, and keeps no cookie for it. Serve both over the same scheme under one domain, such as app.example.com and auth.example.com; in development use the host name of the issuer for both.'
+
 /**
- * Where no cookie counts, a request without `Origin` comes from a terminal or a native app and passes. One that names a
- * page must name an allowed one; a browser that hides which page it was is refused as well.
+ * Where no cookie counts yet, a request without `Origin` comes from a terminal or a native app and passes; one that names a
+ * page must name one of its client. `Sec-Fetch-Site` alone refuses clients with a cookie only: a web view that acts for a
+ * native app is always cross-site.
  * @throws Problem `origin_not_allowed`.
  */
-export function refuseForeignOrigin(request: FastifyRequest, allowed: ReadonlySet<string>): void {
-  const { origin } = request.headers
-  if (origin !== undefined && !allowed.has(origin)) refuse('Origin is not allowed')
-  if (origin === undefined && request.headers['sec-fetch-site'] === 'cross-site') refuse('cross-site without Origin')
+export function refuseForeignOrigin({ headers }: FastifyRequest, { origins, delivery }: Caller): void {
+  if (headers.origin !== undefined && !origins.has(headers.origin)) refuse('Origin is not allowed')
+  if (delivery === 'cookie' && headers['sec-fetch-site'] === 'cross-site') refuse('cross-site', CROSS_SITE)
 }
 
-function refuse(reason: string): never {
-  throw new Problem('origin_not_allowed', { reason })
+function refuse(reason: string, detail?: string): never {
+  throw new Problem('origin_not_allowed', { reason, ...(detail === undefined ? {} : { detail }) })
 }

@@ -71,7 +71,7 @@ export const keyRoutes =
         response: { 200: { description: 'OK', content: { [typeOf(read())]: { schema } } } },
       }
       app.get(route, {
-        config: { access: 'public', cors: 'public' },
+        config: { access: 'public', cors: 'public', limit: { none: 'from memory' } },
         schema: description,
         handler: (request, reply) => sendDocument(request, reply, read()),
       })

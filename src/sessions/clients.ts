@@ -6,7 +6,7 @@ export interface Client {
   id: string
   /** Where its refresh tokens travel. A family never changes it. */
   delivery: Delivery
-  /** Browser origins that may act for it. The issuer's own is among those of `web`. */
+  /** Origins of pages and web views that may act for it. The issuer's own is among those of `web`. */
   origins: ReadonlySet<string>
   scopes: readonly string[]
   /** The first is the default, the rest may be asked for. */
@@ -18,7 +18,9 @@ export const ACCOUNT_SCOPE = 'account'
 
 export type Clients = ReadonlyMap<string, Client>
 
-export function builtInClients(config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS' | 'AUDIENCE' | 'SCOPES'>): Clients {
+export function builtInClients(
+  config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS' | 'NATIVE_ORIGINS' | 'AUDIENCE' | 'SCOPES'>,
+): Clients {
   const shared = { scopes: [...new Set([ACCOUNT_SCOPE, ...config.SCOPES])], audiences: config.AUDIENCE }
   const web: Client = {
     id: 'web',
@@ -26,7 +28,13 @@ export function builtInClients(config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS'
     origins: new Set([new URL(config.ISSUER).origin, ...config.ALLOWED_ORIGINS]),
     ...shared,
   }
-  // A browser has no business with tokens in bodies: no origin may act for it, the issuer's own included.
-  const native: Client = { id: 'native', delivery: 'body', origins: new Set(), ...shared }
+  // A browser has no business with tokens in bodies: but for web views that are named, no origin may act for it, the
+  // issuer's own included.
+  const native: Client = { id: 'native', delivery: 'body', origins: new Set(config.NATIVE_ORIGINS), ...shared }
   return new Map([web, native].map((client) => [client.id, client]))
+}
+
+/** The first for which a page may act: of requests that name none. */
+export function clientOfPage(clients: Clients, origin: string | undefined): Client | undefined {
+  return origin === undefined ? undefined : [...clients.values()].find((client) => client.origins.has(origin))
 }

@@ -7,11 +7,10 @@ import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../http/cookies.ts'
 import { requestFacts } from '../http/facts.ts'
+import { type Limits, refuseOver } from '../http/limits.ts'
 import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
-import { retries } from '../http/rate-limit.ts'
-import { createAllowance } from '../http/rate-limit-store.ts'
 import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
-import type { Clients } from './clients.ts'
+import { type Clients, clientOfPage } from './clients.ts'
 import { endAll, endOwn } from './end.ts'
 import { logout } from './logout.ts'
 import { listFamilies } from './queries.ts'
@@ -44,16 +43,12 @@ const SessionReply = Type.Object({
 
 /** Refresh, logout, and the list of one's own sessions. */
 export const sessionRoutes =
-  (deps: Deps, clients: Clients): FastifyPluginAsyncTypebox =>
+  (deps: Deps, clients: Clients, limits: Pick<Limits, 'refresh' | 'logout' | 'retry'>): FastifyPluginAsyncTypebox =>
   async (app) => {
-    const refresh = createRefresh(
-      deps,
-      clients,
-      createAllowance({ ...deps, db: deps.refreshDb }, [retries(deps.config)]),
-    )
+    const refresh = createRefresh(deps, clients, limits.retry)
 
     app.post('/refresh', {
-      config: { access: 'public', limit: 'refresh' },
+      config: { access: 'public', limit: { name: 'refresh', by: 'handler' } },
       schema: {
         summary: 'Exchange a refresh token',
         description:
@@ -73,7 +68,7 @@ export const sessionRoutes =
             audience: body.audience,
             arrivedAt: deps.clock(),
             isGone: () => request.raw.socket.destroyed,
-            spend: async () => ({ allowed: true }),
+            spend: () => limits.refresh(request),
           },
           requestFacts(request),
         )
@@ -83,15 +78,16 @@ export const sessionRoutes =
     })
 
     app.post('/logout', {
-      config: { access: 'public' },
+      config: { access: 'public', limit: { name: 'logout', by: 'handler' } },
       schema: {
         summary: 'End this session',
         description: 'Answers 204 whether or not there was anything to end.',
         body: Type.Optional(LogoutBody),
-        response: { 204: Type.Null(), ...errors(400, 403, 503) },
+        response: { 204: Type.Null(), ...errors(400, 403, 429, 503) },
       },
       handler: async (request, reply) => {
         const credential = readCredential(request, clients, request.body?.refresh_token, undefined)
+        refuseOver(await limits.logout(request), deps.metrics)
         await logout(deps, credential, requestFacts(request))
         if (credential.delivery === 'cookie') clearRefreshCookie(reply)
         return reply.code(204).send(null)
@@ -99,10 +95,10 @@ export const sessionRoutes =
     })
 
     app.get('/sessions', {
-      config: { access: 'bearer' },
+      config: { access: 'bearer', limit: 'account' },
       schema: {
         summary: 'List one’s own live sessions',
-        response: { 200: Type.Object({ sessions: Type.Array(SessionReply) }), ...errors(401, 403, 503) },
+        response: { 200: Type.Object({ sessions: Type.Array(SessionReply) }), ...errors(401, 403, 429, 503) },
       },
       handler: async ({ principal }) => {
         const found = await listFamilies(deps.db, deps.clock(), { userId: principal.subject.id, limit: 1000 })
@@ -122,11 +118,11 @@ export const sessionRoutes =
     })
 
     app.delete('/sessions/:id', {
-      config: { access: 'bearer' },
+      config: { access: 'bearer', limit: 'account' },
       schema: {
         summary: 'End one of one’s own sessions',
         params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
-        response: { 204: Type.Null(), ...errors(401, 403, 404, 503) },
+        response: { 204: Type.Null(), ...errors(401, 403, 404, 429, 503) },
       },
       handler: async (request, reply) => {
         const { id } = request.params
@@ -140,14 +136,14 @@ export const sessionRoutes =
     })
 
     app.delete('/sessions', {
-      config: { access: 'bearer' },
+      config: { access: 'bearer', limit: 'account' },
       schema: {
         summary: 'End all one’s other sessions',
         querystring: Type.Object(
           { including_current: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])) },
           { additionalProperties: false },
         ),
-        response: { 204: Type.Null(), ...errors(400, 401, 403, 503) },
+        response: { 204: Type.Null(), ...errors(400, 401, 403, 429, 503) },
       },
       handler: async (request, reply) => {
         const { subject, sessionId } = request.principal
@@ -184,12 +180,14 @@ function readCredential(
     throw new Problem('invalid_request', { detail: 'Send one refresh token, in the cookie or in the body.' })
   }
   if (inBody !== undefined) {
-    refuseForeignOrigin(request, originsOf(clients, 'body', clientId))
+    refuseForeignOrigin(request, { delivery: 'body', origins: originsOf(clients, 'body', clientId) })
     return { token: inBody, delivery: 'body' }
   }
   if (cookies.length === 0) {
-    refuseForeignOrigin(request, originsOf(clients, 'cookie', clientId))
-    return { token: undefined, delivery: 'cookie' }
+    // Nothing is at stake but the cookie, which only a page of its own client may have deleted.
+    const delivery = clientOfPage(clients, request.headers.origin)?.delivery ?? 'cookie'
+    refuseForeignOrigin(request, { delivery, origins: originsOf(clients, delivery, clientId) })
+    return { token: undefined, delivery }
   }
   requireOrigin(request, originsOf(clients, 'cookie', clientId))
   return { token: cookies[0], delivery: 'cookie' }

@@ -4,9 +4,10 @@ import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { refreshCookies, sendTokens } from '../http/cookies.ts'
 import { requestFacts } from '../http/facts.ts'
+import { type Limits, refuseOver } from '../http/limits.ts'
 import { refuseForeignOrigin } from '../http/origin.ts'
 import { Audience, ClientId, Email, errors, Password, Scope, TokenReply, UserReply } from '../http/schemas.ts'
-import type { Clients } from '../sessions/clients.ts'
+import { type Client, type Clients, clientOfPage } from '../sessions/clients.ts'
 import type { User } from './queries.ts'
 import { changePassword, register, signIn } from './users.ts'
 
@@ -31,10 +32,10 @@ const DEFAULT_CLIENT = 'web'
 
 /** Sign-up, sign-in, and one's own account. */
 export const userRoutes =
-  (deps: Deps, clients: Clients): FastifyPluginAsyncTypebox =>
+  (deps: Deps, clients: Clients, limits: Pick<Limits, 'login' | 'register'>): FastifyPluginAsyncTypebox =>
   async (app) => {
     app.post('/register', {
-      config: { access: 'public', limit: 'register' },
+      config: { access: 'public', limit: { name: 'register', by: 'handler' } },
       schema: {
         summary: 'Make an account',
         description: 'Where registration is open. Signs nobody in.',
@@ -42,14 +43,16 @@ export const userRoutes =
         response: { 201: Type.Object({ user: UserReply }, closed), ...errors(400, 403, 409, 429, 503) },
       },
       handler: async (request, reply) => {
-        refuseForeignOrigin(request, clientNamed(clients, DEFAULT_CLIENT).origins)
+        const client = clientOfPage(clients, request.headers.origin) ?? clientNamed(clients, DEFAULT_CLIENT)
+        refuseForeignOrigin(request, client)
+        refuseOver(await limits.register(request), deps.metrics)
         const user = await register(deps, request.body, requestFacts(request))
         return reply.code(201).send({ user: publicUser(user) })
       },
     })
 
     app.post('/login', {
-      config: { access: 'public', limit: 'login' },
+      config: { access: 'public', limit: { name: 'login', by: 'handler' } },
       schema: {
         summary: 'Sign in',
         description: 'Every refusal of the credentials is the same answer, whatever its cause.',
@@ -59,7 +62,8 @@ export const userRoutes =
       handler: async (request, reply) => {
         const { client_id = DEFAULT_CLIENT, remember = false, ...rest } = request.body
         const client = clientNamed(clients, client_id)
-        refuseForeignOrigin(request, client.origins)
+        refuseForeignOrigin(request, client)
+        refuseOver(await limits.login(request), deps.metrics)
         // Of two cookies of one name nobody can say which the browser will overwrite.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []
         const replaces = another === undefined ? cookie : undefined
@@ -70,8 +74,8 @@ export const userRoutes =
     })
 
     app.get('/me', {
-      config: { access: 'bearer' },
-      schema: { summary: 'Show one’s own account', response: { 200: UserReply, ...errors(401, 403, 503) } },
+      config: { access: 'bearer', limit: 'account' },
+      schema: { summary: 'Show one’s own account', response: { 200: UserReply, ...errors(401, 403, 429, 503) } },
       handler: async ({ principal }) => publicUser(principal.subject),
     })
 
@@ -91,7 +95,7 @@ export const userRoutes =
     })
   }
 
-function clientNamed(clients: Clients, id: string) {
+function clientNamed(clients: Clients, id: string): Client {
   const client = clients.get(id)
   if (!client) throw new Problem('invalid_client')
   return client

@@ -25,10 +25,12 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
     requireOrigin(req, allowed)
     return { changed: ++changed }
   })
-  app.post('/lenient', { config: { access: 'public' } }, async (req) => {
-    refuseForeignOrigin(req, allowed)
-    return { changed: ++changed }
-  })
+  for (const delivery of ['cookie', 'body'] as const) {
+    app.post(`/lenient/${delivery}`, { config: { access: 'public' } }, async (req) => {
+      refuseForeignOrigin(req, { delivery, origins: allowed })
+      return { changed: ++changed }
+    })
+  }
 }
 
 const t = await createHttpApp((app) => void app.register(routes))
@@ -125,16 +127,16 @@ test('reads no cookie where there is none', async () => {
 
 const ISSUER = 'https://auth.example.com'
 
-test.each<[string, string | undefined, string | undefined, boolean, boolean]>([
-  // What came, Origin, Sec-Fetch-Site, passes where the cookie counts, passes where it does not.
+test.each<[string, string | undefined, string | undefined, boolean, boolean, boolean?]>([
+  // What came, Origin, Sec-Fetch-Site, passes where the cookie counts, where one will be set, and where there is none.
   ['an allowed page', ORIGIN, 'same-site', true, true],
   ['a page of ours', ISSUER, 'same-origin', true, true],
   ['an allowed page in an old browser', ORIGIN, undefined, true, true],
-  ['an allowed page, said to be cross-site', ORIGIN, 'cross-site', false, true],
+  ['an allowed page, said to be cross-site', ORIGIN, 'cross-site', false, false, true],
   ['an allowed page, said to be typed', ORIGIN, 'none', false, true],
   ['an allowed page, said to be nonsense', ORIGIN, 'same-origin, cross-site', false, true],
   ['a terminal', undefined, undefined, false, true],
-  ['a browser without Origin', undefined, 'cross-site', false, false],
+  ['a browser without Origin', undefined, 'cross-site', false, false, true],
   ['an opaque origin', 'null', undefined, false, false],
   ['an empty origin', '', undefined, false, false],
   ['another site', 'https://evil.example', 'cross-site', false, false],
@@ -145,14 +147,15 @@ test.each<[string, string | undefined, string | undefined, boolean, boolean]>([
   ['a longer name', `${ORIGIN}.evil.example`, undefined, false, false],
   ['a trailing slash', `${ORIGIN}/`, undefined, false, false],
   ['two origins', `${ORIGIN}, ${ORIGIN}`, undefined, false, false],
-])('%s', async (_name, origin, site, strict, lenient) => {
+])('%s', async (_name, origin, site, strict, lenient, withoutCookie = lenient) => {
   const headers = {
     ...(origin === undefined ? {} : { origin }),
     ...(site === undefined ? {} : { 'sec-fetch-site': site }),
   }
   for (const [url, passes] of [
     ['/strict', strict],
-    ['/lenient', lenient],
+    ['/lenient/cookie', lenient],
+    ['/lenient/body', withoutCookie],
   ] as const) {
     const before = changed
     const answer = await t.app.inject({ method: 'POST', url, headers })
@@ -163,7 +166,7 @@ test.each<[string, string | undefined, string | undefined, boolean, boolean]>([
 })
 
 test('two Origin headers are refused', async () => {
-  for (const path of ['/strict', '/lenient']) {
+  for (const path of ['/strict', '/lenient/cookie', '/lenient/body']) {
     const text = await t.send(request(`POST ${path}`, ['Host: a', `Origin: ${ORIGIN}`, 'Origin: https://evil.example']))
     expect(text).toMatch(/^HTTP\/1\.1 403 /)
   }

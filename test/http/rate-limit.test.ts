@@ -173,7 +173,7 @@ const routes = (app: FastifyInstance): void => {
   for (const limit of ['login', 'register', 'refresh'] as const) {
     app.post(`/${limit}`, { config: { access: 'public', limit }, schema: { body: {} } }, handler)
   }
-  app.get('/free', { config: { access: 'public' } }, handler)
+  app.get('/free', { config: { access: 'public', limit: { none: 'free' } } }, handler)
 }
 const limitedApp = (env: Record<string, string>, db = connection.db) =>
   createHttpApp(routes, { env, database: { db, clock } })
@@ -272,3 +272,12 @@ test('without the database: 503, and nothing is let through', async () => {
   expect((await t.app.inject('/free')).statusCode).toBe(200)
   await broken.db.destroy()
 })
+
+test.each([[{ access: 'public' }], [{ access: 'bearer' }]] as const)(
+  'a route with config %j does not boot',
+  async (config) => {
+    const database = { db: connection.db, clock }
+    const boot = createHttpApp((app) => void app.get('/x', { config }, async () => ({})), { database })
+    await expect(boot).rejects.toThrow('GET /x declares no limit')
+  },
+)

@@ -9,10 +9,10 @@ import { parseBodies } from '../../src/http/body.ts'
 import { writeCookies } from '../../src/http/cookies.ts'
 import { answerCors } from '../../src/http/cors.ts'
 import { sendHeaders } from '../../src/http/headers.ts'
+import { createLimits, limitRates } from '../../src/http/limits.ts'
 import { collectPaths, refuseUnknown } from '../../src/http/methods.ts'
 import { httpOptions } from '../../src/http/options.ts'
 import { handleProblems } from '../../src/http/problems.ts'
-import { limitRates } from '../../src/http/rate-limit.ts'
 import { logRequests } from '../../src/http/request-log.ts'
 import { checkTargets } from '../../src/http/target.ts'
 import { createLog } from '../../src/log.ts'
@@ -75,7 +75,10 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
   const paths = collectPaths(app)
   answerCors(app, paths, new Set(config.ALLOWED_ORIGINS))
   refuseUnknown(app, paths)
-  if (options.database) limitRates(app, { config, metrics, ...options.database })
+  if (options.database) {
+    const { db, clock } = options.database
+    limitRates(app, createLimits({ config, db, refreshDb: db, clock }), metrics)
+  }
   guardAccess(app, {
     scope: 'account',
     issuer: config.ISSUER,

@@ -209,6 +209,8 @@ export function testEnvironment(databaseUrl: string): Record<string, string> {
     RATE_LIMIT_REGISTER_PER_HOUR: '100000',
     RATE_LIMIT_REFRESH_PER_MINUTE: '100000',
     RATE_LIMIT_FAMILY_PER_MINUTE: '100000',
+    RATE_LIMIT_LOGOUT_PER_MINUTE: '100000',
+    RATE_LIMIT_ACCOUNT_PER_MINUTE: '100000',
   }
 }
 

@@ -1,0 +1,99 @@
+import { normalizeIP } from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Deps } from '../deps.ts'
+import { Problem } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
+import { clientAddress } from './facts.ts'
+import { createAllowance, type Policy, type Verdict } from './rate-limit-store.ts'
+
+export type LimitName = 'login' | 'register' | 'refresh' | 'logout' | 'account'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * What every call takes from, or why it takes from nothing. `by: 'handler'`: the handler takes it, as it must where the
+     * body says whose request it is, because what a foreign page sends may not be charged to its visitor.
+     */
+    limit?: LimitName | { name: LimitName; by: 'handler' } | { none: string }
+  }
+}
+
+/** Takes one from what the client's address may have. Rejects with the database's error if it could not be asked. */
+export type Limit = (request: FastifyRequest) => Promise<Verdict>
+
+export type Limits = Readonly<Record<LimitName, Limit>> & {
+  /** Takes one retry from what a family may have, whatever limit has stopped its rotations. */
+  retry: (family: string) => Promise<Verdict>
+}
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+
+/** One count for each limit, shared by all replicas. */
+export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'clock'>): Limits {
+  const { config, clock } = deps
+  const of = (db: Deps['db'], ...policies: Policy[]): Limit => {
+    const take = createAllowance({ db, clock }, policies)
+    return (request) => take(networkOf(request))
+  }
+  return {
+    // In the order in which they are asked: what the first refuses does not count for the second.
+    login: of(deps.db, perMinute('login', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1), {
+      name: 'login_per_hour',
+      limit: config.RATE_LIMIT_LOGIN_PER_HOUR,
+      windowMs: HOUR_MS,
+      lease: 1,
+    }),
+    register: of(deps.db, {
+      name: 'register_per_hour',
+      limit: config.RATE_LIMIT_REGISTER_PER_HOUR,
+      windowMs: HOUR_MS,
+      lease: 1,
+    }),
+    // What takes one round trip itself must not take a second one each time to be counted.
+    refresh: of(deps.refreshDb, perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE)),
+    logout: of(deps.db, perMinute('logout', config.RATE_LIMIT_LOGOUT_PER_MINUTE)),
+    account: of(deps.db, perMinute('account', config.RATE_LIMIT_ACCOUNT_PER_MINUTE)),
+    retry: createAllowance({ db: deps.refreshDb, clock }, [perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE)]),
+  }
+}
+
+function perMinute(name: LimitName | 'retry', limit: number, lease = Math.max(1, Math.floor(limit / 20))): Policy {
+  return { name: `${name}_per_minute`, limit, windowMs: MINUTE_MS, lease }
+}
+
+/** @throws Problem `too_many_requests`, which tells `Retry-After` and nothing else of the counters. */
+export function refuseOver(verdict: Verdict, { throttled }: Pick<Metrics, 'throttled'>): void {
+  if (verdict.allowed) return
+  throttled.inc({ policy: verdict.policy })
+  const retryAfter = Math.ceil(verdict.remainingMs / 1000)
+  throw new Problem('too_many_requests', { reason: verdict.policy, retryAfter })
+}
+
+/**
+ * Checks that every route says what limits it, or the server does not boot; and takes from the limit before the body is
+ * read, where the handler does not. Without the database nobody can count: 503, not free passage.
+ * Order: after `refuseForeignPages`, before `guardAccess`.
+ */
+export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<Metrics, 'throttled'>): void {
+  app.addHook('onRoute', ({ method, url, config }) => {
+    if (config?.limit === undefined) throw new Error(`${String(method)} ${url} declares no limit`)
+  })
+
+  // A promise only where there is something to wait for.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { access, limit } = request.routeOptions.config
+    if (typeof limit !== 'string') return done()
+    // Refused in a moment and for nothing. Any page can have its visitor send such a request, but none with this header.
+    if (access === 'bearer' && request.headers.authorization === undefined) return done()
+    limits[limit](request)
+      .then((verdict) => refuseOver(verdict, metrics))
+      .then(() => done(), done)
+  })
+}
+
+/** One IPv4 address or one IPv6 /64, which is what a single subscriber commands. */
+function networkOf(request: FastifyRequest): string {
+  const address = clientAddress(request)
+  return address === undefined ? 'unknown' : normalizeIP(address, 64)
+}
