@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { lend } from './lend.ts'
 import type { Schema } from './schema.ts'
+import { STATE_SESSION } from './session.ts'
 
 export interface Database {
   db: Kysely<Schema>
@@ -38,7 +39,9 @@ export interface ConnectOptions {
 }
 
 const HURRIED: Timeouts = { acquire: 2000, lock: 2000, statement: 5000, answer: 7000, idleInTransaction: 10_000 }
-const UNHURRIED: Timeouts = { acquire: 10_000, lock: 0, statement: 0, answer: 0, idleInTransaction: 0 }
+/** Stated all the same: a role's own are meant for requests. */
+const DAY = 86_400_000
+const UNHURRIED: Timeouts = { acquire: 10_000, lock: DAY, statement: DAY, answer: 0, idleInTransaction: DAY }
 
 /**
  * A bounded pool with every timeout set, so that a slow or absent database turns into a prompt 503 and never into
@@ -58,6 +61,8 @@ export function connect(options: ConnectOptions): Database {
     lock_timeout: timeouts.lock,
     idle_in_transaction_session_timeout: timeouts.idleInTransaction,
     query_timeout: timeouts.answer,
+    // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, whatever its types say
+    onConnect: (client) => client.query(STATE_SESSION),
   })
   pool.on('error', (error) => onIdleError?.(error))
   // A connection that breaks while a query runs on it rejects the query, and says so a second time as an event; without

@@ -174,6 +174,35 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
     }
   })
 
+  test('how the database writes times, intervals and strings for other programs does not matter', async () => {
+    const database = await cloneDatabase()
+    const name = new URL(database.url).pathname.slice(1)
+    for (const hostile of ['DateStyle = German', 'IntervalStyle = sql_standard', `TimeZone = 'Asia/Kolkata'`])
+      await query(database.url, `ALTER DATABASE ${name} SET ${hostile}`)
+    const pooler = await startPgBouncer(program, database.url)
+    const settings = env()
+    const server = await startServer({ databaseUrl: pooler.url, env: settings })
+    try {
+      // As many at once as there are connections to PostgreSQL: each was opened for somebody who had stated nothing yet.
+      const signedUp = await Promise.all(Array.from({ length: POOL_SIZE }, () => signUpOver(server.url, 3)))
+      const clients = signedUp.flatMap(({ tokens }) =>
+        tokens.map((each) => createHonestClient({ ...each, server: () => server.url })),
+      )
+      await storm(clients, sleep(1000))
+      expect(clients.map(({ troubles }) => troubles.size)).toEqual(clients.map(() => 0))
+      const { stdout } = await promisify(execFile)(process.execPath, [CLI, 'sessions', 'list', '--json'], {
+        env: { PATH: process.env.PATH, ...settings, DATABASE_URL: pooler.url },
+      })
+      const [session] = (JSON.parse(stdout) as { sessions: { created_at: string }[] }).sessions
+      expect(Math.abs(Date.parse(session?.created_at ?? '') - Date.now())).toBeLessThan(60_000)
+    } finally {
+      await server.kill()
+      await pooler.close()
+      await query(database.url, `ALTER DATABASE ${name} RESET ALL`)
+      await database.drop()
+    }
+  })
+
   test('without support for prepared statements it does not work, and says so: why the setting is needed', async () => {
     const database = await cloneDatabase()
     const pooler = await startPgBouncer(program, database.url, { max_prepared_statements: '0' })
