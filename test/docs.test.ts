@@ -1,18 +1,13 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { settings } from '../src/config.ts'
 import { problems } from '../src/errors.ts'
+import { files, pages, read } from './support/pages.ts'
 
 // What people read must be true: settings, codes, links and commands are compared with the code.
 
-const root = resolve(import.meta.dirname, '..')
-const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const example = read('.env.example')
 const readme = read('README.md')
-const pages = ['', 'docs', 'docs/adr', 'data']
-  .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(folder, name)))
-  .filter((path) => path.endsWith('.md'))
 
 const sorted = (items: string[]): string[] => items.toSorted((a, b) => (a < b ? -1 : 1))
 
@@ -115,13 +110,9 @@ describe('README', () => {
 
 test('the log inventory lists every message that the server writes', () => {
   const inventory = read('docs/operations.md')
-  const files = readdirSync(join(root, 'src'), { recursive: true })
-    .map(String)
-    .filter((path) => path.endsWith('.ts'))
-  const messages = files.flatMap((path) =>
-    [...read(join('src', path)).matchAll(/\.(?:info|warn|error|fatal)\((?:\{[^{}]*\},\s*)?'([^']+)'/g)].map(
-      ([, text = '']) => text,
-    ),
+  const sources = files.filter((path) => /^src\/.*\.ts$/.test(path))
+  const messages = sources.flatMap((path) =>
+    [...read(path).matchAll(/\.(?:info|warn|error|fatal)\((?:\{[^{}]*\},\s*)?'([^']+)'/g)].map(([, text = '']) => text),
   )
   expect(messages.length).toBeGreaterThan(15)
   expect(messages.filter((message) => !inventory.includes(`\`${message}\``))).toEqual([])
@@ -145,6 +136,10 @@ test('no page names a setting that does not exist', () => {
     'TEST_POSTGRES',
     'NODE_OPTIONS',
     'POSTGRES_PASSWORD',
+    // Of the demo.
+    'DEMO_ISSUER_PORT',
+    'ORDERS_PORT',
+    'SPA_PORT',
   ])
   const found = pages.flatMap((page) =>
     [...read(page).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map(([, name = '']) => ({ page, name })),
@@ -161,11 +156,16 @@ test('README explains every problem code with its true status, and no other', ()
 
 test('every relative link of every page leads somewhere', () => {
   const dead = pages.flatMap((page) =>
-    [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target = '']) => {
+    // An indented block shows what a page may look like.
+    [
+      ...read(page)
+        .replace(/^ {4}.*$/gm, '')
+        .matchAll(/\]\(([^)\s]+)\)/g),
+    ].flatMap(([, target = '']) => {
       if (/^[a-z]+:/.test(target)) return []
       const [path = '', anchor] = target.split('#')
       const file = path === '' ? page : join(dirname(page), path)
-      if (!existsSync(join(root, file))) return [`${page}: ${target}`]
+      if (!files.includes(file.replace(/\/$/, ''))) return [`${page}: ${target}`]
       return anchor === undefined || anchorsOf(read(file)).has(anchor) ? [] : [`${page}: ${target}`]
     }),
   )
