@@ -1,7 +1,19 @@
-import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { type CompleteDatabase, completeDatabase, type DatabaseTarget } from './config/database-target.ts'
+import { readDatabaseUrl } from './config/database-url.ts'
 import * as rules from './config/rules.ts'
-import { boolean, type Fault, integer, list, oneOf, type Setting, secret, share, text } from './config/settings.ts'
+import {
+  boolean,
+  type Fault,
+  integer,
+  list,
+  oneOf,
+  type Setting,
+  secret,
+  share,
+  text,
+  valueOrFile,
+} from './config/settings.ts'
 
 const HOUR = 3600
 const DAY = 24 * HOUR
@@ -17,7 +29,7 @@ export const settings = {
   METRICS_HOST: text('127.0.0.1', rules.host),
   METRICS_PORT: integer(9464, 0, 65535),
   ISSUER: text(undefined, rules.issuer),
-  DATABASE_URL: secret(undefined, rules.databaseUrl),
+  DATABASE_URL: secret(undefined, readDatabaseUrl),
   DATABASE_POOL_SIZE: integer(10, 2, 20),
   CLAVIGER_SECRET: secret(undefined, rules.serverSecrets),
   ALLOWED_ORIGINS: list([], rules.origin),
@@ -79,6 +91,7 @@ export interface Config
 
 /** Kept apart from Config, and never logged. */
 export interface Secrets {
+  /** Leaves nothing open, so that no variable of the environment changes where it leads. */
   databaseUrl: string
   /** At least one of 32 bytes or more, newest first. */
   serverSecrets: [Buffer, ...Buffer[]]
@@ -87,6 +100,7 @@ export interface Secrets {
 export interface ParsedConfig {
   config: Config
   secrets: Secrets
+  database: DatabaseTarget
   /** Settings that are allowed but deserve a second look; to be logged at the start. */
   warnings: string[]
 }
@@ -109,9 +123,34 @@ export class ConfigError extends Error {
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): ParsedConfig {
   const faults: Fault[] = []
+  /** For a setting with a fault: undefined, or its default, so that what depends on it can be judged all the same. */
+  const attempt = <T>(name: string, read: () => T, otherwise: () => T): T => {
+    try {
+      return read()
+    } catch (error) {
+      faults.push({ name, message: (error as Error).message })
+      return otherwise()
+    }
+  }
   const values = Object.fromEntries(
-    Object.entries(settings).map(([name, setting]) => [name, readSetting(name, setting, env, faults)]),
+    Object.entries(settings).map(([name, setting]: [string, Setting<unknown>]) => [
+      name,
+      attempt(
+        name,
+        () => setting.parse(setting.secret ? valueOrFile(name, env) : env[name]),
+        () => setting.parse(undefined),
+      ),
+    ]),
   ) as Settings
+  const faulty = new Set(faults.map(({ name }) => name))
+  const stated = values.DATABASE_URL
+  const database =
+    stated &&
+    attempt<CompleteDatabase | undefined>(
+      'DATABASE_URL',
+      () => completeDatabase(stated, env),
+      () => undefined,
+    )
 
   const production = values.NODE_ENV === 'production'
   const issuer = values.ISSUER ?? `http://localhost:${values.PORT}`
@@ -119,47 +158,22 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ...withoutSecrets(values),
     production,
     ISSUER: issuer,
-    AUDIENCE: values.AUDIENCE?.length ? values.AUDIENCE : [issuer],
+    AUDIENCE: values.AUDIENCE.length > 0 ? values.AUDIENCE : [issuer],
     REGISTRATION: values.REGISTRATION ?? (production ? 'closed' : 'open'),
     DOCS: values.DOCS ?? !production,
   }
-  if (faults.length === 0) faults.push(...rules.acrossSettings(config), ...missing(values, production))
-  if (faults.length === 0 && production) faults.push(...rules.insecureInProduction(config, values.DATABASE_URL))
-  if (faults.length > 0) throw new ConfigError(faults)
+  faults.push(
+    ...missing(values, production).filter(({ name }) => !faulty.has(name)),
+    ...rules.acrossSettings(config).filter(({ name, other }) => !faulty.has(name) && !faulty.has(other)),
+    ...(production ? rules.insecureInProduction(config, database?.target) : []),
+  )
+  if (faults.length > 0 || !database || !values.CLAVIGER_SECRET) throw new ConfigError(faults)
 
   return {
     config,
-    secrets: {
-      databaseUrl: values.DATABASE_URL as string,
-      serverSecrets: values.CLAVIGER_SECRET as Secrets['serverSecrets'],
-    },
+    secrets: { databaseUrl: database.url, serverSecrets: values.CLAVIGER_SECRET },
+    database: database.target,
     warnings: rules.warnings(config),
-  }
-}
-
-function readSetting(
-  name: string,
-  setting: Setting<unknown>,
-  env: Readonly<Record<string, string | undefined>>,
-  faults: Fault[],
-): unknown {
-  try {
-    return setting.parse(setting.secret ? valueOrFile(name, env) : env[name])
-  } catch (error) {
-    faults.push({ name, message: (error as Error).message })
-    return undefined
-  }
-}
-
-/** `NAME`, or the contents of the file that `NAME_FILE` names (as container secrets are mounted). */
-function valueOrFile(name: string, env: Readonly<Record<string, string | undefined>>): string | undefined {
-  const file = env[`${name}_FILE`]
-  if (!file) return env[name]
-  if (env[name]) throw new Error(`is set twice, here and by ${name}_FILE`)
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch (error) {
-    throw new Error(`the file that ${name}_FILE names cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
 }
 

@@ -82,6 +82,31 @@ test('every fault is named at once, and no value is printed', () => {
   }
 })
 
+test('a fault hides no other, neither of the same list nor of what depends on it', () => {
+  const env = {
+    NODE_ENV: 'production',
+    ISSUER: 'http://auth.example.com',
+    CLAVIGER_SECRET: 'short',
+    ALLOWED_ORIGINS: 'https://a.example.com/,http://b.example.com,null',
+    SESSION_IDLE_SECONDS: '61',
+    SESSION_MAX_SECONDS: '60',
+    REMEMBER_IDLE_SECONDS: 'x',
+    REMEMBER_MAX_SECONDS: '60',
+    PORT: 'x',
+    METRICS_PORT: '3000',
+  }
+  expect(faultsOf(env).toSorted()).toEqual([
+    'ALLOWED_ORIGINS',
+    'CLAVIGER_SECRET',
+    'DATABASE_URL',
+    'ISSUER',
+    'PORT',
+    'REMEMBER_IDLE_SECONDS',
+    'SESSION_IDLE_SECONDS',
+  ])
+  expect(() => parseConfig(env)).toThrow(/ALLOWED_ORIGINS: item 1: .*; item 3: /)
+})
+
 test('what is missing is named, also several at once', () => {
   expect(faultsOf({ NODE_ENV: 'production' }).toSorted()).toEqual(['CLAVIGER_SECRET', 'DATABASE_URL', 'ISSUER'])
 })
@@ -117,6 +142,10 @@ test('secrets come from files too, but not from both at once', () => {
   expect(parseConfig({ ...rest, CLAVIGER_SECRET_FILE: file }).secrets.serverSecrets[0].toString('base64')).toBe(secret)
   expect(faultsOf({ ...good, CLAVIGER_SECRET_FILE: file })).toEqual(['CLAVIGER_SECRET'])
   expect(faultsOf({ ...rest, CLAVIGER_SECRET_FILE: `${file}.gone` })).toEqual(['CLAVIGER_SECRET'])
+  writeFileSync(file, `\ufeff${secret}\r\n`)
+  expect(faultsOf({ ...rest, CLAVIGER_SECRET_FILE: file })).toEqual([])
+  writeFileSync(file, `\ufeff${secret}`, 'utf16le')
+  expect(() => parseConfig({ ...rest, CLAVIGER_SECRET_FILE: file })).toThrow('is in UTF-16: save it as UTF-8')
 })
 
 test('the configuration that may be printed holds no secret', () => {

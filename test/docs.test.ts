@@ -51,7 +51,7 @@ describe('.env.example', () => {
 
   test.each(bases)('%s has its true default', (name, setting) => {
     const value = entries.find((entry) => entry.name === name)?.value
-    const fallback = setting.parse(undefined)
+    const fallback = setting.parse(undefined) as string | number | boolean | string[] | undefined
     if (fallback === undefined || (Array.isArray(fallback) && fallback.length === 0) || dependent.includes(name)) {
       expect(value).toBe('')
     } else {

@@ -1,7 +1,7 @@
+import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, parseConfig, settings } from '../config.ts'
 import { deriveServerKeys } from '../secrets.ts'
 import { command, EXIT } from './command.ts'
-import { databaseTarget } from './open.ts'
 import { type Paint, printable, table } from './terminal.ts'
 
 type Env = NodeJS.ProcessEnv
@@ -42,10 +42,10 @@ function readAll(env: Env): { rows: Row[]; faults: Fault[]; warnings: string[] }
       return { name, value: valueOf(name) ?? null, source: sourceOf(name, env), fault: fault.join('; ') || null }
     })
   try {
-    const { config: parsed, secrets, warnings } = parseConfig(env)
+    const { config: parsed, secrets, database, warnings } = parseConfig(env)
     const redacted: Record<string, Value> = {
       ...parsed,
-      DATABASE_URL: `${databaseTarget(secrets.databaseUrl)} (user and password not shown)`,
+      DATABASE_URL: `${describeTarget(database)} (user and password not shown)`,
       CLAVIGER_SECRET: secrets.serverSecrets
         .map((secret) => `fingerprint ${deriveServerKeys(secret).fingerprint}`)
         .join(', '),

@@ -1,4 +1,5 @@
 import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
+import { describeTarget } from '../config/database-target.ts'
 import { parseConfig } from '../config.ts'
 import { connect } from '../db/connect.ts'
 import { databaseTime } from '../db/time.ts'
@@ -27,7 +28,7 @@ export class Unreachable extends Error {
 
 /** @throws ConfigError; Unreachable. */
 export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
-  const { config, secrets } = parseConfig(env)
+  const { config, secrets, database } = parseConfig(env)
   const { db } = connect({ url: secrets.databaseUrl, size: 2, applicationName: 'claviger cli' })
   const clock: DatabaseClock = createDatabaseClock(() => databaseTime(db))
   const started = performance.now()
@@ -39,7 +40,7 @@ export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
     await clock.synchronise()
   } catch (error) {
     await db.destroy()
-    throw new Unreachable(databaseTarget(secrets.databaseUrl), error)
+    throw new Unreachable(describeTarget(database), error)
   }
   return {
     config,
@@ -50,16 +51,6 @@ export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
     connectedIn,
     close: () => db.destroy(),
   }
-}
-
-/** Where a database URL leads, without what opens it. */
-export function databaseTarget(url: string): string {
-  const { hostname, port, pathname, searchParams } = new URL(url)
-  const host = searchParams.get('host') ?? (hostname || 'localhost')
-  const path = pathname === '/' ? '' : pathname
-  return host.startsWith('/')
-    ? `${host}${path && ` ${path.slice(1)}`}`
-    : `${host}:${searchParams.get('port') ?? (port || '5432')}${path}`
 }
 
 /** The code of a broken connection says more than its message, which names the address a second time. */

@@ -1,9 +1,10 @@
+import { describeTarget } from '../config/database-target.ts'
 import { parseConfig } from '../config.ts'
 import { isUnavailable } from '../db/errors.ts'
 import { migrate } from '../db/migrate.ts'
 import { prune } from '../prune.ts'
 import { command } from './command.ts'
-import { databaseTarget, Unreachable } from './open.ts'
+import { Unreachable } from './open.ts'
 import { table } from './terminal.ts'
 
 const serve = command({
@@ -30,9 +31,9 @@ const migrateCommand = command({
   takes: [0, 0],
   options: {},
   run: async ({ env }) => {
-    const { databaseUrl } = parseConfig(env).secrets
-    const applied = await migrate(databaseUrl).catch((error: unknown) => {
-      throw isUnavailable(error) ? new Unreachable(databaseTarget(databaseUrl), error) : error
+    const { secrets, database } = parseConfig(env)
+    const applied = await migrate(secrets.databaseUrl).catch((error: unknown) => {
+      throw isUnavailable(error) ? new Unreachable(describeTarget(database), error) : error
     })
     const text =
       applied.length === 0 ? 'The schema is up to date.' : applied.map((name) => `applied ${name}`).join('\n')

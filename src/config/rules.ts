@@ -1,5 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 import type { Config } from '../config.ts'
+import type { DatabaseTarget } from './database-target.ts'
 import type { Fault } from './settings.ts'
 
 /** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
@@ -76,12 +77,6 @@ export function cidr(value: string): string {
   return value
 }
 
-export function databaseUrl(value: string): string {
-  const url = parseUrl(value)
-  if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') throw new Error('must be a postgres:// URL')
-  return value
-}
-
 /** Base64 (standard or URL-safe) or hexadecimal, comma-separated, newest first. */
 export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
   const secrets = value.split(',').map((item, index) => {
@@ -105,19 +100,20 @@ export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
 }
 
 /** Faults that only two settings together have. */
-export function acrossSettings(config: Config): Fault[] {
-  const faults: Fault[] = []
-  const fault = (name: string, message: string) => faults.push({ name, message })
-  if (config.SESSION_IDLE_SECONDS > config.SESSION_MAX_SECONDS)
-    fault('SESSION_IDLE_SECONDS', 'must not exceed SESSION_MAX_SECONDS')
-  if (config.REMEMBER_IDLE_SECONDS > config.REMEMBER_MAX_SECONDS)
-    fault('REMEMBER_IDLE_SECONDS', 'must not exceed REMEMBER_MAX_SECONDS')
-  if (config.PORT !== 0 && config.PORT === config.METRICS_PORT) fault('METRICS_PORT', 'must differ from PORT')
+export function acrossSettings(config: Config): (Fault & { other: string })[] {
+  const faults: (Fault & { other: string })[] = []
+  const mustNotExceed = (name: keyof Config, other: keyof Config) => {
+    if (config[name] > config[other]) faults.push({ name, other, message: `must not exceed ${other}` })
+  }
+  mustNotExceed('SESSION_IDLE_SECONDS', 'SESSION_MAX_SECONDS')
+  mustNotExceed('REMEMBER_IDLE_SECONDS', 'REMEMBER_MAX_SECONDS')
+  if (config.PORT !== 0 && config.PORT === config.METRICS_PORT)
+    faults.push({ name: 'METRICS_PORT', other: 'PORT', message: 'must differ from PORT' })
   return faults
 }
 
 /** What development forgives and production does not. Each message says why. */
-export function insecureInProduction(config: Config, databaseUrl: string | undefined): Fault[] {
+export function insecureInProduction(config: Config, database: DatabaseTarget | undefined): Fault[] {
   const faults: Fault[] = []
   const fault = (name: string, message: string) => faults.push({ name, message })
   if (isPlainHttp(config.ISSUER))
@@ -127,7 +123,7 @@ export function insecureInProduction(config: Config, databaseUrl: string | undef
   }
   if (config.NATIVE_ORIGINS.some(isPlainHttp))
     fault('NATIVE_ORIGINS', 'must not be plain http: anybody on the network path could act as a page of that origin')
-  if (databaseUrl && !databaseLinkIsTrustworthy(new URL(databaseUrl))) {
+  if (database && !databaseLinkIsTrustworthy(database)) {
     fault(
       'DATABASE_URL',
       'needs sslmode=verify-full: without it whoever is on the path can pose as the database. Plain text is accepted to loopback, private addresses and container networks only',
@@ -168,16 +164,11 @@ privateNetworks.addSubnet('192.168.0.0', 16)
 privateNetworks.addSubnet('fc00::', 7, 'ipv6')
 
 /** Verified TLS, or a link that does not leave the host, the container network or a private network. */
-function databaseLinkIsTrustworthy(url: URL): boolean {
-  const mode = url.searchParams.get('sslmode')
-  if (mode === 'verify-full') return true
-  // TLS that verifies nothing stops no one and looks as if it did.
-  if (mode !== null && mode !== 'disable') return false
-  const hostname = (url.searchParams.get('host') ?? url.hostname).replace(/^\[|\]$/g, '')
-  if (hostname === '' || hostname.startsWith('/') || isLoopback(hostname)) return true
-  const family = isIP(hostname)
-  if (family !== 0) return privateNetworks.check(hostname, family === 4 ? 'ipv4' : 'ipv6')
-  return !hostname.includes('.') || /\.(svc|svc\.cluster\.local|internal)$/.test(hostname)
+function databaseLinkIsTrustworthy({ host, verified }: DatabaseTarget): boolean {
+  if (verified || host.startsWith('/') || isLoopback(host)) return true
+  const family = isIP(host)
+  if (family !== 0) return privateNetworks.check(host, family === 4 ? 'ipv4' : 'ipv6')
+  return !host.includes('.') || /\.(svc|svc\.cluster\.local|internal)$/.test(host)
 }
 
 function parseUrl(value: string): URL {

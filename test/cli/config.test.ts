@@ -47,6 +47,16 @@ test('faults are listed without their values', async () => {
   for (const text of [out, human.out]) expect(text).not.toMatch(/way-too-short|99999|h4rd-to-guess/)
 })
 
+test.each([['config'], ['config', '--json'], ['doctor'], ['users', 'list'], ['migrate']])(
+  'of a database URL with a fault no piece is shown: %s %s',
+  async (...args) => {
+    const faulty = { ...env, DATABASE_URL: 'postgres://u:Tr0ub4dor@Horse#staple@127.0.0.1/d' }
+    const { out, err } = await run(args, { env: faulty })
+    expect(out + err).toContain('# is written %23')
+    expect(out + err).not.toMatch(/Tr0ub4dor|Horse|staple/)
+  },
+)
+
 test('a fault of two settings together shows both values', async () => {
   const { code, out } = await run(['config'], { env: { ...env, METRICS_PORT: '4000' } })
   expect(code).toBe(78)

@@ -29,6 +29,14 @@ describe('a configuration with faults', () => {
     expect(output()).not.toContain('marker')
   })
 
+  test('a certificate file that is missing is one, and no database to wait for', async () => {
+    const url = 'postgres://u:p@127.0.0.1:1/d?sslmode=verify-full&sslrootcert=/marker/ca.pem'
+    const { output, exited } = spawnServer(testEnvironment(url))
+    expect(await exited).toBe(78)
+    expect(output()).toContain('DATABASE_URL: names a file in sslrootcert that cannot be read (ENOENT)')
+    expect(output()).not.toMatch(/marker|does not answer/)
+  })
+
   test('a secret that does not fit the database ends it as well, naming the setting', async () => {
     const own = await cloneDatabase()
     const first = await startServer({ databaseUrl: own.url })

@@ -1,0 +1,159 @@
+import { isIPv6 } from 'node:net'
+
+/** What a URL says; what it leaves open is undefined. */
+export interface StatedDatabase {
+  /** A name, an IP address without brackets, or the folder of a socket. */
+  host: string | undefined
+  port: number | undefined
+  user: string | undefined
+  password: string | undefined
+  database: string | undefined
+  parameters: Readonly<Record<string, string>>
+}
+
+const ESCAPES = 'in a user name or password # is written %23, / %2F, ? %3F, @ %40, : %3A and % %25'
+
+/**
+ * Reads DATABASE_URL by rules that are narrower than those of libpq and of the driver, so that whatever is accepted means
+ * the same to both. Where they differ (repeated parameters, fragments, unescaped delimiters), what is checked here could
+ * be something else than what is used: a password would be looked up as a host name, or `sslmode=disable` hide behind
+ * `verify-full`.
+ * @throws Error naming the parts that are wrong. It quotes nothing of the URL: any piece may belong to the password.
+ */
+export function readDatabaseUrl(value: string): StatedDatabase {
+  refuseOtherForms(value)
+  const [, rest = ''] = value.split(/^postgres(?:ql)?:\/\//)
+  if (/\s/.test(rest)) throw new Error('has white space: a space is written %20')
+  if (!/^[\x21-\x7e]*$/.test(rest)) throw new Error('has characters beyond ASCII: they are written percent-encoded')
+  if (rest.includes('#')) throw new Error(`has a fragment, which means nothing here: ${ESCAPES}`)
+  if (/%(?![0-9a-f]{2})/i.test(rest)) throw new Error(`has a % that begins no escape: ${ESCAPES}`)
+  if (decode(rest).includes('\0')) throw new Error('has a zero byte')
+
+  const [, authority = '', path = '', query = ''] = /^([^/?]*)\/?([^?]*)\??(.*)$/.exec(rest) ?? []
+  const [hostAndPort = '', credentials = '', ...more] = authority.split('@').toReversed()
+  if (more.length > 0 || /@/.test(path + query)) throw new Error(`has an @ too many: ${ESCAPES}`)
+  const [, user = '', password = ''] = /^([^:]*):?(.*)$/.exec(credentials) ?? []
+
+  const parameters = readQuery(query)
+  const stated = {
+    ...readHost(hostAndPort),
+    user: decode(user) || undefined,
+    password: decode(password) || undefined,
+  }
+  for (const name of ['host', 'port', 'user', 'password'] as const) {
+    if (parameters[name] === undefined) continue
+    if (stated[name] !== undefined) throw new Error(`states the ${name} twice: once before the ? and once behind it`)
+  }
+  const { host, port, user: userBehind, password: passwordBehind, ...others } = parameters
+  return {
+    host: stated.host ?? (host === undefined ? undefined : checkHost(host)),
+    port: stated.port ?? (port === undefined ? undefined : readPort(port)),
+    user: stated.user ?? userBehind,
+    password: stated.password ?? passwordBehind,
+    database: readDatabaseName(path),
+    parameters: others,
+  }
+}
+
+function refuseOtherForms(value: string): void {
+  if (/^["'`]/.test(value)) {
+    throw new Error('begins with a quotation mark: not every reader of such files removes them, so write it without')
+  }
+  if (/^postgres(ql)?:\/\//.test(value)) return
+  if (/^\w+\s*=/.test(value)) {
+    throw new Error('is in the form key=value: write postgres://user:password@host:port/database instead')
+  }
+  throw new Error('must be a URL that begins with postgres:// or postgresql://')
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new Error('has percent-escapes that are not UTF-8')
+  }
+}
+
+function readHost(text: string): Pick<StatedDatabase, 'host' | 'port'> {
+  if (text.includes(',')) throw new Error('names several hosts: only one is supported')
+  const [, host = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(text) ?? []
+  if (host === '' && text !== '') throw new Error('has a port without a host')
+  return {
+    host: host === '' ? undefined : checkHost(host.startsWith('[') ? checkBrackets(host) : decode(host)),
+    port: port ? readPort(port) : undefined,
+  }
+}
+
+function checkBrackets(host: string): string {
+  const address = host.slice(1, -1)
+  if (!isIPv6(address) || address.includes('%')) throw new Error('has a host in brackets that is no IPv6 address')
+  return address
+}
+
+export function checkHost(host: string): string {
+  if (host.includes(',')) throw new Error('names several hosts: only one is supported')
+  if (host.startsWith('/') || (isIPv6(host) && !host.includes('%'))) return host
+  if (!/^\w([\w.-]*[\w.])?$/.test(host)) throw new Error(`has a host that is neither a name nor an address: ${ESCAPES}`)
+  return host
+}
+
+export function readPort(text: string): number {
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535) {
+    throw new Error(`has a port that is no number from 1 to 65535: ${ESCAPES}`)
+  }
+  return port
+}
+
+/** The driver does not decode escapes of `/`, `#`, `?` and their kind in here, and resolves `.` and `..`; libpq does the opposite. */
+function readDatabaseName(path: string): string | undefined {
+  const name = decode(path)
+  if (decodeURI(path) !== name || /[/#?]/.test(name) || /^\.\.?$/.test(name)) {
+    throw new Error('has a database name with characters that cannot be written in a URL')
+  }
+  return name || undefined
+}
+
+/** Those that libpq and the driver both act on, and in the same way. */
+const PARAMETERS = [
+  'host',
+  'port',
+  'user',
+  'password',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslnegotiation',
+  'options',
+  'application_name',
+]
+/** Those that other programs take, and what to do instead. */
+const ELSEWHERE: Record<string, string> = {
+  dbname: 'the database is named in the path',
+  hostaddr: 'write the address as the host',
+  ssl: 'write sslmode=verify-full instead',
+  uselibpqcompat: 'write sslmode=verify-full instead',
+  schema: 'write options=-c%20search_path%3D and its name instead',
+}
+/** Of libpq, or of other drivers: ours does not look at them. */
+const WITHOUT_EFFECT =
+  /^(channel_binding|client_encoding|connect_timeout|connection_limit|fallback_application_name|gssencmode|keepalives(_[a-z]+)?|load_balance_hosts|pgbouncer|pool_timeout|require_auth|sslcompression|sslsni|ssl_m[a-z_]+|target_session_attrs|tcp_user_timeout)$/
+
+function readQuery(query: string): Record<string, string> {
+  const parameters: Record<string, string> = {}
+  const faults: string[] = []
+  for (const pair of query === '' ? [] : query.split('&')) {
+    const [name = '', value = '', ...more] = pair.split('=')
+    if (Object.hasOwn(ELSEWHERE, name)) faults.push(`has the parameter ${name}: ${ELSEWHERE[name]}`)
+    else if (WITHOUT_EFFECT.test(name)) faults.push(`has the parameter ${name}, which has no effect here: leave it out`)
+    else if (!PARAMETERS.includes(name)) faults.push(`has a parameter that is none of ${PARAMETERS.join(', ')}`)
+    else if (Object.hasOwn(parameters, name)) faults.push(`has the parameter ${name} twice`)
+    else if (value === '') faults.push(`has the parameter ${name} without a value`)
+    else if (more.length > 0) faults.push(`has a = in the value of ${name}: it is written %3D`)
+    else if (value.includes('+')) faults.push(`has a + in the value of ${name}: it is written %2B, a space %20`)
+    else parameters[name] = decode(value)
+  }
+  if (faults.length > 0) throw new Error([...new Set(faults)].join('; '))
+  return parameters
+}
