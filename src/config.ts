@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { inspectLink, OPEN_LINK, type Resolve } from './config/database-link.ts'
 import { type CompleteDatabase, completeDatabase, type DatabaseTarget } from './config/database-target.ts'
 import { readDatabaseUrl } from './config/database-url.ts'
 import * as rules from './config/rules.ts'
@@ -175,6 +176,22 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     database: database.target,
     warnings: rules.warnings(config),
   }
+}
+
+/**
+ * What `parseConfig` cannot know of the database without asking the network: to be called before each attempt to make a
+ * first connection, which would send the password.
+ * @throws ConfigError if the name leads out of private networks in plain text, in production; the resolver's error if it
+ * leads nowhere yet.
+ */
+export async function judgeDatabaseLink(
+  { config, database }: Pick<ParsedConfig, 'config' | 'database'>,
+  resolve?: Resolve,
+): Promise<void> {
+  if (!config.production) return
+  const link = await inspectLink(database, resolve)
+  if (link.kind === 'outside') throw new ConfigError([{ name: 'DATABASE_URL', message: OPEN_LINK }])
+  if (link.kind === 'unknown') throw link.error
 }
 
 function withoutSecrets({ CLAVIGER_SECRET: _secret, DATABASE_URL: _url, ...rest }: Settings) {

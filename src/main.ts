@@ -6,7 +6,7 @@ import { createApp } from './app.ts'
 import { NO_REQUEST, record } from './audit/audit.ts'
 import { createTally } from './audit/tally.ts'
 import { createDatabaseClock } from './clock.ts'
-import { ConfigError, parseConfig, type Secrets } from './config.ts'
+import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig } from './config.ts'
 import { isUnavailable } from './db/errors.ts'
 import { migrate } from './db/migrate.ts'
 import { connectServer } from './db/pools.ts'
@@ -42,12 +42,13 @@ export interface RunningServer {
  * does not answer for a minute.
  */
 export async function serve(env: Readonly<Record<string, string | undefined>>): Promise<RunningServer> {
-  const { config, secrets, warnings } = parseConfig(env)
+  const parsed = parseConfig(env)
+  const { config, secrets, warnings } = parsed
   const log = createLog(config)
   for (const warning of warnings) log.warn(warning)
 
   const metrics = createMetrics()
-  await migrateWhenUp(log, secrets)
+  await migrateWhenUp(log, parsed)
 
   const { db, refreshDb, pools, close } = connectServer({
     url: secrets.databaseUrl,
@@ -145,11 +146,12 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
 }
 
 /** Containers start in any order: the database may come up after this process. */
-async function migrateWhenUp(log: Logger, { databaseUrl }: Secrets): Promise<void> {
+async function migrateWhenUp(log: Logger, parsed: ParsedConfig): Promise<void> {
   const giveUpAt = performance.now() + DATABASE_WAIT_MS
   for (let attempt = 1, wait = 100; ; attempt++, wait = Math.min(wait * 2, 3000)) {
     try {
-      const applied = await migrate(databaseUrl)
+      await judgeDatabaseLink(parsed)
+      const applied = await migrate(parsed.secrets.databaseUrl)
       if (applied.length > 0) log.info({ applied }, 'the schema was brought up to date')
       return
     } catch (error) {

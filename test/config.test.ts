@@ -172,7 +172,7 @@ test.each([
   ['trust in every proxy', { TRUSTED_PROXIES: 'true' }, 'TRUSTED_PROXIES'],
   ['trust by hop count', { TRUSTED_PROXIES: '1' }, 'TRUSTED_PROXIES'],
   ['trust in the whole Internet', { TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],
-  ['a database without TLS', { DATABASE_URL: 'postgres://u:pw@db.example.com/x' }, 'DATABASE_URL'],
+  ['a database without TLS', { DATABASE_URL: 'postgres://u:pw@192.0.2.1/x' }, 'DATABASE_URL'],
   [
     'a database whose certificate nobody checks',
     { DATABASE_URL: 'postgres://u:pw@db.example.com/x?sslmode=require' },

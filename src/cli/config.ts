@@ -1,3 +1,4 @@
+import { describeLink, inspectLink, OPEN_LINK } from '../config/database-link.ts'
 import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, parseConfig, settings } from '../config.ts'
 import { deriveServerKeys } from '../secrets.ts'
@@ -26,16 +27,25 @@ const config = command({
   takes: [0, 0],
   options: {},
   run: async ({ env, paint, width }) => {
-    const { rows, faults, warnings } = readAll(env)
+    const shown = await readAll(env)
+    const { rows, faults, warnings, notes } = shown
     return {
-      json: { settings: rows, faults, warnings },
-      text: describe(rows, faults, warnings, { paint, width }),
+      json: { settings: rows, faults, warnings, notes },
+      text: describe(shown, { paint, width }),
       code: faults.length > 0 ? EXIT.config : EXIT.ok,
     }
   },
 })
 
-function readAll(env: Env): { rows: Row[]; faults: Fault[]; warnings: string[] } {
+interface Shown {
+  rows: Row[]
+  faults: Fault[]
+  warnings: string[]
+  /** What was found out, and is as it should be. */
+  notes: string[]
+}
+
+async function readAll(env: Env): Promise<Shown> {
   const rowsOf = (valueOf: (name: string) => Value | undefined, faults: Fault[]): Row[] =>
     Object.keys(settings).map((name) => {
       const fault = faults.filter((each) => each.name === name).map(({ message }) => message)
@@ -50,7 +60,16 @@ function readAll(env: Env): { rows: Row[]; faults: Fault[]; warnings: string[] }
         .map((secret) => `fingerprint ${deriveServerKeys(secret).fingerprint}`)
         .join(', '),
     }
-    return { rows: rowsOf((name) => redacted[name], []), faults: [], warnings }
+    const link = await inspectLink(database)
+    const found = `DATABASE_URL: ${describeLink(database, link)}`
+    const fine = link.kind !== 'outside' && link.kind !== 'unknown'
+    const faults = link.kind === 'outside' && parsed.production ? [{ name: 'DATABASE_URL', message: OPEN_LINK }] : []
+    return {
+      rows: rowsOf((name) => redacted[name], faults),
+      faults,
+      warnings: fine ? warnings : [...warnings, found],
+      notes: fine ? [found] : [],
+    }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const valid = (name: string): Value | undefined => {
@@ -58,7 +77,7 @@ function readAll(env: Env): { rows: Row[]; faults: Fault[]; warnings: string[] }
       if (setting.secret) return sourceOf(name, env) === 'default' ? null : 'set'
       return error.faults.some((fault) => fault.name === name) ? null : (setting.parse(env[name]) as Value | undefined)
     }
-    return { rows: rowsOf(valid, error.faults), faults: error.faults, warnings: [] }
+    return { rows: rowsOf(valid, error.faults), faults: error.faults, warnings: [], notes: [] }
   }
 }
 
@@ -67,18 +86,21 @@ function sourceOf(name: string, env: Env): Source {
   return env[name] ? 'environment' : 'default'
 }
 
-function describe(rows: Row[], faults: Fault[], warnings: string[], style: { paint: Paint; width: number }): string {
+function describe({ rows, faults, warnings, notes }: Shown, style: { paint: Paint; width: number }): string {
   const { paint } = style
   const cells = rows.map(({ name, value, source, fault }) => [
     fault ? paint('red', name) : name,
     source === 'default' ? paint('dim', source) : source,
     fault ? paint('red', 'not valid') : show(value, paint),
   ])
-  const notes = [
+  const remarks = [
     ...faults.map(({ name, message }) => `${paint('red', '✗')} ${name} ${message}`),
     ...warnings.map((warning) => `${paint('yellow', '!')} ${warning}`),
+    ...notes.map((note) => `${paint('green', '✓')} ${note}`),
   ]
-  return [table(['SETTING', 'SOURCE', 'VALUE'], cells, style), ...(notes.length > 0 ? ['', ...notes] : [])].join('\n')
+  return [table(['SETTING', 'SOURCE', 'VALUE'], cells, style), ...(remarks.length > 0 ? ['', ...remarks] : [])].join(
+    '\n',
+  )
 }
 
 function show(value: Value, paint: Paint): string {

@@ -1,4 +1,5 @@
-import { ConfigError, type ParsedConfig, parseConfig, settings } from '../config.ts'
+import { describeLink, inspectLink } from '../config/database-link.ts'
+import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig, settings } from '../config.ts'
 import { type Answer, type Context, command, EXIT } from './command.ts'
 import { checkDatabase } from './doctor-database.ts'
 import { checkPasswords } from './doctor-passwords.ts'
@@ -15,16 +16,16 @@ const doctor = command({
   options: {},
   run: async (context) => {
     const findings: Finding[] = []
-    const parsed = checkConfiguration(context.env, findings)
+    const parsed = await checkConfiguration(context.env, findings)
     if (parsed) {
-      findings.push(...(await databaseFindings(context, parsed)))
+      findings.push(await checkLink(parsed), ...(await databaseFindings(context, parsed)))
       findings.push(await checkPasswords(parsed.config))
     }
     return report(findings, context)
   },
 })
 
-function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): ParsedConfig | undefined {
+async function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): Promise<ParsedConfig | undefined> {
   let parsed: ParsedConfig
   try {
     parsed = parseConfig(env)
@@ -45,7 +46,7 @@ function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): Parsed
   )
   for (const warning of warnings) findings.push(unsure('configuration', warning, 'claviger config shows all settings'))
   if (!config.production) {
-    const refused = refusedInProduction(env)
+    const refused = await refusedInProduction(env, parsed)
     const which = refused.length > 0 ? `; production would refuse ${refused.join(', ')}` : ''
     findings.push(
       unsure(
@@ -77,14 +78,28 @@ function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): Parsed
 }
 
 /** Names of the settings that stand in the way of NODE_ENV=production. */
-function refusedInProduction(env: NodeJS.ProcessEnv): string[] {
-  try {
-    parseConfig({ ...env, NODE_ENV: 'production' })
-    return []
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    return error.faults.map(({ name }) => name)
-  }
+async function refusedInProduction(env: NodeJS.ProcessEnv, { config, database }: ParsedConfig): Promise<string[]> {
+  const judgements = [
+    async () => void parseConfig({ ...env, NODE_ENV: 'production' }),
+    () => judgeDatabaseLink({ config: { ...config, production: true }, database }),
+  ]
+  const outcomes = await Promise.allSettled(judgements.map((judge) => judge()))
+  const names = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' && outcome.reason instanceof ConfigError
+      ? outcome.reason.faults.map(({ name }) => name)
+      : [],
+  )
+  return [...new Set(names)]
+}
+
+async function checkLink({ config, database }: ParsedConfig): Promise<Finding> {
+  const check = 'database link'
+  const link = await inspectLink(database)
+  const message = describeLink(database, link)
+  const remedy = 'use TLS with sslmode=verify-full; see “The database’s URL” in docs/operations.md'
+  if (link.kind === 'outside') return config.production ? bad(check, message, remedy) : unsure(check, message, remedy)
+  if (link.kind === 'unknown') return unsure(check, message, 'check the host in DATABASE_URL, and the name server')
+  return fine(check, message)
 }
 
 /** A database that fails half-way is a finding like any other. */

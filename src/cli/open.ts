@@ -1,6 +1,6 @@
 import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
 import { describeTarget } from '../config/database-target.ts'
-import { parseConfig } from '../config.ts'
+import { ConfigError, judgeDatabaseLink, parseConfig } from '../config.ts'
 import { connect } from '../db/connect.ts'
 import { databaseTime } from '../db/time.ts'
 import type { Deps } from '../deps.ts'
@@ -28,19 +28,21 @@ export class Unreachable extends Error {
 
 /** @throws ConfigError; Unreachable. */
 export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
-  const { config, secrets, database } = parseConfig(env)
+  const parsed = parseConfig(env)
+  const { config, secrets, database } = parsed
   const { db } = connect({ url: secrets.databaseUrl, size: 2, applicationName: 'claviger cli' })
   const clock: DatabaseClock = createDatabaseClock(() => databaseTime(db))
   const started = performance.now()
   let connectedIn: number
   try {
+    await judgeDatabaseLink(parsed)
     await databaseTime(db)
     connectedIn = performance.now() - started
     // Only now: the time that connecting takes would count as an error of the clock.
     await clock.synchronise()
   } catch (error) {
     await db.destroy()
-    throw new Unreachable(describeTarget(database), error)
+    throw error instanceof ConfigError ? error : new Unreachable(describeTarget(database), error)
   }
   return {
     config,

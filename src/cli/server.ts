@@ -1,5 +1,5 @@
 import { describeTarget } from '../config/database-target.ts'
-import { parseConfig } from '../config.ts'
+import { judgeDatabaseLink, parseConfig } from '../config.ts'
 import { isUnavailable } from '../db/errors.ts'
 import { migrate } from '../db/migrate.ts'
 import { prune } from '../prune.ts'
@@ -31,9 +31,13 @@ const migrateCommand = command({
   takes: [0, 0],
   options: {},
   run: async ({ env }) => {
-    const { secrets, database } = parseConfig(env)
-    const applied = await migrate(secrets.databaseUrl).catch((error: unknown) => {
-      throw isUnavailable(error) ? new Unreachable(describeTarget(database), error) : error
+    const parsed = parseConfig(env)
+    const migrateThere = async () => {
+      await judgeDatabaseLink(parsed)
+      return await migrate(parsed.secrets.databaseUrl)
+    }
+    const applied = await migrateThere().catch((error: unknown) => {
+      throw isUnavailable(error) ? new Unreachable(describeTarget(parsed.database), error) : error
     })
     const text =
       applied.length === 0 ? 'The schema is up to date.' : applied.map((name) => `applied ${name}`).join('\n')

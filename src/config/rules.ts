@@ -1,6 +1,8 @@
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import type { Config } from '../config.ts'
+import { linkWithoutLookup, OPEN_LINK } from './database-link.ts'
 import type { DatabaseTarget } from './database-target.ts'
+import { isLoopback } from './networks.ts'
 import type { Fault } from './settings.ts'
 
 /** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
@@ -123,12 +125,7 @@ export function insecureInProduction(config: Config, database: DatabaseTarget | 
   }
   if (config.NATIVE_ORIGINS.some(isPlainHttp))
     fault('NATIVE_ORIGINS', 'must not be plain http: anybody on the network path could act as a page of that origin')
-  if (database && !databaseLinkIsTrustworthy(database)) {
-    fault(
-      'DATABASE_URL',
-      'needs sslmode=verify-full: without it whoever is on the path can pose as the database. Plain text is accepted to loopback, private addresses and container networks only',
-    )
-  }
+  if (database && linkWithoutLookup(database)?.kind === 'outside') fault('DATABASE_URL', OPEN_LINK)
   return faults
 }
 
@@ -145,30 +142,6 @@ export function warnings(config: Config): string[] {
 function isPlainHttp(value: string): boolean {
   const url = new URL(value)
   return url.protocol === 'http:' && !isLoopback(url.hostname)
-}
-
-export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname.endsWith('.localhost') ||
-    hostname === '[::1]' ||
-    hostname === '::1' ||
-    /^127(\.\d+){3}$/.test(hostname)
-  )
-}
-
-const privateNetworks = new BlockList()
-privateNetworks.addSubnet('10.0.0.0', 8)
-privateNetworks.addSubnet('172.16.0.0', 12)
-privateNetworks.addSubnet('192.168.0.0', 16)
-privateNetworks.addSubnet('fc00::', 7, 'ipv6')
-
-/** Verified TLS, or a link that does not leave the host, the container network or a private network. */
-function databaseLinkIsTrustworthy({ host, verified }: DatabaseTarget): boolean {
-  if (verified || host.startsWith('/') || isLoopback(host)) return true
-  const family = isIP(host)
-  if (family !== 0) return privateNetworks.check(host, family === 4 ? 'ipv4' : 'ipv6')
-  return !host.includes('.') || /\.(svc|svc\.cluster\.local|internal)$/.test(host)
 }
 
 function parseUrl(value: string): URL {

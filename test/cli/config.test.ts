@@ -57,6 +57,25 @@ test.each([['config'], ['config', '--json'], ['doctor'], ['users', 'list'], ['mi
   },
 )
 
+test('what protects the way to the database is said', async () => {
+  const shown = async (settings: Record<string, string>) => {
+    const { code, out } = await run(['config', '--json'], { env: { ...env, ...settings } })
+    const { notes, warnings, faults } = JSON.parse(out) as Shown & { notes: string[]; warnings: string[] }
+    return { code, notes, warnings, faults: faults.map(({ name }) => name) }
+  }
+  const inside = 'DATABASE_URL: plain text to 2130706433 (127.0.0.1), which the Internet does not reach'
+  const outside = 'DATABASE_URL: plain text to 3221225985 (192.0.2.1), which is not inside a private network'
+  // Addresses as one number: names that resolve on every machine.
+  expect(await shown({ DATABASE_URL: 'postgres://u:p@2130706433/d' })).toMatchObject({ code: 0, notes: [inside] })
+  const open = { DATABASE_URL: 'postgres://u:p@3221225985/d' }
+  expect(await shown(open)).toMatchObject({ code: 0, notes: [], warnings: [outside], faults: [] })
+  const production = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com' }
+  expect(await shown({ ...open, ...production })).toMatchObject({ code: 78, faults: ['DATABASE_URL'] })
+  expect((await shown({ DATABASE_URL: 'postgres://u:p@nowhere.invalid/d' })).warnings).toEqual([
+    expect.stringContaining('nowhere.invalid does not resolve yet'),
+  ])
+})
+
 test('a fault of two settings together shows both values', async () => {
   const { code, out } = await run(['config'], { env: { ...env, METRICS_PORT: '4000' } })
   expect(code).toBe(78)

@@ -67,6 +67,9 @@ test('what production would refuse is named in development', async () => {
   expect(checks).toContainEqual(
     expect.objectContaining({ status: 'warning', message: expect.stringContaining('production would refuse ISSUER') }),
   )
+  const open = await cli.run(['doctor'], { env: { DATABASE_URL: 'postgres://u:p@3221225985:1/d' } })
+  expect(open.out).toContain('production would refuse ISSUER, DATABASE_URL')
+  expect(open.out).toMatch(/! database link +plain text to 3221225985 \(192\.0\.2\.1\)/)
   const https = await cli.json<Report>(['doctor'], { env: { ISSUER: 'https://auth.example.com' } })
   expect(https.checks).toContainEqual(
     expect.objectContaining({ status: 'warning', message: expect.stringContaining('TRUSTED_PROXIES is empty') }),

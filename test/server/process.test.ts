@@ -37,6 +37,17 @@ describe('a configuration with faults', () => {
     expect(output()).not.toMatch(/marker|does not answer/)
   })
 
+  test('a name of the database that leads out of private networks is one as well, in production', async () => {
+    const { output, exited } = spawnServer({
+      // 192.0.2.1 as one number: a name that resolves on every machine.
+      ...testEnvironment('postgres://u:p@3221225985:1/d'),
+      NODE_ENV: 'production',
+      ISSUER: 'https://auth.example.com',
+    })
+    expect(await exited).toBe(78)
+    expect(output()).toContain('DATABASE_URL: needs sslmode=verify-full')
+  })
+
   test('a secret that does not fit the database ends it as well, naming the setting', async () => {
     const own = await cloneDatabase()
     const first = await startServer({ databaseUrl: own.url })
@@ -91,6 +102,20 @@ test('refusals that came again are counted in the trail a second later, and at t
   expect(await counted()).toBe(20)
   await db.destroy()
   await own.drop()
+})
+
+test('a name of the database that does not resolve yet is waited for, in production', async () => {
+  const { child, output, exited } = spawnServer({
+    ...testEnvironment('postgres://u:p@pg-rw.database.invalid/d'),
+    NODE_ENV: 'production',
+    ISSUER: 'https://auth.example.com',
+    PORT: '0',
+    METRICS_PORT: '0',
+  })
+  await expect.poll(output, { timeout: 20_000 }).toMatch(/ENOTFOUND|EAI_AGAIN/)
+  expect(output()).toContain('the database does not answer yet')
+  child.kill('SIGTERM')
+  expect(await exited).toBe(0)
 })
 
 test('metrics are on their own listener and nowhere else', async () => {

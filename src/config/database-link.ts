@@ -1,0 +1,65 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import type { DatabaseTarget } from './database-target.ts'
+import { isInside } from './networks.ts'
+
+/**
+ * What protects the way to the database. Plain text is safe where nobody else can listen or answer: on a socket of this
+ * machine, and to addresses that the Internet does not route to. A name tells neither: `db.internal` may be anywhere, and
+ * `service.namespace` is the network of a cluster.
+ */
+export type DatabaseLink =
+  | { kind: 'verified' | 'socket' }
+  | { kind: 'inside' | 'outside'; addresses: string[] }
+  /** A name without an address, so far. */
+  | { kind: 'unknown'; error: Error }
+
+export type Resolve = (name: string) => Promise<string[]>
+
+/** As the driver's connections resolve it, so the hosts file counts. */
+const resolveAll: Resolve = async (name) => (await lookup(name, { all: true })).map(({ address }) => address)
+
+/** @returns undefined where only the addresses of a name can tell. */
+export function linkWithoutLookup({ host, verified }: DatabaseTarget): DatabaseLink | undefined {
+  if (verified) return { kind: 'verified' }
+  if (host.startsWith('/')) return { kind: 'socket' }
+  return isIP(host) === 0 ? undefined : linkTo([host])
+}
+
+export async function inspectLink(target: DatabaseTarget, resolve: Resolve = resolveAll): Promise<DatabaseLink> {
+  const known = linkWithoutLookup(target)
+  if (known) return known
+  try {
+    return linkTo(await resolve(target.host))
+  } catch (error) {
+    return { kind: 'unknown', error: error as Error }
+  }
+}
+
+/** Every address must be inside: which of them a connection takes is not ours to say. */
+function linkTo(addresses: string[]): DatabaseLink {
+  return { kind: addresses.every(isInside) ? 'inside' : 'outside', addresses }
+}
+
+export const OPEN_LINK =
+  'needs sslmode=verify-full: without it whoever is on the path can pose as the database. Plain text is accepted over a socket and to loopback, link-local and private addresses only'
+
+/** In words, for the operator. */
+export function describeLink({ host }: DatabaseTarget, link: DatabaseLink): string {
+  switch (link.kind) {
+    case 'verified':
+      return 'the database has to prove who it is, by its certificate'
+    case 'socket':
+      return 'plain text, over a socket of this machine'
+    case 'unknown':
+      return `${host} does not resolve yet: in production its addresses decide, before the first connection, whether plain text is accepted`
+    case 'inside':
+    case 'outside': {
+      const addresses = link.addresses.join(', ')
+      const where = link.addresses.includes(host) ? host : `${host} (${addresses})`
+      return link.kind === 'inside'
+        ? `plain text to ${where}, which the Internet does not reach`
+        : `plain text to ${where}, which is not inside a private network`
+    }
+  }
+}
