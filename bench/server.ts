@@ -4,6 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { settings } from '../src/config.ts'
 import { end, plainEnvironment, start } from './children.ts'
 import { createConnection } from './connection.ts'
 
@@ -29,15 +30,8 @@ export interface ServerOptions {
 }
 
 const main = join(import.meta.dirname, '..', 'src', 'main.ts')
-const limited = [
-  'LOGIN_PER_MINUTE',
-  'LOGIN_PER_HOUR',
-  'REFRESH_PER_MINUTE',
-  'FAMILY_PER_MINUTE',
-  'LOGOUT_PER_MINUTE',
-  'ACCOUNT_PER_MINUTE',
-]
-const raisedLimits = Object.fromEntries(limited.map((name) => [`RATE_LIMIT_${name}`, '1000000']))
+const limits = Object.keys(settings).filter((name) => name.startsWith('RATE_LIMIT_'))
+const raisedLimits = Object.fromEntries(limits.map((name) => [name, '1000000']))
 
 /** The server as in production, with its log and its checks. */
 export async function startServer(options: ServerOptions): Promise<Server> {
