@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
+import { watchConnections } from './connections.ts'
 import { lend } from './lend.ts'
 import type { Schema } from './schema.ts'
 import { STATE_SESSION } from './session.ts'
@@ -22,6 +23,8 @@ export interface Timeouts {
   answer: number
   /** Between two statements of a transaction, by PostgreSQL. */
   idleInTransaction: number
+  /** A connection's age at most. Whatever is wrong with one that nobody notices ends with it. */
+  age: number
 }
 
 export interface ConnectOptions {
@@ -38,10 +41,17 @@ export interface ConnectOptions {
   onIdleError?: (error: Error) => void
 }
 
-const HURRIED: Timeouts = { acquire: 2000, lock: 2000, statement: 5000, answer: 7000, idleInTransaction: 10_000 }
+const HURRIED: Timeouts = {
+  acquire: 2000,
+  lock: 2000,
+  statement: 5000,
+  answer: 7000,
+  idleInTransaction: 10_000,
+  age: 30 * 60_000,
+}
 /** Stated all the same: a role's own are meant for requests. */
 const DAY = 86_400_000
-const UNHURRIED: Timeouts = { acquire: 10_000, lock: DAY, statement: DAY, answer: 0, idleInTransaction: DAY }
+const UNHURRIED: Timeouts = { acquire: 10_000, lock: DAY, statement: DAY, answer: 0, idleInTransaction: DAY, age: DAY }
 
 /**
  * A bounded pool with every timeout set, so that a slow or absent database turns into a prompt 503 and never into
@@ -68,5 +78,8 @@ export function connect(options: ConnectOptions): Database {
   // A connection that breaks while a query runs on it rejects the query, and says so a second time as an event; without
   // a listener that event ends the process.
   pool.on('connect', (client) => client.on('error', () => {}))
-  return { db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: lend(pool) }) }), pool }
+  return {
+    db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: lend(watchConnections(pool, timeouts), pool) }) }),
+    pool,
+  }
 }

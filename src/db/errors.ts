@@ -24,27 +24,56 @@ export function isUnavailable(error: unknown): boolean {
 
 /**
  * SQLSTATEs that say as much about every later statement on the same connection: it is broken or about to be closed (08,
- * 57P0, timeouts of idle ones), its session cannot write (25006: that of a demoted primary, or one opened while writes were
- * switched off), or it no longer has the prepared statements that we take it to have (26000, 42P05: a pooler).
+ * 57P0, timeouts), or its session cannot write (25006: of a demoted primary, or opened while writes were switched off).
  */
-const SPOILT = /^(08|57P0)|^(25006|25P03|25P04|26000|42P05)$/
+const SPOILT = /^(08|57P0)|^(25006|25P03|25P04)$/
 
 /** Whether an error belongs to the connection and not to the statement: on another connection the statement may succeed. */
 export function belongsToConnection(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  const code = String((error as { code?: unknown }).code)
-  return SPOILT.test(code) || BROKEN_CONNECTION.test(code) || DRIVER_MESSAGE.test(error.message) || hasStalePlan(error)
+  const code = codeOf(error)
+  const broken = SPOILT.test(code) || BROKEN_CONNECTION.test(code) || DRIVER_MESSAGE.test(error.message)
+  return broken || hasStaleStatements(error)
 }
 
-/** A prepared statement whose columns were changed by a migration fails until it is prepared anew. Messages are translated. */
-function hasStalePlan(error: Error): boolean {
-  const { code, routine } = error as { code?: string; routine?: string }
-  return code === '0A000' && routine === 'RevalidateCachedQuery'
+/** Whether the session, or the whole server, takes no writes. */
+export function cannotWrite(error: unknown): boolean {
+  return codeOf(error) === '25006'
+}
+
+/**
+ * Whether a prepared statement is not what we take it for: a migration has changed its columns, or a pooler has lost it.
+ * Told by the place in PostgreSQL that says so, because messages are translated.
+ */
+export function hasStaleStatements(error: unknown): boolean {
+  const { routine } = error as { routine?: string }
+  return codeOf(error) === '26000' || (codeOf(error) === '0A000' && routine === 'RevalidateCachedQuery')
+}
+
+/** Whether there are as many connections as the server, the database or the role may have. */
+export function isCrowded(error: unknown): boolean {
+  return codeOf(error) === '53300'
+}
+
+/** Whether a connection ended under a statement, so that nobody knows how far it came. */
+export function isLost(error: unknown): boolean {
+  const message = error instanceof Error ? error.message : ''
+  return /^(08|57P0[125]|25P0[34])|^(ECONNRESET|EPIPE)$/.test(codeOf(error)) || /terminated unexpectedly/.test(message)
+}
+
+/** Whether the statement was refused before it did anything, or never left. @param begins it only opens a transaction. */
+export function changedNothing(error: unknown, begins = false): boolean {
+  const unsent = error instanceof Error && /is not queryable/.test(error.message)
+  return cannotWrite(error) || hasStaleStatements(error) || unsent || (begins && isLost(error))
+}
+
+function codeOf(error: unknown): string {
+  return String((error as { code?: unknown } | undefined)?.code)
 }
 
 /** Whether the database turned us away at the door: credentials that are not (or no longer) right, a database that is gone. */
 export function isTurnedAway(error: unknown): boolean {
-  return error instanceof Error && /^(28|3D)/.test(String((error as { code?: unknown }).code))
+  return error instanceof Error && /^(28|3D)/.test(codeOf(error))
 }
 
 /** The name of the constraint that an error reports as violated, if it does. */
@@ -55,27 +84,37 @@ export function violatedConstraint(error: unknown): string | undefined {
 
 /** Whether the database did not take what it was given. Nothing was changed. */
 export function isDataFault(error: unknown): boolean {
-  return error instanceof Error && /^(22|23)/.test(String((error as { code?: unknown }).code))
+  return error instanceof Error && /^(22|23)/.test(codeOf(error))
 }
 
 /** Whether somebody else holds a row that was asked for without waiting. */
 export function isHeld(error: unknown): boolean {
-  return (error as { code?: unknown }).code === '55P03'
+  return codeOf(error) === '55P03'
 }
 
 const ATTEMPTS = 4
 
 /**
  * Runs `work` in a transaction and commits what it returns. Deadlocks and serialisation failures are tried again three
- * times, then answered 503: the caller may try again, and nothing was changed.
+ * times, then answered 503: the caller may try again, and nothing was changed. So is, once, what lost its connection before
+ * it came to the commit.
  */
 export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+  let lost = false
   for (let attempt = 1; ; attempt++) {
+    let committing = false
     try {
-      return await db.transaction().execute(work)
+      return await db.transaction().execute(async (tx) => {
+        const result = await work(tx)
+        committing = true
+        return result
+      })
     } catch (error) {
-      if (!RETRYABLE.test(String((error as { code?: unknown }).code))) throw error
-      if (attempt === ATTEMPTS) throw new Problem('unavailable', { reason: 'conflict', retryAfter: 1, cause: error })
+      const again: boolean = !lost && !committing && (changedNothing(error) || isLost(error))
+      lost ||= again
+      if (again) continue
+      if (!RETRYABLE.test(codeOf(error))) throw error
+      if (attempt >= ATTEMPTS) throw new Problem('unavailable', { reason: 'conflict', retryAfter: 1, cause: error })
     }
   }
 }

@@ -1,34 +1,57 @@
 import { createHash } from 'node:crypto'
 import type { PostgresPool, PostgresPoolClient } from 'kysely'
 import type pg from 'pg'
-import { belongsToConnection } from './errors.ts'
+import type { Connections } from './connections.ts'
+import { changedNothing } from './errors.ts'
+
+const BEGIN = /^(begin|start transaction)\b/i
 
 /**
- * The pool as Kysely sees it. What it lends names every statement, and is closed instead of given back once an error has
- * shown that it is good for nothing more: in a pool it would be lent again and again, and fail each time.
+ * The pool as Kysely sees it: every statement is named, and one that failed for its connection, and certainly changed
+ * nothing, is sent once more on another. Inside a transaction only the whole can be repeated: see transact.
  */
-export function lend(pool: pg.Pool): PostgresPool {
+export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | 'end'>): PostgresPool {
   const nameOf = statementNames()
-  const lease = (client: pg.PoolClient) => {
-    let spoilt = false
+  const ask = (client: pg.PoolClient, text: string, values?: readonly unknown[]) =>
+    // Without parameters it is a transaction's BEGIN or COMMIT, or a migration of many statements.
+    values?.length ? client.query({ name: nameOf(text), text, values: [...values] }) : client.query(text)
+
+  const lease = async () => {
+    let client: pg.PoolClient | undefined = await connections.take()
+    let spoilt: unknown
+    const attempt = async (text: string, values?: readonly unknown[]) => {
+      // What the first error has left is no better for the next statement, a ROLLBACK above all, whose error would hide it.
+      if (spoilt || !client) throw spoilt
+      try {
+        return await ask(client, text, values)
+      } catch (error) {
+        if (connections.blame(client, error)) spoilt = error
+        throw error
+      }
+    }
+    const release = (discard = false): void => {
+      if (client) connections.giveBack(client, discard || spoilt !== undefined)
+      client = undefined
+    }
     return {
       query: async (text: string, values?: readonly unknown[]) => {
+        const alone = client?.getTransactionStatus() === 'I'
         try {
-          // Without parameters it is a transaction's BEGIN or COMMIT, or a migration of many statements.
-          return await (values?.length
-            ? client.query({ name: nameOf(text), text, values: [...values] })
-            : client.query(text))
+          return await attempt(text, values)
         } catch (error) {
-          spoilt ||= belongsToConnection(error)
-          throw error
+          if (!spoilt || !alone || !changedNothing(error, BEGIN.test(text))) throw error
+          release()
+          client = await connections.take()
+          spoilt = undefined
+          return await attempt(text, values)
         }
       },
-      release: (discard = false): void => client.release(discard || spoilt || leftInTransaction(client)),
+      release,
     }
   }
   return {
     options: pool.options,
-    connect: async () => lease(await pool.connect()) as unknown as PostgresPoolClient,
+    connect: async () => (await lease()) as unknown as PostgresPoolClient,
     end: () => pool.end(),
   }
 }
@@ -47,10 +70,4 @@ function statementNames(): (text: string) => string {
     }
     return name
   }
-}
-
-/** What the next borrower ran on it would be part of somebody else's transaction. */
-function leftInTransaction(client: pg.PoolClient): boolean {
-  const status = client.getTransactionStatus()
-  return status === 'T' || status === 'E'
 }

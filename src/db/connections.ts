@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type pg from 'pg'
+import { belongsToConnection, cannotWrite, hasStaleStatements, isCrowded } from './errors.ts'
+
+/** The connections of a pool, and how far each one is trusted. */
+export interface Connections {
+  /** A free one or a new one. @throws if there is none in time. */
+  take(): Promise<pg.PoolClient>
+  /** @returns whether the error shows that this one is good for nothing more, which others may not be. */
+  blame(client: pg.PoolClient, error: unknown): boolean
+  giveBack(client: pg.PoolClient, discard: boolean): void
+}
+
+/** So young, a connection says of the server what any other would. */
+const YOUNG_MS = 1000
+/** How long the pool does not try to grow after it could not, and how long one waits that has nothing to wait for. */
+const FULL_MS = 1000
+const RETRY_MS = 250
+
+export function watchConnections(pool: pg.Pool, limits: { acquire: number; age: number }): Connections {
+  const size = pool.options.max
+  const born = new WeakMap<pg.PoolClient, { at: number; until: number }>()
+  let established = 0
+  let distrustedBefore = Number.NEGATIVE_INFINITY
+
+  pool.on('connect', (client) => {
+    established++
+    const at = performance.now()
+    // Of those opened together, not all end together.
+    born.set(client, { at, until: at + limits.age * (0.5 + Math.random() / 2) })
+  })
+  pool.on('remove', (client) => {
+    if (born.delete(client)) established--
+  })
+  const age = (client: pg.PoolClient): number => performance.now() - (born.get(client)?.at ?? 0)
+  const isTrusted = (client: pg.PoolClient): boolean => {
+    const { at, until } = born.get(client) ?? { at: 0, until: 0 }
+    return at >= distrustedBefore && performance.now() < until
+  }
+
+  /** Callers then wait for the connections that there are, in turn, instead of knocking at a full house. */
+  const stopGrowing = () => {
+    pool.options.max = Math.max(1, established)
+    setTimeout(() => {
+      pool.options.max = size
+    }, FULL_MS).unref()
+  }
+
+  const takeAny = async (deadline: number): Promise<pg.PoolClient> => {
+    for (;;) {
+      try {
+        return await inTime(deadline, pool.connect())
+      } catch (error) {
+        const full = established > 0 || isCrowded(error)
+        if (!full || performance.now() + RETRY_MS > deadline) throw error
+        stopGrowing()
+        if (established === 0) await sleep(RETRY_MS)
+      }
+    }
+  }
+
+  return {
+    take: async () => {
+      const deadline = performance.now() + limits.acquire
+      for (;;) {
+        const client = await takeAny(deadline)
+        if (isTrusted(client)) return client
+        client.release(true)
+      }
+    },
+    blame: (client, error) => {
+      // A session may have become read-only for good when it was opened, or with its server; a new one tells which.
+      if (cannotWrite(error)) {
+        if (age(client) < YOUNG_MS) return false
+        distrustedBefore = performance.now() - YOUNG_MS
+      }
+      // A migration, or a pooler that forgot: all that were there have prepared the same.
+      if (hasStaleStatements(error)) distrustedBefore = performance.now()
+      return belongsToConnection(error)
+    },
+    giveBack: (client, discard) => client.release(discard || !isTrusted(client) || isInTransaction(client)),
+  }
+}
+
+/** What the next borrower ran on it would be part of somebody else's transaction. */
+function isInTransaction(client: pg.PoolClient): boolean {
+  const status = client.getTransactionStatus()
+  return status === 'T' || status === 'E'
+}
+
+/** One that comes too late goes back to the pool: somebody else may be glad of it. */
+async function inTime(deadline: number, coming: Promise<pg.PoolClient>): Promise<pg.PoolClient> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    late.reject(new Error('timeout exceeded when trying to connect'))
+    coming.then(
+      (client) => client.release(),
+      () => {},
+    )
+  }, deadline - performance.now())
+  try {
+    return await Promise.race([coming, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

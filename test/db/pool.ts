@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { type ConnectOptions, connect, type Database } from '../../src/db/connect.ts'
+
+export type Pool = Database & AsyncDisposable
+
+/** A pool of its own. Of one connection, unless the test needs more: the next statement then shows what became of it. */
+export function openPool(url: string, options: Partial<ConnectOptions> = {}): Pool {
+  const opened = connect({ url, size: 1, ...options })
+  return { ...opened, [Symbol.asyncDispose]: () => opened.db.destroy() }
+}
+
+/** The process of PostgreSQL behind the next connection that is lent. */
+export async function pid({ db }: Pick<Database, 'db'>): Promise<number> {
+  const { rows } = await sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`.execute(db)
+  return rows[0]?.pid as number
+}
+
+/** As many connections at once, each busy for a moment. @returns their processes. */
+export async function pids({ db }: Pick<Database, 'db'>, count: number): Promise<Set<number>> {
+  const answers = await Promise.all(
+    Array.from({ length: count }, () =>
+      sql<{ pid: number }>`SELECT pg_backend_pid() AS pid, pg_sleep(0.1)`.execute(db),
+    ),
+  )
+  return new Set(answers.flatMap(({ rows }) => rows.map((row) => row.pid)))
+}
+
+/** A login that is no superuser, for whom limits hold. @returns the URL as that role. */
+export async function createRole(
+  { db }: Pool,
+  url: string,
+  options = '',
+): Promise<{ url: string; name: string } & AsyncDisposable> {
+  const name = `role_${randomBytes(6).toString('hex')}`
+  const password = randomBytes(8).toString('hex')
+  await sql.raw(`CREATE ROLE ${name} LOGIN PASSWORD '${password}' ${options}`).execute(db)
+  const changed = new URL(url)
+  changed.username = name
+  changed.password = password
+  return {
+    name,
+    url: changed.href,
+    [Symbol.asyncDispose]: async () => void (await sql.raw(`DROP OWNED BY ${name}; DROP ROLE ${name}`).execute(db)),
+  }
+}
