@@ -1,17 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type RequestFacts, record } from '../audit/audit.ts'
+import { type RequestFacts, record, type TalliedEvent } from '../audit/audit.ts'
 import { isHeld, transact } from '../db/errors.ts'
 import { setAside } from '../db/pools.ts'
 import type { Tx } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import { createLimit } from '../limit.ts'
-import { hashToken } from '../tokens/refresh.ts'
 import type { Clients } from './clients.ts'
 import { grantNow } from './grants.ts'
 import { about, type CarefulDeps, type Outcome, type Refreshed, type Request } from './outcome.ts'
 import { endFamily, type LockedFamily, lockFamily } from './queries.ts'
 import { decide, type Verdict } from './rotation.ts'
-import { dateAnew } from './rotator.ts'
 import { answerAgain, replaceToken } from './successors.ts'
 import { createTurns } from './turns.ts'
 
@@ -37,9 +35,7 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
     const turn = await connections.enter()
     try {
       if (!turn || performance.now() > giveUpAt) throw tooLong()
-      const outcome = await transact(deps.refreshDb, (tx) => lockAndDecide(deps, clients, tx, request, facts))
-      await dateIfSlow(outcome)
-      return outcome
+      return await transact(deps.refreshDb, (tx) => lockAndDecide(deps, clients, tx, request, facts))
     } catch (error) {
       if (isHeld(error)) return 'held'
       throw error
@@ -48,11 +44,13 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
     }
   }
 
-  const dateIfSlow = async (outcome: Outcome): Promise<void> => {
-    if (outcome.kind === 'problem' || outcome.verdict === 'retry') return
-    const { family, refreshToken } = outcome
-    const made = { family: family.id, currentHash: hashToken(refreshToken) }
-    await dateAnew(deps, deps.refreshDb, family.rotatedAt, [made])
+  /** The client has its right to an answer, whether or not this can be written. */
+  const note = async (suspicion: TalliedEvent, facts: RequestFacts): Promise<void> => {
+    try {
+      await deps.tally.add(deps.clock(), 'anonymous', suspicion, facts)
+    } catch (err) {
+      deps.log.error({ err, type: suspicion.type, familyId: suspicion.familyId }, 'a suspicion could not be recorded')
+    }
   }
 
   return async (request, facts) => {
@@ -69,6 +67,7 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
       if (outcome.refusal) await deps.tally.add(deps.clock(), 'anonymous', outcome.refusal, facts)
       throw outcome.problem
     }
+    if (outcome.suspicion) await note(outcome.suspicion, facts)
     return outcome
   }
 }

@@ -1,29 +1,47 @@
-import type { RequestFacts, TalliedEvent } from '../audit/audit.ts'
+import type { RequestFacts } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
 import type { Delivery } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { authenticateToken } from '../tokens/refresh.ts'
 import { endOne } from './end.ts'
-import { lockFamily } from './queries.ts'
+import { findFamily } from './queries.ts'
 
 /** Ends the family of a refresh token, whatever its generation. Silent when there is nothing to end (RFC 7009 §2.2). */
-export async function logout(
-  deps: Pick<Deps, 'db' | 'clock' | 'serverKeys' | 'tally'>,
-  input: { token: string | undefined; delivery: Delivery },
-  facts: RequestFacts,
-): Promise<void> {
-  const token = input.token === undefined ? undefined : authenticateToken(deps.serverKeys, input.token)
-  if (!token) return
-  const now = deps.clock()
-  const refusal = await transact(deps.db, async (tx): Promise<TalliedEvent | undefined> => {
-    const family = await lockFamily(tx, token.family)
-    if (!family || family.state.endedAt) return undefined
-    const about = { userId: family.subject.id, familyId: token.family, clientId: family.state.clientId }
-    if (family.state.delivery !== input.delivery) {
-      return { type: 'refresh.refused', outcome: 'failure', reason: 'wrong_delivery', ...about }
+export type Logout = (input: { token: string | undefined; delivery: Delivery }, facts: RequestFacts) => Promise<void>
+
+type LogoutDeps = Pick<Deps, 'db' | 'clock' | 'serverKeys' | 'tally'>
+
+/**
+ * Logouts of one family that come together are one: they would wait for each other's row, each with a connection in its hands,
+ * and whoever repeats one a thousand times would hold them all.
+ */
+export function createLogout(deps: LogoutDeps): Logout {
+  const underWay = new Map<string, Promise<void>>()
+
+  return async ({ token: text, delivery }, facts) => {
+    const token = text === undefined ? undefined : authenticateToken(deps.serverKeys, text)
+    if (!token) return
+    const key = `${token.family} ${delivery}`
+    let ending = underWay.get(key)
+    if (!ending) {
+      ending = end(deps, token.family, delivery, facts).finally(() => underWay.delete(key))
+      underWay.set(key, ending)
     }
-    await endOne(tx, now, { id: token.family, userId: family.subject.id, cause: 'logout', actor: 'user', facts })
-    return undefined
-  })
-  if (refusal) await deps.tally.add(now, 'anonymous', refusal, facts)
+    await ending
+  }
+}
+
+async function end(deps: LogoutDeps, id: string, delivery: Delivery, facts: RequestFacts): Promise<void> {
+  // Without its lock: what has ended already, or may not be ended from here, needs none.
+  const family = await findFamily(deps.db, id)
+  if (!family || family.state.endedAt) return
+  const now = deps.clock()
+  const userId = family.subject.id
+  if (family.state.delivery !== delivery) {
+    const about = { userId, familyId: id, clientId: family.state.clientId }
+    const event = { type: 'refresh.refused', outcome: 'failure', reason: 'wrong_delivery', ...about } as const
+    await deps.tally.add(now, 'anonymous', event, facts)
+    return
+  }
+  await transact(deps.db, (tx) => endOne(tx, now, { id, userId, cause: 'logout', actor: 'user', facts }))
 }

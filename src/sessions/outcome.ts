@@ -26,6 +26,8 @@ export interface Refreshed {
   refreshToken: string
   /** Retries in so many rotations running that it is worth noting. */
   streak?: boolean
+  /** A retry that an honest client would hardly have made. */
+  suspicion?: TalliedEvent
 }
 
 /** What the transaction decided and did. Anything that must be answered with an error is a value here, so that it commits. */

@@ -101,7 +101,21 @@ export interface LockedFamily {
  * @param options.wait false: throws at once if somebody else holds it (see isHeld).
  */
 export async function lockFamily(tx: Tx, id: string, { wait = true } = {}): Promise<LockedFamily | undefined> {
-  const row = await tx
+  const row = await selectFamily(tx, id)
+    .forUpdate('f')
+    .$if(!wait, (qb) => qb.noWait())
+    .executeTakeFirst()
+  return row && lockedOf(row)
+}
+
+/** A family as it was a moment ago, whoever holds it. */
+export async function findFamily(db: Db, id: string): Promise<Pick<LockedFamily, 'state' | 'subject'> | undefined> {
+  const row = await selectFamily(db, id).executeTakeFirst()
+  return row && lockedOf(row)
+}
+
+function selectFamily(db: Db, id: string) {
+  return db
     .selectFrom('families as f')
     .innerJoin('users as u', 'u.id', 'f.user_id')
     .where('f.id', '=', id)
@@ -119,10 +133,11 @@ export async function lockFamily(tx: Tx, id: string, { wait = true } = {}): Prom
       'f.ended_at',
       'u.disabled_at',
     ])
-    .forUpdate('f')
-    .$if(!wait, (qb) => qb.noWait())
-    .executeTakeFirst()
-  if (!row) return undefined
+}
+
+type FullRow = NonNullable<Awaited<ReturnType<ReturnType<typeof selectFamily>['executeTakeFirst']>>>
+
+function lockedOf(row: FullRow): LockedFamily {
   return {
     facts: factsOf(row),
     state: {

@@ -6,6 +6,7 @@ import { Problem } from '../errors.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../tokens/refresh.ts'
 import { createCarefulPath } from './careful.ts'
 import type { Clients } from './clients.ts'
+import { createDater } from './dater.ts'
 import { grantNow, type Narrowing, narrowing } from './grants.ts'
 import { type Issued, issue } from './issue.ts'
 import type { Refreshed } from './outcome.ts'
@@ -52,6 +53,7 @@ export function createRefresh(
 ): Refresh {
   const rotate = createRotator(deps, { clients, perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE })
   const refreshCarefully = createCarefulPath(deps, clients)
+  const dateAnew = createDater(deps)
   const owed = createOwed()
   const graceMs = deps.config.REFRESH_GRACE_SECONDS * 1000
 
@@ -94,11 +96,14 @@ export function createRefresh(
       if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
       const now = deps.clock()
       const issued = await issue(deps, now, { family, subject, refreshToken, grant: grantNow(client, family, narrow) })
-
-      const waited = now.getTime() - arrivedAt.getTime()
+      if (exchanged.verdict !== 'retry') {
+        await dateAnew({ family: family.id, currentHash: hashToken(refreshToken) }, family.rotatedAt)
+      }
+      const answeredAt = deps.clock()
+      const waited = answeredAt.getTime() - arrivedAt.getTime()
       if (exchanged.verdict === 'retry' && waited > SLOW_ANSWER_MS) {
         const graceUsed = Math.max(0, arrivedAt.getTime() - family.rotatedAt.getTime())
-        owed.defer(token.hash, arrivedAt, new Date(now.getTime() + graceMs - graceUsed))
+        owed.defer(token.hash, arrivedAt, new Date(answeredAt.getTime() + graceMs - graceUsed))
       } else owed.settle(token.hash)
       return issued
     } catch (error) {

@@ -2,14 +2,7 @@ import { isDataFault } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
-import {
-  dateRotations,
-  type Made,
-  type Rotated,
-  type Rotation,
-  type RotationRules,
-  rotateThoseCurrent,
-} from './rotation-queries.ts'
+import { type Rotated, type Rotation, type RotationRules, rotateThoseCurrent } from './rotation-queries.ts'
 
 /**
  * Rotates if everything about the request is plain; undefined if not.
@@ -32,10 +25,8 @@ const BATCH = 32
 const LONGEST_QUEUE = 1024
 /** As long as anything waits for the database. */
 const LONGEST_WAIT_MS = 2000
-/** A commit that takes longer takes from the grace of those whose tokens it made. */
-const SLOW_COMMIT_MS = 1000
 
-type RotatorDeps = Pick<Deps, 'refreshDb' | 'clock' | 'log'>
+type RotatorDeps = Pick<Deps, 'refreshDb' | 'clock'>
 
 /**
  * Rotations that arrive while one is on its way to the database wait for it and go together in the next statement: a
@@ -113,13 +104,6 @@ async function settle(deps: RotatorDeps, connection: Db, rules: RotationRules, b
   try {
     const rotations = batch.map(({ rotation }) => rotation)
     const rotated = await rotateThoseCurrent(connection, now, rules, rotations)
-    const made = rotations.filter(({ family }) => rotated.has(family))
-    await dateAnew(
-      deps,
-      connection,
-      now,
-      made.map(({ family, successor }) => ({ family, currentHash: successor.hash })),
-    )
     for (const { rotation, resolve } of batch) resolve(rotated.get(rotation.family))
   } catch (error) {
     // Something about one of them that the database does not take must not be the others' misfortune.
@@ -129,27 +113,5 @@ async function settle(deps: RotatorDeps, connection: Db, rules: RotationRules, b
     }
     // Whether it was committed is unknown to all of them alike: each is told to try again.
     for (const { reject } of batch) reject(error)
-  }
-}
-
-/**
- * After a slow commit, moves the time of rotations to its end: the grace is for the client's troubles, not for ours. Moving
- * it takes a moment too, about as long as the commit did, so that is added.
- * @param begun when the clock was read for them.
- */
-export async function dateAnew(
-  { clock, log }: Pick<Deps, 'clock' | 'log'>,
-  db: Db,
-  begun: Date,
-  made: readonly Made[],
-): Promise<void> {
-  const now = clock().getTime()
-  const took = now - begun.getTime()
-  if (took <= SLOW_COMMIT_MS || made.length === 0) return
-  try {
-    await dateRotations(db, new Date(now + took), made)
-  } catch (err) {
-    // The rotation stands, and its answer is worth more than its date.
-    log.warn({ err }, 'a rotation whose commit was slow keeps the time of its beginning')
   }
 }

@@ -10,9 +10,10 @@ import { requestFacts } from '../http/facts.ts'
 import { type Limits, refuseOver } from '../http/limits.ts'
 import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
 import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
+import { watchStalls } from '../http/stalls.ts'
 import { type Clients, clientOfPage } from './clients.ts'
 import { endAll, endOwn } from './end.ts'
-import { logout } from './logout.ts'
+import { createLogout } from './logout.ts'
 import { listFamilies } from './queries.ts'
 import { createRefresh } from './refresh.ts'
 
@@ -46,6 +47,9 @@ export const sessionRoutes =
   (deps: Deps, clients: Clients, limits: Pick<Limits, 'refresh' | 'logout' | 'retry'>): FastifyPluginAsyncTypebox =>
   async (app) => {
     const refresh = createRefresh(deps, clients, limits.retry)
+    const logout = createLogout(deps)
+    const stalls = watchStalls()
+    app.addHook('onClose', async () => stalls.stop())
 
     app.post('/refresh', {
       config: { access: 'public', limit: { name: 'refresh', by: 'handler' } },
@@ -66,7 +70,7 @@ export const sessionRoutes =
             idempotencyKey: idempotencyKey(request),
             scope: body.scope,
             audience: body.audience,
-            arrivedAt: deps.clock(),
+            arrivedAt: new Date(deps.clock().getTime() - stalls.before()),
             isGone: () => request.raw.socket.destroyed,
             spend: () => limits.refresh(request),
           },
@@ -88,7 +92,7 @@ export const sessionRoutes =
       handler: async (request, reply) => {
         const credential = readCredential(request, clients, request.body?.refresh_token, undefined)
         refuseOver(await limits.logout(request), deps.metrics)
-        await logout(deps, credential, requestFacts(request))
+        await logout(credential, requestFacts(request))
         if (credential.delivery === 'cookie') clearRefreshCookie(reply)
         return reply.code(204).send(null)
       },

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type RequestFacts, record } from '../audit/audit.ts'
+import { type RequestFacts, record, type TalliedEvent } from '../audit/audit.ts'
 import type { Tx } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import { hashToken, mintSuccessor, mintSuccessorAgain } from '../tokens/refresh.ts'
@@ -90,10 +90,10 @@ export async function answerAgain(
   tx: Tx,
   now: Date,
   family: LockedFamily,
-  { token }: Request,
+  { token, presented }: Request,
   facts: RequestFacts,
 ): Promise<Outcome> {
-  const { generation, currentHash } = family.state
+  const { generation, currentHash, rotationKeyHash } = family.state
   const refreshToken = family.salt && mintSuccessorAgain(serverKeys, token, generation, family.salt, currentHash)
   if (!refreshToken) {
     // The successor was made under a CLAVIGER_SECRET that has been taken from the list since.
@@ -114,5 +114,13 @@ export async function answerAgain(
     subject: family.subject,
     refreshToken,
     streak: noteworthy,
+    ...(rotationKeyHash &&
+      !presented.keyHash?.equals(rotationKeyHash) && { suspicion: keyMismatch(family, presented) }),
   }
+}
+
+/** An honest client repeats its key. Whoever lacks it has the token, and has not seen the request. */
+function keyMismatch(family: LockedFamily, { keyHash }: Request['presented']): TalliedEvent {
+  const reason = keyHash ? 'other_key' : 'no_key'
+  return { type: 'refresh.key_mismatch', outcome: 'success', reason, ...about(family) }
 }

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { mintFirst } from '../../src/tokens/refresh.ts'
 import { createTestApp, refreshTokenOf } from '../support/app.ts'
+import { holdRow } from './holds.ts'
 import {
   bearer,
   COOKIE,
@@ -180,4 +182,26 @@ test('a logout that arrives twice at the same time is one end', async () => {
   const answers = await Promise.all(Array.from({ length: 10 }, () => logout(t, 'body', token)))
   expect(answers.every((answer) => answer.statusCode === 204)).toBe(true)
   expect(await eventsOf(t, sid)).toEqual(['session.ended logout'])
+})
+
+test('hundreds of logouts of one family take one connection between them, also while somebody holds its row', async () => {
+  const { token, sid } = await signIn(t, user)
+  const held = await holdRow(t.db, sid)
+  const logouts = Array.from({ length: 300 }, () => logout(t, 'body', token))
+  await sleep(150)
+  // Others find connections meanwhile.
+  const other = await signIn(t, user)
+  expect((await bearer(t, other.accessToken)).statusCode).toBe(200)
+  expect((await logout(t, 'body', other.token)).statusCode).toBe(204)
+  await held.release()
+  expect(new Set((await Promise.all(logouts)).map(({ statusCode }) => statusCode))).toEqual(new Set([204]))
+  expect(await eventsOf(t, sid)).toEqual(['session.ended logout'])
+})
+
+test('what has ended is not waited for', async () => {
+  const { token, sid } = await signIn(t, user)
+  await logout(t, 'body', token)
+  const held = await holdRow(t.db, sid)
+  expect((await logout(t, 'body', token)).statusCode).toBe(204)
+  await held.release()
 })

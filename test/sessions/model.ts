@@ -13,7 +13,8 @@ export interface ModelPolicy {
 /** What the database knows of a family; a rollback of the database puts an older copy back. */
 export interface ModelFamily {
   live: boolean
-  current: string
+  /** Undefined: nobody has heard it yet. */
+  current: string | undefined
   generation: number
   previous: string | undefined
   usedAt: number
@@ -26,14 +27,16 @@ export type Expected =
   | { reply: 'no' }
   /** A token never seen before. */
   | { reply: 'new'; becomes: (token: string) => void }
-  /** Exactly this token. */
-  | { reply: 'same'; token: string }
+  /** Exactly this token; any if it is undefined, because its first answer was lost on the way. */
+  | { reply: 'same'; token: string | undefined }
 
 export class Model {
   readonly policy: ModelPolicy
   family: ModelFamily
   /** Of every token ever made for this family, also those the database has forgotten. */
   readonly generationOf = new Map<string, number>()
+  /** Tokens whose bearer was told to come back, or kept waiting: since when, and until when that counts. */
+  private readonly owed = new Map<string, { since: number; until: number }>()
 
   constructor(policy: ModelPolicy, first: string, now: number) {
     this.policy = policy
@@ -49,29 +52,56 @@ export class Model {
     this.generationOf.set(first, 0)
   }
 
-  expired(now: number): boolean {
-    return now >= this.family.usedAt + this.policy.idle || now >= this.family.startedAt + this.policy.absolute
+  expired(arrived: number, now = arrived): boolean {
+    return arrived >= this.family.usedAt + this.policy.idle || now >= this.family.startedAt + this.policy.absolute
   }
 
-  usable(now: number): boolean {
-    return this.family.live && !this.expired(now)
+  usable(arrived: number, now = arrived): boolean {
+    return this.family.live && !this.expired(arrived, now)
   }
 
   end(): void {
     this.family.live = false
   }
 
-  present(token: string, key: string | undefined, now: number): Expected {
+  /** When a request that arrives now counts as having arrived. */
+  arrival(token: string, arrived: number): number {
+    const entry = this.owed.get(token)
+    return entry && arrived <= entry.until ? Math.min(entry.since, arrived) : arrived
+  }
+
+  /** The server said "later" at `now`. */
+  defer(token: string, arrived: number, now: number, retryAfter: number): void {
+    this.owed.set(token, { since: this.arrival(token, arrived), until: now + retryAfter + this.policy.grace })
+  }
+
+  /** The server has answered the token at `now`; a retry that waited has the rest of its grace once more. */
+  settle(token: string, arrived: number, now: number, isRetry: boolean): void {
+    const since = this.arrival(token, arrived)
+    this.owed.delete(token)
+    if (!isRetry || now - since <= 1) return
+    const used = Math.max(0, since - this.family.usedAt)
+    this.owed.set(token, { since, until: now + this.policy.grace - used })
+  }
+
+  /** Another process is asked from now on. */
+  forgetDebts(): void {
+    this.owed.clear()
+  }
+
+  /** @param arrived when it arrived; `now` when it was judged. */
+  present(token: string, key: string | undefined, arrived: number, now = arrived): Expected {
     const f = this.family
+    const since = this.arrival(token, arrived)
     const generation = this.generationOf.get(token)
-    if (generation === undefined || !this.usable(now)) return { reply: 'no' }
+    if (generation === undefined || !this.usable(since, now)) return { reply: 'no' }
     if (token === f.current) return this.rotate(token, generation, key, now)
     if (generation >= f.generation) {
       return this.policy.rollForward === 'on' ? this.rotate(token, generation, key, now) : { reply: 'no' }
     }
     if (token === f.previous) {
       const sameKey = key !== undefined && key === f.key
-      const inGrace = this.policy.grace > 0 && now <= f.usedAt + this.policy.grace
+      const inGrace = this.policy.grace > 0 && since <= f.usedAt + this.policy.grace
       if (sameKey || inGrace) return { reply: 'same', token: f.current }
       if (this.policy.lateRetry === 'recover' && key === undefined && f.key === undefined) {
         return this.rotate(token, f.generation, key, now)
@@ -79,6 +109,18 @@ export class Model {
     }
     this.end()
     return { reply: 'no' }
+  }
+
+  /** It was rotated, and nobody has heard the successor. */
+  rotatedUnheard(token: string, generation: number, key: string | undefined, usedAt: number): void {
+    this.family = { ...this.family, current: undefined, generation, previous: token, usedAt, key }
+  }
+
+  /** The successor of which nobody had heard. */
+  hear(token: string): void {
+    if (this.family.current !== undefined) return
+    this.family.current = token
+    this.generationOf.set(token, this.family.generation)
   }
 
   private rotate(token: string, above: number, key: string | undefined, now: number): Expected {

@@ -134,6 +134,32 @@ describe.each(['body', 'cookie'] as const)('reuse of a token in the %s', (via) =
   })
 })
 
+describe('a rotation with an Idempotency-Key whose token comes again', () => {
+  const mismatches = async (sid: string) =>
+    (await trail(t, sid))
+      .filter(({ type }) => type === 'refresh.key_mismatch')
+      .map(({ reason, outcome }) => [reason, outcome])
+
+  test.each([
+    ['with that key is what honest clients do', { key: 'one' }, []],
+    ['without a key is recorded as its own event', {}, [['no_key', 'success']]],
+    ['with another key likewise', { key: 'another' }, [['other_key', 'success']]],
+  ])('%s', async (_name, options, events) => {
+    const { token, sid } = await signIn(t, user)
+    const successor = granted(await refresh(t, 'body', token, { key: 'one' }))
+    for (let i = 0; i < 3; i++) expect(granted(await refresh(t, 'body', token, options))).toBe(successor)
+    expect(await mismatches(sid)).toEqual(events)
+    granted(await refresh(t, 'body', successor))
+  })
+
+  test('a retry of a rotation without a key says nothing', async () => {
+    const { token, sid } = await signIn(t, user)
+    granted(await refresh(t, 'body', token))
+    granted(await refresh(t, 'body', token, { key: 'one' }))
+    expect(await mismatches(sid)).toEqual([])
+  })
+})
+
 test('unknown, malformed and forged tokens end nothing, and cost no query', async () => {
   const { token, sid, accessToken } = await signIn(t, user)
   const key = deriveServerKeys(randomBytes(32))

@@ -16,6 +16,7 @@ import { createMetrics } from '../../src/metrics.ts'
 import { deriveServerKeys, type KeyList } from '../../src/secrets.ts'
 import { createPasswordHasher } from '../../src/users/password.ts'
 import { noteSecretsOf } from './canary.ts'
+import type { Forwarder } from './forwarder.ts'
 import { cloneDatabase } from './postgres.ts'
 
 export type LogLine = Record<string, unknown> & { level: string; msg?: string }
@@ -72,15 +73,20 @@ const COOKIE = '__Host-refresh_token'
 /**
  * The server without a process around it: real database, real keys, real argon2 at the lowest cost that is allowed, and
  * a clock that travels. `await using t = await createTestApp()` cleans up. With `join` it is another replica on the
- * database of a first one, with its settings and its clock; the database stays when it is disposed.
+ * database of a first one, with its settings and its clock; the database stays when it is disposed. With `line` it reaches its
+ * database over that.
  */
-export async function createTestApp(options: { env?: Record<string, string>; join?: TestApp } = {}): Promise<TestApp> {
-  const { join } = options
+export async function createTestApp(
+  options: { env?: Record<string, string>; join?: TestApp; line?: Forwarder } = {},
+): Promise<TestApp> {
+  const { join, line } = options
   const database = join ? { url: join.databaseUrl, drop: async () => {} } : await cloneDatabase()
   const env = { ...(join?.env ?? testEnvironment(database.url)), ...options.env }
   noteSecretsOf(env)
   const { config, secrets } = parseConfig(env)
-  const { db, refreshDb, close } = connectServer({ url: secrets.databaseUrl, size: config.DATABASE_POOL_SIZE })
+  line?.lead(Number(new URL(database.url).port))
+  const url = line?.through(secrets.databaseUrl) ?? secrets.databaseUrl
+  const { db, refreshDb, close } = connectServer({ url, size: config.DATABASE_POOL_SIZE })
   const base = createDatabaseClock(() => databaseTime(db))
   await base.synchronise()
   const journey = join?.journey ?? { milliseconds: 0 }
