@@ -6,11 +6,12 @@ import { createApp } from './app.ts'
 import { NO_REQUEST, record } from './audit/audit.ts'
 import { createTally } from './audit/tally.ts'
 import { createDatabaseClock } from './clock.ts'
-import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig } from './config.ts'
-import { isUnavailable } from './db/errors.ts'
+import { ConfigError, judgeDatabaseLink, parseConfig } from './config.ts'
+import { cannotWrite, isUnavailable } from './db/errors.ts'
 import { migrate } from './db/migrate.ts'
 import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
+import { probeWrites } from './db/write-probe.ts'
 import type { Deps } from './deps.ts'
 import type { Lifecycle } from './http/health.ts'
 import { closeServer, drain, listen, urlOf } from './http/listeners.ts'
@@ -48,7 +49,12 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   for (const warning of warnings) log.warn(warning)
 
   const metrics = createMetrics()
-  await migrateWhenUp(log, parsed)
+  const whenUp = patience(log)
+  await whenUp(async () => {
+    await judgeDatabaseLink(parsed)
+    const applied = await migrate(secrets.databaseUrl)
+    if (applied.length > 0) log.info({ applied }, 'the schema was brought up to date')
+  })
 
   const { db, refreshDb, pools, close } = connectServer({
     url: secrets.databaseUrl,
@@ -67,7 +73,10 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   }
   try {
     const clock = createDatabaseClock(() => databaseTime(db))
-    await clock.synchronise()
+    await whenUp(async () => {
+      await probeWrites(db)
+      await clock.synchronise()
+    })
     const clockKeeper = keepClock(log, clock)
     closing.push(() => clockKeeper.stop())
 
@@ -145,19 +154,23 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   }
 }
 
-/** Containers start in any order: the database may come up after this process. */
-async function migrateWhenUp(log: Logger, parsed: ParsedConfig): Promise<void> {
+/**
+ * Containers start in any order: the database may come up after this process, or still be a standby that is about to be
+ * promoted. What is done with it at the start is tried again for a minute in all.
+ */
+function patience(log: Logger): (work: () => Promise<void>) => Promise<void> {
   const giveUpAt = performance.now() + DATABASE_WAIT_MS
-  for (let attempt = 1, wait = 100; ; attempt++, wait = Math.min(wait * 2, 3000)) {
-    try {
-      await judgeDatabaseLink(parsed)
-      const applied = await migrate(parsed.secrets.databaseUrl)
-      if (applied.length > 0) log.info({ applied }, 'the schema was brought up to date')
-      return
-    } catch (error) {
-      if (!isUnavailable(error) || performance.now() + wait > giveUpAt) throw error
-      log.warn({ err: error, attempt, retryInMs: wait }, 'the database does not answer yet')
-      await new Promise((resolve) => setTimeout(resolve, wait))
+  return async (work) => {
+    for (let attempt = 1, wait = 100; ; attempt++, wait = Math.min(wait * 2, 3000)) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!isUnavailable(error) || performance.now() + wait > giveUpAt) throw error
+        const facts = { err: error, attempt, retryInMs: wait }
+        if (cannotWrite(error)) log.warn(facts, 'the database takes no writes yet')
+        else log.warn(facts, 'the database does not answer yet')
+        await new Promise((resolve) => setTimeout(resolve, wait))
+      }
     }
   }
 }

@@ -76,6 +76,14 @@ export function isTurnedAway(error: unknown): boolean {
   return error instanceof Error && /^(28|3D)/.test(codeOf(error))
 }
 
+/**
+ * Whether the database answers, but is not as the server left it: tables, columns or the schema are missing, or closed to its
+ * role. For whoever asks that is an outage; somebody has to look into it.
+ */
+export function isUnprepared(error: unknown): boolean {
+  return error instanceof Error && /^(42P01|42703|42883|3F000|42501)$/.test(codeOf(error))
+}
+
 /** The name of the constraint that an error reports as violated, if it does. */
 export function violatedConstraint(error: unknown): string | undefined {
   const { code, constraint } = error as { code?: string; constraint?: string }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { pendingMigrations } from '../db/migrate.ts'
-import { databaseTime } from '../db/time.ts'
+import { probeWrites } from '../db/write-probe.ts'
 import type { Deps } from '../deps.ts'
 
 /** Shared by the process, which sets it, and the probes and replies, which show it. */
@@ -13,12 +13,14 @@ export interface Lifecycle {
 const Alive = Type.Object({ status: Type.Literal('ok') })
 const NotReady = Type.Object({ status: Type.Literal('unavailable') })
 const DATABASE_ANSWERS_WITHIN_MS = 1000
+/** Probes in so many seconds. */
+const BURST = 2
 
 type Parts = Pick<Deps, 'db' | 'keyring'>
 
 /**
  * `/livez` says that the process turns; restarting it cures nothing else, so it asks nobody. `/readyz` says that traffic
- * can be served. Neither tells what is wrong: that is in the log, not for everyone (REQ-165).
+ * can be served: that a sign-in could work. Neither tells what is wrong: that is in the log, not for everyone (REQ-165).
  */
 export const healthRoutes =
   (deps: Parts, lifecycle: Lifecycle): FastifyPluginAsyncTypebox =>
@@ -44,26 +46,42 @@ export const healthRoutes =
     })
   }
 
-/** One probe at a time, shared by all who ask meanwhile: the endpoint is public and must not multiply into queries. */
+/**
+ * One probe at a time, shared by all who ask meanwhile, and one a second: the endpoint is public and must not multiply into
+ * queries. Who asks more often hears the last answer; who asks now and then, what is true now.
+ */
 function readiness({ db, keyring }: Parts, lifecycle: Lifecycle): () => Promise<boolean> {
   let migrated = false
   let running: Promise<boolean> | undefined
+  let last = false
+  const begun: number[] = []
 
   const probe = async (): Promise<boolean> => {
     try {
-      if (!migrated) migrated = (await pendingMigrations(db)).length === 0
-      else await databaseTime(db)
-      return migrated
+      migrated ||= (await pendingMigrations(db)).length === 0
+      if (migrated) await probeWrites(db)
     } catch {
-      return false
+      // The tables may be others when it answers again.
+      migrated = false
     }
+    return migrated
+  }
+  const ask = async (): Promise<boolean> => {
+    const now = performance.now()
+    if (!running) {
+      if (begun.length === BURST && now - (begun[0] ?? 0) < BURST * 1000) return last
+      begun.push(now)
+      if (begun.length > BURST) begun.shift()
+      running = probe().finally(() => {
+        running = undefined
+      })
+    }
+    last = await within(DATABASE_ANSWERS_WITHIN_MS, running)
+    return last
   }
   return async () => {
     if (lifecycle.stopping || !keyring.ready()) return false
-    running ??= within(DATABASE_ANSWERS_WITHIN_MS, probe()).finally(() => {
-      running = undefined
-    })
-    return (await running) && !lifecycle.stopping
+    return (await ask()) && !lifecycle.stopping
   }
 }
 

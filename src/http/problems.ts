@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../config.ts'
-import { isTurnedAway, isUnavailable } from '../db/errors.ts'
+import { isTurnedAway, isUnavailable, isUnprepared } from '../db/errors.ts'
 import { Problem, type ProblemCode } from '../errors.ts'
 import { describeInvalid } from './validation.ts'
 
@@ -70,6 +70,9 @@ const BY_STATUS: ReadonlyMap<number, ProblemCode> = new Map([
   [503, 'unavailable'],
 ])
 
+/** Reason of a refusal that does not pass by itself. */
+const SCHEMA = 'schema'
+
 export function toProblem(error: FastifyError, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   if (error.validation) {
@@ -88,6 +91,7 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
   // Turned away in the midst of things is an outage too: the credentials were changed, and a restart will have the new ones.
   if (isUnavailable(error) || isTurnedAway(error))
     return new Problem('unavailable', { reason: 'database', retryAfter: 1, cause: error })
+  if (isUnprepared(error)) return new Problem('unavailable', { reason: SCHEMA, retryAfter: 1, cause: error })
   return new Problem('internal', { cause: error })
 }
 
@@ -96,6 +100,8 @@ function logProblem(problem: Problem, error: unknown, { log, noted }: FastifyReq
   noted.code = problem.code
   if (problem.reason !== undefined) noted.reason = problem.reason
   if (problem.status === 500) log.error({ err: problem.cause ?? error }, 'unexpected error')
+  else if (problem.reason === SCHEMA)
+    log.error({ err: problem.cause ?? error }, 'refused: tables are missing or closed to the role of the server')
   else if (problem.code === 'unavailable')
     log.warn({ reason: problem.reason, err: problem.cause ?? error }, 'refused: unavailable')
 }
