@@ -2,12 +2,15 @@ import { createHash, type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { KeyState } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
+import { headerOf, type JwtType, lengthOfJwt } from './jwt.ts'
 import type { KeyMaterial } from './material.ts'
 
 /** The keys in memory: what signs, and what the world may verify with. Survives an outage of the database. */
 export interface Keyring {
   /** Signs a JWT with the active key, off the event loop. @throws Problem `unavailable` while there is no active key. */
-  sign(typ: 'at+jwt', claims: object): Promise<string>
+  sign(typ: JwtType, claims: object): Promise<string>
+  /** Bytes of the JWT that `sign` would make. @throws Problem as `sign` does. */
+  lengthOf(typ: JwtType, claims: object): number
   /** Key with this `kid`, if it is ours and may still be relied on. Memory only: never a query, never a request. */
   publicKey(kid: string): KeyObject | undefined
   /** The JWK Set (RFC 7517 §5) as it is sent, with its strong ETag. */
@@ -33,17 +36,22 @@ export function createKeyring(): { keyring: Keyring; hold(keys: readonly HeldKey
   let held = arrange([])
   const keyring: Keyring = {
     sign: async (typ, claims) => {
-      const signer = held.signer
-      if (!signer) throw new Problem('unavailable', { reason: 'no_signing_key', retryAfter: 5 })
+      const signer = signerOf(held)
       const input = `${signer.headers[typ]}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
       const signature = await signOffLoop('RSA-SHA256', Buffer.from(input), signer.privateKey)
       return `${input}.${signature.toString('base64url')}`
     },
+    lengthOf: (typ, claims) => lengthOfJwt(typ, claims, signerOf(held).bits),
     publicKey: (kid) => held.publicKeys.get(kid),
     jwks: () => held.jwks,
     ready: () => held.signer !== undefined,
   }
   return { keyring, hold: (keys) => void (held = arrange(keys)) }
+}
+
+function signerOf({ signer }: ReturnType<typeof arrange>) {
+  if (!signer) throw new Problem('unavailable', { reason: 'no_signing_key', retryAfter: 5 })
+  return signer
 }
 
 function arrange(keys: readonly HeldKey[]) {
@@ -55,9 +63,8 @@ function arrange(keys: readonly HeldKey[]) {
     signer: active && {
       privateKey: active.privateKey,
       // Constant for the life of the key; assembling it per token would cost as much as the rest of the token.
-      headers: {
-        'at+jwt': Buffer.from(JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid: active.kid })).toString('base64url'),
-      },
+      headers: { 'at+jwt': headerOf('at+jwt', active.kid) },
+      bits: active.publicKey.asymmetricKeyDetails?.modulusLength ?? 0,
     },
     publicKeys: new Map(ordered.map((key) => [key.kid, key.publicKey])),
     jwks: { body, etag: etagOf(body) },

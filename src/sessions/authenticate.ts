@@ -1,6 +1,6 @@
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
-import { verifyAccessToken } from '../tokens/access.ts'
+import { verifyAccessToken } from '../tokens/verify.ts'
 import type { Clients } from './clients.ts'
 import { findLive, type Subject } from './queries.ts'
 
@@ -24,8 +24,9 @@ export async function authenticate(
   token: string,
 ): Promise<Principal> {
   const now = deps.clock()
-  const claims = await verifyAccessToken(deps.keyring, token, deps.config.ISSUER, now)
-  if ('failed' in claims) throw new Problem('invalid_token', { reason: String(claims.failed) })
+  const verified = await verifyAccessToken(deps.keyring, token, deps.config.ISSUER, now)
+  if (verified.kind === 'refused') throw new Problem('invalid_token', { reason: verified.reason })
+  const { claims } = verified
 
   // Any audience of its client will do: see docs/divergences.md.
   const client = clients.get(claims.client_id)

@@ -2,7 +2,7 @@ import { constants, createHmac, createPublicKey, generateKeyPairSync, sign } fro
 import http from 'node:http'
 import https from 'node:https'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import { verifyAccessToken } from '../../src/tokens/access.ts'
+import { verifyAccessToken } from '../../src/tokens/verify.ts'
 import { statements } from '../users/support.ts'
 import {
   bearer,
@@ -177,7 +177,9 @@ test('white space around a token is not part of any token', async () => {
     `${head}\n.${payload}.${signature}`,
     `${accessToken}\0`,
   ]) {
-    expect(await verifyAccessToken(t.deps.keyring, text, t.config.ISSUER, t.deps.clock())).toHaveProperty('failed')
+    expect(await verifyAccessToken(t.deps.keyring, text, t.config.ISSUER, t.deps.clock())).toMatchObject({
+      kind: 'refused',
+    })
   }
 })
 

@@ -2,7 +2,8 @@ import { constants, createHmac, generateKeyPairSync, type KeyObject, sign } from
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createKeyring, type HeldKey } from '../../src/keys/keyring.ts'
 import { generateKey } from '../../src/keys/material.ts'
-import { type AccessTokenInput, issueAccessToken, verifyAccessToken } from '../../src/tokens/access.ts'
+import { type AccessTokenInput, issueAccessToken } from '../../src/tokens/access.ts'
+import { verifyAccessToken } from '../../src/tokens/verify.ts'
 
 const ISSUER = 'https://auth.example.com'
 const NOW = new Date('2026-01-02T03:04:05.678Z')
@@ -87,6 +88,23 @@ describe('issued', () => {
   })
 })
 
+describe('a custom claim', () => {
+  /** RFC 7519 §4.1, RFC 9068 §2.2, RFC 8693 §4, OpenID Connect Core §2, RFC 7800, RFC 9396, RFC 8417. */
+  const registered = [
+    'iss sub aud exp nbf iat jti client_id sid scope auth_time amr acr roles act may_act azp nonce at_hash c_hash s_hash',
+    'cnf authorization_details events active token_type __proto__ constructor prototype',
+  ].flatMap((names) => names.split(' '))
+
+  test.each(registered)('named %s is never copied', async (name) => {
+    const claims = JSON.parse(`{"${name}": "intruder", "team": "blue"}`) as Record<string, unknown>
+    const token = await issueAccessToken(keyring, NOW, { ...input, claims })
+    const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
+    expect(payload).not.toContain('intruder')
+    expect(read(token.split('.')[1])).toMatchObject({ team: 'blue' })
+    expect(await verdict(token)).toBe('accepted')
+  })
+})
+
 /** A token under our key with whatever header and claims. */
 function forge(header: object, claims: object, privateKey: KeyObject = key.privateKey): string {
   const signed = `${encode(header)}.${encode(claims)}`
@@ -107,7 +125,7 @@ const good = {
 const header = () => ({ alg: 'RS256', typ: 'at+jwt', kid: key.kid })
 const verdict = async (token: string, now = NOW): Promise<unknown> => {
   const found = await verifyAccessToken(keyring, token, ISSUER, now)
-  return 'failed' in found ? found.failed : 'accepted'
+  return found.kind === 'refused' ? found.reason : 'accepted'
 }
 
 describe('verified', () => {
@@ -200,9 +218,18 @@ describe('verified', () => {
     ['no expiry', { exp: undefined }, 'exp'],
     ['an expiry in words', { exp: '9999999999' }, 'exp'],
     ['an expiry with a fraction', { exp: IAT + 600.5 }, 'exp'],
+    ['an expiry beyond every date', { exp: 1e308 }, 'exp'],
+    ['an expiry in a year', { exp: IAT + 365 * 86_400 }, 'exp'],
+    ['a life longer than any setting allows', { iat: IAT - 3000, exp: IAT + 601 }, 'exp'],
+    ['an end before its beginning', { iat: IAT + 50, exp: IAT + 20 }, 'exp'],
     ['a past expiry', { exp: IAT - 1 }, 'exp'],
     ['no time of issue', { iat: undefined }, 'iat'],
-    ['a time of issue more than a minute ahead', { iat: IAT + 62 }, 'iat'],
+    ['a time of issue more than a minute ahead', { iat: IAT + 62, exp: IAT + 662 }, 'iat'],
+    ['a time of issue beyond every date', { iat: -1e300 }, 'iat'],
+    ['a beginning that is still to come', { nbf: IAT + 2 }, 'nbf'],
+    ['a beginning in words', { nbf: 'now' }, 'nbf'],
+    ['a beginning that is null', { nbf: null }, 'nbf'],
+    ['a beginning beyond every date', { nbf: -1e308 }, 'nbf'],
     ['no subject', { sub: undefined }, 'claims'],
     ['a subject that is no text', { sub: 1 }, 'claims'],
     ['no session', { sid: undefined }, 'claims'],
@@ -215,14 +242,31 @@ describe('verified', () => {
   })
 
   test('a minute of a clock that is ahead is forgiven', async () => {
-    expect(await verdict(forge(header(), { ...good, iat: IAT + 60 }))).toBe('accepted')
+    expect(await verdict(forge(header(), { ...good, iat: IAT + 60, exp: IAT + 660 }))).toBe('accepted')
     expect(await verdict(await issueAccessToken(keyring, later(59), input))).toBe('accepted')
   })
+
+  test('the longest life that a setting allows is accepted, and a beginning that is past', async () => {
+    expect(await verdict(forge(header(), { ...good, iat: IAT - 3000, exp: IAT + 600 }))).toBe('accepted')
+    expect(await verdict(forge(header(), { ...good, nbf: IAT }))).toBe('accepted')
+  })
+
+  test.each(['failed', 'kind', 'reason', 'claims', 'error', 'value', 'then'])(
+    'a claim that is named %s is a claim like any other',
+    async (name) => {
+      const token = await issueAccessToken(keyring, NOW, { ...input, claims: { [name]: 'yes' } })
+      expect(await verifyAccessToken(keyring, token, ISSUER, NOW)).toMatchObject({
+        kind: 'accepted',
+        claims: { [name]: 'yes' },
+      })
+    },
+  )
 
   test('once a key is gone, so are its tokens', async () => {
     const other = createKeyring()
     expect(await verifyAccessToken(other.keyring, await issueAccessToken(keyring, NOW, input), ISSUER, NOW)).toEqual({
-      failed: 'kid',
+      kind: 'refused',
+      reason: 'kid',
     })
   })
 })

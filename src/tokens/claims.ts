@@ -1,0 +1,46 @@
+/** Claims of an access token (RFC 9068 §2.2). Times are seconds since the epoch. No personal data. */
+export interface AccessTokenClaims {
+  iss: string
+  sub: string
+  aud: string | string[]
+  client_id: string
+  iat: number
+  exp: number
+  /** 128 random bits. */
+  jti: string
+  sid: string
+  scope: string
+  auth_time: number
+  amr: string[]
+  roles: string[]
+  [custom: string]: unknown
+}
+
+/**
+ * Claims that mean something to whoever verifies, whether or not we set them: an operator's `nbf` would make tokens that
+ * nobody accepts yet, and an `act` or `cnf` would say what never happened.
+ */
+const RESERVED: ReadonlySet<string> = new Set(
+  [
+    // RFC 7519 §4.1
+    'iss sub aud exp nbf iat jti',
+    // RFC 9068 §2.2, RFC 8693 §4, RFC 7800 §3.1, RFC 9396 §9.1
+    'client_id sid scope auth_time amr acr roles act may_act cnf authorization_details',
+    // OpenID Connect Core §2 and §3.3.2.11, RFC 8417 §2.2
+    'azp nonce at_hash c_hash s_hash events',
+    // Members of an introspection response (RFC 7662 §2.2), which holds the claims too.
+    'active token_type',
+    // Names through which code that copies objects carelessly reaches `Object.prototype`.
+    '__proto__ constructor prototype',
+  ].flatMap((names) => names.split(' ')),
+)
+
+/** Whether operators may set a claim of this name. */
+export function isReserved(name: string): boolean {
+  return RESERVED.has(name)
+}
+
+/** Of what stands with a user, what goes into tokens: whoever can write to the table is not stopped by our rules. */
+export function withoutReserved(claims: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => !isReserved(name)))
+}
