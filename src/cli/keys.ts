@@ -113,7 +113,7 @@ const importCommand = command({
   name: 'keys import',
   usage: '<file.pem|->',
   summary: 'take in a private RSA key',
-  details: `PEM, PKCS #8 or PKCS #1, not encrypted, 2048 bits or more; - reads standard input. It is published at once and signs
+  details: `PEM, PKCS #8 or PKCS #1, not encrypted, 2048 to 8192 bits; - reads standard input. It is published at once and signs
 a day later; where there is no key yet, at once. Delete the file afterwards.`,
   takes: [1, 1],
   options: {},

@@ -20,6 +20,9 @@ export interface KeyMaterial {
   jwk: PublicJwk
 }
 
+/** The largest that common verifiers take; with more, a signature takes seconds. */
+export const LARGEST_KEY_BITS = 8192
+
 /** A key that will not be taken, with a message for the operator. */
 export class KeyRefused extends Error {
   constructor(message: string) {
@@ -79,6 +82,9 @@ function refuseUnfit(privateKey: KeyObject): void {
     throw new KeyRefused(`the key is of type ${privateKey.asymmetricKeyType}: RS256 needs RSA`)
   }
   if (modulusLength < 2048) throw new KeyRefused(`the key has ${modulusLength} bits: at least 2048 are needed`)
+  if (modulusLength > LARGEST_KEY_BITS) {
+    throw new KeyRefused(`the key has ${modulusLength} bits: more than ${LARGEST_KEY_BITS} are too many for verifiers`)
+  }
   if (publicExponent !== 65537n) throw new KeyRefused('the public exponent must be 65537')
   // Halves that do not belong together would publish a key that nothing verifies with, and faulty factors leak the key.
   const probe = Buffer.from('claviger')

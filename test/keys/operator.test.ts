@@ -144,6 +144,10 @@ test('lists keys with their next step and without secrets', async () => {
 test.each<[string, () => string, RegExp]>([
   ['1024 bits', () => pemOf(rsa({ modulusLength: 1024 })), /1024 bits/],
   ['2047 bits', () => pemOf(rsa({ modulusLength: 2047 })), /2047 bits/],
+  ['8200 bits', () => bulky(8200), /8200 bits: more than 8192/],
+  ['100 000 bits', () => bulky(100_000), /100000 bits/],
+  // Not for its size.
+  ['8192 bits that are no key', () => bulky(8192), /damaged/],
   ['exponent 3', () => pemOf(rsa({ modulusLength: 2048, publicExponent: 3 })), /exponent/],
   ['an elliptic curve', () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(pkcs8), /needs RSA/],
   ['RSA-PSS', () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export(pkcs8), /needs RSA/],
@@ -160,6 +164,30 @@ test.each<[string, () => string, RegExp]>([
   await expect(fromPem(pem())).rejects.toThrow(KeyRefused)
   await expect(fromPem(pem())).rejects.toThrow(message)
 })
+
+/** Has the form of a private key of so many bits (RFC 8017 §A.1.2). A real one would take minutes to make. */
+function bulky(bits: number): string {
+  const number = (length: number): Buffer => {
+    const bytes = Buffer.concat([Buffer.of(0, 0xc0), randomBytes(Math.floor(length / 8) - 1)])
+    bytes[bytes.length - 1] = 1
+    return der(0x02, bytes)
+  }
+  const half = number(bits / 2)
+  const numbers = [
+    der(0x02, Buffer.of(0)),
+    number(bits),
+    der(0x02, Buffer.of(1, 0, 1)),
+    number(bits),
+    ...Array(5).fill(half),
+  ]
+  return `-----BEGIN RSA PRIVATE KEY-----\n${der(0x30, Buffer.concat(numbers)).toString('base64')}\n-----END RSA PRIVATE KEY-----\n`
+}
+
+function der(tag: number, content: Buffer): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(content.length)
+  return Buffer.concat([Buffer.of(tag, 0x84), length, content])
+}
 
 test('refuses a key whose parts do not belong together', async () => {
   const [one, two] = [rsa().privateKey, rsa().privateKey]
