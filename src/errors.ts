@@ -28,6 +28,7 @@ const PROBLEMS = {
   too_many_requests: { status: 429, title: 'Too many requests' },
   headers_too_large: { status: 431, title: 'The request headers are too large' },
   internal: { status: 500, title: 'Something went wrong here' },
+  token_too_large: { status: 500, title: 'The access token would be too large' },
   overloaded: { status: 503, title: 'Too busy to check a password now' },
   unavailable: { status: 503, title: 'A part this server depends on is not available' },
 } as const satisfies Record<string, { status: number; title: string }>

@@ -36,6 +36,11 @@ export function createMetrics() {
       help: 'Families with retries in five rotations running',
       registers,
     }),
+    tokensTooLarge: new Counter({
+      name: 'claviger_tokens_too_large_total',
+      help: 'Access tokens that were not issued because roles and custom claims would make them too large',
+      registers,
+    }),
     throttled: new Counter({
       name: 'claviger_throttled_total',
       help: 'Requests answered 429',

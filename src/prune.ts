@@ -3,7 +3,7 @@ import { deleteOld as deleteOldAudit } from './audit/queries.ts'
 import type { Deps } from './deps.ts'
 import { deleteStaleWindows } from './http/queries.ts'
 import { deleteExpired } from './sessions/queries.ts'
-import { deleteStaleFailures } from './users/queries.ts'
+import { deleteStaleFailures } from './users/attempt-queries.ts'
 
 const BATCH = 1000
 const HOUR = 3_600_000

@@ -40,7 +40,7 @@ const EXCEPTIONS: Record<string, string> = {
   'prune.ts → audit/queries.ts': 'deletes in batches, in no transaction of a feature’s rules',
   'prune.ts → http/queries.ts': 'likewise',
   'prune.ts → sessions/queries.ts': 'likewise',
-  'prune.ts → users/queries.ts': 'likewise',
+  'prune.ts → users/attempt-queries.ts': 'likewise',
 }
 const READS_ENVIRONMENT = ['main.ts', 'cli/main.ts', 'threads.ts']
 const MAX_LINES = 250

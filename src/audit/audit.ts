@@ -40,7 +40,11 @@ export type AuditEvent = About &
   (
     | { type: 'user.registered'; outcome: 'success' }
     | { type: 'user.created' | 'user.disabled' | 'user.enabled'; outcome: 'success' }
-    | { type: 'user.roles_changed'; outcome: 'success'; details: { before: string[]; after: string[] } }
+    | {
+        type: 'user.roles_changed' | 'user.claims_changed'
+        outcome: 'success'
+        details: { before: string[]; after: string[] }
+      }
     | { type: 'login'; outcome: 'success' }
     | {
         type: 'login.backoff_started' | 'login.password_disabled'

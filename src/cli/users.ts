@@ -7,12 +7,12 @@ import {
   findUser,
   listUsers,
   setPassword,
-  setRoles,
 } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
 import { createPasswordHasher, type PasswordHasher } from '../users/password.ts'
-import { type Context, command } from './command.ts'
+import { command } from './command.ts'
 import { isId, limitOf, refuse } from './options.ts'
+import { rightsCommands } from './rights.ts'
 import { newPassword, type Paint, pairs, table } from './terminal.ts'
 import { iso, when } from './times.ts'
 
@@ -129,60 +129,6 @@ const enable = command({
   },
 })
 
-const roles = command({
-  name: 'users roles',
-  usage: '<email|id> [--add ROLE]… [--remove ROLE]… | [--set ROLE,ROLE]',
-  summary: 'show or change the roles of an account',
-  details: `Prints the roles before and after. Without an option it changes nothing. Tokens that are out keep the old roles
-until their next refresh.
-
-  --add ROLE       may be repeated
-  --remove ROLE    may be repeated
-  --set A,B        exactly these; --set '' takes all away`,
-  takes: [1, 1],
-  options: {
-    add: { type: 'string', multiple: true },
-    remove: { type: 'string', multiple: true },
-    set: { type: 'string' },
-  },
-  run: async (context, [who = ''], { add = [], remove = [], set }) => {
-    if (set !== undefined && add.length + remove.length > 0)
-      refuse('--set says it all: use it without --add and --remove')
-    const opened = await context.open()
-    const user = await findUser(opened.db, who)
-    const asked = set !== undefined || add.length + remove.length > 0
-    const change = (before: string[]): string[] =>
-      set === undefined ? [...before, ...add].filter((role) => !remove.includes(role)) : split(set)
-    const { before, after } = asked
-      ? await setRoles(opened, user.id, change)
-      : { before: user.roles, after: user.roles }
-    const changed = after.join() !== before.join()
-    return {
-      json: { user_id: user.id, email: user.email, before, after, changed },
-      text: describeRoles(context, user.email, before, after),
-    }
-  },
-})
-
-function describeRoles({ paint }: Context, email: string, before: string[], after: string[]): string {
-  const show = (names: string[]) => names.join(', ') || paint('dim', 'none')
-  if (after.join() === before.join()) return `${paint('bold', email)} has these roles, unchanged: ${show(before)}`
-  return `${paint('bold', email)}\n${pairs(
-    [
-      ['before', show(before)],
-      ['after', show(after)],
-    ],
-    paint,
-  )}`
-}
-
-function split(text: string): string[] {
-  return text
-    .split(',')
-    .map((role) => role.trim())
-    .filter((role) => role !== '')
-}
-
 function stateOf(user: Account, paint: Paint): string {
   if (user.disabledAt) return paint('red', 'disabled')
   if (user.passwordDisabled) return paint('yellow', 'locked')
@@ -219,4 +165,4 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-export const userCommands = [create, list, disable, enable, password, roles]
+export const userCommands = [create, list, disable, enable, password, ...rightsCommands]

@@ -99,7 +99,7 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
 function logProblem(problem: Problem, error: unknown, { log, noted }: FastifyRequest): void {
   noted.code = problem.code
   if (problem.reason !== undefined) noted.reason = problem.reason
-  if (problem.status === 500) log.error({ err: problem.cause ?? error }, 'unexpected error')
+  if (problem.code === 'internal') log.error({ err: problem.cause ?? error }, 'unexpected error')
   else if (problem.reason === SCHEMA)
     log.error({ err: problem.cause ?? error }, 'refused: tables are missing or closed to the role of the server')
   else if (problem.code === 'unavailable')

@@ -7,6 +7,7 @@ import { Problem } from '../errors.ts'
 import { createLimit } from '../limit.ts'
 import type { Clients } from './clients.ts'
 import { grantNow } from './grants.ts'
+import { expectTokenToFit } from './issue.ts'
 import { about, type CarefulDeps, type Outcome, type Refreshed, type Request } from './outcome.ts'
 import { endFamily, type LockedFamily, lockFamily } from './queries.ts'
 import { decide, type Verdict } from './rotation.ts'
@@ -90,19 +91,25 @@ async function lockAndDecide(
   if (verdict.kind === 'refuse') return refuse(family, verdict)
   if (!family) throw new Error('a verdict other than refusal needs a family')
   if (verdict.kind === 'reuse') return await endForReuse(tx, now, family, request, verdict, facts)
-  const problem = forbid(clients, family, request)
+  const problem = forbid(deps, clients, now, family, request)
   if (problem) return { kind: 'problem', problem }
   return verdict.kind === 'retry'
     ? await answerAgain(deps, tx, now, family, request, facts)
     : await replaceToken(deps, tx, now, family, request, verdict, facts)
 }
 
-/** What the hot path holds against a request besides the token: more asked for than there is. Nothing changes then. */
-function forbid(clients: Clients, family: LockedFamily, { narrow }: Request): Problem | undefined {
-  const client = clients.get(family.facts.clientId)
+/** What the hot path holds against a request besides the token: no access token could be issued. Nothing changes then. */
+function forbid(
+  deps: CarefulDeps,
+  clients: Clients,
+  now: Date,
+  { facts: family, subject }: LockedFamily,
+  { narrow }: Request,
+): Problem | undefined {
+  const client = clients.get(family.clientId)
   if (!client) return new Problem('invalid_grant', { reason: 'client_gone' })
   try {
-    grantNow(client, family.facts, narrow)
+    expectTokenToFit(deps, now, { family, subject, grant: grantNow(client, family, narrow) })
     return undefined
   } catch (error) {
     if (error instanceof Problem) return error

@@ -1,6 +1,7 @@
 import type { Delivery } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
-import { issueAccessToken } from '../tokens/access.ts'
+import { Problem } from '../errors.ts'
+import { type AccessTokenInput, issueAccessToken, lengthOfAccessToken, MAX_ACCESS_TOKEN } from '../tokens/access.ts'
 import type { Grant } from './grants.ts'
 import type { FamilyFacts, Subject } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
@@ -28,27 +29,20 @@ export interface Issued {
   subject: Subject
 }
 
-/** Signs the access token of a session that is already committed. @throws Problem `unavailable` without a signing key. */
+/**
+ * Signs the access token of a session that is already committed.
+ * @throws Problem `unavailable` without a signing key; `token_too_large`.
+ */
 export async function issue(
-  deps: Pick<Deps, 'config' | 'keyring' | 'metrics'>,
+  deps: Pick<Deps, 'config' | 'keyring' | 'metrics' | 'log'>,
   now: Date,
-  { family, subject, refreshToken, grant }: Session,
+  session: Session,
 ): Promise<Issued> {
+  const { family, subject, refreshToken, grant } = session
   const started = performance.now()
-  const accessToken = await issueAccessToken(deps.keyring, now, {
-    issuer: deps.config.ISSUER,
-    lifetimeSeconds: deps.config.ACCESS_TOKEN_SECONDS,
-    userId: subject.id,
-    sessionId: family.id,
-    clientId: family.clientId,
-    scope: grant.scope,
-    audience: grant.audience,
-    authTime: family.authTime,
-    amr: family.amr,
-    roles: subject.roles,
-    claims: subject.claims,
-  })
+  const accessToken = await issueAccessToken(deps.keyring, now, inputFor(deps, session))
   deps.metrics.signSeconds.observe((performance.now() - started) / 1000)
+  if (accessToken.length > MAX_ACCESS_TOKEN) throw tooLarge(deps, session, accessToken.length)
   return {
     accessToken,
     expiresIn: deps.config.ACCESS_TOKEN_SECONDS,
@@ -60,4 +54,51 @@ export async function issue(
     sessionId: family.id,
     subject,
   }
+}
+
+/**
+ * Looks whether the access token will not be too large, while nothing is committed: a session that starts, or a refresh
+ * token that is used up, would be of no use without one.
+ * @throws Problem `token_too_large`; `unavailable` without a signing key.
+ */
+export function expectTokenToFit(
+  deps: Pick<Deps, 'config' | 'keyring' | 'metrics' | 'log'>,
+  now: Date,
+  session: Omit<Session, 'refreshToken'>,
+): void {
+  const length = lengthOfAccessToken(deps.keyring, now, inputFor(deps, session))
+  if (length > MAX_ACCESS_TOKEN) throw tooLarge(deps, session, length)
+}
+
+function inputFor(
+  { config }: Pick<Deps, 'config'>,
+  { family, subject, grant }: Omit<Session, 'refreshToken'>,
+): AccessTokenInput {
+  return {
+    issuer: config.ISSUER,
+    lifetimeSeconds: config.ACCESS_TOKEN_SECONDS,
+    userId: subject.id,
+    sessionId: family.id,
+    clientId: family.clientId,
+    scope: grant.scope,
+    audience: grant.audience,
+    authTime: family.authTime,
+    amr: family.amr,
+    roles: subject.roles,
+    claims: subject.claims,
+  }
+}
+
+/** The client can do nothing about it, so it is told little, and the operator is told. */
+function tooLarge(
+  { metrics, log }: Pick<Deps, 'metrics' | 'log'>,
+  { family, subject }: Pick<Session, 'family' | 'subject'>,
+  length: number,
+): Problem {
+  metrics.tokensTooLarge.inc()
+  log.error(
+    { userId: subject.id, familyId: family.id, bytes: length, most: MAX_ACCESS_TOKEN },
+    'an access token would be too large: take away roles or custom claims',
+  )
+  return new Problem('token_too_large', { reason: `${length} bytes` })
 }

@@ -34,7 +34,10 @@ export interface Refreshed {
 export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean; refusal?: TalliedEvent }
 
 /** What the careful path works with. */
-export type CarefulDeps = Pick<Deps, 'config' | 'refreshDb' | 'clock' | 'serverKeys' | 'metrics' | 'log' | 'tally'>
+export type CarefulDeps = Pick<
+  Deps,
+  'config' | 'refreshDb' | 'clock' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'
+>
 
 /** Whom an event about a family speaks of. */
 export function about(family: LockedFamily) {

@@ -11,6 +11,7 @@ import { grantNow, type Narrowing, narrowing } from './grants.ts'
 import { type Issued, issue } from './issue.ts'
 import type { Refreshed } from './outcome.ts'
 import { createOwed } from './owed.ts'
+import { roomForRights } from './room.ts'
 import type { Presented } from './rotation.ts'
 import { createRotator } from './rotator.ts'
 
@@ -38,12 +39,15 @@ type RefreshDeps = Pick<Deps, 'config' | 'serverKeys' | 'refreshDb' | 'clock' | 
 /**
  * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
  * @throws Problem `invalid_grant`, the same for every cause; `invalid_scope` or `invalid_target` if more was asked for than
- * was granted, or nothing is left of it; `too_many_requests`; `unavailable`.
+ * was granted, or nothing is left of it; `token_too_large`; `too_many_requests`; `unavailable`.
  */
 export type Refresh = (input: RefreshInput, facts: RequestFacts) => Promise<Issued>
 
 /** A retry that took longer than this gets back the time that it has waited. */
 const SLOW_ANSWER_MS = 1000
+
+/** Bytes: below it, ISSUER, AUDIENCE and SCOPES are longer than tokens of 4096 bytes should hold. */
+const LITTLE_ROOM = 512
 
 /** @param spendRetry takes one retry from what a family may have, which is as much again as it may rotate. */
 export function createRefresh(
@@ -51,7 +55,10 @@ export function createRefresh(
   clients: Clients,
   spendRetry: (family: string) => Promise<Spent>,
 ): Refresh {
-  const rotate = createRotator(deps, { clients, perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE })
+  const room = roomForRights(deps.config, clients)
+  if (room < LITTLE_ROOM)
+    deps.log.warn({ bytes: room }, 'the settings leave little room for roles and claims in access tokens')
+  const rotate = createRotator(deps, { clients, perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE, room })
   const refreshCarefully = createCarefulPath(deps, clients)
   const dateAnew = createDater(deps)
   const owed = createOwed()

@@ -20,6 +20,8 @@ export interface RotationRules {
   clients: Clients
   /** Rotations of one family. */
   perMinute: number
+  /** Bytes of JSON that roles and custom claims may have together. With more, an access token may be too large. */
+  room: number
 }
 
 /** A family just rotated, and its user. */
@@ -77,6 +79,7 @@ const ROTATE = `
     AND coalesce(string_to_array(a.asked_scope, ' '), f.scope) && c.scopes
     AND coalesce(string_to_array(a.asked_audience, ' '), f.audience) && c.audiences
     AND u.id = f.user_id AND u.disabled_at IS NULL
+    AND octet_length(u.claims::text) + octet_length(to_json(u.roles)::text) <= $18::int
   RETURNING f.id, f.client_id, f.delivery, f.remember, f.scope, f.audience, f.amr, f.auth_time, f.rotated_at, f.expires_at,
     f.idle_seconds, u.id AS user_id, u.email, u.email_verified, u.roles, u.claims`
 
@@ -109,7 +112,7 @@ function columnsOf({ family, presented, successor, arrivedAt, narrow }: Rotation
 export async function rotateThoseCurrent(
   db: Db,
   now: Date,
-  { clients, perMinute }: RotationRules,
+  { clients, perMinute, room }: RotationRules,
   rotations: readonly Rotation[],
 ): Promise<Map<string, Rotated>> {
   const rows = rotations.map(columnsOf)
@@ -121,6 +124,7 @@ export async function rotateThoseCurrent(
       perMinute,
       ...columns,
       ...clientColumns(clients),
+      room,
     ]),
   )
   return new Map(found.rows.map((row) => [row.id, { ...factsOf(row), subject: subjectOf(row) }]))

@@ -1,24 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
-import type { Db, Tx } from '../db/schema.ts'
+import type { Db } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { endAll } from '../sessions/end.ts'
 import { clearFailures, withDisabledPassword } from './backoff.ts'
 import { normaliseEmail } from './email.ts'
+import { lookUp, withUser } from './lookup.ts'
 import { checkNewPassword } from './password-policy.ts'
-import {
-  findByEmail,
-  findById,
-  insertUser,
-  listAfter,
-  lockById,
-  type User,
-  writeDisabledAt,
-  writePasswordHash,
-  writeRoles,
-} from './queries.ts'
+import { insertUser, listAfter, type User, writeDisabledAt, writePasswordHash } from './queries.ts'
+import { checkRoles, checkRoom } from './rights.ts'
 
 /** An account as operators see it: what it is, never what could be cracked. */
 export interface Account extends Omit<User, 'passwordHash'> {
@@ -40,6 +32,7 @@ export async function createUser(
 ): Promise<Account> {
   const email = normaliseEmail(input.email)
   const roles = checkRoles(input.roles)
+  checkRoom(deps.config, { roles, claims: {} })
   if (input.password !== null) checkNewPassword(deps.config, email, input.password)
   const passwordHash = input.password === null ? null : await deps.hasher.hash(input.password)
   const now = deps.clock()
@@ -70,7 +63,7 @@ export async function listUsers(db: Db, page: { after?: string | undefined; limi
  * @throws Problem not_found, invalid_email.
  */
 export async function findUser(db: Db, idOrEmail: string): Promise<Account> {
-  const user = await find(db, idOrEmail)
+  const user = await lookUp(db, idOrEmail)
   return toAccount(user, (await withDisabledPassword(db, [user.id])).has(user.id))
 }
 
@@ -126,7 +119,7 @@ export async function setPassword(
   password: string,
   facts: RequestFacts = NO_REQUEST,
 ): Promise<number> {
-  const { email } = await find(deps.db, idOrEmail)
+  const { email } = await lookUp(deps.db, idOrEmail)
   checkNewPassword(deps.config, email, password)
   const passwordHash = await deps.hasher.hash(password)
   const now = deps.clock()
@@ -136,65 +129,6 @@ export async function setPassword(
     await record(tx, now, 'operator', { type: 'password.changed', outcome: 'success', userId: user.id }, facts)
     return await endAll(tx, now, { userId: user.id, cause: 'password_changed', actor: 'operator', facts })
   })
-}
-
-/**
- * Replaces a user's roles. Tokens that are out keep the old ones until their next refresh.
- * @param roles the new ones, or what makes them from the present ones while nobody else can change them.
- * @throws Problem not_found, invalid_request.
- */
-export async function setRoles(
-  deps: AccountDeps,
-  idOrEmail: string,
-  roles: string[] | ((before: string[]) => string[]),
-  facts: RequestFacts = NO_REQUEST,
-): Promise<{ before: string[]; after: string[] }> {
-  const now = deps.clock()
-  return await withUser(deps, idOrEmail, async (tx, user) => {
-    const before = user.roles
-    const after = checkRoles(typeof roles === 'function' ? roles(before) : roles)
-    await writeRoles(tx, user.id, after)
-    await record(
-      tx,
-      now,
-      'operator',
-      { type: 'user.roles_changed', outcome: 'success', userId: user.id, details: { before, after } },
-      facts,
-    )
-    return { before, after }
-  })
-}
-
-async function withUser<T>(
-  deps: Pick<Deps, 'db'>,
-  idOrEmail: string,
-  work: (tx: Tx, user: User) => Promise<T>,
-): Promise<T> {
-  const { id } = await find(deps.db, idOrEmail)
-  return await transact(deps.db, async (tx) => {
-    const user = await lockById(tx, id)
-    if (!user) throw new Problem('not_found', { detail: 'There is no such user.' })
-    return await work(tx, user)
-  })
-}
-
-async function find(db: Db, idOrEmail: string): Promise<User> {
-  const user = UUID.test(idOrEmail) ? await findById(db, idOrEmail) : await findByEmail(db, normaliseEmail(idOrEmail))
-  if (!user) throw new Problem('not_found', { detail: 'There is no such user.' })
-  return user
-}
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-/** What backends compare, and what fits a comma-separated option of the CLI. */
-const ROLE = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/
-
-function checkRoles(roles: string[]): string[] {
-  if (roles.length > 50 || !roles.every((role) => ROLE.test(role))) {
-    throw new Problem('invalid_request', {
-      detail: 'A role has 1 to 64 letters, digits and . _ : / - ; a user has at most 50.',
-    })
-  }
-  return [...new Set(roles)]
 }
 
 function toAccount({ passwordHash, ...user }: User, passwordDisabled: boolean): Account {

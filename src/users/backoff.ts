@@ -9,9 +9,9 @@ import {
   type Reservation,
   releaseAttempt,
   reserveAttempt,
-  type User,
   type Wanted,
-} from './queries.ts'
+} from './attempt-queries.ts'
+import type { User } from './queries.ts'
 
 const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600 }
 

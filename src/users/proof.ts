@@ -2,8 +2,9 @@ import { transact } from '../db/errors.ts'
 import type { Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
+import { lockProven, PASSWORD_DISABLED } from './attempt-queries.ts'
 import { type Attempt, identifiersOf, release, reserve } from './backoff.ts'
-import { lockProven, PASSWORD_DISABLED, type User } from './queries.ts'
+import type { User } from './queries.ts'
 
 /** Somebody says that this is their password. */
 interface Claim {

@@ -7,13 +7,14 @@ import type { Principal } from '../sessions/authenticate.ts'
 import type { Client } from '../sessions/clients.ts'
 import { endAll } from '../sessions/end.ts'
 import { grantFor } from '../sessions/grants.ts'
-import { type Issued, issue } from '../sessions/issue.ts'
+import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
+import { PASSWORD_DISABLED } from './attempt-queries.ts'
 import { BACKOFF_STARTS } from './backoff.ts'
 import { normaliseEmail } from './email.ts'
 import { checkNewPassword } from './password-policy.ts'
 import { type Proof, prove } from './proof.ts'
-import { insertUser, PASSWORD_DISABLED, type User, writePasswordHash } from './queries.ts'
+import { insertUser, type User, writePasswordHash } from './queries.ts'
 
 /**
  * Makes an account, and signs nobody in.
@@ -56,8 +57,8 @@ interface SignInInput {
 
 /**
  * Starts a session for whoever knows the password. Refusals are one answer, after the same work, whatever their cause.
- * @throws Problem invalid_email, invalid_scope, invalid_target; invalid_credentials; too_many_requests; overloaded;
- * unavailable.
+ * @throws Problem invalid_email, invalid_scope, invalid_target; invalid_credentials; too_many_requests;
+ * token_too_large; overloaded; unavailable.
  */
 export async function signIn(
   deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'>,
@@ -82,7 +83,10 @@ export async function signIn(
       commit: async (tx, subject, stronger) => {
         if (stronger) await writePasswordHash(tx, subject.id, stronger)
         const { remember, replaces } = input
-        return await startSession(deps, tx, now, { subject, client, grant, remember, replaces, amr: ['pwd'], facts })
+        const session = { subject, client, grant, remember, replaces, amr: ['pwd'], facts }
+        const started = await startSession(deps, tx, now, session)
+        expectTokenToFit(deps, now, started)
+        return started
       },
     },
   )

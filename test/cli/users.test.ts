@@ -132,6 +132,35 @@ test('pages follow one another without a gap', async () => {
   expect(hint).toBe(`There are more: claviger users list --limit 2 --after ${second.slice(0, 36)}`)
 })
 
+test('custom claims are shown and replaced, and are in the next token', async () => {
+  await using t = await createTestApp()
+  const { email, refreshToken } = await t.signUp('claims@example.com')
+  const claims = (...args: string[]) => run(['users', 'claims', email, ...args, '--json'], { env: t.env })
+  expect(JSON.parse((await claims()).out)).toMatchObject({ email, before: {}, after: {} })
+  const set = await claims('--set', '{"tenant": "acme", "limits": {"seats": 3}}')
+  expect(JSON.parse(set.out)).toMatchObject({ before: {}, after: { tenant: 'acme', limits: { seats: 3 } } })
+  const token = (await t.refresh(refreshToken)).json().access_token as string
+  expect(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())).toMatchObject({ tenant: 'acme' })
+  const events = await t.db.selectFrom('audit').select('details').where('type', '=', 'user.claims_changed').execute()
+  expect(events).toEqual([{ details: { before: [], after: ['tenant', 'limits'] } }])
+  expect(JSON.parse((await claims('--set', '{}')).out)).toMatchObject({ after: {} })
+})
+
+test.each<[string, number, RegExp]>([
+  ['tenant=acme', 2, /JSON object/],
+  ['[]', 2, /JSON object/],
+  ['null', 2, /JSON object/],
+  ['{"a": 1, "a": 2}', 2, /each of its names once/],
+  ['{"nbf": 4102444800, "team": 1, "cnf": {}}', 1, /nbf, cnf/],
+  [`{"note": "${'x'.repeat(4000)}"}`, 1, /at most \d+ bytes/],
+])('the claims %j are refused', async (json, code, message) => {
+  await using cli = await createTestCli()
+  await cli.json(['users', 'create', 'a@example.com', '--no-password'])
+  const refused = await cli.run(['users', 'claims', 'a@example.com', '--set', json])
+  expect(refused).toMatchObject({ code, out: '', err: expect.stringMatching(message) })
+  expect(await cli.json(['users', 'claims', 'a@example.com'])).toMatchObject({ after: {} })
+})
+
 test('roles are shown, added, removed and set', async () => {
   await using cli = await createTestCli()
   await cli.run(['users', 'create', 'a@example.com', '--no-password', '--role', 'x'])

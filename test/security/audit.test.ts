@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { rotateKeys } from '../../src/keys/operator.ts'
-import { disableUser, enableUser, setRoles } from '../../src/users/accounts.ts'
+import { disableUser, enableUser } from '../../src/users/accounts.ts'
+import { setRoles } from '../../src/users/rights.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 
 const AGENT = { 'user-agent': 'a browser/1.0' }

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest'
-import { disableUser, setRoles } from '../../src/users/accounts.ts'
+import { disableUser } from '../../src/users/accounts.ts'
+import { setRoles } from '../../src/users/rights.ts'
 import {
   bearer,
   claimsOf,
@@ -109,6 +110,27 @@ describe('the access token', () => {
     })
     expect((await bearer(t, accessToken)).statusCode).toBe(200)
   })
+})
+
+test.each([
+  { failed: true },
+  { failed: '' },
+  { kind: 'refused', reason: 'signature' },
+  { error: 'no', value: 1, attempt: 2, tag: 'y' },
+  { nbf: 4102444800 },
+  { exp: 1, iat: 4102444800, aud: [] },
+])('whoever has the claims %j signs in, and is signed in', async (claims) => {
+  const someone = await register(t)
+  await t.db
+    .updateTable('users')
+    .set({ claims: JSON.stringify(claims) })
+    .where('id', '=', someone.id)
+    .execute()
+  const { token, accessToken } = await signIn(t, someone)
+  const renewed = await refresh(t, 'body', token)
+  for (const each of [accessToken, renewed.json().access_token as string]) {
+    expect((await bearer(t, each)).statusCode).toBe(200)
+  }
 })
 
 describe('at sign-in', () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { createUser, disableUser, enableUser, findUser, listUsers, setRoles } from '../../src/users/accounts.ts'
+import { createUser, disableUser, enableUser, findUser, listUsers } from '../../src/users/accounts.ts'
+import { setRoles } from '../../src/users/rights.ts'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
 import { auditOf, liveFamilies } from './support.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { enableUser, findUser } from '../../src/users/accounts.ts'
-import { deleteStaleFailures } from '../../src/users/queries.ts'
+import { deleteStaleFailures } from '../../src/users/attempt-queries.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { auditOf, liveFamilies, visible } from './support.ts'
 

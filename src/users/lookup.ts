@@ -1,0 +1,29 @@
+import { transact } from '../db/errors.ts'
+import type { Db, Tx } from '../db/schema.ts'
+import type { Deps } from '../deps.ts'
+import { Problem } from '../errors.ts'
+import { normaliseEmail } from './email.ts'
+import { findByEmail, findById, lockById, type User } from './queries.ts'
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** @throws Problem not_found, invalid_email. */
+export async function lookUp(db: Db, idOrEmail: string): Promise<User> {
+  const user = UUID.test(idOrEmail) ? await findById(db, idOrEmail) : await findByEmail(db, normaliseEmail(idOrEmail))
+  if (!user) throw new Problem('not_found', { detail: 'There is no such user.' })
+  return user
+}
+
+/** Does something to an account whose row is locked meanwhile. @throws Problem not_found, invalid_email. */
+export async function withUser<T>(
+  deps: Pick<Deps, 'db'>,
+  idOrEmail: string,
+  work: (tx: Tx, user: User) => Promise<T>,
+): Promise<T> {
+  const { id } = await lookUp(deps.db, idOrEmail)
+  return await transact(deps.db, async (tx) => {
+    const user = await lockById(tx, id)
+    if (!user) throw new Problem('not_found', { detail: 'There is no such user.' })
+    return await work(tx, user)
+  })
+}

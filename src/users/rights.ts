@@ -1,0 +1,99 @@
+import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
+import type { Deps } from '../deps.ts'
+import { Problem } from '../errors.ts'
+import { builtInClients } from '../sessions/clients.ts'
+import { roomForRights, sizeOfRights } from '../sessions/room.ts'
+import { isReserved } from '../tokens/claims.ts'
+import { withUser } from './lookup.ts'
+import { writeClaims, writeRoles } from './queries.ts'
+
+type RightsDeps = Pick<Deps, 'db' | 'clock' | 'config'>
+
+interface Rights {
+  roles: string[]
+  claims: Record<string, unknown>
+}
+
+const NO_RIGHTS: Rights = { roles: [], claims: {} }
+
+/**
+ * Replaces a user's roles. Tokens that are out keep the old ones until their next refresh.
+ * @param roles the new ones, or what makes them from the present ones while nobody else can change them.
+ * @throws Problem not_found, invalid_request.
+ */
+export async function setRoles(
+  deps: RightsDeps,
+  idOrEmail: string,
+  roles: string[] | ((before: string[]) => string[]),
+  facts: RequestFacts = NO_REQUEST,
+): Promise<{ before: string[]; after: string[] }> {
+  const now = deps.clock()
+  return await withUser(deps, idOrEmail, async (tx, user) => {
+    const before = user.roles
+    const after = checkRoles(typeof roles === 'function' ? roles(before) : roles)
+    checkRoom(deps.config, { roles: after, claims: user.claims }, user)
+    await writeRoles(tx, user.id, after)
+    const event = {
+      type: 'user.roles_changed',
+      outcome: 'success',
+      userId: user.id,
+      details: { before, after },
+    } as const
+    await record(tx, now, 'operator', event, facts)
+    return { before, after }
+  })
+}
+
+/**
+ * Replaces a user's custom claims, which stand in access tokens beside ours from the next refresh on.
+ * @throws Problem not_found, invalid_request.
+ */
+export async function setClaims(
+  deps: RightsDeps,
+  idOrEmail: string,
+  claims: Record<string, unknown>,
+  facts: RequestFacts = NO_REQUEST,
+): Promise<void> {
+  const reserved = Object.keys(claims).filter(isReserved)
+  if (reserved.length > 0) {
+    throw new Problem('invalid_request', {
+      detail: `These names have a meaning of their own in tokens: ${reserved.join(', ')}.`,
+    })
+  }
+  const now = deps.clock()
+  await withUser(deps, idOrEmail, async (tx, user) => {
+    checkRoom(deps.config, { roles: user.roles, claims }, user)
+    await writeClaims(tx, user.id, claims)
+    // The names alone: values may be personal, and the trail outlives the account.
+    const details = { before: Object.keys(user.claims), after: Object.keys(claims) }
+    const event = { type: 'user.claims_changed', outcome: 'success', userId: user.id, details } as const
+    await record(tx, now, 'operator', event, facts)
+  })
+}
+
+/** What backends compare, and what fits a comma-separated option of the CLI. */
+const ROLE = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/
+
+/** @throws Problem invalid_request. */
+export function checkRoles(roles: string[]): string[] {
+  if (roles.length > 50 || !roles.every((role) => ROLE.test(role))) {
+    throw new Problem('invalid_request', {
+      detail: 'A role has 1 to 64 letters, digits and . _ : / - ; a user has at most 50.',
+    })
+  }
+  return [...new Set(roles)]
+}
+
+/**
+ * Every request carries the token in a header, and what is longer than headers may be is refused on the way. Less than
+ * before is always accepted.
+ * @throws Problem invalid_request.
+ */
+export function checkRoom(config: Deps['config'], rights: Rights, before: Rights = NO_RIGHTS): void {
+  const size = sizeOfRights(rights)
+  const room = roomForRights(config, builtInClients(config))
+  if (size <= room || size <= sizeOfRights(before)) return
+  throw new Problem('invalid_request', {
+    detail: `Roles and custom claims of a user have at most ${Math.max(0, room)} bytes of JSON together, so that an access token stays within 4096; these have ${size}.`,
+  })
+}
