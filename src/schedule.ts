@@ -42,20 +42,25 @@ export function repeat(log: Logger, name: string, everyMs: number, work: () => P
 
 /**
  * Keeps the clock true: every minute, and at once when this host's wall clock and its monotonic timer part by more than
- * a second. The monotonic timer stands still while a machine is suspended; tokens do not stop ageing meanwhile.
+ * a second. The monotonic timer stands still while a machine is suspended; tokens do not stop ageing meanwhile. While no
+ * good answer is had, because the database is away or slow, it is asked every few seconds.
  */
 export function keepClock(log: Logger, clock: Pick<DatabaseClock, 'synchronise'>): Schedule {
   const distance = () => Date.now() - performance.now()
   let agreed = distance()
+  let afresh = false
   let due = performance.now() + MINUTE
   return repeat(log, 'clock', SECOND, async () => {
-    const parted = Math.abs(distance() - agreed) > SECOND
-    if (!parted && performance.now() < due) return
-    if (parted) log.warn('the wall clock of this host has jumped; asking the database for the time')
-    // Set first: while the database is away, it is asked every few seconds and not every second.
+    if (Math.abs(distance() - agreed) > SECOND) {
+      log.warn('the wall clock of this host has jumped; asking the database for the time')
+      agreed = distance()
+      afresh = true
+      due = 0
+    }
+    if (performance.now() < due) return
     due = performance.now() + 5 * SECOND
-    agreed = distance()
-    await clock.synchronise()
-    due = performance.now() + MINUTE
+    const good = await clock.synchronise({ afresh })
+    afresh = false
+    if (good) due = performance.now() + MINUTE
   })
 }
