@@ -139,7 +139,8 @@ export function warnings(config: Config): string[] {
   return found
 }
 
-function isPlainHttp(value: string): boolean {
+/** Over the network, where anybody on the path can listen and browsers keep no `Secure` cookie. */
+export function isPlainHttp(value: string): boolean {
   const url = new URL(value)
   return url.protocol === 'http:' && !isLoopback(url.hostname)
 }

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { KnownPaths } from './methods.ts'
 
-const REQUEST_HEADERS = 'content-type, authorization, idempotency-key, dpop'
+/** What our endpoints read, and what tracing libraries add to every request of a page: one of them left out blocks sign-in. */
+const REQUEST_HEADERS =
+  'content-type, authorization, idempotency-key, dpop, traceparent, tracestate, baggage, sentry-trace'
 const READABLE_HEADERS = 'retry-after, x-request-id'
 
 /**

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isPlainHttp } from '../config/rules.ts'
 import { Problem } from '../errors.ts'
 
 /** Who a request acts for, as far as its origin is concerned. */
@@ -52,6 +53,25 @@ const CROSS_SITE =
 export function refuseForeignOrigin({ headers }: FastifyRequest, { origins, delivery }: Caller): void {
   if (headers.origin !== undefined && !origins.has(headers.origin)) refuse('Origin is not allowed')
   if (delivery === 'cookie' && headers['sec-fetch-site'] === 'cross-site') refuse('cross-site', CROSS_SITE)
+}
+
+/**
+ * A sign-in of a page whose `Secure` cookie the browser would drop must not look like one that worked: nobody could use the
+ * session. What is not from a page may keep the cookie as it likes.
+ * @throws Problem `origin_not_allowed`.
+ */
+export function refuseLostCookie({ headers: { origin } }: FastifyRequest, issuer: string): void {
+  if (origin === undefined) return
+  for (const [who, url] of [
+    ['the issuer is reached', issuer],
+    ['this page came', origin],
+  ] as const) {
+    if (isPlainHttp(url))
+      refuse(
+        'plain http',
+        `The browser keeps no cookie, because ${who} over plain http. Use https, or localhost for both.`,
+      )
+  }
 }
 
 function refuse(reason: string, detail?: string): never {

@@ -5,7 +5,7 @@ import { Problem } from '../errors.ts'
 import { refreshCookies, sendTokens } from '../http/cookies.ts'
 import { requestFacts } from '../http/facts.ts'
 import { type Limits, refuseOver } from '../http/limits.ts'
-import { refuseForeignOrigin } from '../http/origin.ts'
+import { refuseForeignOrigin, refuseLostCookie } from '../http/origin.ts'
 import { Audience, ClientId, Email, errors, Password, Scope, TokenReply, UserReply } from '../http/schemas.ts'
 import { type Client, type Clients, clientOfPage } from '../sessions/clients.ts'
 import type { User } from './queries.ts'
@@ -63,6 +63,7 @@ export const userRoutes =
         const { client_id = DEFAULT_CLIENT, remember = false, ...rest } = request.body
         const client = clientNamed(clients, client_id)
         refuseForeignOrigin(request, client)
+        if (client.delivery === 'cookie') refuseLostCookie(request, deps.config.ISSUER)
         refuseOver(await limits.login(request), deps.metrics)
         // Of two cookies of one name nobody can say which the browser will overwrite.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []

@@ -325,7 +325,8 @@ describe('CORS', () => {
       'access-control-allow-origin': ORIGIN,
       'access-control-allow-credentials': 'true',
       'access-control-allow-methods': 'GET, DELETE',
-      'access-control-allow-headers': 'content-type, authorization, idempotency-key, dpop',
+      'access-control-allow-headers':
+        'content-type, authorization, idempotency-key, dpop, traceparent, tracestate, baggage, sentry-trace',
       'access-control-max-age': '600',
     })
     expect((await preflight('/sessions/abc', ORIGIN, 'DELETE')).headers['access-control-allow-methods']).toBe('DELETE')

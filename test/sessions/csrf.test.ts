@@ -1,5 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { afterAll, describe, expect, test, vi } from 'vitest'
+import { TEST_PASSWORD } from '../support/app.ts'
 import { statements } from '../users/support.ts'
 import {
   bearer,
@@ -192,6 +193,34 @@ describe('a sign-in', () => {
   test('from no page but across sites is refused', async () => {
     expectForbidden(await attempt('web', { 'sec-fetch-site': 'cross-site' }))
   })
+
+  test('whose cookie the browser would drop is refused, and told why', async () => {
+    const lan = 'http://192.168.1.20:5173'
+    await using loopback = await startApp({ ALLOWED_ORIGINS: `${lan},http://app.localhost:5173` })
+    await using plain = await startApp({ ISSUER: 'http://auth.test', ALLOWED_ORIGINS: 'http://localhost:5173' })
+    const body = { email: 'nobody@example.com', password: TEST_PASSWORD }
+    const verify = vi.spyOn(loopback.deps.hasher, 'verify')
+    const [page, issuer] = [/this page came over plain http/, /the issuer is reached over plain http/]
+    for (const [app, origin, why] of [
+      [loopback, lan, page],
+      [plain, 'http://auth.test', issuer],
+      [plain, 'http://localhost:5173', issuer],
+    ] as const) {
+      const answer = await post(app, '/login', { body, headers: { origin } })
+      expectForbidden(answer)
+      expect(answer.json().detail).toMatch(why)
+    }
+    expect(verify).not.toHaveBeenCalled()
+    vi.restoreAllMocks()
+    // Loopback is secure enough for browsers, and terminals keep what they like.
+    for (const [app, headers] of [
+      [loopback, { origin: 'http://app.localhost:5173' }],
+      [loopback, { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-origin' }],
+      [plain, {}],
+    ] as const) {
+      expect((await post(app, '/login', { body, headers })).statusCode).toBe(401)
+    }
+  })
 })
 
 describe('safe methods', () => {
@@ -309,7 +338,8 @@ describe('CORS', () => {
         'access-control-allow-origin': PAGE,
         'access-control-allow-credentials': 'true',
         'access-control-allow-methods': methods,
-        'access-control-allow-headers': 'content-type, authorization, idempotency-key, dpop',
+        'access-control-allow-headers':
+          'content-type, authorization, idempotency-key, dpop, traceparent, tracestate, baggage, sentry-trace',
         'access-control-max-age': '600',
       })
       const foreign = await preflight(FOREIGN)
