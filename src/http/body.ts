@@ -18,6 +18,8 @@ export const STRICT_VALIDATION = {
 
 /** No other charset: the bytes are read as UTF-8 whatever is claimed. No other parameter: parsers disagree about them. */
 const JSON_TYPE = /^application\/json(?:; ?charset=(?:utf-8|"utf-8"))?$/i
+/** What Fastify is told of a type that is not JSON: one that it can read. */
+const OTHER_TYPE = 'application/octet-stream'
 const WITHOUT_BODY = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /**
@@ -28,9 +30,11 @@ const WITHOUT_BODY = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
  */
 export function parseBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (_request, bytes: Buffer, done) => {
+  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (request, bytes: Buffer, done) => {
     try {
-      done(null, bytes.length === 0 ? undefined : parseJson(bytes))
+      if (bytes.length === 0) return done(null)
+      checkMediaType(request)
+      done(null, parseJson(bytes))
     } catch (error) {
       done(error as Error)
     }
@@ -38,7 +42,10 @@ export function parseBodies(app: FastifyInstance): void {
 
   // Runs after the access check and the limiter, and before a byte of the body is read.
   app.addHook('preParsing', (request, _reply, payload, done) => {
-    if (!WITHOUT_BODY.has(request.method) && hasBody(request)) checkMediaType(request)
+    if (!WITHOUT_BODY.has(request.method)) {
+      if (Number(request.headers['content-length'] ?? 0) > 0) checkMediaType(request)
+      else leaveTypeToTheEnd(request)
+    }
     done(null, payload)
   })
 
@@ -53,8 +60,13 @@ export function parseBodies(app: FastifyInstance): void {
   })
 }
 
-function hasBody({ headers }: FastifyRequest): boolean {
-  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+/**
+ * Chunks may add up to nothing (RFC 9112 §7.1), and proxies frame nothing so. Whether there is content, which must then be
+ * JSON, is known at its end; Fastify would refuse a type that it cannot read before that.
+ */
+function leaveTypeToTheEnd({ headers }: FastifyRequest): void {
+  const type = headers['content-type']
+  if (type !== undefined && !JSON_TYPE.test(type)) headers['content-type'] = OTHER_TYPE
 }
 
 function checkMediaType({ headers }: FastifyRequest): void {

@@ -27,6 +27,7 @@ const routes = (app: FastifyInstance): void => {
   app.post('/any', { config: { access: 'public' }, schema: { body: Type.Unknown() } }, keep)
   app.post('/none', { config: { access: 'public' } }, keep)
   app.delete('/none', { config: { access: 'public' } }, keep)
+  app.get('/read', { config: { access: 'public' } }, async () => ({}))
 }
 
 const t = await createHttpApp(routes)
@@ -204,6 +205,73 @@ test.each<[string, Record<string, string>]>([
     expect(handled).toEqual([url === '/may' ? {} : undefined])
   }
   expect((await t.app.inject({ method: 'POST', url: '/needs', headers })).statusCode).toBe(400)
+})
+
+/** However its absence is framed. The first line lacks the method and the path. */
+const NOTHING: [string, string[], string?, string?][] = [
+  ['no length', []],
+  ['a length of 0', ['Content-Length: 0']],
+  ['a length of 00', ['Content-Length: 00']],
+  ['no chunks', ['Transfer-Encoding: chunked'], '0\r\n\r\n'],
+  ['no chunks, in other letters', ['transfer-encoding: CHUNKED'], '0\r\n\r\n'],
+  ['no chunks but a trailer', ['Transfer-Encoding: chunked', 'Trailer: X-Sum'], '0\r\nX-Sum: 1\r\n\r\n'],
+  ['no chunks, with an extension', ['Transfer-Encoding: chunked'], '0;x=1\r\n\r\n'],
+  ['no chunks, announced', ['Transfer-Encoding: chunked', 'Expect: 100-continue'], '0\r\n\r\n'],
+  ['a length of 0, announced', ['Content-Length: 0', 'Expect: 100-continue']],
+  ...['application/json', 'text/plain', 'json', '', 'a/b/c', 'application/json; charset=utf-16'].flatMap(
+    (type): [string, string[], string?][] => [
+      [`no chunks of ${JSON.stringify(type)}`, [`Content-Type: ${type}`, 'Transfer-Encoding: chunked'], '0\r\n\r\n'],
+      [`a length of 0 of ${JSON.stringify(type)}`, [`Content-Type: ${type}`, 'Content-Length: 0']],
+      [`no length of ${JSON.stringify(type)}`, [`Content-Type: ${type}`]],
+    ],
+  ),
+  ['no chunks, compressed', ['Content-Encoding: gzip', 'Transfer-Encoding: chunked'], '0\r\n\r\n'],
+  ['a length of 0, compressed', ['Content-Encoding: gzip', 'Content-Length: 0']],
+  ['nothing in HTTP/1.0', [], '', 'HTTP/1.0'],
+  ['a length of 0 in HTTP/1.0', ['Content-Length: 0', 'Content-Type: text/plain'], '', 'HTTP/1.0'],
+]
+
+test.each(NOTHING)('no content is no content: %s', async (_name, headers, body = '', version = 'HTTP/1.1') => {
+  const send = (line: string) =>
+    t.send([`${line} ${version}`, 'Host: a', 'Connection: close', ...headers, '', body].join('\r\n'))
+  for (const line of ['POST /may', 'POST /none', 'DELETE /none']) {
+    handled.length = 0
+    const text = await send(line)
+    expect(text.replace(/^HTTP\/1\.1 100 Continue\r\n\r\n/, '')).toMatch(/^HTTP\/1\.1 200 /)
+    expect(handled).toEqual([line === 'POST /may' ? {} : undefined])
+  }
+  expect(await send('POST /needs')).toMatch(/^(HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 400 /)
+  expect(await send('GET /read')).toMatch(/^(HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 /)
+  expect(await send('HEAD /read')).toMatch(/^(HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 /)
+})
+
+test('one byte is content, however it is framed', async () => {
+  for (const type of ['text/plain', 'json', '', undefined]) {
+    const typed = type === undefined ? [] : [`Content-Type: ${type}`]
+    for (const [headers, body] of [
+      [['Transfer-Encoding: chunked'], '1\r\n \r\n0\r\n\r\n'],
+      [['Content-Length: 1'], ' '],
+    ] as const) {
+      for (const path of ['/may', '/none', '/needs']) {
+        handled.length = 0
+        expect(await t.send(request(`POST ${path}`, ['Host: a', ...typed, ...headers], body))).toMatch(
+          /^HTTP\/1\.1 415 /,
+        )
+        expect(handled).toEqual([])
+      }
+    }
+  }
+})
+
+test('content with a method that has no use for it is passed over', async () => {
+  for (const headers of [['Content-Type: text/plain', 'Content-Length: 3'], ['Content-Length: 3']]) {
+    expect(await t.send(request('GET /read', ['Host: a', ...headers], 'abc'))).toMatch(/^HTTP\/1\.1 200 /)
+  }
+})
+
+test('a wrong type is refused before its content has come', async () => {
+  const headers = ['Host: a', 'Content-Type: text/plain', 'Content-Length: 9']
+  expect(await t.send(request('POST /may', headers))).toMatch(/^HTTP\/1\.1 415 /)
 })
 
 test('an endpoint without a body refuses content, but not an empty object', async () => {

@@ -1,3 +1,5 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type { LightMyRequestResponse } from 'fastify'
 import { afterAll, describe, expect, test } from 'vitest'
 import {
@@ -304,4 +306,28 @@ describe('signing in again', () => {
     }
     expect(await isLive(t, native.sid)).toBe(true)
   })
+})
+
+test('needs no body, and its absence may be framed in any way', async () => {
+  const base = new URL(await t.listen())
+  const ask = async (path: string, token: string, headers: string[], body = '') => {
+    const socket = connect(Number(base.port), base.hostname)
+    const cookie = `Cookie: ${COOKIE}=${token}`
+    const lines = [`POST ${path} HTTP/1.1`, `Host: ${base.host}`, `Origin: ${origin}`, cookie, 'Connection: close']
+    socket.write([...lines, ...headers, '', body].join('\r\n'))
+    return await text(socket)
+  }
+  let { token } = await signIn(t, user, 'cookie')
+  for (const [headers, body] of [
+    [['Transfer-Encoding: chunked'], '0\r\n\r\n'],
+    [['Transfer-Encoding: chunked', 'Content-Type: text/plain'], '0\r\n\r\n'],
+    [['Content-Length: 0', 'Content-Type: nonsense']],
+    [[]],
+  ] as const) {
+    const answer = await ask('/refresh', token, [...headers], body)
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+    token = new RegExp(`${COOKIE}=([^;]+)`).exec(answer)?.[1] ?? ''
+  }
+  expect(await ask('/logout', token, ['Transfer-Encoding: chunked'], '0\r\n\r\n')).toMatch(/^HTTP\/1\.1 204 /)
+  expectRefused(await refresh(t, 'cookie', token))
 })
