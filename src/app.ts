@@ -13,6 +13,7 @@ import { collectPaths, refuseUnknown } from './http/methods.ts'
 import { httpOptions } from './http/options.ts'
 import { refuseForeignPages } from './http/origin.ts'
 import { handleProblems } from './http/problems.ts'
+import { findSources } from './http/proxies.ts'
 import { logRequests, noteCallers, retireConnections } from './http/request-log.ts'
 import { checkTargets } from './http/target.ts'
 import { keyRoutes, publicDocuments } from './keys/routes.ts'
@@ -53,6 +54,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   // Each step may refuse what comes after it. The first ones see every request, unknown paths included.
   handleProblems(app, config)
   sendHeaders(app, config)
+  findSources(app, config)
   logRequests(app, metrics, config)
   retireConnections(app, lifecycle)
   checkTargets(app, config)

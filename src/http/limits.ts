@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
-import { clientAddress } from './facts.ts'
 import { createAllowance, type Policy, type Verdict } from './rate-limit-store.ts'
 
 export type LimitName = 'login' | 'register' | 'refresh' | 'logout' | 'account'
@@ -93,7 +92,6 @@ export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<M
 }
 
 /** One IPv4 address or one IPv6 /64, which is what a single subscriber commands. */
-function networkOf(request: FastifyRequest): string {
-  const address = clientAddress(request)
+function networkOf({ source: { address } }: FastifyRequest): string {
   return address === undefined ? 'unknown' : normalizeIP(address, 64)
 }

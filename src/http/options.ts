@@ -15,7 +15,6 @@ type HttpConfig = Pick<Config, 'ISSUER' | 'HSTS' | 'TRUSTED_PROXIES'>
 export function httpOptions(config: HttpConfig) {
   const headers = securityHeaders(config)
   return {
-    trustProxy: config.TRUSTED_PROXIES.length > 0 ? config.TRUSTED_PROXIES : false,
     bodyLimit: BODY_LIMIT,
     requestIdHeader: false,
     genReqId: requestIds(config),

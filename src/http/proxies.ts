@@ -1,4 +1,70 @@
+import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../config.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    source: Source
+  }
+}
+
+/** What a request was before it came to the first of our proxies. */
+export interface Source {
+  /** In one spelling; undefined only where the socket has none. */
+  address: string | undefined
+  /** Scheme in lower case; undefined where no trusted proxy has stated it. */
+  protocol: string | undefined
+}
+
+/** Finds each request's source. Order: before everything that counts, judges or logs by it. */
+export function findSources(app: FastifyInstance, config: Pick<Config, 'TRUSTED_PROXIES'>): void {
+  const sourceOf = sources(config.TRUSTED_PROXIES)
+  app.decorateRequest('source')
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.source = sourceOf(request.raw)
+    done()
+  })
+}
+
+/**
+ * Reads `X-Forwarded-For` and `X-Forwarded-Proto` by one rule: each proxy adds an entry at the right, so the entries are
+ * believed from there, for as long as whoever added them is trusted. The client is the first who is not; its scheme is what
+ * the outermost proxy has stated. Entries further left are the client's own words. `Forwarded` (RFC 7239) and
+ * `X-Forwarded-Host` are not read.
+ */
+export function sources(networks: readonly string[]): (raw: Pick<IncomingMessage, 'socket' | 'headers'>) => Source {
+  const trusts = trustedPeers(networks)
+  return ({ socket, headers }) => {
+    const peer = normalAddress(socket.remoteAddress ?? '')
+    if (!trusts(peer)) return { address: peer, protocol: undefined }
+
+    const hops = listOf(headers['x-forwarded-for'])
+    let address = peer
+    let proxies = 1
+    for (let at = hops.length - 1; at >= 0; at--) {
+      const hop = normalAddress(hops[at] ?? '')
+      // A name or nothing: the proxy that wrote it is the last whose address is known.
+      if (hop === undefined) break
+      address = hop
+      if (at === 0 || !trusts(hop)) break
+      proxies++
+    }
+    const schemes = listOf(headers['x-forwarded-proto'])
+    // Fewer entries than proxies: some add none, and the left-most is the outermost that there is.
+    const protocol = schemes[Math.max(0, schemes.length - proxies)]?.toLowerCase()
+    return { address, protocol: protocol === '' ? undefined : protocol }
+  }
+}
+
+/** Repeated header lines are joined by Node; an entry may be empty and still has its place. */
+function listOf(header: string | string[] | undefined): string[] {
+  return header === undefined
+    ? []
+    : String(header)
+        .split(',')
+        .map((entry) => entry.trim())
+}
 
 /** Whether a socket's peer is one of the proxies whose `X-Forwarded-*` and request id are believed. */
 export type TrustsPeer = (address: string | undefined) => boolean

@@ -40,7 +40,7 @@ export function logRequests(
         route,
         status: reply.statusCode,
         ms: Math.round(ms * 10) / 10,
-        address: request.ip,
+        address: request.source.address,
         ...request.noted,
         ...(success ? sampled : {}),
       },
@@ -50,7 +50,7 @@ export function logRequests(
   })
   app.addHook('onRequestAbort', async (request) => {
     request.log.info(
-      { method: request.method, route: request.routeOptions.url ?? 'none', address: request.ip },
+      { method: request.method, route: request.routeOptions.url ?? 'none', address: request.source.address },
       'the client went away',
     )
   })

@@ -2,15 +2,15 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
-import { trustedPeers } from './proxies.ts'
+import { type Source, sources } from './proxies.ts'
 
 type TargetConfig = Pick<Config, 'ISSUER' | 'ALLOWED_HOSTS' | 'TRUSTED_PROXIES'>
 
-/** Order: after `sendHeaders`, before everything that looks at the path. */
+/** Order: after `findSources`, before everything that looks at the path. */
 export function checkTargets(app: FastifyInstance, config: TargetConfig): void {
   const check = targetCheck(config)
   app.addHook('onRequest', (request, _reply, done) => {
-    check(request.raw)
+    check(request.raw, request.source)
     done()
   })
 }
@@ -19,12 +19,12 @@ export function checkTargets(app: FastifyInstance, config: TargetConfig): void {
  * Refuses requests that two parties could read differently: which host, which path, which scheme, which parameter.
  * @returns a function that throws a Problem.
  */
-export function targetCheck(config: TargetConfig): (raw: IncomingMessage) => void {
-  const trusts = trustedPeers(config.TRUSTED_PROXIES)
+export function targetCheck(config: TargetConfig): (raw: IncomingMessage, source?: Source) => void {
+  const sourceOf = sources(config.TRUSTED_PROXIES)
   const allowedHosts = new Set(config.ALLOWED_HOSTS)
   const behindTls = config.ISSUER.startsWith('https:') && config.TRUSTED_PROXIES.length > 0
 
-  return (raw) => {
+  return (raw, source) => {
     const { authority, path, query } = splitTarget(raw.url ?? '')
     const host = oneHost(raw)
     if (authority !== undefined && authority !== host) {
@@ -40,7 +40,7 @@ export function targetCheck(config: TargetConfig): (raw: IncomingMessage) => voi
     if (PROBES.has(path)) return
     if (allowedHosts.size > 0 && !allowedHosts.has(host ?? ''))
       throw new Problem('misdirected_request', { reason: 'Host is not in ALLOWED_HOSTS' })
-    if (behindTls && (forwardedProtocol(raw) ?? 'https') !== 'https' && trusts(raw.socket.remoteAddress)) {
+    if (behindTls && ((source ?? sourceOf(raw)).protocol ?? 'https') !== 'https') {
       // Never a redirect: it would hide that a credential has just crossed the network in the clear.
       throw new Problem('tls_required', { reason: 'the proxy says that the request came over plain http' })
     }
@@ -81,17 +81,6 @@ function oneHost(raw: IncomingMessage): string | undefined {
     })
   }
   return host.toLowerCase()
-}
-
-/** The last entry: the one that our own peer, not somebody before it, has written. */
-function forwardedProtocol(raw: IncomingMessage): string | undefined {
-  const sent = raw.headers['x-forwarded-proto']
-  return typeof sent === 'string'
-    ? sent
-        .slice(sent.lastIndexOf(',') + 1)
-        .trim()
-        .toLowerCase()
-    : undefined
 }
 
 /** URLs end up in logs, histories and Referer headers. */

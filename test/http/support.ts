@@ -13,6 +13,7 @@ import { createLimits, limitRates } from '../../src/http/limits.ts'
 import { collectPaths, refuseUnknown } from '../../src/http/methods.ts'
 import { httpOptions } from '../../src/http/options.ts'
 import { handleProblems } from '../../src/http/problems.ts'
+import { findSources } from '../../src/http/proxies.ts'
 import { logRequests } from '../../src/http/request-log.ts'
 import { checkTargets } from '../../src/http/target.ts'
 import { createLog } from '../../src/log.ts'
@@ -70,6 +71,7 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
 
   handleProblems(app, config)
   sendHeaders(app, config)
+  findSources(app, config)
   logRequests(app, metrics, config)
   checkTargets(app, config)
   const paths = collectPaths(app)
