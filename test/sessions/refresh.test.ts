@@ -116,10 +116,10 @@ describe.each(['body', 'cookie'] as const)('a refresh token in the %s', (via) =>
   })
 
   test.each([
-    ['another key', 'attempt-1', 'attempt-2'],
-    ['no key after a key', 'attempt-1', undefined],
-    ['a key after none', undefined, 'attempt-2'],
-  ])('within the grace %s is a retry, and after it reuse', async (_name, first, second) => {
+    ['another key', 'attempt-1', 'attempt-2', ['refresh.key_mismatch other_key']],
+    ['no key after a key', 'attempt-1', undefined, ['refresh.key_mismatch no_key']],
+    ['a key after none', undefined, 'attempt-2', []],
+  ])('within the grace %s is a retry, and after it reuse', async (_name, first, second, noted) => {
     const keyed = (key: string | undefined) => (key === undefined ? {} : { key })
     const { token, sid } = await start()
     const successor = granted(await refresh(t, via, token, keyed(first)))
@@ -127,6 +127,7 @@ describe.each(['body', 'cookie'] as const)('a refresh token in the %s', (via) =>
     travel.standard(GRACE + 1)
     expectRefused(await refresh(t, via, token, keyed(second)))
     expect(await eventsOf(t, sid)).toEqual([
+      ...noted,
       'refresh.reuse_detected other_idempotency_key',
       'session.ended reuse_detected',
     ])
