@@ -7,7 +7,7 @@ import { NO_REQUEST, record } from './audit/audit.ts'
 import { createTally } from './audit/tally.ts'
 import { createDatabaseClock } from './clock.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from './config.ts'
-import { cannotWrite, isUnavailable } from './db/errors.ts'
+import { cannotWrite, explainRefusal, isUnavailable } from './db/errors.ts'
 import { migrate } from './db/migrate.ts'
 import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
@@ -165,6 +165,8 @@ function patience(log: Logger): (work: () => Promise<void>) => Promise<void> {
       try {
         return await work()
       } catch (error) {
+        const refusal = explainRefusal(error)
+        if (refusal !== undefined) throw new Error(refusal, { cause: error })
         if (!isUnavailable(error) || performance.now() + wait > giveUpAt) throw error
         const facts = { err: error, attempt, retryInMs: wait }
         if (cannotWrite(error)) log.warn(facts, 'the database takes no writes yet')

@@ -27,7 +27,7 @@ const PACKAGES: Record<string, RegExp> = {
   '@fastify/*': /^app\.ts$|^http\/|\/routes\.ts$/,
   typebox: /^app\.ts$|^http\/|\/routes\.ts$/,
   kysely: /^db\/|[/-]queries\.ts$/,
-  pg: /^db\/(connect|connections|lend)\.ts$/,
+  pg: /^db\/(client|connect|connections|lend)\.ts$/,
   pino: /^(log|deps|schedule|main)\.ts$/,
   'prom-client': /^(metrics|http\/metrics)\.ts$/,
   argon2: /^users\/argon2\.ts$/,

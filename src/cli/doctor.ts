@@ -1,10 +1,12 @@
 import { describeLink, inspectLink } from '../config/database-link.ts'
 import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig, settings } from '../config.ts'
+import { explainRefusal } from '../db/errors.ts'
 import { type Answer, type Context, command, EXIT } from './command.ts'
 import { checkDatabase } from './doctor-database.ts'
 import { checkPasswords } from './doctor-passwords.ts'
 import { explainFailure } from './failure.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
+import { Unreachable } from './open.ts'
 import { wrap } from './terminal.ts'
 
 const doctor = command({
@@ -107,9 +109,13 @@ async function databaseFindings(context: Context, { config }: ParsedConfig): Pro
   try {
     return await checkDatabase(await context.open(), config)
   } catch (error) {
-    return [
-      bad('database', explainFailure(error).message, 'check DATABASE_URL, that PostgreSQL runs, and the way to it'),
-    ]
+    const { message } = explainFailure(error)
+    // A refusal says by itself what to change.
+    const refused = error instanceof Unreachable && explainRefusal(error.cause) !== undefined
+    const remedy = refused
+      ? 'see “The database’s URL” in docs/operations.md'
+      : 'check DATABASE_URL, that PostgreSQL runs, and the way to it'
+    return [bad('database', message, remedy)]
   }
 }
 

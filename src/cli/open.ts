@@ -2,6 +2,7 @@ import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
 import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from '../config.ts'
 import { connect } from '../db/connect.ts'
+import { explainRefusal } from '../db/errors.ts'
 import { databaseTime } from '../db/time.ts'
 import type { Deps } from '../deps.ts'
 import { deriveServerKeys, type KeyList } from '../secrets.ts'
@@ -59,6 +60,8 @@ export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0])
   if (!(error instanceof Error)) return 'unknown error'
+  const refusal = explainRefusal(error)
+  if (refusal !== undefined) return refusal
   const code = (error as { code?: unknown }).code
   return typeof code === 'string' && /^E[A-Z_]+$/.test(code) ? code : error.message
 }

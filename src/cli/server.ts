@@ -1,6 +1,6 @@
 import { describeTarget } from '../config/database-target.ts'
 import { judgeDatabaseLink, parseConfig } from '../config.ts'
-import { isUnavailable } from '../db/errors.ts'
+import { explainRefusal, isUnavailable } from '../db/errors.ts'
 import { migrate } from '../db/migrate.ts'
 import { prune } from '../prune.ts'
 import { command } from './command.ts'
@@ -37,7 +37,9 @@ const migrateCommand = command({
       return await migrate(parsed.secrets.databaseUrl)
     }
     const applied = await migrateThere().catch((error: unknown) => {
-      throw isUnavailable(error) ? new Unreachable(describeTarget(parsed.database), error) : error
+      throw isUnavailable(error) || explainRefusal(error)
+        ? new Unreachable(describeTarget(parsed.database), error)
+        : error
     })
     const text =
       applied.length === 0 ? 'The schema is up to date.' : applied.map((name) => `applied ${name}`).join('\n')

@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
+import { Client } from './client.ts'
 import { watchConnections } from './connections.ts'
 import { lend } from './lend.ts'
 import type { Schema } from './schema.ts'
@@ -61,6 +62,7 @@ export function connect(options: ConnectOptions): Database {
   const { url, size, applicationName = 'claviger', unhurried = false, onIdleError } = options
   const timeouts = { ...(unhurried ? UNHURRIED : HURRIED), ...options.timeouts }
   const pool = new pg.Pool({
+    Client,
     connectionString: url,
     max: size,
     connectionTimeoutMillis: timeouts.acquire,

@@ -1,3 +1,8 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { judgeClock, judgeDatabase, judgeFamilies, judgeKeys } from '../../src/cli/doctor-database.ts'
 import { judgePasswords } from '../../src/cli/doctor-passwords.ts'
@@ -59,6 +64,37 @@ test('a database that is not there, or empty, fails', async () => {
     code: 1,
     err: expect.stringContaining('claviger migrate'),
   })
+})
+
+test.each([
+  [['users', 'list'], 4],
+  [['migrate'], 4],
+  [['doctor'], 1],
+])('a password that nobody gives is missed in plain words: %j', async (args, code) => {
+  await using cli = await createTestCli()
+  const url = new URL(cli.env.DATABASE_URL ?? '')
+  url.password = ''
+  // In a process of its own: the driver keeps the connection that asked in vain, and PostgreSQL drops no database meanwhile.
+  const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+  const env = { PATH: process.env.PATH, ...cli.env, DATABASE_URL: url.href }
+  const message = 'DATABASE_URL has no password, and neither PGPASSWORD nor .pgpass gives one'
+  await expect(promisify(execFile)(process.execPath, [main, ...args], { env })).rejects.toMatchObject({
+    code,
+    [code === 1 ? 'stdout' : 'stderr']: expect.stringContaining(message),
+  })
+})
+
+test('what PgBouncer refuses is explained', async () => {
+  await using cli = await createTestCli()
+  // As version 1.24 says it.
+  const fields = 'SFATAL\0C08P01\0Munsupported startup parameter: statement_timeout\0\0'
+  const head = Buffer.from([0x45, 0, 0, 0, fields.length + 4])
+  await using pooler = createServer((socket) => socket.resume().end(Buffer.concat([head, Buffer.from(fields)])))
+  pooler.listen(0, '127.0.0.1')
+  await once(pooler, 'listening')
+  const { port } = pooler.address() as AddressInfo
+  const { out } = await cli.run(['doctor'], { env: { DATABASE_URL: `postgres://u:p@127.0.0.1:${port}/d` } })
+  expect(out).toContain('name it in ignore_startup_parameters, as in docs/scaling.md#pgbouncer')
 })
 
 test('what production would refuse is named in development', async () => {

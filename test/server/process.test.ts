@@ -104,6 +104,15 @@ test('refusals that came again are counted in the trail a second later, and at t
   await own.drop()
 })
 
+test('a database that wants a password which nobody gives is not waited for', async () => {
+  const url = new URL(database.url)
+  url.password = ''
+  const { output, exited } = spawnServer({ ...testEnvironment(url.href), PORT: '0', METRICS_PORT: '0' })
+  expect(await exited).toBe(1)
+  expect(output()).toContain('DATABASE_URL has no password, and neither PGPASSWORD nor .pgpass gives one')
+  expect(output()).not.toContain('does not answer yet')
+})
+
 test('a name of the database that does not resolve yet is waited for, in production', async () => {
   const { child, output, exited } = spawnServer({
     ...testEnvironment('postgres://u:p@pg-rw.database.invalid/d'),
