@@ -108,6 +108,7 @@ export class Run {
         await this.hangUp(step.where)
         break
       case 'brown-out':
+        if (step.lost) await this.refresh('reply')
         await this.brownOut(step.pauses)
         break
       case 'tabs':

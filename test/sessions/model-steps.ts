@@ -11,8 +11,8 @@ export type Step =
   | { do: 'refresh of unknown fate'; seconds: number }
   /** The client hangs up while its refresh waits. */
   | { do: 'hang up'; where: 'row' | 'connection' }
-  /** The database is away, and the client asks again and again. */
-  | { do: 'brown-out'; pauses: number[] }
+  /** The database is away, perhaps just when an answer was lost, and the client asks again and again. */
+  | { do: 'brown-out'; lost: boolean; pauses: number[] }
   /** Two or more requests with the same token at once, from the same client. */
   | { do: 'tabs'; count: number; sameKey: boolean }
   | { do: 'wait'; seconds: number }
@@ -61,6 +61,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant('brown-out' as const),
+      lost: fc.boolean(),
       pauses: fc.array(fc.constantFrom(0.5, 2, 5, 9), { minLength: 1, maxLength: 4 }),
     }),
   },
