@@ -1,42 +1,34 @@
 import type { Config } from '../config.ts'
 import { pendingMigrations } from '../db/migrate.ts'
-import { dueAt, type KeyFacts, keyPolicy } from '../keys/lifecycle.ts'
 import { inspectKeys } from '../keys/operator.ts'
+import { judgeFamilies, judgeKeys } from './doctor-tables.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 import type { Opened } from './open.ts'
-import { type DatabaseFacts, databaseFacts, type FamilyTableFacts, familyTableFacts, hasUsers } from './queries.ts'
-import { relative, when } from './times.ts'
+import { type DatabaseFacts, databaseFacts, familyTableFacts, hasUsers } from './queries.ts'
 
 const OLDEST_VERSION = 15
-const HOUR = 3_600_000
 
-/** Everything that can be asked of the database. */
-export async function checkDatabase(opened: Opened, config: Config): Promise<Finding[]> {
+/** Everything that can be asked of the database, as it is found: what comes before a failure is not lost. */
+export async function* checkDatabase(opened: Opened, config: Config): AsyncGenerator<Finding> {
   const { db, clock, serverKeys } = opened
-  const findings = judgeDatabase(await databaseFacts(db), opened.connectedIn)
-  findings.push(judgeClock(opened.hostOffset))
-  const pending = await pendingMigrations(db)
-  if (pending.length > 0) {
-    return [
-      ...findings,
-      bad('schema', `not up to date: ${pending.join(', ')}`, 'run claviger migrate, or start the server'),
-    ]
-  }
-  findings.push(fine('schema', 'up to date'))
+  const facts = await databaseFacts(db)
+  yield* judgeDatabase(facts, opened.connectedIn)
+  yield* judgeConnections(facts, config.DATABASE_POOL_SIZE)
+  yield judgeClock(opened.hostOffset)
+  const schema = judgeSchema(facts, facts.schema === null ? [] : await pendingMigrations(db))
+  yield schema
+  if (schema.status === 'failed') return
 
   const now = clock()
-  findings.push(...judgeKeys(await inspectKeys(opened), now, config, serverKeys[0].fingerprint))
-  findings.push(...judgeFamilies(await familyTableFacts(db, now)))
+  yield* judgeKeys(await inspectKeys(opened), now, config, serverKeys[0].fingerprint)
+  yield* judgeFamilies(await familyTableFacts(db, now))
   if (config.REGISTRATION === 'closed' && !(await hasUsers(db))) {
-    findings.push(
-      unsure(
-        'accounts',
-        'there are none, and registration is closed',
-        'claviger users create you@example.com --role admin',
-      ),
+    yield unsure(
+      'accounts',
+      'there are none, and registration is closed',
+      'claviger users create you@example.com --role admin',
     )
   }
-  return findings
 }
 
 export function judgeDatabase(facts: DatabaseFacts, connectedIn: number): Finding[] {
@@ -50,6 +42,15 @@ export function judgeDatabase(facts: DatabaseFacts, connectedIn: number): Findin
   ]
   if (facts.standby)
     findings.push(bad(check, 'this is a standby: nothing can be written', 'point DATABASE_URL at the primary'))
+  else if (facts.readOnly) {
+    findings.push(
+      bad(
+        check,
+        'default_transaction_read_only is on: nothing can be written',
+        'ALTER DATABASE or ALTER ROLE … RESET default_transaction_read_only, and drop it from the options in DATABASE_URL',
+      ),
+    )
+  }
   if (facts.fsync === 'off') {
     findings.push(
       unsure(check, 'fsync is off: a crash of its machine can destroy the data', 'switch it on, unless this is a test'),
@@ -64,11 +65,6 @@ export function judgeDatabase(facts: DatabaseFacts, connectedIn: number): Findin
       ),
     )
   }
-  if (facts.connections > 0.9 * facts.maxConnections) {
-    findings.push(
-      unsure(check, 'few connections are left', 'raise max_connections, or lower DATABASE_POOL_SIZE of the replicas'),
-    )
-  }
   if (facts.oldestTransaction > 300) {
     findings.push(
       unsure(
@@ -79,6 +75,52 @@ export function judgeDatabase(facts: DatabaseFacts, connectedIn: number): Findin
     )
   }
   return findings
+}
+
+/** One server against each of the limits; of how many there are, a database knows nothing. */
+export function judgeConnections(facts: DatabaseFacts, poolSize: number): Finding[] {
+  const check = 'connections'
+  const { connections, maxConnections, reservedConnections, roleConnections, databaseConnections } = facts
+  const limits = [
+    { of: 'CONNECTION LIMIT of the role', allows: roleConnections },
+    { of: 'CONNECTION LIMIT of the database', allows: databaseConnections },
+    { of: 'max_connections, without those that are reserved,', allows: maxConnections - reservedConnections },
+  ]
+  const findings = limits
+    .filter(({ allows }) => allows !== null && allows < poolSize)
+    .map(({ of, allows }) =>
+      unsure(
+        check,
+        `${of} allows ${allows}, but DATABASE_POOL_SIZE is ${poolSize}: requests wait for each other`,
+        'raise it to the pools of all replicas and two for each command, or lower DATABASE_POOL_SIZE',
+      ),
+    )
+  if (connections > 0.9 * maxConnections) {
+    findings.push(unsure(check, 'few are left', 'raise max_connections, or lower DATABASE_POOL_SIZE of the replicas'))
+  }
+  return findings
+}
+
+export function judgeSchema(
+  { schema, mayCreate }: Pick<DatabaseFacts, 'schema' | 'mayCreate'>,
+  pending: readonly string[],
+): Finding {
+  const check = 'schema'
+  if (schema === null) {
+    return bad(
+      check,
+      'no schema: nothing that the search path names exists, or is open to this role',
+      'CREATE SCHEMA … AUTHORIZATION …, or ALTER ROLE … SET search_path',
+    )
+  }
+  if (pending.length === 0) return fine(check, 'up to date')
+  const message = `not up to date: ${pending.join(', ')}`
+  if (mayCreate) return bad(check, message, 'run claviger migrate, or start the server')
+  return bad(
+    check,
+    `${message}; and this role may not create anything in the schema ${schema}`,
+    'run claviger migrate with the role that owns it, or GRANT CREATE ON SCHEMA to this one',
+  )
 }
 
 export function judgeClock(hostOffset: number): Finding {
@@ -94,97 +136,4 @@ export function judgeClock(hostOffset: number): Finding {
     `${message}; the server goes by the database, but verifiers go by their own clocks`,
     'run NTP on both machines',
   )
-}
-
-export function judgeKeys(
-  keys: readonly KeyFacts[],
-  now: Date,
-  config: Pick<Config, 'KEY_ROTATION_DAYS'>,
-  sealWith: string,
-): Finding[] {
-  const check = 'signing keys'
-  const policy = keyPolicy(config.KEY_ROTATION_DAYS, sealWith)
-  const findings: Finding[] = []
-  const closed = keys.filter((key) => !key.usable)
-  for (const key of closed) {
-    const message = `CLAVIGER_SECRET does not open the ${key.state} key ${key.kid}`
-    const remedy =
-      'add the CLAVIGER_SECRET that sealed it to the end of the list; if that is lost: claviger keys rotate --compromised --all'
-    findings.push(key.state === 'retiring' ? unsure(check, message, remedy) : bad(check, message, remedy))
-  }
-  const active = keys.find((key) => key.state === 'active')
-  if (!active) return [...findings, unsure(check, 'there is no active key', 'start the server: it makes one')]
-  if (active.usable) {
-    const next = keys.find((key) => key.state === 'next')
-    const due = dueAt(next ?? active, policy)
-    const since = active.activatedAt ?? active.createdAt
-    findings.push(
-      fine(check, `${active.kid} signs since ${when(since, now)}; the next one takes over ${relative(due, now)}`),
-    )
-    if (now.getTime() - due.getTime() > HOUR) {
-      findings.push(
-        unsure(
-          check,
-          `that was due ${relative(due, now)}`,
-          'keys rotate only while a server runs: start one, or look at its log',
-        ),
-      )
-    }
-  }
-  const older = keys.filter((key) => key.usable && key.sealedBy !== sealWith).length
-  if (older > 0) {
-    findings.push(
-      unsure(
-        check,
-        `${older} sealed with an older CLAVIGER_SECRET`,
-        'a running server re-seals them within a minute: keep the old secret until then',
-      ),
-    )
-  }
-  return findings
-}
-
-export function judgeFamilies(facts: FamilyTableFacts): Finding[] {
-  const check = 'sessions'
-  const { updates, hotUpdates, live, dead, bytes, overdue } = facts
-  const share = updates > 0 ? Math.floor((100 * hotUpdates) / updates) : 100
-  const hot = updates > 0 ? `, ${share} % of updates are HOT` : ''
-  const findings = [fine(check, `${whole(live)} rows and ${whole(dead)} dead ones in ${size(bytes)}${hot}`)]
-  if (updates >= 1000 && share < 90) {
-    findings.push(
-      unsure(
-        check,
-        `only ${share} % of updates are HOT: refreshes write to every index`,
-        'drop indexes that were added on columns which a refresh changes, and run VACUUM FULL families in a quiet hour',
-      ),
-    )
-  }
-  if (dead > 1000 && dead > 2 * live) {
-    findings.push(
-      unsure(
-        check,
-        'most of the table is dead rows',
-        'look for long transactions and for autovacuum being off, then VACUUM families',
-      ),
-    )
-  }
-  if (overdue > 0) {
-    const amount = overdue > 10_000 ? 'more than 10,000' : whole(overdue)
-    findings.push(
-      unsure(
-        check,
-        `${amount} expired more than a day ago and are still here`,
-        'a running server prunes by itself; or run claviger prune',
-      ),
-    )
-  }
-  return findings
-}
-
-function whole(number: number): string {
-  return number.toLocaleString('en')
-}
-
-function size(bytes: number): string {
-  return bytes < 1024 ** 2 ? `${Math.ceil(bytes / 1024)} kB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`
 }

@@ -20,7 +20,8 @@ const doctor = command({
     const findings: Finding[] = []
     const parsed = await checkConfiguration(context.env, findings)
     if (parsed) {
-      findings.push(await checkLink(parsed), ...(await databaseFindings(context, parsed)))
+      findings.push(await checkLink(parsed))
+      for await (const finding of databaseFindings(context, parsed)) findings.push(finding)
       findings.push(await checkPasswords(parsed.config))
     }
     return report(findings, context)
@@ -105,18 +106,20 @@ async function checkLink({ config, database }: ParsedConfig): Promise<Finding> {
 }
 
 /** A database that fails half-way is a finding like any other. */
-async function databaseFindings(context: Context, { config }: ParsedConfig): Promise<Finding[]> {
+async function* databaseFindings(context: Context, { config }: ParsedConfig): AsyncGenerator<Finding> {
   try {
-    return await checkDatabase(await context.open(), config)
+    yield* checkDatabase(await context.open(), config)
   } catch (error) {
-    const { message } = explainFailure(error)
-    // A refusal says by itself what to change.
-    const refused = error instanceof Unreachable && explainRefusal(error.cause) !== undefined
-    const remedy = refused
-      ? 'see “The database’s URL” in docs/operations.md'
-      : 'check DATABASE_URL, that PostgreSQL runs, and the way to it'
-    return [bad('database', message, remedy)]
+    yield bad('database', explainFailure(error).message, remedyFor(error))
   }
+}
+
+function remedyFor(error: unknown): string {
+  if (error instanceof ConfigError) return 'see .env.example'
+  if (!(error instanceof Unreachable)) return 'look at the rights of the role, and at the log of PostgreSQL'
+  // A refusal says by itself what to change.
+  if (explainRefusal(error.cause) !== undefined) return 'see “The database’s URL” in docs/operations.md'
+  return 'check DATABASE_URL, that PostgreSQL runs, and the way to it'
 }
 
 function report(findings: Finding[], { paint, width }: Pick<Context, 'paint' | 'width'>): Answer {

@@ -3,9 +3,11 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import pg from 'pg'
 import { expect, test } from 'vitest'
-import { judgeClock, judgeDatabase, judgeFamilies, judgeKeys } from '../../src/cli/doctor-database.ts'
+import { judgeClock, judgeConnections, judgeDatabase, judgeSchema } from '../../src/cli/doctor-database.ts'
 import { judgePasswords } from '../../src/cli/doctor-passwords.ts'
+import { judgeFamilies, judgeKeys } from '../../src/cli/doctor-tables.ts'
 import type { DatabaseFacts, FamilyTableFacts } from '../../src/cli/queries.ts'
 import type { KeyFacts } from '../../src/keys/lifecycle.ts'
 import { createTestCli, run } from './support.ts'
@@ -116,10 +118,16 @@ const statuses = (findings: { status: string }[]) => findings.map(({ status }) =
 const sound: DatabaseFacts = {
   version: 180_004,
   standby: false,
+  readOnly: false,
+  schema: 'public',
+  mayCreate: true,
   fsync: 'on',
   synchronousCommit: 'on',
   connections: 5,
   maxConnections: 100,
+  reservedConnections: 3,
+  roleConnections: null,
+  databaseConnections: null,
   oldestTransaction: 0,
 }
 
@@ -129,10 +137,80 @@ test.each<[Partial<DatabaseFacts>, string[]]>([
   [{ version: 140_012 }, ['failed']],
   [{ standby: true }, ['ok', 'failed']],
   [{ fsync: 'off', synchronousCommit: 'off' }, ['ok', 'warning', 'warning']],
-  [{ connections: 95 }, ['ok', 'warning']],
+  [{ readOnly: true }, ['ok', 'failed']],
+  [{ standby: true, readOnly: true }, ['ok', 'failed']],
   [{ oldestTransaction: 3600 }, ['ok', 'warning']],
 ])('database %j', (facts, expected) => {
   expect(statuses(judgeDatabase({ ...sound, ...facts }, 3))).toEqual(expected)
+})
+
+test.each<[Partial<DatabaseFacts>, string[]]>([
+  [{}, []],
+  [{ connections: 95 }, ['few are left']],
+  [{ roleConnections: 9 }, ['CONNECTION LIMIT of the role allows 9, but DATABASE_POOL_SIZE is 10']],
+  [{ roleConnections: 10, databaseConnections: 10 }, []],
+  [{ databaseConnections: 0 }, ['CONNECTION LIMIT of the database allows 0']],
+  [{ maxConnections: 12 }, ['max_connections, without those that are reserved, allows 9']],
+])('connections of a server with a pool of 10 and %j', (facts, expected) => {
+  const messages = judgeConnections({ ...sound, ...facts }, 10).map(({ message }) => message)
+  expect(messages).toEqual(expected.map((text) => expect.stringContaining(text)))
+})
+
+test.each<[Partial<DatabaseFacts>, string[], string, string]>([
+  [{}, [], 'ok', 'up to date'],
+  [{ mayCreate: false }, [], 'ok', 'up to date'],
+  [{}, ['0001_init'], 'failed', 'not up to date: 0001_init'],
+  [{ mayCreate: false }, ['0001_init'], 'failed', 'may not create anything in the schema public'],
+  [{ schema: null, mayCreate: false }, [], 'failed', 'no schema'],
+])('schema: %j with %j to do', (facts, pending, status, message) => {
+  expect(judgeSchema({ ...sound, ...facts }, pending)).toMatchObject({
+    status,
+    message: expect.stringContaining(message),
+  })
+})
+
+async function query({ env }: { env: Record<string, string> }, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: env.DATABASE_URL })
+  await client.connect()
+  await client.query(text)
+  await client.end()
+}
+
+test('what an administrator has set for role and database is seen', async () => {
+  await using cli = await createTestCli()
+  const name = new URL(cli.env.DATABASE_URL ?? '').pathname.slice(1)
+  const role = `doctor_${name}`
+  await query(cli, `CREATE ROLE ${role} LOGIN PASSWORD 'x' CONNECTION LIMIT 3`)
+  const url = new URL(cli.env.DATABASE_URL ?? '')
+  Object.assign(url, { username: role, password: 'x' })
+  const found = async (options: string) => {
+    const { out } = await cli.run(['doctor'], { env: { DATABASE_URL: `${url.href}?options=${options}` } })
+    return out
+  }
+  try {
+    expect(await found('-c%20default_transaction_read_only%3Don')).toMatch(/✗ +default_transaction_read_only is on/)
+    expect(await found('-c%20search_path%3Dnowhere')).toMatch(/✗ schema +no schema/)
+    const out = await found('-c%20search_path%3Dempty')
+    expect(out).toMatch(/! connections +CONNECTION LIMIT of the role allows 3, but DATABASE_POOL_SIZE is 10/)
+    await query(cli, `CREATE SCHEMA empty; GRANT USAGE ON SCHEMA empty TO ${role}`)
+    expect(await found('-c%20search_path%3Dempty')).toMatch(/✗ schema +not up to date: .* may not create anything/)
+  } finally {
+    await query(cli, `DROP OWNED BY ${role}; DROP ROLE ${role}`)
+  }
+})
+
+test('sessions are counted as they are, also before the statistics know of them', async () => {
+  await using cli = await createTestCli()
+  const id = '019ab5f0-0000-7000-8000-000000000001'
+  await query(
+    cli,
+    `INSERT INTO users (id, email, created_at) VALUES ('${id}', 'a@example.com', now());
+     INSERT INTO families (id, user_id, auth_time, created_at, expires_at, window_started_at, current_hash, generation,
+       rotated_at, idle_seconds, remember, client_id, delivery, scope, audience, amr)
+     SELECT gen_random_uuid(), '${id}', now(), now(), now() + interval '1 hour', now(), sha256(i::text::bytea), 0, now(), 60,
+       false, 'web', 'cookie', '{account}', '{x}', '{pwd}' FROM generate_series(1, 7) AS i`,
+  )
+  expect((await cli.run(['doctor'])).out).toMatch(/sessions +7 rows/)
 })
 
 const busy: FamilyTableFacts = { updates: 10_000, hotUpdates: 9900, live: 5000, dead: 200, bytes: 5e6, overdue: 0 }
