@@ -8,7 +8,7 @@ import { createTally } from './audit/tally.ts'
 import { createDatabaseClock } from './clock.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from './config.ts'
 import { cannotWrite, explainRefusal, isUnavailable } from './db/errors.ts'
-import { migrate } from './db/migrate.ts'
+import { MayNotMigrate, migrate } from './db/migrate.ts'
 import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
 import { probeWrites } from './db/write-probe.ts'
@@ -28,6 +28,8 @@ import { createPasswordHasher } from './users/password.ts'
 const DATABASE_WAIT_MS = 60_000
 const PRUNE_EVERY_MS = 15 * 60_000
 const TALLY_EVERY_MS = 1000
+const LOOK_AGAIN_MS = 1000
+const SAY_AGAIN_MS = 30_000
 
 export interface RunningServer {
   /** Base of the public listener, with the port that it really has. */
@@ -52,7 +54,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   const whenUp = patience(log)
   await whenUp(async () => {
     await judgeDatabaseLink(parsed)
-    const applied = await migrate(secrets.databaseUrl)
+    const applied = await migrateOrWait(log, secrets.databaseUrl)
     if (applied.length > 0) log.info({ applied }, 'the schema was brought up to date')
   })
 
@@ -173,6 +175,22 @@ function patience(log: Logger): (work: () => Promise<void>) => Promise<void> {
         else log.warn(facts, 'the database does not answer yet')
         await new Promise((resolve) => setTimeout(resolve, wait))
       }
+    }
+  }
+}
+
+/** A role that only serves may start before the owner of the tables has migrated them. That may take as long as it takes. */
+async function migrateOrWait(log: Logger, databaseUrl: string): Promise<string[]> {
+  for (let sayAt = 0; ; ) {
+    try {
+      return await migrate(databaseUrl)
+    } catch (error) {
+      if (!(error instanceof MayNotMigrate)) throw error
+      if (performance.now() >= sayAt) {
+        log.warn({ reason: error.message }, 'the schema is not up to date: waiting until its owner has migrated it')
+        sayAt = performance.now() + SAY_AGAIN_MS
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
     }
   }
 }

@@ -69,5 +69,9 @@ async function dropDatabasesOf(server: string, prefix: string): Promise<void> {
     [prefix],
   )
   for (const { datname } of rows) await client.query(`DROP DATABASE IF EXISTS ${datname} WITH (FORCE)`)
+  const roles = await client.query<{ rolname: string }>('SELECT rolname FROM pg_roles WHERE starts_with(rolname, $1)', [
+    prefix,
+  ])
+  for (const { rolname } of roles.rows) await client.query(`DROP ROLE ${rolname}`)
   await client.end()
 }

@@ -25,25 +25,28 @@ const serve = command({
 
 const migrateCommand = command({
   name: 'migrate',
-  usage: '',
+  usage: '[--grant-to <role>]',
   summary: 'bring the schema of the database up to date',
-  details: '“serve” does the same when it starts. Two at a time are safe: the second finds nothing to do.',
+  details: `“serve” does the same when it starts, if its role owns the tables. Two at a time are safe: the second finds nothing to do.
+
+  --grant-to <role>   let this role serve: it gets what the server and the commands need, and can neither change the schema
+                      nor change or delete audit events. Once is enough: later migrations keep it in step`,
   takes: [0, 0],
-  options: {},
-  run: async ({ env }) => {
+  options: { 'grant-to': { type: 'string' } },
+  run: async ({ env }, _args, { 'grant-to': grantTo }) => {
     const parsed = parseConfig(env)
     const migrateThere = async () => {
       await judgeDatabaseLink(parsed)
-      return await migrate(parsed.secrets.databaseUrl)
+      return await migrate(parsed.secrets.databaseUrl, { grantTo })
     }
     const applied = await migrateThere().catch((error: unknown) => {
       throw isUnavailable(error) || explainRefusal(error)
         ? new Unreachable(describeTarget(parsed.database), error)
         : error
     })
-    const text =
-      applied.length === 0 ? 'The schema is up to date.' : applied.map((name) => `applied ${name}`).join('\n')
-    return { json: { applied }, text }
+    const lines = applied.length === 0 ? ['The schema is up to date.'] : applied.map((name) => `applied ${name}`)
+    if (grantTo !== undefined) lines.push(`The role “${grantTo}” may serve.`)
+    return { json: { applied, ...(grantTo === undefined ? {} : { granted_to: grantTo }) }, text: lines.join('\n') }
   },
 })
 

@@ -111,6 +111,11 @@ export function isDataFault(error: unknown): boolean {
   return error instanceof Error && /^(22|23)/.test(codeOf(error))
 }
 
+/** Whether a statement was not even looked at, because one before it in the same transaction has failed. */
+export function inFailedTransaction(error: unknown): boolean {
+  return (error as { code?: unknown }).code === '25P02'
+}
+
 /** Whether somebody else holds a row that was asked for without waiting. */
 export function isHeld(error: unknown): boolean {
   return codeOf(error) === '55P03'

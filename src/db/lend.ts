@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { PostgresPool, PostgresPoolClient } from 'kysely'
 import type pg from 'pg'
 import type { Connections } from './connections.ts'
-import { changedNothing } from './errors.ts'
+import { changedNothing, inFailedTransaction } from './errors.ts'
 
 const BEGIN = /^(begin|start transaction)\b/i
 
@@ -19,14 +19,21 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
   const lease = async () => {
     let client: pg.PoolClient | undefined = await connections.take()
     let spoilt: unknown
+    let failure: Error | undefined
     const attempt = async (text: string, values?: readonly unknown[]) => {
       // What the first error has left is no better for the next statement, a ROLLBACK above all, whose error would hide it.
       if (spoilt || !client) throw spoilt
       try {
-        return await ask(client, text, values)
+        const result = await ask(client, text, values)
+        // PostgreSQL's answer to the COMMIT of a transaction in which a statement has failed. Nothing was committed.
+        if (failure && text === 'commit' && result.command === 'ROLLBACK') throw failure
+        failure = undefined
+        return result
       } catch (error) {
         if (connections.blame(client, error)) spoilt = error
-        throw error
+        // After an error every statement of its transaction fails, and only the first one says why.
+        if (!failure || !inFailedTransaction(error)) failure = error as Error
+        throw failure
       }
     }
     const release = (discard = false): void => {

@@ -1,24 +1,40 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
-import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
 import { connect } from './connect.ts'
+import { grantServing, insistOnLimits, rolesThatServe } from './grants.ts'
+import { BOOKKEEPING, type Installation, insistOnRights, insistOnRoom, inspect } from './installation.ts'
 import type { Db, Tx } from './schema.ts'
 
-const TABLES = { migrationTableName: 'migrations', migrationLockTableName: 'migrations_lock' }
+export { MayNotMigrate } from './installation.ts'
+
 const FOLDER = fileURLToPath(new URL('../../migrations/', import.meta.url))
 
+interface Migration {
+  name: string
+  text: string
+}
+
 /** `migrations/*.sql` in order of name. Forward only: there is no down. */
-const provider: MigrationProvider = {
-  getMigrations: async () => {
-    const files = (await readdir(FOLDER)).filter((file) => /^\d{4}_[a-z0-9_]+\.sql$/.test(file)).toSorted()
-    const migrations: Record<string, Migration> = {}
-    for (const file of files) {
-      const text = await readFile(new URL(file, `file://${FOLDER}`), 'utf8')
-      migrations[file.replace(/\.sql$/, '')] = { up: async (db) => void (await sql.raw(text).execute(db)) }
-    }
-    return migrations
-  },
+async function readMigrations(): Promise<Migration[]> {
+  const files = (await readdir(FOLDER)).filter((file) => /^\d{4}_[a-z0-9_]+\.sql$/.test(file)).toSorted()
+  return await Promise.all(
+    files.map(async (file) => ({
+      name: file.replace(/\.sql$/, ''),
+      text: await readFile(new URL(file, `file://${FOLDER}`), 'utf8'),
+    })),
+  )
+}
+
+function tablesOf(migrations: readonly Migration[]): string[] {
+  return migrations.flatMap(({ text }) =>
+    [...text.matchAll(/^CREATE (?:UNLOGGED )?TABLE (\w+)/gm)].map(([, name]) => name ?? ''),
+  )
+}
+
+export interface MigrateOptions {
+  /** A role that shall serve without owning anything: gets the rights that this takes, and no others. */
+  grantTo?: string | undefined
 }
 
 /**
@@ -26,43 +42,63 @@ const provider: MigrationProvider = {
  * once: the second waits, then finds nothing to do. A schema that is newer than this program is left as it is: in a
  * rolling update the previous version still restarts, and migrations are written so that it can.
  * @returns the names of the migrations applied.
- * @throws the database's error; nothing is then applied.
+ * @throws SchemaError; MayNotMigrate; the database's error. Nothing is then applied.
  */
-export async function migrate(databaseUrl: string): Promise<string[]> {
-  const { db } = connect({ url: databaseUrl, size: 2, applicationName: 'claviger migrate', unhurried: true })
+export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions = {}): Promise<string[]> {
+  const migrations = await readMigrations()
+  const { db } = connect({ url: databaseUrl, size: 1, applicationName: 'claviger migrate', unhurried: true })
   try {
-    if ((await pendingMigrations(db)).length === 0) return []
+    const found = await inspect(db, tablesOf(migrations))
+    if (missing(migrations, found).length === 0 && grantTo === undefined) return []
+    insistOnRoom(found)
+    insistOnRights(found)
     return await db.transaction().execute(async (tx) => {
-      await lockMigrations(tx)
-      const { error, results } = await new Migrator({ db: tx, provider, ...TABLES }).migrateToLatest()
-      if (error) throw error instanceof Error ? error : new Error('a migration failed', { cause: error })
-      return (results ?? []).filter((result) => result.status === 'Success').map((result) => result.migrationName)
+      await lockMigrations(tx, found.schema)
+      // Somebody else may have had the lock first.
+      const present = await inspect(tx, tablesOf(migrations))
+      const pending = missing(migrations, present)
+      if (pending.length > 0) await apply(tx, pending, present)
+      await grantServing(tx, present, [...(await rolesThatServe(tx)), ...(grantTo === undefined ? [] : [grantTo])])
+      if (grantTo !== undefined) await insistOnLimits(tx, present, grantTo)
+      return pending.map(({ name }) => name)
     })
   } finally {
     await db.destroy()
   }
 }
 
-/**
- * Held until the transaction ends, in place of Kysely's own lock, which belongs to the connection: behind a pooler that
- * lends connections by transaction it would guard nothing and never be given back. Same number, for older replicas.
- */
-async function lockMigrations(tx: Tx): Promise<void> {
-  Object.assign(tx.getExecutor().adapter, {
-    acquireMigrationLock: async () => {},
-    releaseMigrationLock: async () => {},
-  })
+/** Held until the transaction ends, unlike one of the session: behind a pooler that would guard nothing. */
+async function lockMigrations(tx: Tx, schema: string): Promise<void> {
   // A role's own timeouts are meant for requests.
   await sql`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0`.execute(tx)
+  await sql`SELECT set_config('search_path', quote_ident(${schema}), true)`.execute(tx)
   await sql`SELECT pg_advisory_xact_lock(3853314791062309107)`.execute(tx)
 }
 
-/** Names of migrations that the database lacks. Empty when the schema is current, or newer. */
+async function apply(tx: Tx, pending: readonly Migration[], { bookkeeping }: Installation): Promise<void> {
+  if (bookkeeping !== BOOKKEEPING) {
+    await sql`CREATE TABLE ${sql.id(BOOKKEEPING)} (name text PRIMARY KEY, applied_at timestamptz NOT NULL)`.execute(tx)
+  }
+  if (bookkeeping && bookkeeping !== BOOKKEEPING) {
+    await sql`
+      INSERT INTO ${sql.id(BOOKKEEPING)} (name, applied_at)
+      SELECT name, timestamp::timestamptz FROM ${sql.id(bookkeeping)}`.execute(tx)
+  }
+  for (const { name, text } of pending) {
+    await sql.raw(text).execute(tx)
+    await sql`INSERT INTO ${sql.id(BOOKKEEPING)} (name, applied_at) VALUES (${name}, clock_timestamp())`.execute(tx)
+  }
+}
+
+function missing(migrations: readonly Migration[], { applied = [] }: Installation): Migration[] {
+  return migrations.filter(({ name }) => !applied.includes(name))
+}
+
+/**
+ * Names of migrations that the database lacks. Empty when the schema is current, or newer.
+ * @throws SchemaError; MayNotMigrate where what was applied is not to be seen.
+ */
 export async function pendingMigrations(db: Db): Promise<string[]> {
-  const known = Object.keys(await provider.getMigrations())
-  const exists = await sql<{ found: boolean }>`SELECT to_regclass('migrations') IS NOT NULL AS found`.execute(db)
-  if (!exists.rows[0]?.found) return known
-  const applied = await sql<{ name: string }>`SELECT name FROM migrations`.execute(db)
-  const names = new Set(applied.rows.map((row) => row.name))
-  return known.filter((name) => !names.has(name))
+  const migrations = await readMigrations()
+  return missing(migrations, await inspect(db, tablesOf(migrations))).map(({ name }) => name)
 }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
 import { isUnavailable, transact } from '../../src/db/errors.ts'
 import { createTestApp } from '../support/app.ts'
@@ -22,6 +22,32 @@ test('a transaction that the database aborts is tried again three times, then an
   })
   await expect(never).rejects.toMatchObject({ status: 503, retryAfter: 1 })
   expect(attempts).toBe(4)
+})
+
+describe('a statement fails and the transaction goes on all the same', () => {
+  const missing = sql`SELECT FROM a_table_that_is_not_there`
+
+  test('the error is the first one: those after it only say that there was one', async () => {
+    await using t = await createTestApp()
+    const again = transact(t.db, async (tx) => {
+      await missing.execute(tx).catch(() => {})
+      for (let i = 0; i < 3; i++) await sql`SELECT 1`.execute(tx).catch(() => {})
+      await sql`SELECT 1`.execute(tx)
+    })
+    await expect(again).rejects.toMatchObject({ code: '42P01' })
+    expect((await sql<{ one: number }>`SELECT 1 AS one`.execute(t.db)).rows).toEqual([{ one: 1 }])
+  })
+
+  test('that nothing was committed is an error even where nobody asked', async () => {
+    await using t = await createTestApp()
+    const committed = transact(t.db, async (tx) => {
+      await sql`UPDATE users SET roles = '{}'`.execute(tx)
+      await missing.execute(tx).catch(() => {})
+      return 'done'
+    })
+    await expect(committed).rejects.toMatchObject({ code: '42P01' })
+    expect(await transact(t.db, async (tx) => (await sql`SELECT 1`.execute(tx)).rows.length)).toBe(1)
+  })
 })
 
 test('two transactions that lock each other out both end well', async () => {

@@ -20,6 +20,12 @@ CREATE INDEX audit_at_idx ON public.audit USING btree (at)
 CREATE INDEX audit_family_id_idx ON public.audit USING btree (family_id, at) WHERE (family_id IS NOT NULL)
 CREATE INDEX audit_user_id_idx ON public.audit USING btree (user_id, at) WHERE (user_id IS NOT NULL)
 
+TABLE claviger_migrations (
+  name text NOT NULL,
+  applied_at timestamp with time zone NOT NULL,
+  CONSTRAINT claviger_migrations_pkey PRIMARY KEY (name)
+)
+
 TABLE families (
   id uuid NOT NULL,
   user_id uuid NOT NULL,
@@ -121,3 +127,35 @@ TABLE users (
   CONSTRAINT users_email_key UNIQUE (email)
 )
 CREATE INDEX users_created_at_idx ON public.users USING btree (created_at, id)
+
+CREATE OR REPLACE FUNCTION public.audit_count_again(event uuid, times integer)
+ RETURNS void
+ LANGUAGE sql
+ STRICT SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+BEGIN ATOMIC
+ UPDATE audit SET details = jsonb_set(audit.details, '{count}'::text[], to_jsonb((((audit.details -> 'count'::text))::bigint + audit_count_again.times)))
+   WHERE ((audit.id = audit_count_again.event) AND (audit_count_again.times > 0) AND (jsonb_typeof((audit.details -> 'count'::text)) = 'number'::text) AND (audit.at > (clock_timestamp() - '01:00:00'::interval)));
+END
+-- PUBLIC may not call it
+
+CREATE OR REPLACE FUNCTION public.audit_delete_old(before timestamp with time zone, batch integer)
+ RETURNS integer
+ LANGUAGE sql
+ STRICT SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+BEGIN ATOMIC
+ WITH deleted AS (
+          DELETE FROM audit
+           WHERE (audit.id IN ( SELECT audit_1.id
+                    FROM audit audit_1
+                   WHERE (audit_1.at < LEAST(audit_delete_old.before, (clock_timestamp() - '30 days'::interval)))
+                   ORDER BY audit_1.at
+                  LIMIT audit_delete_old.batch
+                  FOR UPDATE OF audit_1 SKIP LOCKED))
+           RETURNING audit.id
+         )
+  SELECT (count(*))::integer AS count
+    FROM deleted;
+END
+-- PUBLIC may not call it

@@ -35,7 +35,7 @@ test('a schema newer than the program is left as it is: the previous version res
   const database = await cloneDatabase()
   const { db } = connect({ url: database.url, size: 2 })
   try {
-    await sql`INSERT INTO migrations (name, timestamp) VALUES ('9999_from_the_future', '2099-01-01T00:00:00.000Z')`.execute(
+    await sql`INSERT INTO claviger_migrations (name, applied_at) VALUES ('9999_from_the_future', '2099-01-01')`.execute(
       db,
     )
     expect(await migrate(database.url)).toEqual([])

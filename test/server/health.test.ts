@@ -23,10 +23,10 @@ test('a server that is stopping is alive but not ready, and ends its connections
 
 test('a database without the newest migration is not ready until it has it', async () => {
   await using t = await createTestApp()
-  const { rows } = await sql<{ name: string }>`DELETE FROM migrations RETURNING name`.execute(t.db)
+  const { rows } = await sql<{ name: string }>`DELETE FROM claviger_migrations RETURNING name`.execute(t.db)
   expect((await t.inject({ url: '/readyz' })).statusCode).toBe(503)
   for (const { name } of rows) {
-    await sql`INSERT INTO migrations (name, timestamp) VALUES (${name}, '2026-01-01T00:00:00.000Z')`.execute(t.db)
+    await sql`INSERT INTO claviger_migrations (name, applied_at) VALUES (${name}, now())`.execute(t.db)
   }
   expect((await t.inject({ url: '/readyz' })).statusCode).toBe(200)
 })

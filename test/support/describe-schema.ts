@@ -7,7 +7,7 @@ export async function describeSchema(db: Kysely<never>): Promise<string> {
   const { rows: tables } = await sql<{ name: string; kind: string; options: string | null }>`
     SELECT relname AS name, CASE relpersistence WHEN 'u' THEN 'UNLOGGED TABLE' ELSE 'TABLE' END AS kind,
       array_to_string(reloptions, ', ') AS options
-    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'migrations%'
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
     ORDER BY relname`.execute(db)
   const parts: string[] = []
   for (const table of tables) {
@@ -32,6 +32,13 @@ export async function describeSchema(db: Kysely<never>): Promise<string> {
     parts.push(
       [`${table.kind} ${table.name} (`, body, `)${options}`, ...indexes.map(({ line }) => line), ''].join('\n'),
     )
+  }
+  const { rows: functions } = await sql<{ definition: string; acl: string }>`
+    SELECT pg_get_functiondef(oid) AS definition, array_to_string(proacl, ', ') AS acl
+    FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname`.execute(db)
+  for (const { definition, acl } of functions) {
+    // Its own rights only, whatever the owner is called; PUBLIC has an empty name.
+    parts.push(`${definition.trim()}\n-- PUBLIC may ${/(^|, )=/.test(acl) ? '' : 'not '}call it\n`)
   }
   return parts.join('\n')
 }

@@ -25,6 +25,33 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   }
 }
 
+/** An empty database, for tests of how it is filled. */
+export async function createDatabase(): Promise<TestDatabase> {
+  const server = inject('databaseUrl')
+  const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
+  await query(server, `CREATE DATABASE ${name} TEMPLATE template0`)
+  return { url: urlOf(server, name), drop: () => query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) }
+}
+
+/**
+ * A role that may log in and owns nothing, with what `statements` of the superuser give it in that database.
+ * @returns its name, and the URL of the database as this role.
+ */
+export async function createRole(
+  database: TestDatabase,
+  ...statements: string[]
+): Promise<{ name: string; url: string }> {
+  const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
+  const password = randomBytes(12).toString('hex')
+  await withClient(database.url, async (client) => {
+    await client.query(`CREATE ROLE ${name} LOGIN PASSWORD '${password}'`)
+    for (const statement of statements) await client.query(statement.replaceAll('$role', name))
+  })
+  const url = new URL(database.url)
+  Object.assign(url, { username: name, password })
+  return { name, url: url.href }
+}
+
 let template: Promise<string> | undefined
 
 /** Migrates the template at the first call of a run, whichever test process makes it. @returns the template's name. */

@@ -1,0 +1,144 @@
+import { sql } from 'kysely'
+import type { Db } from './schema.ts'
+
+/** Which migrations a schema has. A name of its own: many programs keep such a table, and most call it `migrations`. */
+export const BOOKKEEPING = 'claviger_migrations'
+/** Its name in installations that are older. Left as it is there, so that the version that reads it can still start. */
+const FORMERLY = 'migrations'
+
+/** What is found where our tables are, or would be. */
+export interface Installation {
+  schema: string
+  role: string
+  database: string
+  /** Migrations that were applied; undefined where nothing of ours is. */
+  applied: string[] | undefined
+  /** Where they are written down. */
+  bookkeeping: typeof BOOKKEEPING | typeof FORMERLY | undefined
+  /** What somebody else has there under names that we would take. */
+  strangers: string[]
+  /** Whether the role may create tables there, and owns those of ours. */
+  mayMigrate: boolean
+}
+
+/** There is no place for our tables, or it is taken. The message says what to do about it. */
+export class SchemaError extends Error {
+  override readonly name = 'SchemaError'
+}
+
+/** The schema is not up to date, and whoever asks may not change that: the owner must. */
+export class MayNotMigrate extends Error {
+  override readonly name = 'MayNotMigrate'
+}
+
+interface Place {
+  schema: string | null
+  role: string
+  database: string
+  path: string
+  mayCreate: boolean
+}
+
+/**
+ * Looks at the one schema that our tables are in: the first that the search path names, as for every name that a program
+ * creates. Other schemas are not ours to look into, whatever they hold.
+ * @param ourTables that the migrations create.
+ * @throws SchemaError where there is no schema; MayNotMigrate where the role is not allowed to see what was applied.
+ */
+export async function inspect(db: Db, ourTables: readonly string[]): Promise<Installation> {
+  const { schema, role, database, path, mayCreate } = await findPlace(db)
+  if (schema === null) throw noSchema(role, path)
+  const { rows: found } = await sql<{ name: string; columns: string[]; owned: boolean; readable: boolean }>`
+    SELECT c.relname AS name, pg_has_role(c.relowner, 'USAGE') AS owned, has_table_privilege(c.oid, 'SELECT') AS readable,
+      ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ${schema} AND c.relname = ANY(${[...ourTables, BOOKKEEPING, FORMERLY]}::text[])
+    ORDER BY c.relname`.execute(db)
+  const table = (name: string) => found.find((each) => each.name === name)
+  const ours = table(BOOKKEEPING) ?? (looksOurs(table(FORMERLY), table('families')) ? table(FORMERLY) : undefined)
+  if (ours && !ours.readable) throw notGranted(role, schema)
+
+  const names = ours && (await appliedIn(db, schema, ours.name))
+  const applied = ours?.name === BOOKKEEPING || names?.includes('0001_init') ? names : undefined
+  const isOurs = (name: string) => name === BOOKKEEPING || ourTables.includes(name)
+  return {
+    schema,
+    role,
+    database,
+    applied,
+    bookkeeping: applied && (ours?.name as Installation['bookkeeping']),
+    strangers: applied ? [] : found.map(({ name }) => name),
+    mayMigrate: mayCreate && found.every(({ name, owned }) => owned || !isOurs(name)),
+  }
+}
+
+/**
+ * A schema named like the role comes first in the default search path and may be made at any time, for whatever purpose.
+ * Tables of ours further along the path are then still the ones that every statement finds.
+ */
+async function findPlace(db: Db): Promise<Place> {
+  const { rows } = await sql<Place>`
+    WITH home AS (
+      SELECT CASE WHEN current_schema() = current_user AND current_setting('search_path') LIKE '%$user%'
+        THEN coalesce(
+          (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = to_regclass('families')),
+          current_schema())
+        ELSE current_schema() END AS schema
+    )
+    SELECT schema::text, current_user::text AS role, current_database()::text AS database,
+      current_setting('search_path') AS path, coalesce(has_schema_privilege(schema, 'CREATE'), false) AS "mayCreate"
+    FROM home`.execute(db)
+  if (!rows[0]) throw new Error('the database did not say where it would put a table')
+  return rows[0]
+}
+
+async function appliedIn(db: Db, schema: string, table: string): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`SELECT name FROM ${sql.id(schema, table)}`.execute(db)
+  return rows.map(({ name }) => name)
+}
+
+/** Many programs have a table of this name. Ours stands beside a table that nobody else has. */
+function looksOurs(table?: { columns: string[] }, families?: { columns: string[] }): boolean {
+  return table?.columns.includes('name') === true && families?.columns.includes('current_hash') === true
+}
+
+/** @throws SchemaError, naming what is in the way. */
+export function insistOnRoom({ schema, database, strangers }: Installation): void {
+  if (strangers.length === 0) return
+  throw new SchemaError(
+    `the schema ${quote(schema)} of the database ${quote(database)} is not empty and not Claviger’s: it holds ${strangers.join(', ')} of another program. Nothing was changed. Give Claviger a schema of its own: CREATE SCHEMA claviger AUTHORIZATION <role>; ALTER ROLE <role> IN DATABASE ${identifier(database)} SET search_path = claviger`,
+  )
+}
+
+/** @throws MayNotMigrate, saying what to grant. */
+export function insistOnRights({ schema, role, applied, mayMigrate }: Installation): void {
+  if (mayMigrate) return
+  const what = applied
+    ? `the tables in the schema ${quote(schema)} belong to another role than ${quote(role)}`
+    : `permission denied for schema ${schema}: the role ${quote(role)} may not create tables there`
+  const grant = applied ? '' : `, or GRANT CREATE ON SCHEMA ${identifier(schema)} TO ${identifier(role)}`
+  throw new MayNotMigrate(
+    `${what}. Run “claviger migrate --grant-to ${role}” with the DATABASE_URL of the owner${grant}`,
+  )
+}
+
+function noSchema(role: string, path: string): SchemaError {
+  return new SchemaError(
+    `there is no schema to create tables in: search_path is ‘${path}’, and names none that exists and that the role ${quote(role)} may use. Set it: ALTER ROLE ${identifier(role)} SET search_path = public`,
+  )
+}
+
+function notGranted(role: string, schema: string): MayNotMigrate {
+  return new MayNotMigrate(
+    `the role ${quote(role)} may not read the tables in the schema ${quote(schema)}: run “claviger migrate --grant-to ${role}” with the DATABASE_URL of their owner`,
+  )
+}
+
+function quote(name: string): string {
+  return `“${name}”`
+}
+
+/** As SQL that can be pasted. */
+function identifier(name: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`
+}
