@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseEnv } from 'node:util'
 import { createOnce } from './create-once.ts'
 import { openPostgres } from './postgres.ts'
 
@@ -16,7 +17,7 @@ export async function fillEnvironment(
   env: NodeJS.ProcessEnv,
   say: (line: string) => void,
 ): Promise<() => Promise<void>> {
-  if (existsSync(join(root, '.env'))) process.loadEnvFile(join(root, '.env'))
+  readEnvFile(join(root, '.env'), env)
   if (env.NODE_ENV === 'production') return async () => {}
   const state = join(root, '.claviger')
   await mkdir(state, { recursive: true })
@@ -28,4 +29,11 @@ export async function fillEnvironment(
   const postgres = await openPostgres({ directory: join(state, 'postgres') })
   env.DATABASE_URL = postgres.url
   return postgres.close
+}
+
+/** As `node --env-file` does it, but a byte order mark, with which some editors begin a file, is no part of the first name. */
+export function readEnvFile(path: string, env: NodeJS.ProcessEnv): void {
+  if (!existsSync(path)) return
+  const stated = parseEnv(readFileSync(path, 'utf8').replace(/^\ufeff/, ''))
+  for (const [name, value] of Object.entries(stated)) env[name] ??= value
 }

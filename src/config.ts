@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { inspectLink, OPEN_LINK, type Resolve } from './config/database-link.ts'
 import { type CompleteDatabase, completeDatabase, type DatabaseTarget } from './config/database-target.ts'
 import { readDatabaseUrl } from './config/database-url.ts'
+import { misspeltNames } from './config/names.ts'
 import * as rules from './config/rules.ts'
 import {
   boolean,
@@ -9,6 +10,7 @@ import {
   integer,
   list,
   oneOf,
+  refuseServiceAddress,
   type Setting,
   secret,
   share,
@@ -109,12 +111,15 @@ export interface ParsedConfig {
 /** All faults of a configuration. The message names each setting and what is wrong with it, and quotes no value. */
 export class ConfigError extends Error {
   readonly faults: Fault[]
-  constructor(faults: Fault[]) {
-    super(
-      `the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((f) => `  ${f.name}: ${f.message}`).join('\n')}`,
-    )
+  /** Names that were probably meant as settings: often the reason why one is missing. */
+  readonly misspelt: string[]
+  constructor(faults: Fault[], misspelt: string[] = []) {
+    const lines = [...faults.map(({ name, message }) => `${name}: ${message}`), ...misspelt]
+    const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`
+    super(`the configuration has ${count}:\n${lines.map((line) => `  ${line}`).join('\n')}`)
     this.name = 'ConfigError'
     this.faults = faults
+    this.misspelt = misspelt
   }
 }
 
@@ -138,7 +143,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       name,
       attempt(
         name,
-        () => setting.parse(setting.secret ? valueOrFile(name, env) : env[name]),
+        () => setting.parse(refuseServiceAddress(setting.secret ? valueOrFile(name, env) : env[name])),
         () => setting.parse(undefined),
       ),
     ]),
@@ -168,13 +173,14 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ...rules.acrossSettings(config).filter(({ name, other }) => !faulty.has(name) && !faulty.has(other)),
     ...(production ? rules.insecureInProduction(config, database?.target) : []),
   )
-  if (faults.length > 0 || !database || !values.CLAVIGER_SECRET) throw new ConfigError(faults)
+  const misspelt = misspeltNames(env, settings)
+  if (faults.length > 0 || !database || !values.CLAVIGER_SECRET) throw new ConfigError(faults, misspelt)
 
   return {
     config,
     secrets: { databaseUrl: database.url, serverSecrets: values.CLAVIGER_SECRET },
     database: database.target,
-    warnings: rules.warnings(config),
+    warnings: [...rules.warnings(config), ...misspelt],
   }
 }
 

@@ -77,7 +77,7 @@ async function readAll(env: Env): Promise<Shown> {
       if (setting.secret) return sourceOf(name, env) === 'default' ? null : 'set'
       return error.faults.some((fault) => fault.name === name) ? null : (setting.parse(env[name]) as Value | undefined)
     }
-    return { rows: rowsOf(valid, error.faults), faults: error.faults, warnings: [], notes: [] }
+    return { rows: rowsOf(valid, error.faults), faults: error.faults, warnings: error.misspelt, notes: [] }
   }
 }
 

@@ -39,6 +39,7 @@ async function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): 
         bad('configuration', `${name} ${message}`, 'see .env.example; the other checks need a valid configuration'),
       )
     }
+    for (const message of error.misspelt) findings.push(unsure('configuration', message, 'see .env.example'))
     return undefined
   }
   const { config, secrets, warnings } = parsed

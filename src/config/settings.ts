@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isServiceAddress } from './names.ts'
 
 /** How one environment variable is read. `parse` throws an Error that says what is wrong and quotes no value. */
 export interface Setting<T> {
@@ -102,4 +103,12 @@ export function valueOrFile(name: string, env: Readonly<Record<string, string | 
     throw new Error(`the file that ${name}_FILE names is in UTF-16: save it as UTF-8`)
   }
   return bytes.toString('utf8').trim()
+}
+
+/** A Service called `metrics` sets METRICS_PORT in every container of its namespace. */
+export function refuseServiceAddress(value: string | undefined): string | undefined {
+  if (value === undefined || !isServiceAddress(value)) return value
+  throw new Error(
+    'looks like a Kubernetes service link: set enableServiceLinks to false for the pod, or state the setting there',
+  )
 }

@@ -82,6 +82,19 @@ test('a fault of two settings together shows both values', async () => {
   expect(out).toContain('✗ METRICS_PORT must differ from PORT')
 })
 
+test('names that look like settings and are none are pointed out, with faults and without', async () => {
+  const sentence = 'ALLOWED_ORIGIN is not a setting; ALLOWED_ORIGINS is'
+  const misspelt = { ...env, ALLOWED_ORIGIN: 'https://h4rd-to-guess.example.com' }
+  for (const settings of [misspelt, { ...misspelt, PORT: 'x' }]) {
+    for (const command of ['config', 'doctor']) {
+      const { out } = await run([command], { env: settings })
+      expect(out).toMatch(new RegExp(`! .*${sentence}`))
+      expect(out).not.toContain('h4rd-to-guess')
+    }
+  }
+  expect((await run(['users', 'list'], { env: { ...misspelt, PORT: 'x' } })).err).toContain(sentence)
+})
+
 test('secrets may come from files', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'claviger-config-'))
   try {

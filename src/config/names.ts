@@ -1,0 +1,85 @@
+type Env = Readonly<Record<string, string | undefined>>
+
+/**
+ * Variables that look like settings and are none, in words: a misspelt setting would keep its default, and nobody would know.
+ * @param settings names, with whether each is a secret and may so be read from a file.
+ */
+export function misspeltNames(env: Env, settings: Readonly<Record<string, { secret: boolean }>>): string[] {
+  const names = Object.keys(settings)
+  const known = new Set(names.flatMap((name) => (settings[name]?.secret ? [name, `${name}_FILE`] : [name])))
+  return Object.entries(env)
+    .filter(([name, value]) => value && !known.has(name) && !isServiceLink(name, value))
+    .flatMap(([name]) => {
+      const file = /^(.*)_FILE$/.exec(name)?.[1]
+      if (file !== undefined && names.includes(file)) return [`${name} is not read: only secrets may come from files`]
+      const meant = closest(name, names)
+      if (meant !== undefined) return [`${name} is not a setting; ${meant} is`]
+      return name.startsWith('CLAVIGER_') || name.startsWith('RATE_LIMIT_') ? [`${name} is not a setting`] : []
+    })
+    .toSorted()
+}
+
+/** A container of Kubernetes gets these for every Service of its namespace. */
+function isServiceLink(name: string, value: string): boolean {
+  return isServiceAddress(value) || /_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$/.test(name)
+}
+
+export function isServiceAddress(value: string): boolean {
+  return /^(tcp|udp|sctp):\/\/[\w.:[\]-]+$/.test(value)
+}
+
+function closest(name: string, settings: readonly string[]): string | undefined {
+  const spellings = [name, name.replace(/^CLAVIGER_/, '')].map(lettersOf)
+  const [best] = settings
+    .map((setting) => ({
+      setting,
+      distance: Math.min(...spellings.map((each) => editDistance(each, lettersOf(setting)))),
+    }))
+    .filter(({ setting, distance }) => distance <= forgiven(setting, name) || isRelated(name, setting))
+    .toSorted((a, b) => a.distance - b.distance)
+  return best?.setting
+}
+
+function lettersOf(name: string): string {
+  return name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '')
+}
+
+/** Typing errors in short names make names of other programs: HOST, HOME. After our own prefix nothing is anybody else's. */
+function forgiven(setting: string, name: string): number {
+  const { length } = lettersOf(setting)
+  if (length < 6) return name.startsWith('CLAVIGER_') ? 0 : -1
+  return length < 10 ? 1 : length < 14 ? 2 : 3
+}
+
+/** ISSUER_URL of ISSUER, ACCESS_TOKEN_TTL of ACCESS_TOKEN_SECONDS. */
+function isRelated(name: string, setting: string): boolean {
+  const words = setting.split('_')
+  const stem =
+    words.length > 2 ? words.slice(0, 2).join('_') : words.length === 1 && setting.length > 5 ? setting : undefined
+  return stem !== undefined && name.startsWith(`${stem}_`)
+}
+
+/** Letters to insert, delete, replace or swap with their neighbour. */
+function editDistance(a: string, b: string): number {
+  let previous: number[] = []
+  let current = Array.from({ length: b.length + 1 }, (_, column) => column)
+  for (let row = 1; row <= a.length; row++) {
+    const next = [row]
+    for (let column = 1; column <= b.length; column++) {
+      const same = a[row - 1] === b[column - 1]
+      const at = (list: number[], index: number) => list[index] ?? Number.POSITIVE_INFINITY
+      const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]
+      next.push(
+        Math.min(
+          at(current, column) + 1,
+          at(next, column - 1) + 1,
+          at(current, column - 1) + (same ? 0 : 1),
+          swapped ? at(previous, column - 2) + 1 : Number.POSITIVE_INFINITY,
+        ),
+      )
+    }
+    previous = current
+    current = next
+  }
+  return current[b.length] ?? 0
+}
