@@ -41,7 +41,11 @@ test.each([
   ['a fragment', 'https://auth.example.com#a'],
   ['userinfo', 'https://me:pw@auth.example.com'],
   ['a trailing slash', 'https://auth.example.com/'],
-  ['a trailing slash after a path', 'https://auth.example.com/tenant/'],
+  ['a path', 'https://auth.example.com/tenant'],
+  ['a path and a trailing slash', 'https://auth.example.com/tenant/'],
+  ['a path that is a dot', 'https://auth.example.com/.'],
+  ['an encoded path', 'https://auth.example.com/%2e'],
+  ['a backslash', 'https://auth.example.com\\tenant'],
   ['capitals in the host', 'https://AUTH.example.com'],
   ['the default port', 'https://auth.example.com:443'],
   ['another scheme', 'ftp://auth.example.com'],
@@ -50,7 +54,7 @@ test.each([
   expect(faultsOf({ ...good, ISSUER: issuer })).toEqual(['ISSUER'])
 })
 
-test.each(['http://localhost:3000', 'http://127.0.0.1:3000', 'http://[::1]:3000', 'https://example.com/tenant'])(
+test.each(['http://localhost:3000', 'http://127.0.0.1:3000', 'http://[::1]:3000', 'https://example.com:8443'])(
   'production accepts the issuer %s',
   (issuer) => {
     expect(faultsOf({ ...good, ISSUER: issuer })).toEqual([])

@@ -12,7 +12,9 @@ export function issuer(value: string): string {
   if (url.username || url.password) throw new Error('must not hold a user name or password')
   if (value.includes('?') || value.includes('#')) throw new Error('must not have a query or fragment')
   if (value.endsWith('/')) throw new Error('must not end with a slash')
-  if (value !== (url.pathname === '/' ? url.origin : url.origin + url.pathname)) {
+  // The cookie is of the whole host: what else is on it under other paths would get it.
+  if (url.pathname !== '/') throw new Error('must not have a path: the server needs a host name of its own')
+  if (value !== url.origin) {
     throw new Error('must be written in its normal form (lower-case host, no default port)')
   }
   return value

@@ -5,12 +5,9 @@ import { requestIds, securityHeaders } from './headers.ts'
 import type { Lifecycle } from './health.ts'
 import { targetCheck } from './target.ts'
 
-/** A document that is the same for everybody, at one of its paths. */
+/** A document that is the same for everybody. */
 export interface PublicDocument {
-  /** As in the request line. */
   path: string
-  /** As the router names it, and so the metric. */
-  route: string
   /** Another object when the document has changed. */
   read(): { body: Buffer; headers: Record<string, string> }
 }
@@ -33,8 +30,8 @@ export function answerDocuments(
   const newId = requestIds(config)
   const common = { ...securityHeaders(config), 'x-request-id': '', 'access-control-allow-origin': '*' }
 
-  const senders = documents.map(({ path, route, read }) => {
-    const measured = metrics.requestSeconds.labels({ route, status: 200 })
+  const senders = documents.map(({ path, read }) => {
+    const measured = metrics.requestSeconds.labels({ route: path, status: 200 })
     let sent: ReturnType<PublicDocument['read']> | undefined
     let [body, headers, idAt] = ['', [] as string[], 0]
     const send = (request: IncomingMessage, reply: ServerResponse): void => {

@@ -1,28 +1,7 @@
-/** Where each document is, as a path of this server. Several where the issuer has a path. */
-export interface DocumentPaths {
-  keySet: string[]
-  /** RFC 8414. */
-  authorizationServer: string[]
-  /** OpenID Connect Discovery 1.0 §4. */
-  openid: string[]
-}
-
-const KEY_SET = '/.well-known/jwks.json'
-const AUTHORIZATION_SERVER = '/.well-known/oauth-authorization-server'
-const OPENID = '/.well-known/openid-configuration'
-
-/**
- * RFC 8414 §3.1 inserts the well-known part before the issuer's path, OpenID Connect appends it, and §5 of the former
- * has clients try both. A proxy may also strip the path on the way here, so each is served with it and without.
- */
-export function documentPaths(issuer: string): DocumentPaths {
-  const path = new URL(issuer).pathname.replace(/\/$/, '')
-  return {
-    keySet: distinct(KEY_SET, path + KEY_SET),
-    authorizationServer: distinct(AUTHORIZATION_SERVER, AUTHORIZATION_SERVER + path),
-    openid: distinct(OPENID, path + OPENID, OPENID + path),
-  }
-}
+/** Where the documents are. The issuer has no path, so RFC 8414 and OpenID Connect Discovery agree on how to find them. */
+export const KEY_SET = '/.well-known/jwks.json'
+export const AUTHORIZATION_SERVER = '/.well-known/oauth-authorization-server'
+export const OPENID = '/.well-known/openid-configuration'
 
 /**
  * Authorization server metadata (RFC 8414 §2), from the settings alone: a `Host` header must never get into a document
@@ -39,8 +18,4 @@ export function authorizationServerMetadata(issuer: string) {
  */
 export function openidMetadata(issuer: string) {
   return { ...authorizationServerMetadata(issuer), subject_types_supported: ['public'] }
-}
-
-function distinct(...paths: string[]): string[] {
-  return [...new Set(paths)]
 }

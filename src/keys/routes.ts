@@ -4,7 +4,7 @@ import { type TSchema, Type } from 'typebox'
 import type { Deps } from '../deps.ts'
 import type { PublicDocument } from '../http/documents.ts'
 import { etagOf } from './keyring.ts'
-import { authorizationServerMetadata, documentPaths, openidMetadata } from './metadata.ts'
+import { AUTHORIZATION_SERVER, authorizationServerMetadata, KEY_SET, OPENID, openidMetadata } from './metadata.ts'
 
 /**
  * Five minutes fresh, then for one more the old copy while a new one is fetched. A cache that cannot reach us may go on
@@ -31,31 +31,29 @@ const OpenidMetadata = Type.Object({ ...Metadata.properties, subject_types_suppo
 interface DescribedDocument extends PublicDocument {
   summary: string
   schema: TSchema
-  /** The same document at another of its paths. */
-  hide: boolean
 }
 
 /** The public keys and the metadata that leads to them, from memory: they are served while the database is down. */
 export function publicDocuments({ config, keyring }: Pick<Deps, 'config' | 'keyring'>): DescribedDocument[] {
-  const { keySet, authorizationServer, openid } = documentPaths(config.ISSUER)
-  const at = (paths: string[], summary: string, schema: TSchema, read: PublicDocument['read']): DescribedDocument[] =>
-    // A colon in the issuer's path is not the start of a parameter.
-    paths.map((path, index) => ({ path, route: path.replaceAll(':', '::'), summary, schema, hide: index > 0, read }))
-
   return [
-    ...at(keySet, 'Public keys that verify access tokens', KeySet, keySetReader(keyring)),
-    ...at(
-      authorizationServer,
-      'Authorization server metadata (RFC 8414)',
-      Metadata,
-      prebuilt(authorizationServerMetadata(config.ISSUER)),
-    ),
-    ...at(
-      openid,
-      'The same where OpenID Connect libraries look for it',
-      OpenidMetadata,
-      prebuilt(openidMetadata(config.ISSUER)),
-    ),
+    {
+      path: KEY_SET,
+      summary: 'Public keys that verify access tokens',
+      schema: KeySet,
+      read: keySetReader(keyring),
+    },
+    {
+      path: AUTHORIZATION_SERVER,
+      summary: 'Authorization server metadata (RFC 8414)',
+      schema: Metadata,
+      read: prebuilt(authorizationServerMetadata(config.ISSUER)),
+    },
+    {
+      path: OPENID,
+      summary: 'The same where OpenID Connect libraries look for it',
+      schema: OpenidMetadata,
+      read: prebuilt(openidMetadata(config.ISSUER)),
+    },
   ]
 }
 
@@ -63,14 +61,13 @@ export function publicDocuments({ config, keyring }: Pick<Deps, 'config' | 'keyr
 export const keyRoutes =
   (deps: Pick<Deps, 'config' | 'keyring'>): FastifyPluginAsyncTypebox =>
   async (app) => {
-    for (const { route, summary, schema, hide, read } of publicDocuments(deps)) {
-      const description: FastifySchema & { summary: string; hide: boolean } = {
+    for (const { path, summary, schema, read } of publicDocuments(deps)) {
+      const description: FastifySchema & { summary: string } = {
         summary,
-        hide,
         // For the description only: a Buffer is sent as it is.
         response: { 200: { description: 'OK', content: { [typeOf(read())]: { schema } } } },
       }
-      app.get(route, {
+      app.get(path, {
         config: { access: 'public', cors: 'public', limit: { none: 'from memory' } },
         schema: description,
         handler: (request, reply) => sendDocument(request, reply, read()),

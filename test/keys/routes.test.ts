@@ -87,20 +87,3 @@ test('metadata does not depend on the request', async () => {
   })
   expect(forged.rawPayload).toEqual(plain.rawPayload)
 })
-
-test.each([
-  '/.well-known/oauth-authorization-server/realms/a:b',
-  '/realms/a:b/.well-known/openid-configuration',
-  '/.well-known/openid-configuration/realms/a:b',
-  '/.well-known/oauth-authorization-server',
-  '/.well-known/openid-configuration',
-])('an issuer with a path is found at %s', async (url) => {
-  const withPath = appFor('https://example.test/realms/a:b')
-  const response = await withPath.inject(url)
-  expect(response.json()).toMatchObject({
-    issuer: 'https://example.test/realms/a:b',
-    jwks_uri: 'https://example.test/realms/a:b/.well-known/jwks.json',
-  })
-  expect((await withPath.inject('/realms/a:b/.well-known/jwks.json')).statusCode).toBe(200)
-  expect((await withPath.inject('/realms/other/.well-known/jwks.json')).statusCode).toBe(404)
-})
