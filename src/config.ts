@@ -4,6 +4,7 @@ import { type CompleteDatabase, completeDatabase, type DatabaseTarget } from './
 import { readDatabaseUrl } from './config/database-url.ts'
 import { misspeltNames } from './config/names.ts'
 import * as rules from './config/rules.ts'
+import { serverSecrets } from './config/server-secrets.ts'
 import {
   boolean,
   type Fault,
@@ -34,7 +35,7 @@ export const settings = {
   ISSUER: text(undefined, rules.issuer),
   DATABASE_URL: secret(undefined, readDatabaseUrl),
   DATABASE_POOL_SIZE: integer(10, 2, 20),
-  CLAVIGER_SECRET: secret(undefined, rules.serverSecrets),
+  CLAVIGER_SECRET: secret(undefined, serverSecrets),
   ALLOWED_ORIGINS: list([], rules.origin),
   NATIVE_ORIGINS: list([], rules.nativeOrigin),
   ALLOWED_HOSTS: list([], rules.hostHeader),

@@ -81,28 +81,6 @@ export function cidr(value: string): string {
   return value
 }
 
-/** Base64 (standard or URL-safe) or hexadecimal, comma-separated, newest first. */
-export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
-  const secrets = value.split(',').map((item, index) => {
-    const text = item.trim()
-    const bytes = /^([0-9a-f]{2})+$/i.test(text)
-      ? Buffer.from(text, 'hex')
-      : /^[A-Za-z0-9+/_-]+={0,2}$/.test(text)
-        ? Buffer.from(text, 'base64')
-        : Buffer.alloc(0)
-    if (bytes.length < 32)
-      throw new Error(`entry ${index + 1} must be at least 32 random bytes in base64 (openssl rand -base64 32)`)
-    // A placeholder, a repeated character or a counted-up example has few distinct bytes or spells a word.
-    if (new Set(bytes).size < 12 || /changeme|secret|example|placeholder|password/i.test(text)) {
-      throw new Error(`entry ${index + 1} is not random`)
-    }
-    return bytes
-  })
-  if (new Set(secrets.map((secret) => secret.toString('hex'))).size !== secrets.length)
-    throw new Error('names an entry twice')
-  return secrets as [Buffer, ...Buffer[]]
-}
-
 /** Faults that only two settings together have. */
 export function acrossSettings(config: Config): (Fault & { other: string })[] {
   const faults: (Fault & { other: string })[] = []

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +11,7 @@ interface Shown {
   faults: { name: string }[]
 }
 
-const SECRET = Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37 + 11) % 256)).toString('base64')
+const SECRET = randomBytes(32).toString('base64')
 const env = {
   DATABASE_URL: 'postgres://someone:h4rd-to-guess@db.internal/claviger?sslmode=disable',
   CLAVIGER_SECRET: SECRET,

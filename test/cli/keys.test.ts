@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -86,7 +86,7 @@ test('a key is imported from a file or from standard input, once', async () => {
 test('with another CLAVIGER_SECRET nothing is changed', async () => {
   await using cli = await createTestCli()
   await cli.run(['keys', 'rotate'])
-  const CLAVIGER_SECRET = Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 41 + 7) % 256)).toString('base64')
+  const CLAVIGER_SECRET = randomBytes(32).toString('base64')
   const { code, err } = await cli.run(['keys', 'rotate'], { env: { CLAVIGER_SECRET } })
   expect(code).toBe(1)
   expect(err).toContain('CLAVIGER_SECRET does not open the signing key')

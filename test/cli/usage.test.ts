@@ -1,10 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { run } from './support.ts'
 
-const SECRET = Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37 + 11) % 256)).toString('base64')
+const SECRET = randomBytes(32).toString('base64')
 const ID = '019a5c9e-2f6b-7c3d-8e21-5a4f0b9d7c11'
 /** Nothing listens there: whoever asks for the database gets exit code 4, so 2 shows that it was not asked. */
 const nowhere = { DATABASE_URL: 'postgres://someone:h4rd-to-guess@127.0.0.1:1/claviger', CLAVIGER_SECRET: SECRET }

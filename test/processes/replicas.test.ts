@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -7,7 +7,7 @@ import { signUpOver } from '../support/honest-client.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 
-const SECRET = Buffer.from(Array.from({ length: 32 }, (_each, index) => (index * 73 + 11) % 251)).toString('base64')
+const SECRET = randomBytes(32).toString('base64')
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const run = promisify(execFile)
 
