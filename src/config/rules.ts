@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import type { Config } from '../config.ts'
+import { cookieWarnings } from './cookie-warnings.ts'
 import { linkWithoutLookup, OPEN_LINK } from './database-link.ts'
 import type { DatabaseTarget } from './database-target.ts'
 import { isLoopback } from './networks.ts'
@@ -116,7 +117,7 @@ export function warnings(config: Config): string[] {
     found.push('ACCESS_TOKEN_SECONDS is above 900: verifiers that work offline accept an ended session that long')
   if (config.REMEMBER_MAX_SECONDS > 30 * 86400)
     found.push('REMEMBER_MAX_SECONDS is above 30 days (NIST SP 800-63B-4 §2.1.3)')
-  return found
+  return [...found, ...cookieWarnings(config)]
 }
 
 /** Over the network, where anybody on the path can listen and browsers keep no `Secure` cookie. */

@@ -60,7 +60,7 @@ test.each([['config'], ['config', '--json'], ['doctor'], ['users', 'list'], ['mi
 
 test('what protects the way to the database is said', async () => {
   const shown = async (settings: Record<string, string>) => {
-    const { code, out } = await run(['config', '--json'], { env: { ...env, ...settings } })
+    const { code, out } = await run(['config', '--json'], { env: { ...env, PORT: '3000', ...settings } })
     const { notes, warnings, faults } = JSON.parse(out) as Shown & { notes: string[]; warnings: string[] }
     return { code, notes, warnings, faults: faults.map(({ name }) => name) }
   }
