@@ -5,19 +5,8 @@ import { readDatabaseUrl } from './config/database-url.ts'
 import { misspeltNames } from './config/names.ts'
 import * as rules from './config/rules.ts'
 import { serverSecrets } from './config/server-secrets.ts'
-import {
-  boolean,
-  type Fault,
-  integer,
-  list,
-  oneOf,
-  refuseServiceAddress,
-  type Setting,
-  secret,
-  share,
-  text,
-  valueOrFile,
-} from './config/settings.ts'
+import { boolean, type Fault, integer, list, oneOf, type Setting, secret, share, text } from './config/settings.ts'
+import { textOf } from './config/sources.ts'
 
 const HOUR = 3600
 const DAY = 24 * HOUR
@@ -144,7 +133,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       name,
       attempt(
         name,
-        () => setting.parse(refuseServiceAddress(setting.secret ? valueOrFile(name, env) : env[name])),
+        () => setting.parse(textOf(name, setting, env)),
         () => setting.parse(undefined),
       ),
     ]),

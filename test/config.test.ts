@@ -139,6 +139,27 @@ test('CLAVIGER_SECRET is a list, newest first, in base64 or hexadecimal', () => 
   expect(secrets.serverSecrets).toEqual([first, second])
 })
 
+test('what gets into a value on its way is taken off, or told', () => {
+  const { config } = parseConfig({
+    ...good,
+    // As a file with the line ends of Windows leaves them.
+    PORT: '4000\r',
+    ISSUER: ' https://auth.example.com\n',
+    LOG_LEVEL: '\ufeffdebug',
+    SCOPES: 'a, b\r',
+  })
+  expect(config).toMatchObject({
+    PORT: 4000,
+    ISSUER: 'https://auth.example.com',
+    LOG_LEVEL: 'debug',
+    SCOPES: ['a', 'b'],
+  })
+  const quoted = { ...good, PORT: '"4000"', ISSUER: "'https://auth.example.com'", CLAVIGER_SECRET: `"${secret}"` }
+  expect(() => parseConfig(quoted)).toThrow(
+    /( {2}(PORT|ISSUER|CLAVIGER_SECRET): begins with a quotation mark.*\n?){3}$/,
+  )
+})
+
 test('secrets come from files too, but not from both at once', () => {
   const file = join(mkdtempSync(join(tmpdir(), 'claviger-config-')), 'secret')
   writeFileSync(file, `${secret}\n`)

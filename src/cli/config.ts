@@ -1,5 +1,6 @@
 import { describeLink, inspectLink, OPEN_LINK } from '../config/database-link.ts'
 import { describeTarget } from '../config/database-target.ts'
+import { textOf } from '../config/sources.ts'
 import { ConfigError, parseConfig, settings } from '../config.ts'
 import { deriveServerKeys } from '../secrets.ts'
 import { command, EXIT } from './command.ts'
@@ -75,7 +76,9 @@ async function readAll(env: Env): Promise<Shown> {
     const valid = (name: string): Value | undefined => {
       const setting = settings[name as keyof typeof settings]
       if (setting.secret) return sourceOf(name, env) === 'default' ? null : 'set'
-      return error.faults.some((fault) => fault.name === name) ? null : (setting.parse(env[name]) as Value | undefined)
+      return error.faults.some((fault) => fault.name === name)
+        ? null
+        : (setting.parse(textOf(name, setting, env)) as Value | undefined)
     }
     return { rows: rowsOf(valid, error.faults), faults: error.faults, warnings: error.misspelt, notes: [] }
   }

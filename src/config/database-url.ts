@@ -56,9 +56,6 @@ export function readDatabaseUrl(value: string): StatedDatabase {
 }
 
 function refuseOtherForms(value: string): void {
-  if (/^["'`]/.test(value)) {
-    throw new Error('begins with a quotation mark: not every reader of such files removes them, so write it without')
-  }
   if (/^postgres(ql)?:\/\//.test(value)) return
   if (/^\w+\s*=/.test(value)) {
     throw new Error('is in the form key=value: write postgres://user:password@host:port/database instead')

@@ -1,6 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { isServiceAddress } from './names.ts'
-
 /** How one environment variable is read. `parse` throws an Error that says what is wrong and quotes no value. */
 export interface Setting<T> {
   parse(raw: string | undefined): T
@@ -83,32 +80,4 @@ export function list<T>(fallback: T[], rule: Rule<T>): Setting<T[]> {
     if (faults.length > 0) throw new Error(faults.join('; '))
     return values
   }, fallback)
-}
-
-/** `NAME`, or the contents of the file that `NAME_FILE` names (as container secrets are mounted). */
-export function valueOrFile(name: string, env: Readonly<Record<string, string | undefined>>): string | undefined {
-  const file = env[`${name}_FILE`]
-  // Editors end files with a line break and may begin them with a byte order mark: `trim` takes both for white space.
-  if (!file) return env[name]?.trim()
-  if (env[name]) throw new Error(`is set twice, here and by ${name}_FILE`)
-  let bytes: Buffer
-  try {
-    bytes = readFileSync(file)
-  } catch (error) {
-    throw new Error(`the file that ${name}_FILE names cannot be read (${(error as NodeJS.ErrnoException).code})`, {
-      cause: error,
-    })
-  }
-  if (/^(fffe|feff)/.test(bytes.toString('hex', 0, 2))) {
-    throw new Error(`the file that ${name}_FILE names is in UTF-16: save it as UTF-8`)
-  }
-  return bytes.toString('utf8').trim()
-}
-
-/** A Service called `metrics` sets METRICS_PORT in every container of its namespace. */
-export function refuseServiceAddress(value: string | undefined): string | undefined {
-  if (value === undefined || !isServiceAddress(value)) return value
-  throw new Error(
-    'looks like a Kubernetes service link: set enableServiceLinks to false for the pod, or state the setting there',
-  )
 }
