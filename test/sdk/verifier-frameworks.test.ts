@@ -97,6 +97,42 @@ async function fetchService(verifier: Verifier): Promise<Service> {
   }, refused)
 }
 
+describe('a listener for refusals that fails', () => {
+  const failing = [
+    [
+      'throws',
+      () => {
+        throw new Error('the log is full')
+      },
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('the log is full')
+      },
+    ],
+  ] as const
+
+  test.each(failing)('in Express, it %s: the error handler of the application hears of it', async (_how, onRefused) => {
+    const app = express()
+    app.use(expressAuth(verify, { onRefused }))
+    const seen: string[] = []
+    const handler: express.ErrorRequestHandler = (error: Error, _request, response, _next) => {
+      seen.push(error.message)
+      response.status(500).end()
+    }
+    app.use(handler)
+    await using service = await serve(app, [])
+    expect((await service.get('/orders')).status).toBe(500)
+    expect(seen).toEqual(['the log is full'])
+  })
+
+  test.each(failing)('in a handler of Request, it %s: whoever calls that hears of it', async (_how, onRefused) => {
+    const handler = fetchAuth(verify, () => new Response(), { onRefused })
+    await expect(handler(new Request('http://localhost/orders'))).rejects.toThrow('the log is full')
+  })
+})
+
 describe.each([
   ['Fastify', fastifyService],
   ['Express', expressService],

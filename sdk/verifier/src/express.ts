@@ -15,8 +15,8 @@ declare global {
 }
 
 export interface ExpressOptions extends Requirements {
-  /** Hears of every refusal: for a log line with `error.check`. */
-  onRefused?: (error: VerificationError, request: IncomingMessage) => void
+  /** Hears of every refusal: for a log line with `error.check`. What it throws goes to `next`, and the refusal is not sent. */
+  onRefused?: (error: VerificationError, request: IncomingMessage) => void | Promise<void>
 }
 
 /** Middleware of Express and Connect. */
@@ -34,17 +34,18 @@ export type Middleware = (
 export function bearerAuth(verify: Verifier, { onRefused, ...requirements }: ExpressOptions = {}): Middleware {
   const parsed = parseRequirements(requirements)
   return (request, response, next) => {
-    admit(verify, authorizationOf(request), parsed).then(
-      (claims) => {
+    const refuse = async (error: unknown): Promise<void> => {
+      if (!(error instanceof VerificationError)) throw error
+      await onRefused?.(error, request)
+      const { status, headers, body } = answerTo(error)
+      response.writeHead(status, headers).end(body)
+    }
+    admit(verify, authorizationOf(request), parsed)
+      .then((claims) => {
         request.claims = claims
         next()
-      },
-      (error: unknown) => {
-        if (!(error instanceof VerificationError)) return next(error)
-        onRefused?.(error, request)
-        const { status, headers, body } = answerTo(error)
-        response.writeHead(status, headers).end(body)
-      },
-    )
+      }, refuse)
+      // A promise that nobody looks at would end the process.
+      .catch(next)
   }
 }

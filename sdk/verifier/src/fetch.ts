@@ -5,8 +5,8 @@ import { parseRequirements, type Requirements } from './requirements.ts'
 import type { Verifier } from './verifier.ts'
 
 export interface FetchOptions extends Requirements {
-  /** Hears of every refusal: for a log line with `error.check`. */
-  onRefused?: (error: VerificationError, request: Request) => void
+  /** Hears of every refusal: for a log line with `error.check`. What it throws, the handler that is returned rejects with. */
+  onRefused?: (error: VerificationError, request: Request) => void | Promise<void>
 }
 
 /**
@@ -26,7 +26,7 @@ export function bearerAuth<Rest extends unknown[]>(
       return await handler(request, claims, ...rest)
     } catch (error) {
       if (!(error instanceof VerificationError)) throw error
-      onRefused?.(error, request)
+      await onRefused?.(error, request)
       const { body, ...init } = answerTo(error)
       return new Response(body, init)
     }
