@@ -83,29 +83,8 @@ export async function confirm(io: Io, question: string): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim())
 }
 
-/**
- * A new password: typed twice and hidden on a terminal, else the first line of standard input. Never an argument: those
- * are in the shell's history and in the list of processes.
- */
-export async function newPassword(io: Io): Promise<string> {
-  if (!io.stdin.isTTY) {
-    const line = await firstLine(io.stdin)
-    if (!line)
-      throw new Failure(EXIT.usage, 'no password: give it as the first line of standard input, or use --no-password')
-    return line
-  }
-  const [password, again] = await ask(io, ['Password: ', 'Once more: '], true)
-  if (password !== again) throw new Failure(EXIT.failed, 'the two passwords differ; nothing was changed')
-  if (!password) throw new Failure(EXIT.failed, 'the password is empty; nothing was changed')
-  return password
-}
-
-async function firstLine(stdin: Io['stdin']): Promise<string | undefined> {
-  for await (const line of createInterface({ input: stdin })) return line.replace(/^\ufeff/, '')
-  return undefined
-}
-
-async function ask(io: Io, questions: string[], hidden: boolean): Promise<string[]> {
+/** Asks one question after the other. @param hidden whether what is typed is not shown. */
+export async function ask(io: Io, questions: string[], hidden: boolean): Promise<string[]> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const reader = createInterface({ input: io.stdin, output: hidden ? nowhere : io.stderr, terminal: true })
   const lines = reader[Symbol.asyncIterator]()

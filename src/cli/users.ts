@@ -12,8 +12,9 @@ import { normaliseEmail } from '../users/email.ts'
 import { createPasswordHasher, type PasswordHasher } from '../users/password.ts'
 import { command } from './command.ts'
 import { isId, limitOf, refuse } from './options.ts'
+import { newPassword } from './password.ts'
 import { rightsCommands } from './rights.ts'
-import { newPassword, type Paint, pairs, table } from './terminal.ts'
+import { type Paint, pairs, table } from './terminal.ts'
 import { iso, when } from './times.ts'
 
 const create = command({

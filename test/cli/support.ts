@@ -13,9 +13,9 @@ export interface Outcome {
 interface RunOptions {
   env?: Record<string, string>
   /** All of standard input; by default it is empty. */
-  stdin?: string
+  stdin?: string | Uint8Array
   /** What is typed at each prompt, at a terminal. */
-  typed?: string[]
+  typed?: (string | Uint8Array)[]
   /** Of a terminal on standard output. */
   columns?: number
 }

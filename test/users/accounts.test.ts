@@ -35,8 +35,11 @@ test('an operator makes an account with roles, closed registration or not', asyn
 
 test('accounts are listed page by page in order of creation', async () => {
   await using t = await createTestApp()
-  for (const name of ['c', 'a', 'b'])
+  for (const name of ['c', 'a', 'b']) {
     await createUser(t.deps, { email: `${name}@example.com`, password: null, roles: [] })
+    // Of one millisecond, the order is that of their random ids.
+    t.travel(1)
+  }
   const first = await listUsers(t.db, { limit: 2 })
   expect(first.map((user) => user.email)).toEqual(['c@example.com', 'a@example.com'])
   const rest = await listUsers(t.db, { after: first.at(-1)?.id, limit: 2 })

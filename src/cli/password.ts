@@ -1,0 +1,60 @@
+import { EXIT, Failure, type Io } from './command.ts'
+import { ask } from './terminal.ts'
+
+/** More than the longest password and the characters that end its line. */
+const LONGEST_LINE = 4096
+const LINE_FEED = 10
+
+/**
+ * A new password: typed twice and hidden on a terminal, else the first line of standard input, in UTF-8. Never an argument:
+ * those are in the shell's history and in the list of processes.
+ * @throws Failure where it is empty, or not text: bytes that are replaced would make a password of another one, and any
+ * other byte in their place would open the account as well.
+ */
+export async function newPassword(io: Io): Promise<string> {
+  if (!io.stdin.isTTY) {
+    const line = decode(await firstLine(io.stdin))
+    if (!line)
+      throw new Failure(EXIT.usage, 'no password: give it as the first line of standard input, or use --no-password')
+    return line
+  }
+  const [password, again] = await ask(io, ['Password: ', 'Once more: '], true)
+  if (password !== again) throw new Failure(EXIT.failed, 'the two passwords differ; nothing was changed')
+  if (!password) throw new Failure(EXIT.failed, 'the password is empty; nothing was changed')
+  // What the terminal sent and could not be read has become this character, whichever it was.
+  if (password.includes('\ufffd')) refuse('the terminal does not send UTF-8, or the password has the character U+FFFD')
+  return checked(password)
+}
+
+async function firstLine(stdin: Io['stdin']): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const piece of stdin) {
+    const chunk = Buffer.from(piece)
+    const end = chunk.indexOf(LINE_FEED)
+    chunks.push(end === -1 ? chunk : chunk.subarray(0, end))
+    length += chunk.length
+    if (end !== -1) break
+    if (length > LONGEST_LINE) refuse(`the first line of standard input has more than ${LONGEST_LINE} bytes`)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Without the byte order mark and the carriage return that other systems write. */
+function decode(line: Buffer): string {
+  try {
+    return checked(new TextDecoder('utf-8', { fatal: true }).decode(line).replace(/\r$/, ''))
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    return refuse('the password on standard input is not UTF-8')
+  }
+}
+
+/** `/register` takes no zero character either. */
+function checked(password: string): string {
+  return password.includes('\0') ? refuse('the password has a zero character') : password
+}
+
+function refuse(why: string): never {
+  throw new Failure(EXIT.failed, `${why}; nothing was changed`)
+}
