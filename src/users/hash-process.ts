@@ -12,13 +12,21 @@ interface HashProcess {
 interface Waiting {
   resolve(tag: Buffer): void
   reject(error: Error): void
+  /** Goes off when no answer is to be expected any more. */
+  alarm: NodeJS.Timeout
 }
+
+/** For a process that has to start, on a machine where everything else goes first. */
+const PATIENCE_MS = 5000
+/** A tenth of what a slow core computes, so that a busy one is not taken for one that stands still. */
+const KIB_PASSES_PER_MS = 100
 
 /**
  * Computes argon2 in a process of its own at low priority (hash-child.ts): hashes take every moment of every core that
  * refreshes leave, and none that they want. In one process they would share libuv's pool with signatures, and no thread of
  * it can be told to give way. The process starts with the first computation; if it ends, what it was computing is refused
- * with `unavailable`, and the next computation starts another.
+ * with `unavailable`, and the next computation starts another. One that does not answer is ended: people would wait for it, each
+ * with a place in the queue, until nobody can sign in.
  * @param threads computations at a time.
  * @param env the server's, of which it gets what concerns Node and argon2's binary.
  */
@@ -26,7 +34,12 @@ export function createHashProcess({
   threads,
   env,
   log,
-}: Pick<Deps, 'log'> & { threads: number; env: Readonly<Record<string, string | undefined>> }): HashProcess {
+  patienceMs = PATIENCE_MS,
+}: Pick<Deps, 'log'> & {
+  threads: number
+  env: Readonly<Record<string, string | undefined>>
+  patienceMs?: number
+}): HashProcess {
   // Passwords in the clear pass through that process, and nothing else of ours is there: no setting, no secret.
   const { PREBUILDS_ONLY, NODE_COMPILE_CACHE } = env
   const childEnv = { PREBUILDS_ONLY, NODE_COMPILE_CACHE, UV_THREADPOOL_SIZE: String(threads) }
@@ -38,6 +51,7 @@ export function createHashProcess({
   const settle = (reply: Reply): void => {
     const caller = waiting.get(reply.id)
     waiting.delete(reply.id)
+    clearTimeout(caller?.alarm)
     if ('tag' in reply) caller?.resolve(Buffer.from(reply.tag))
     else caller?.reject(new Error(`argon2 failed: ${reply.error}`))
   }
@@ -54,7 +68,10 @@ export function createHashProcess({
       gone = true
       if (child === started) child = undefined
       if (!stopped) log.error({ err: error }, 'the process that hashes passwords ended')
-      for (const caller of waiting.values()) caller.reject(unavailable())
+      for (const caller of waiting.values()) {
+        clearTimeout(caller.alarm)
+        caller.reject(unavailable())
+      }
       waiting.clear()
     }
     started.on('message', (reply) => settle(reply as Reply))
@@ -71,8 +88,12 @@ export function createHashProcess({
       new Promise((resolve, reject) => {
         if (stopped) return reject(unavailable())
         child ??= start()
+        const asked = child
+        // Not a signal that it may handle: it may be one that is stopped. Its `exit` event refuses all that wait.
+        const end = () => asked.kill('SIGKILL')
+        const alarm = setTimeout(end, patienceMs + (cost.memoryKib * cost.passes) / KIB_PASSES_PER_MS).unref()
         const id = ++lastId
-        waiting.set(id, { resolve, reject })
+        waiting.set(id, { resolve, reject, alarm })
         const request: Request = { id, text, cost, length }
         // An error here is the process that has just ended: its `exit` event refuses all that wait.
         child.send(request, () => {})

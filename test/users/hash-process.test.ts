@@ -17,9 +17,9 @@ afterEach(async () => {
   await until(() => children().length === 0)
 })
 
-function start(env: Record<string, string> = {}) {
+function start(env: Record<string, string> = {}, patienceMs = 30_000) {
   const log = createLog({ LOG_LEVEL: 'silent' })
-  const hashes = createHashProcess({ threads: 2, env, log })
+  const hashes = createHashProcess({ threads: 2, env, log, patienceMs })
   stops.push(hashes.stop)
   return hashes
 }
@@ -81,6 +81,17 @@ test('if the process is killed, what it was computing is refused as an outage, a
   for (const outcome of await refusals) {
     expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'unavailable', retryAfter: 1 } })
   }
+  await expect(computeTag('text', cost, 32)).resolves.toHaveLength(32)
+  expect(children()).not.toContain(pid)
+})
+
+test('a process that stands still is ended: what waits for it is refused as an outage, and another takes over', async () => {
+  const { computeTag } = start({}, 1000)
+  await computeTag('text', cost, 32)
+  const [pid = 0] = children()
+  process.kill(pid, 'SIGSTOP')
+  const answers = await Promise.allSettled([computeTag('one', cost, 32), computeTag('two', cost, 32)])
+  for (const outcome of answers) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'unavailable' } })
   await expect(computeTag('text', cost, 32)).resolves.toHaveLength(32)
   expect(children()).not.toContain(pid)
 })
