@@ -1,5 +1,7 @@
 import type { Config } from '../config.ts'
-import { pendingMigrations } from '../db/migrate.ts'
+import { isUnprepared } from '../db/errors.ts'
+import { MayNotMigrate, planMigrations, SchemaError } from '../db/migrate.ts'
+import { probeWrites } from '../db/write-probe.ts'
 import { inspectKeys } from '../keys/operator.ts'
 import { judgeFamilies, judgeKeys } from './doctor-tables.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
@@ -15,7 +17,7 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
   yield* judgeDatabase(facts, opened.connectedIn)
   yield* judgeConnections(facts, config.DATABASE_POOL_SIZE)
   yield judgeClock(opened.hostOffset)
-  const schema = judgeSchema(facts, facts.schema === null ? [] : await pendingMigrations(db))
+  const schema = await checkSchema(opened, facts)
   yield schema
   if (schema.status === 'failed') return
 
@@ -101,26 +103,21 @@ export function judgeConnections(facts: DatabaseFacts, poolSize: number): Findin
   return findings
 }
 
-export function judgeSchema(
-  { schema, mayCreate }: Pick<DatabaseFacts, 'schema' | 'mayCreate'>,
-  pending: readonly string[],
-): Finding {
+async function checkSchema({ db }: Opened, { standby, readOnly }: DatabaseFacts): Promise<Finding> {
   const check = 'schema'
-  if (schema === null) {
-    return bad(
-      check,
-      'no schema: nothing that the search path names exists, or is open to this role',
-      'CREATE SCHEMA … AUTHORIZATION …, or ALTER ROLE … SET search_path',
-    )
+  try {
+    const pending = await planMigrations(db)
+    if (pending.length > 0) {
+      return bad(check, `not up to date: ${pending.join(', ')}`, 'run claviger migrate, or start the server')
+    }
+    if (!standby && !readOnly) await probeWrites(db)
+    return fine(check, 'up to date')
+  } catch (error) {
+    if (error instanceof SchemaError || error instanceof MayNotMigrate || isUnprepared(error)) {
+      return bad(check, (error as Error).message, 'see “Two roles” and “Beside other programs” in docs/operations.md')
+    }
+    throw error
   }
-  if (pending.length === 0) return fine(check, 'up to date')
-  const message = `not up to date: ${pending.join(', ')}`
-  if (mayCreate) return bad(check, message, 'run claviger migrate, or start the server')
-  return bad(
-    check,
-    `${message}; and this role may not create anything in the schema ${schema}`,
-    'run claviger migrate with the role that owns it, or GRANT CREATE ON SCHEMA to this one',
-  )
 }
 
 export function judgeClock(hostOffset: number): Finding {

@@ -88,9 +88,6 @@ export interface DatabaseFacts {
   standby: boolean
   /** Of this session, as of every new one. */
   readOnly: boolean
-  /** Where tables are made and found first; null if nothing in the search path exists. */
-  schema: string | null
-  mayCreate: boolean
   /** `fsync` and `synchronous_commit`. */
   fsync: string
   synchronousCommit: string
@@ -111,8 +108,6 @@ export async function databaseFacts(db: Db): Promise<DatabaseFacts> {
       current_setting('server_version_num')::int AS version,
       pg_is_in_recovery() AS standby,
       current_setting('transaction_read_only')::bool AS "readOnly",
-      current_schema() AS schema,
-      coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS "mayCreate",
       current_setting('fsync') AS fsync,
       current_setting('synchronous_commit') AS "synchronousCommit",
       current_setting('max_connections')::int AS "maxConnections",

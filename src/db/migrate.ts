@@ -6,7 +6,7 @@ import { grantServing, insistOnLimits, rolesThatServe } from './grants.ts'
 import { BOOKKEEPING, type Installation, insistOnRights, insistOnRoom, inspect } from './installation.ts'
 import type { Db, Tx } from './schema.ts'
 
-export { MayNotMigrate } from './installation.ts'
+export { MayNotMigrate, SchemaError } from './installation.ts'
 
 const FOLDER = fileURLToPath(new URL('../../migrations/', import.meta.url))
 
@@ -101,4 +101,19 @@ function missing(migrations: readonly Migration[], { applied = [] }: Installatio
 export async function pendingMigrations(db: Db): Promise<string[]> {
   const migrations = await readMigrations()
   return missing(migrations, await inspect(db, tablesOf(migrations))).map(({ name }) => name)
+}
+
+/**
+ * Names of the migrations that `migrate` would apply.
+ * @throws SchemaError or MayNotMigrate if it would refuse to.
+ */
+export async function planMigrations(db: Db): Promise<string[]> {
+  const migrations = await readMigrations()
+  const found = await inspect(db, tablesOf(migrations))
+  const pending = missing(migrations, found)
+  if (pending.length > 0) {
+    insistOnRoom(found)
+    insistOnRights(found)
+  }
+  return pending.map(({ name }) => name)
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { judgeClock, judgeConnections, judgeDatabase, judgeSchema } from '../../src/cli/doctor-database.ts'
+import { judgeClock, judgeConnections, judgeDatabase } from '../../src/cli/doctor-database.ts'
 import { judgePasswords } from '../../src/cli/doctor-passwords.ts'
 import { judgeFamilies, judgeKeys } from '../../src/cli/doctor-tables.ts'
 import type { DatabaseFacts, FamilyTableFacts } from '../../src/cli/queries.ts'
@@ -119,8 +119,6 @@ const sound: DatabaseFacts = {
   version: 180_004,
   standby: false,
   readOnly: false,
-  schema: 'public',
-  mayCreate: true,
   fsync: 'on',
   synchronousCommit: 'on',
   connections: 5,
@@ -156,19 +154,6 @@ test.each<[Partial<DatabaseFacts>, string[]]>([
   expect(messages).toEqual(expected.map((text) => expect.stringContaining(text)))
 })
 
-test.each<[Partial<DatabaseFacts>, string[], string, string]>([
-  [{}, [], 'ok', 'up to date'],
-  [{ mayCreate: false }, [], 'ok', 'up to date'],
-  [{}, ['0001_init'], 'failed', 'not up to date: 0001_init'],
-  [{ mayCreate: false }, ['0001_init'], 'failed', 'may not create anything in the schema public'],
-  [{ schema: null, mayCreate: false }, [], 'failed', 'no schema'],
-])('schema: %j with %j to do', (facts, pending, status, message) => {
-  expect(judgeSchema({ ...sound, ...facts }, pending)).toMatchObject({
-    status,
-    message: expect.stringContaining(message),
-  })
-})
-
 async function query({ env }: { env: Record<string, string> }, text: string): Promise<void> {
   const client = new pg.Client({ connectionString: env.DATABASE_URL })
   await client.connect()
@@ -189,11 +174,16 @@ test('what an administrator has set for role and database is seen', async () => 
   }
   try {
     expect(await found('-c%20default_transaction_read_only%3Don')).toMatch(/✗ +default_transaction_read_only is on/)
-    expect(await found('-c%20search_path%3Dnowhere')).toMatch(/✗ schema +no schema/)
-    const out = await found('-c%20search_path%3Dempty')
+    expect(await found('-c%20search_path%3Dnowhere')).toMatch(/✗ schema +there is no schema/)
+    const out = await found('-c%20search_path%3Dpublic')
     expect(out).toMatch(/! connections +CONNECTION LIMIT of the role allows 3, but DATABASE_POOL_SIZE is 10/)
+    expect(out).toMatch(/✗ schema +the role .* may not read the tables/)
     await query(cli, `CREATE SCHEMA empty; GRANT USAGE ON SCHEMA empty TO ${role}`)
-    expect(await found('-c%20search_path%3Dempty')).toMatch(/✗ schema +not up to date: .* may not create anything/)
+    expect(await found('-c%20search_path%3Dempty')).toMatch(/✗ schema +permission denied for schema empty/)
+    await query(cli, 'CREATE TABLE empty.users (id int)')
+    expect(await found('-c%20search_path%3Dempty')).toMatch(/✗ schema +the schema “empty” .* is not empty/)
+    await query(cli, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}`)
+    expect(await found('-c%20search_path%3Dpublic')).toMatch(/✗ schema +permission denied for table/)
   } finally {
     await query(cli, `DROP OWNED BY ${role}; DROP ROLE ${role}`)
   }
