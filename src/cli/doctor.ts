@@ -1,6 +1,6 @@
 import { describeLink, inspectLink } from '../config/database-link.ts'
 import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig, settings } from '../config.ts'
-import { explainRefusal } from '../db/errors.ts'
+import { explainRefusal } from '../db/refusals.ts'
 import { type Answer, type Context, command, EXIT } from './command.ts'
 import { checkDatabase } from './doctor-database.ts'
 import { checkPasswords } from './doctor-passwords.ts'

@@ -1,4 +1,5 @@
 import { Problem } from '../errors.ts'
+import { explainRefusal } from './refusals.ts'
 import type { Db, Tx } from './schema.ts'
 
 /**
@@ -21,21 +22,6 @@ export function isUnavailable(error: unknown): boolean {
   const code = (error as { code?: unknown }).code
   if (typeof code === 'string' && (UNAVAILABLE.test(code) || BROKEN_CONNECTION.test(code))) return true
   return DRIVER_MESSAGE.test(error.message)
-}
-
-/** What to change where a connection was refused for how it was asked for; trying again is of no use. */
-export function explainRefusal(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined
-  // The driver's words where the server wants SCRAM, PostgreSQL's routine where it wants the password as it is.
-  if (
-    /client password must be a (non-empty )?string/.test(error.message) ||
-    (error as { routine?: unknown }).routine === 'recv_password_packet'
-  )
-    return 'DATABASE_URL has no password, and neither PGPASSWORD nor .pgpass gives one'
-  const [, parameter] = /unsupported startup parameter: (\w+)/i.exec(error.message) ?? []
-  if (parameter !== undefined)
-    return `PgBouncer refuses the parameter ${parameter}: name it in ignore_startup_parameters, as in docs/scaling.md#pgbouncer`
-  return undefined
 }
 
 /**

@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -10,6 +13,9 @@ import { judgePasswords } from '../../src/cli/doctor-passwords.ts'
 import { judgeFamilies, judgeKeys } from '../../src/cli/doctor-tables.ts'
 import type { DatabaseFacts, FamilyTableFacts } from '../../src/cli/queries.ts'
 import type { KeyFacts } from '../../src/keys/lifecycle.ts'
+import { makeCertificate } from '../support/certificate.ts'
+import { listenAt } from '../support/eavesdropper.ts'
+import { freePort } from '../support/server.ts'
 import { createTestCli, run } from './support.ts'
 
 interface Report {
@@ -97,6 +103,36 @@ test('what PgBouncer refuses is explained', async () => {
   const { port } = pooler.address() as AddressInfo
   const { out } = await cli.run(['doctor'], { env: { DATABASE_URL: `postgres://u:p@127.0.0.1:${port}/d` } })
   expect(out).toContain('name it in ignore_startup_parameters, as in docs/scaling.md#pgbouncer')
+})
+
+test('what is wrong with TLS is said, and is nothing to wait for', async () => {
+  await using cli = await createTestCli()
+  const folder = mkdtempSync(join(tmpdir(), 'claviger-doctor-'))
+  const [ours, theirs, elsewhere] = [
+    makeCertificate('localhost'),
+    makeCertificate('localhost'),
+    makeCertificate('db.test'),
+  ]
+  const found = async (at: { key: string; certificate: string }, authority: string) => {
+    const port = await freePort()
+    const listener = await listenAt(port, { key: at.key, cert: at.certificate })
+    writeFileSync(join(folder, 'ca.pem'), authority)
+    const url = `postgres://u:p@localhost:${port}/d?sslmode=verify-full&sslrootcert=${join(folder, 'ca.pem')}`
+    const { code, err } = await cli.run(['users', 'list'], { env: { DATABASE_URL: url } })
+    listener.close()
+    return { code, err, heard: listener.heard.length }
+  }
+  try {
+    expect(await found(ours, ours.certificate)).toMatchObject({ heard: 1 })
+    const refused = (message: string) => ({ code: 4, heard: 0, err: expect.stringContaining(message) })
+    expect(await found(theirs, ours.certificate)).toEqual(refused('of an authority that is not known here'))
+    expect(await found(elsewhere, elsewhere.certificate)).toEqual(refused('for another name than the host'))
+    const plain = `${cli.env.DATABASE_URL}?sslmode=verify-full`
+    const { err } = await cli.run(['users', 'list'], { env: { DATABASE_URL: plain } })
+    expect(err).toContain('the database offers no TLS')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('what production would refuse is named in development', async () => {

@@ -7,8 +7,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cluster, startCluster, urlOf } from '../../dev/postgres/cluster.ts'
 import { parseConfig } from '../../src/config.ts'
 import { makeCertificate } from '../support/certificate.ts'
+import { listenAt, type Told } from '../support/eavesdropper.ts'
 import { freePort } from '../support/server.ts'
-import { listenAt, type Told } from './eavesdropper.ts'
 
 /*
  * Whatever is accepted means the same to three readers: ours, the driver, and libpq, which is inside PostgreSQL and opens
