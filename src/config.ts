@@ -51,6 +51,7 @@ export const settings = {
   HASH_QUEUE: integer(64, 0, 10000),
   KEY_BITS: oneOf(['2048', '3072', '4096'], '2048'),
   KEY_ROTATION_DAYS: integer(90, 1, 365),
+  WITHDRAWN_KEYS: list([], rules.kid),
   TRUSTED_PROXIES: list([], rules.cidr),
   RATE_LIMIT_LOGIN_PER_MINUTE: integer(60, 1, 1000000),
   RATE_LIMIT_LOGIN_PER_HOUR: integer(600, 1, 1000000),

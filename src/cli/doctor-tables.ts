@@ -9,11 +9,11 @@ const HOUR = 3_600_000
 export function judgeKeys(
   keys: readonly KeyFacts[],
   now: Date,
-  config: Pick<Config, 'KEY_ROTATION_DAYS'>,
+  config: Pick<Config, 'KEY_ROTATION_DAYS' | 'WITHDRAWN_KEYS'>,
   sealWith: string,
 ): Finding[] {
   const check = 'signing keys'
-  const policy = keyPolicy(config.KEY_ROTATION_DAYS, sealWith)
+  const policy = keyPolicy(config, sealWith)
   const findings: Finding[] = []
   const closed = keys.filter((key) => !key.usable)
   for (const key of closed) {

@@ -51,7 +51,8 @@ const rotate = command({
     const opened = await open()
     if (compromised && !yes) await confirmEmergency(io, all)
     const rotation = await rotateKeys(opened, { compromised, all })
-    return { json: rotationToJson(rotation), text: describeRotation(rotation, opened.clock(), paint) }
+    const text = describeRotation(rotation, opened.config.WITHDRAWN_KEYS, opened.clock(), paint)
+    return { json: rotationToJson(rotation), text }
   },
 })
 
@@ -62,7 +63,7 @@ async function confirmEmergency(io: Io, all: boolean): Promise<void> {
   if (!(await confirm(io, question))) throw new Failure(EXIT.failed, 'not confirmed; nothing was changed')
 }
 
-function describeRotation(rotation: Rotation, now: Date, paint: Paint): string {
+function describeRotation(rotation: Rotation, withdrawn: readonly string[], now: Date, paint: Paint): string {
   switch (rotation.outcome) {
     case 'scheduled':
       return `Published ${paint('bold', rotation.next)}. It signs from ${when(rotation.activatesAt, now)} on.`
@@ -83,6 +84,9 @@ function describeRotation(rotation: Rotation, now: Date, paint: Paint): string {
         `  this issuer’s other replicas    accept it for ${exposure.replicas} s at most`,
         `  verifiers that work offline     accept it for up to ${duration(exposure.verifiers)}: their cached key set, then tokens already accepted`,
         '  shared caches of the key set    purge them: one that cannot reach the issuer may keep the old set for a day',
+        '',
+        paint('bold', 'Put into the settings, so that a restore of the database does not bring it back'),
+        `  WITHDRAWN_KEYS=${[...new Set([...withdrawn, ...removed])].join(',')}`,
         '',
         'Nobody is signed out: clients refresh and get tokens of the new key. Look for what a forged token was used for.',
       ].join('\n')

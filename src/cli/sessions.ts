@@ -1,13 +1,13 @@
 import { NO_REQUEST } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
-import { endAll, endOne } from '../sessions/end.ts'
+import { endAll, endEverybody, endOne } from '../sessions/end.ts'
 import { endsIfUnused } from '../sessions/rotation.ts'
 import { findUser } from '../users/accounts.ts'
-import { command, EXIT } from './command.ts'
+import { command, EXIT, Failure, type Io } from './command.ts'
 import type { Opened } from './open.ts'
 import { isId, limitOf, refuse } from './options.ts'
 import { emailOf, findFamily, historyOfFamily, type LiveSession, liveSessions } from './queries.ts'
-import { printable, table } from './terminal.ts'
+import { confirm, printable, table } from './terminal.ts'
 import { iso, relative } from './times.ts'
 import { type Evidence, explain } from './why.ts'
 
@@ -46,16 +46,35 @@ const list = command({
 
 const end = command({
   name: 'sessions end',
-  usage: '<id> | --user <email|id>',
-  summary: 'end a session, or all sessions of an account',
-  details: 'Access tokens that are out stay valid for verifiers that work offline until they expire.',
+  usage: '<id> | --user <email|id> | --all [--before <time>] [--yes]',
+  summary: 'end a session, all sessions of an account, or everybody’s',
+  details: `Access tokens that are out stay valid for verifiers that work offline until they expire.
+
+  --user <email|id>   all sessions of this account
+  --all               all sessions of everybody: after a restore, which brings back those that had ended
+  --before <time>     with --all: those that began until then, such as 2026-03-01T09:30:00Z
+  --yes               with --all: do not ask`,
   takes: [0, 1],
-  options: { user: { type: 'string' } },
-  run: async ({ open, paint }, [id], { user: who }) => {
-    if ((id === undefined) === (who === undefined)) refuse('name either a session or, with --user, an account')
+  options: {
+    user: { type: 'string' },
+    all: { type: 'boolean' },
+    before: { type: 'string' },
+    yes: { type: 'boolean' },
+  },
+  run: async ({ io, open, paint }, [id], { user: who, all = false, before, yes = false }) => {
+    if ([id !== undefined, who !== undefined, all].filter(Boolean).length !== 1) {
+      refuse('name a session, with --user an account, or --all')
+    }
+    if (!all && (before !== undefined || yes)) refuse('--before and --yes go with --all')
     if (id !== undefined) requireId(id)
+    const until = before === undefined ? undefined : timeOf(before)
     const opened = await open()
     const { db, clock } = opened
+    if (all) {
+      if (!yes) await confirmAll(io, until)
+      const ended = await endEverybody(opened, { before: until, ...BY_OPERATOR })
+      return { json: { ended, before: until ?? null }, text: `Ended ${ended} session${ended === 1 ? '' : 's'}.` }
+    }
     if (who !== undefined) {
       const user = await findUser(db, who)
       const ended = await transact(db, (tx) => endAll(tx, clock(), { userId: user.id, ...BY_OPERATOR }))
@@ -65,6 +84,23 @@ const end = command({
     return await endById(opened, id ?? '')
   },
 })
+
+/** With a time zone: whose clock a time without one is by, nobody can tell. */
+function timeOf(text: string): Date {
+  const time = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text)
+    ? new Date(text.replace(' ', 'T'))
+    : undefined
+  if (!time || Number.isNaN(time.getTime())) refuse('--before wants a time with its zone, such as 2026-03-01T09:30:00Z')
+  return time
+}
+
+async function confirmAll(io: Io, before: Date | undefined): Promise<void> {
+  if (!io.stdin.isTTY) refuse('nobody can be asked here: confirm with --yes')
+  const which = before ? `that began until ${iso(before)}` : 'of everybody'
+  if (!(await confirm(io, `All sessions ${which} end, and their people have to sign in again. Go on?`))) {
+    throw new Failure(EXIT.failed, 'not confirmed; nothing was changed')
+  }
+}
 
 const BY_OPERATOR = { cause: 'operator', actor: 'operator', facts: NO_REQUEST } as const
 

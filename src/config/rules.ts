@@ -63,6 +63,12 @@ export function audience(value: string): string {
   return value
 }
 
+/** An RFC 7638 thumbprint, as the key set and `keys list` show it. */
+export function kid(value: string): string {
+  if (!/^[A-Za-z0-9_-]{43}$/.test(value)) throw new Error('must be a kid: 43 characters of base64url')
+  return value
+}
+
 /** scope-token of RFC 6749 §3.3. */
 export function scope(value: string): string {
   if (!/^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/.test(value)) throw new Error('must be a scope token (RFC 6749 §3.3)')

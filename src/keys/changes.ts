@@ -62,6 +62,8 @@ export async function carryOut(
   for (const action of actions) {
     if (action.type === 'create') {
       if (spare) await changes.add(spare, action.state, 'created')
+    } else if (action.type === 'withdraw') {
+      await changes.remove(action.kid, { compromised: true })
     } else if (action.type === 'reseal') {
       const row = rows.find(({ kid }) => kid === action.kid)
       if (row) await changes.reseal(row)

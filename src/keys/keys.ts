@@ -31,13 +31,15 @@ export interface KeyService {
  */
 export async function startKeys(deps: KeyDeps & Pick<Deps, 'log'>): Promise<KeyService> {
   const { db, serverKeys, log } = deps
+  const withdrawn = new Set(deps.config.WITHDRAWN_KEYS)
   const { keyring, hold } = createKeyring()
   let held = new Map<string, HeldKey>()
   let seen = ''
   let activeSince: Date | undefined
 
   const read = async (): Promise<void> => {
-    const heads = await queries.liveHeads(db)
+    // Not even for the moment until the schedule has removed it.
+    const heads = (await queries.liveHeads(db)).filter(({ kid }) => !withdrawn.has(kid))
     const current = JSON.stringify(heads)
     if (current === seen) return
     const isNew = heads.some(({ kid }) => !held.has(kid))
@@ -69,8 +71,9 @@ export async function startKeys(deps: KeyDeps & Pick<Deps, 'log'>): Promise<KeyS
   let last: Promise<void> = Promise.resolve()
   const inTurn = (work: () => Promise<void>): Promise<void> => (last = last.catch(() => {}).then(work))
 
+  await warnOfWithdrawn(deps)
   for (const row of await queries.liveKeys(db)) {
-    if (row.state !== 'retiring') open(row.kid, sealedOf(row), serverKeys).fill(0)
+    if (row.state !== 'retiring' && !withdrawn.has(row.kid)) open(row.kid, sealedOf(row), serverKeys).fill(0)
   }
   await advanceKeys(deps)
   await read()
@@ -92,6 +95,18 @@ export async function startKeys(deps: KeyDeps & Pick<Deps, 'log'>): Promise<KeyS
   }
 }
 
+/** A restored table knows nothing of what happened after the backup, and brings a stolen key back as if it were good. */
+async function warnOfWithdrawn({ db, config, log }: Pick<KeyDeps, 'db' | 'config'> & Pick<Deps, 'log'>): Promise<void> {
+  const rows = await queries.allKeys(db)
+  const kids = (holds: (row: (typeof rows)[number]) => boolean) => rows.filter(holds).map(({ kid }) => kid)
+  const back = kids(({ kid, state }) => state !== 'removed' && config.WITHDRAWN_KEYS.includes(kid))
+  if (back.length > 0) log.warn({ kids: back }, 'a key that was withdrawn is back, as after a restore; it is removed')
+  const unlisted = kids(({ kid, compromised }) => compromised && !config.WITHDRAWN_KEYS.includes(kid))
+  if (unlisted.length > 0) {
+    log.warn({ kids: unlisted }, 'a restore would bring back compromised keys: put them into WITHDRAWN_KEYS')
+  }
+}
+
 async function unsealed({ serverKeys }: Pick<Deps, 'serverKeys'>, row: queries.KeyRow): Promise<HeldKey> {
   const der = open(row.kid, sealedOf(row), serverKeys)
   const material = await fromDer(der)
@@ -105,7 +120,7 @@ async function unsealed({ serverKeys }: Pick<Deps, 'serverKeys'>, row: queries.K
  */
 export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
   const { db, clock, config, serverKeys } = deps
-  const policy = keyPolicy(config.KEY_ROTATION_DAYS, serverKeys[0].fingerprint)
+  const policy = keyPolicy(config, serverKeys[0].fingerprint)
   const look = (rows: queries.KeyRow[], now: Date) =>
     plan(
       rows.map((row) => factsOf(row, serverKeys)),

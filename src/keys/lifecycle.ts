@@ -1,3 +1,4 @@
+import type { Config } from '../config.ts'
 import type { KeyState } from '../db/schema.ts'
 
 const HOUR = 3_600_000
@@ -26,31 +27,38 @@ export interface Policy {
   retireAfter: number
   /** Fingerprint of the CLAVIGER_SECRET that seals. */
   sealWith: string
+  /** `kid`s that are in wrong hands, whatever the table says of them. */
+  withdrawn: ReadonlySet<string>
 }
 
 export type Action =
   | { type: 'create'; state: 'next' | 'active' }
-  | { type: 'retire' | 'activate' | 'remove' | 'reseal'; kid: string }
+  | { type: 'retire' | 'activate' | 'remove' | 'reseal' | 'withdraw'; kid: string }
 
 /**
  * 24 h ahead is far more than any verifier caches (max-age 300 s), and 24 h after more than the longest access token
  * (3600 s) with leeway (60 s) and that cache: a planned rotation is noticed by nobody.
  */
-export function keyPolicy(rotationDays: number, sealWith: string): Policy {
-  return { rotation: rotationDays * DAY, publishAhead: DAY, retireAfter: DAY, sealWith }
+export function keyPolicy(
+  { KEY_ROTATION_DAYS, WITHDRAWN_KEYS }: Pick<Config, 'KEY_ROTATION_DAYS' | 'WITHDRAWN_KEYS'>,
+  sealWith: string,
+): Policy {
+  const withdrawn = new Set(WITHDRAWN_KEYS)
+  return { rotation: KEY_ROTATION_DAYS * DAY, publishAhead: DAY, retireAfter: DAY, sealWith, withdrawn }
 }
 
 /**
  * What is due now, in the order in which to do it. Every replica asks every minute and whoever comes first acts, so
  * the same facts must give the same answer, and acting on it must leave nothing due.
  */
-export function plan(keys: readonly KeyFacts[], now: Date, policy: Policy): Action[] {
+export function plan(all: readonly KeyFacts[], now: Date, policy: Policy): Action[] {
+  const keys = all.filter(({ kid }) => !policy.withdrawn.has(kid))
+  const actions: Action[] = all.filter((key) => !keys.includes(key)).map(({ kid }) => ({ type: 'withdraw', kid }))
   const active = keys.find((key) => key.state === 'active')
   const next = keys.find((key) => key.state === 'next')
   // A server with another CLAVIGER_SECRET must not replace keys that it merely cannot read.
-  if (active?.usable === false || next?.usable === false) return []
+  if (active?.usable === false || next?.usable === false) return actions
 
-  const actions: Action[] = []
   if (!active) {
     actions.push(next ? { type: 'activate', kid: next.kid } : { type: 'create', state: 'active' })
   } else if (next) {

@@ -71,6 +71,7 @@ export async function importKey(
   pem: string,
 ): Promise<{ kid: string; state: 'next' | 'active'; activatesAt: Date }> {
   const key = await fromPem(pem)
+  if (deps.config.WITHDRAWN_KEYS.includes(key.kid)) throw new KeyRefused(`the key ${key.kid} is in WITHDRAWN_KEYS`)
   return await inTransaction(deps, async ({ now, rows, changes }) => {
     requireUsable(deps, rows)
     const waiting = rows.find(({ state }) => state === 'next')
@@ -84,7 +85,7 @@ export async function importKey(
       if (violatedConstraint(error) !== 'signing_keys_pkey') throw error
       throw new KeyRefused(`the key ${key.kid} is already here, or was: a key is never taken in twice`)
     }
-    const policy = keyPolicy(deps.config.KEY_ROTATION_DAYS, deps.serverKeys[0].fingerprint)
+    const policy = keyPolicy(deps.config, deps.serverKeys[0].fingerprint)
     const activatesAt =
       state === 'active' ? now : dueAt({ state, createdAt: now, activatedAt: null, retiredAt: null }, policy)
     return { kid: key.kid, state, activatesAt }
@@ -93,7 +94,7 @@ export async function importKey(
 
 /** All keys there ever were, newest first. `dueAt` is when the schedule moves the key on; null once it is removed. */
 export async function listKeys({ db, config, serverKeys }: Omit<KeyDeps, 'clock'>) {
-  const policy = keyPolicy(config.KEY_ROTATION_DAYS, serverKeys[0].fingerprint)
+  const policy = keyPolicy(config, serverKeys[0].fingerprint)
   return (await queries.allKeys(db)).map((row) => {
     const times = { createdAt: row.created_at, activatedAt: row.activated_at, retiredAt: row.retired_at }
     return {
@@ -142,7 +143,7 @@ async function announce(
   { now, rows, changes }: Work,
   spare: KeyMaterial,
 ): Promise<Rotation> {
-  const policy = keyPolicy(config.KEY_ROTATION_DAYS, serverKeys[0].fingerprint)
+  const policy = keyPolicy(config, serverKeys[0].fingerprint)
   const activation = (createdAt: Date) =>
     dueAt({ state: 'next', createdAt, activatedAt: null, retiredAt: null }, policy)
   const next = rows.find((row) => row.state === 'next')

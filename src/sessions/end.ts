@@ -2,7 +2,7 @@ import { type Actor, type EndCause, type RequestFacts, record } from '../audit/a
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
-import { endFamiliesOf, endFamily, lockFamily } from './queries.ts'
+import { endFamiliesBefore, endFamiliesOf, endFamily, lockFamily } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
 
 export interface EndInput {
@@ -41,6 +41,33 @@ export async function endAll(
     await record(tx, now, actor, { type: 'session.ended', outcome: 'success', reason: cause, userId, familyId }, facts)
   }
   return ended.length
+}
+
+const BATCH = 200
+
+/**
+ * Ends every live family of everybody, or of those begun before a moment, a batch to a transaction: sign-ins and refreshes
+ * go on meanwhile.
+ * @returns how many.
+ */
+export async function endEverybody(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  { before, ...input }: Omit<EndInput, 'userId'> & { before?: Date | undefined },
+): Promise<number> {
+  let total = 0
+  for (;;) {
+    const now = deps.clock()
+    const ended = await transact(deps.db, async (tx) => {
+      const families = await endFamiliesBefore(tx, now, { before: before ?? now, cause: input.cause, limit: BATCH })
+      for (const { id, userId } of families) {
+        const event = { type: 'session.ended', outcome: 'success', reason: input.cause, userId, familyId: id } as const
+        await record(tx, now, input.actor, event, input.facts)
+      }
+      return families.length
+    })
+    total += ended
+    if (ended < BATCH) return total
+  }
 }
 
 /** Ends a session for its own user. @returns false if it is not a live session of this user. */

@@ -262,6 +262,20 @@ export async function endFamiliesOf(
   return rows.map((row) => row.id)
 }
 
+/** Ends up to `limit` live families that began before a moment or at it, whosever they are. @returns those ended. */
+export async function endFamiliesBefore(
+  tx: Tx,
+  now: Date,
+  { before, cause, limit }: { before: Date; cause: EndCause; limit: number },
+): Promise<{ id: string; userId: string }[]> {
+  const { rows } = await sql<{ id: string; userId: string }>`
+    UPDATE families SET ended_at = ${now}, end_cause = ${cause} WHERE ended_at IS NULL AND id IN (
+      SELECT id FROM families WHERE ended_at IS NULL AND expires_at > ${now} AND created_at <= ${before}
+      ORDER BY expires_at LIMIT ${limit}
+    ) RETURNING id, user_id AS "userId"`.execute(tx)
+  return rows
+}
+
 export interface ListedSession {
   id: string
   userId: string

@@ -273,7 +273,7 @@ test.each<[string, KeyFacts[], string[]]>([
   ['sealed with an older secret', [{ ...active, sealedBy: 's0' }], ['ok', 'warning']],
   ['successor published', [active, { ...active, kid: 'n', state: 'next', createdAt: daysAgo(0.5) }], ['ok']],
 ])('signing keys: %s', (_case, keys, expected) => {
-  expect(statuses(judgeKeys(keys, now, { KEY_ROTATION_DAYS: 90 }, 's1'))).toEqual(expected)
+  expect(statuses(judgeKeys(keys, now, { KEY_ROTATION_DAYS: 90, WITHDRAWN_KEYS: [] }, 's1'))).toEqual(expected)
 })
 
 test('clocks that part deserve a look, either way', () => {

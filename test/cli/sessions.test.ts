@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
+import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
 import { run } from './support.ts'
@@ -81,4 +82,90 @@ test('lines fit the terminal, and are whole in a pipe', async () => {
   const piped = (await run(['sessions', 'list'], { env: t.env })).out
   expect(piped).toContain('lightMyRequest')
   expect(piped).not.toContain('…')
+})
+
+test('all sessions end, or those of before a backup; others go on', async () => {
+  await using t = await createTestApp()
+  const cli = (...args: string[]) => run(['sessions', 'end', ...args], { env: t.env })
+  const [old, young] = [await t.signUp(), await t.signUp()]
+  await t.db
+    .updateTable('families')
+    .set({ created_at: new Date('2026-01-01T00:00:00Z') })
+    .where('user_id', '=', old.userId)
+    .execute()
+
+  expect(await cli('--all', '--before', '2026-02-01T00:00:00Z')).toMatchObject({ code: 2 })
+  expect((await cli('--all', '--yes', '--before', '2026-02-01T00:00:00Z')).out).toBe('Ended 1 session.\n')
+  expect((await t.refresh(old.refreshToken)).statusCode).toBe(401)
+  expect((await t.refresh(young.refreshToken)).statusCode).toBe(200)
+
+  expect(JSON.parse((await cli('--all', '--yes', '--json')).out)).toEqual({ ended: 1, before: null })
+  expect((await t.refresh(young.refreshToken)).statusCode).toBe(401)
+  const events = t.db.selectFrom('audit').select(['reason', 'actor', 'user_id']).where('type', '=', 'session.ended')
+  expect(await events.orderBy('seq').execute()).toEqual(
+    [old, young].map(({ userId }) => ({ reason: 'operator', actor: 'operator', user_id: userId })),
+  )
+})
+
+test('more sessions than fit into one transaction end', async () => {
+  await using t = await createTestApp({ env: { SESSIONS_PER_USER: '1000' } })
+  const { refreshToken } = await t.signUp()
+  await t.db
+    .insertInto('families')
+    .columns([
+      'id',
+      'user_id',
+      'auth_time',
+      'created_at',
+      'expires_at',
+      'window_started_at',
+      'current_hash',
+      'generation',
+      'rotated_at',
+      'idle_seconds',
+      'remember',
+      'client_id',
+      'delivery',
+      'scope',
+      'audience',
+      'amr',
+    ])
+    .expression((eb) =>
+      eb
+        .selectFrom('families as f')
+        .crossJoin(sql<{ n: number }>`generate_series(1, 450)`.as('s'))
+        .select([
+          sql<string>`gen_random_uuid()`.as('id'),
+          'user_id',
+          'auth_time',
+          'created_at',
+          'expires_at',
+          'window_started_at',
+          'current_hash',
+          'generation',
+          'rotated_at',
+          'idle_seconds',
+          'remember',
+          'client_id',
+          'delivery',
+          'scope',
+          'audience',
+          'amr',
+        ]),
+    )
+    .execute()
+  expect((await run(['sessions', 'end', '--all', '--yes'], { env: t.env })).out).toBe('Ended 451 sessions.\n')
+  expect((await t.refresh(refreshToken)).statusCode).toBe(401)
+})
+
+test.each([
+  [['--all', '--user', 'a@example.com']],
+  [['--before', '2026-02-01T00:00:00Z']],
+  [['--yes']],
+  [['--all', '--yes', '--before', '2026-02-01']],
+  [['--all', '--yes', '--before', '2026-02-01T00:00:00']],
+  [['--all', '--yes', '--before', 'yesterday']],
+  [['--all', '--yes', '--before', '2026-13-01T00:00:00Z']],
+])('%j is refused', async (args) => {
+  expect((await run(['sessions', 'end', ...args])).code).toBe(2)
 })

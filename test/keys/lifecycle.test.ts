@@ -4,7 +4,7 @@ import { type Action, dueAt, type KeyFacts, keyPolicy, plan } from '../../src/ke
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const T0 = new Date('2030-01-01T00:00:00Z')
-const policy = keyPolicy(90, 'new')
+const policy = keyPolicy({ KEY_ROTATION_DAYS: 90, WITHDRAWN_KEYS: ['stolen'] }, 'new')
 
 const after = (ms: number): Date => new Date(T0.getTime() + ms)
 
@@ -89,6 +89,36 @@ const cases: [name: string, keys: KeyFacts[], now: Date, expected: Action[]][] =
     after(DAY),
     [{ type: 'remove', kid: 'r' }],
   ],
+  [
+    'an active key that was withdrawn, brought back by a restore',
+    [key('stolen', 'active')],
+    T0,
+    [
+      { type: 'withdraw', kid: 'stolen' },
+      { type: 'create', state: 'active' },
+    ],
+  ],
+  [
+    'one that was withdrawn, beside another that waits',
+    [key('stolen', 'active'), key('b', 'next')],
+    T0,
+    [
+      { type: 'withdraw', kid: 'stolen' },
+      { type: 'activate', kid: 'b' },
+    ],
+  ],
+  [
+    'one that was withdrawn and that no secret opens',
+    [key('a', 'active'), key('stolen', 'next', { usable: false })],
+    T0,
+    [{ type: 'withdraw', kid: 'stolen' }],
+  ],
+  [
+    'one that was withdrawn, while the secret does not fit the active key',
+    [key('a', 'active', { usable: false }), key('stolen', 'retiring')],
+    T0,
+    [{ type: 'withdraw', kid: 'stolen' }],
+  ],
 ]
 
 test.each(cases)('%s', (_name, keys, now, expected) => {
@@ -96,7 +126,7 @@ test.each(cases)('%s', (_name, keys, now, expected) => {
 })
 
 test('the shortest period still publishes a key a day before it signs', () => {
-  const daily = keyPolicy(1, 'new')
+  const daily = keyPolicy({ KEY_ROTATION_DAYS: 1, WITHDRAWN_KEYS: [] }, 'new')
   expect(plan([key('a', 'active')], T0, daily)).toEqual([{ type: 'create', state: 'next' }])
   expect(plan([key('a', 'active'), key('b', 'next')], after(DAY - 1), daily)).toEqual([])
 })
