@@ -16,6 +16,8 @@ export interface ClusterOptions {
   password: string
   /** Tried first, so that whoever was connected before a crash finds the cluster again. */
   port?: number | undefined
+  /** `name=value`, instead of what is usual here. */
+  settings?: string[]
 }
 
 export interface Cluster {
@@ -114,6 +116,7 @@ async function start(tools: Tools, data: string, options: ClusterOptions): Promi
       'log_timezone=UTC',
       'log_checkpoints=off',
       ...(options.ephemeral ? carelessSettings : []),
+      ...(options.settings ?? []),
     ]
     const flags = `-p ${port} ${settings.map((setting) => `-c ${setting}`).join(' ')}`
     // pg_ctl gives the server a session of its own: Ctrl-C in a terminal must not end it before its users have finished.
@@ -154,8 +157,10 @@ async function createDatabase(port: number, password: string): Promise<void> {
   try {
     await client.query(`CREATE DATABASE ${database}`)
   } catch (error) {
-    const duplicate = '42P04'
-    if ((error as { code?: string }).code !== duplicate) throw error
+    // It is there; or this is a standby, and has what its primary has.
+    const [duplicate, readOnly] = ['42P04', '25006']
+    const { code } = error as { code?: string }
+    if (code !== duplicate && code !== readOnly) throw error
   } finally {
     await client.end()
   }

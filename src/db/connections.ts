@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
-import { belongsToConnection, cannotWrite, hasStaleStatements, isCrowded } from './errors.ts'
+import { belongsToConnection, cannotWrite, hasStaleStatements, isCrowded, isSilence } from './errors.ts'
 
 /** The connections of a pool, and how far each one is trusted. */
 export interface Connections {
   /** A free one or a new one. @throws if there is none in time. */
   take(): Promise<pg.PoolClient>
+  /** It has answered. */
+  praise(client: pg.PoolClient): void
   /** @returns whether the error shows that this one is good for nothing more, which others may not be. */
   blame(client: pg.PoolClient, error: unknown): boolean
   giveBack(client: pg.PoolClient, discard: boolean): void
@@ -17,25 +19,26 @@ const YOUNG_MS = 1000
 const FULL_MS = 1000
 const RETRY_MS = 250
 
-export function watchConnections(pool: pg.Pool, limits: { acquire: number; age: number }): Connections {
+export function watchConnections(pool: pg.Pool, limits: { acquire: number; answer: number; age: number }): Connections {
   const size = pool.options.max
-  const born = new WeakMap<pg.PoolClient, { at: number; until: number }>()
+  const lives = new WeakMap<pg.PoolClient, { born: number; heard: number; until: number }>()
   let established = 0
-  let distrustedBefore = Number.NEGATIVE_INFINITY
+  /** Those born before this moment, or not heard since that one, are not lent again. */
+  let bornBefore = Number.NEGATIVE_INFINITY
+  let silentSince = Number.NEGATIVE_INFINITY
 
   pool.on('connect', (client) => {
     established++
-    const at = performance.now()
+    const born = performance.now()
     // Of those opened together, not all end together.
-    born.set(client, { at, until: at + limits.age * (0.5 + Math.random() / 2) })
+    lives.set(client, { born, heard: born, until: born + limits.age * (0.5 + Math.random() / 2) })
   })
   pool.on('remove', (client) => {
-    if (born.delete(client)) established--
+    if (lives.delete(client)) established--
   })
-  const age = (client: pg.PoolClient): number => performance.now() - (born.get(client)?.at ?? 0)
   const isTrusted = (client: pg.PoolClient): boolean => {
-    const { at, until } = born.get(client) ?? { at: 0, until: 0 }
-    return at >= distrustedBefore && performance.now() < until
+    const life = lives.get(client)
+    return !!life && life.born >= bornBefore && life.heard >= silentSince && performance.now() < life.until
   }
 
   /** Callers then wait for the connections that there are, in turn, instead of knocking at a full house. */
@@ -68,14 +71,21 @@ export function watchConnections(pool: pg.Pool, limits: { acquire: number; age: 
         client.release(true)
       }
     },
+    praise: (client) => {
+      const life = lives.get(client)
+      if (life) life.heard = performance.now()
+    },
     blame: (client, error) => {
+      const now = performance.now()
       // A session may have become read-only for good when it was opened, or with its server; a new one tells which.
       if (cannotWrite(error)) {
-        if (age(client) < YOUNG_MS) return false
-        distrustedBefore = performance.now() - YOUNG_MS
+        if (now - (lives.get(client)?.born ?? 0) < YOUNG_MS) return false
+        bornBefore = now - YOUNG_MS
       }
       // A migration, or a pooler that forgot: all that were there have prepared the same.
-      if (hasStaleStatements(error)) distrustedBefore = performance.now()
+      if (hasStaleStatements(error)) bornBefore = now
+      // A server that is gone without a word: each of the others would cost somebody the same wait.
+      if (isSilence(error)) silentSince = now - limits.answer
       return belongsToConnection(error)
     },
     giveBack: (client, discard) => client.release(discard || !isTrusted(client) || isInTransaction(client)),

@@ -57,6 +57,11 @@ export function isCrowded(error: unknown): boolean {
   return codeOf(error) === '53300'
 }
 
+/** Whether no answer came in time, not even a refusal. */
+export function isSilence(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout'
+}
+
 /** Whether a connection ended under a statement, so that nobody knows how far it came. */
 export function isLost(error: unknown): boolean {
   const message = error instanceof Error ? error.message : ''

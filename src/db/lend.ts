@@ -25,6 +25,7 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
       if (spoilt || !client) throw spoilt
       try {
         const result = await ask(client, text, values)
+        connections.praise(client)
         // PostgreSQL's answer to the COMMIT of a transaction in which a statement has failed. Nothing was committed.
         if (failure && text === 'commit' && result.command === 'ROLLBACK') throw failure
         failure = undefined

@@ -72,11 +72,11 @@ function readiness({ db, keyring }: Parts, lifecycle: Lifecycle): () => Promise<
       if (begun.length === BURST && now - (begun[0] ?? 0) < BURST * 1000) return last
       begun.push(now)
       if (begun.length > BURST) begun.shift()
-      running = probe().finally(() => {
+      running = within(DATABASE_ANSWERS_WITHIN_MS, probe()).finally(() => {
         running = undefined
       })
     }
-    last = await within(DATABASE_ANSWERS_WITHIN_MS, running)
+    last = await running
     return last
   }
   return async () => {

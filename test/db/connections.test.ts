@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { belongsToConnection } from '../../src/db/errors.ts'
+import { startForwarder } from '../support/forwarder.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
-import { openPool, pid } from './pool.ts'
+import { openPool, pid, pids } from './pool.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -76,4 +77,22 @@ test('an answer that does not come in time costs the connection: it might come y
   const before = await pid(pool)
   await expect(sql`SELECT pg_sleep(0.5)`.execute(pool.db)).rejects.toThrow('Query read timeout')
   expect(await pid(pool)).not.toBe(before)
+})
+
+test('after a server has gone without a word, one wait shows it for all connections, not one wait for each', async () => {
+  await using line = await startForwarder(Number(new URL(database.url).port))
+  await using pool = openPool(line.through(database.url), { size: 4, timeouts: { answer: 400 } })
+  const before = await pids(pool, 4)
+  line.freeze()
+  await expect(pid(pool)).rejects.toThrow('Query read timeout')
+  for (const each of await pids(pool, 4)) expect(before.has(each)).toBe(false)
+})
+
+test('one slow answer costs only its own connection, where others have answered meanwhile', async () => {
+  await using pool = openPool(database.url, { size: 2, timeouts: { answer: 400 } })
+  const before = await pids(pool, 2)
+  const slow = sql`SELECT pg_sleep(1)`.execute(pool.db).catch((error: unknown) => error)
+  for (let turn = 0; turn < 10; turn++) await sql`SELECT pg_sleep(0.05)`.execute(pool.db)
+  expect(await slow).toMatchObject({ message: 'Query read timeout' })
+  expect([...(await pids(pool, 2))].filter((each) => before.has(each))).toHaveLength(1)
 })

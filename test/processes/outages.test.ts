@@ -5,24 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type Cluster, startCluster, urlOf } from '../../dev/postgres/cluster.ts'
-import { createHonestClient, type HonestClient, signUpOver } from '../support/honest-client.ts'
+import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort, startServer } from '../support/server.ts'
 
 const CLIENTS = 12
-
-async function storm(clients: HonestClient[], until: Promise<unknown>): Promise<void> {
-  let over = false
-  const end = () => {
-    over = true
-  }
-  until.then(end, end)
-  await Promise.all(
-    clients.map(async (client) => {
-      while (!over) await client.refresh()
-    }),
-  )
-}
 
 async function watch(url: string, statuses: Set<number>, until: Promise<unknown>): Promise<void> {
   let over = false
@@ -35,9 +22,6 @@ async function watch(url: string, statuses: Set<number>, until: Promise<unknown>
     await sleep(40)
   }
 }
-
-const sum = (clients: HonestClient[], status: number): number =>
-  clients.reduce((total, client) => total + (client.troubles.get(status) ?? 0), 0)
 
 test('SIGKILL of the server in a storm of refreshes ends no honest client', async () => {
   const database = await cloneDatabase()
@@ -57,7 +41,7 @@ test('SIGKILL of the server in a storm of refreshes ends no honest client', asyn
     })()
     await Promise.all([storm(clients, disaster), disaster])
     for (const client of clients) await client.refresh()
-    expect(sum(clients, 0), 'the kills must have been felt').toBeGreaterThan(0)
+    expect(met(clients, 0), 'the kills must have been felt').toBeGreaterThan(0)
     expect(Math.min(...clients.map((client) => client.refreshes))).toBeGreaterThan(4)
   } finally {
     await server.kill()
@@ -115,8 +99,8 @@ test('while PostgreSQL is stopped: 503 and never 401, the key set is served, and
       login: [503, 503],
     })
     expect(jwks).toEqual(new Set([200]))
-    expect(sum(clients, 503), 'the outage must have been felt').toBeGreaterThan(0)
-    expect(sum(clients, 0), 'the server itself must have answered throughout').toBe(0)
+    expect(met(clients, 503), 'the outage must have been felt').toBeGreaterThan(0)
+    expect(met(clients, 0), 'the server itself must have answered throughout').toBe(0)
     expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
   } finally {
     await server.stop()

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { createHonestClient, signUpOver } from '../support/honest-client.ts'
+import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort, type RunningProcess, startServer } from '../support/server.ts'
-import { findProgram, met, startMiddleman, storm } from './support.ts'
+import { findProgram, startMiddleman } from './support.ts'
 
 const program = findProgram('haproxy') ?? ''
 if (!program) console.warn('skipped: there is no haproxy on this machine')

@@ -6,11 +6,11 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { describe, expect, inject, test } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
-import { createHonestClient, signUpOver } from '../support/honest-client.ts'
+import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 import { POOL_SIZE, startPgBouncer } from './pgbouncer.ts'
-import { findProgram, met, storm, versionOf } from './support.ts'
+import { findProgram, versionOf } from './support.ts'
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const program = findProgram('pgbouncer') ?? ''

@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import type { HonestClient } from '../support/honest-client.ts'
 import { freePort } from '../support/server.ts'
 
 /** Where packages put servers, though it is not on every user's PATH. */
@@ -112,21 +111,3 @@ async function isOpen(port: number): Promise<boolean> {
     socket.destroy()
   }
 }
-
-/** Refreshes with all clients, each one after the other, until the promise settles. */
-export async function storm(clients: HonestClient[], until: Promise<unknown>): Promise<void> {
-  let over = false
-  const end = () => {
-    over = true
-  }
-  until.then(end, end)
-  await Promise.all(
-    clients.map(async (client) => {
-      while (!over) await client.refresh()
-    }),
-  )
-}
-
-/** Answers of one status that the clients met; 0 stands for none at all. */
-export const met = (clients: HonestClient[], status: number): number =>
-  clients.reduce((total, client) => total + (client.troubles.get(status) ?? 0), 0)

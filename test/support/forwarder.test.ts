@@ -81,3 +81,17 @@ test('open connections stay where they lead; cut, they end, and the next one goe
   await expect.poll(nowhere.over).toBe(true)
   expect(line.connections()).toBe(3)
 })
+
+test('frozen connections neither speak nor end, whatever happens at the other side; new ones are as ever', async () => {
+  await using line = await startForwarder(ports[0])
+  const before = dial(line)
+  before.socket.write('a')
+  await expect.poll(before.heard).toBe('first heard a\n')
+  line.freeze()
+  before.socket.write('b')
+  const after = dial(line)
+  after.socket.write('c')
+  await expect.poll(after.heard).toBe('first heard c\n')
+  await sleep(60)
+  expect([before.heard(), before.over()]).toEqual(['first heard a\n', false])
+})

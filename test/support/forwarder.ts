@@ -18,6 +18,8 @@ export interface Forwarder extends AsyncDisposable {
   delay(milliseconds: Partial<Record<Direction, number>>): void
   /** Breaks every open connection, as when a cable is pulled and plugged in again: nobody hears the end of what was said. */
   cut(): void
+  /** Open connections hear and say nothing from now on, and do not end either, as when the other side lost its power. */
+  freeze(): void
   /** Connections made so far. */
   connections(): number
   close(): Promise<void>
@@ -28,6 +30,7 @@ export async function startForwarder(port?: number): Promise<Forwarder> {
   let target = port
   let connections = 0
   const sockets = new Set<Socket>()
+  let wires = new Set<Wire>()
   const lanes: Record<Direction, Lane> = { toServer: new Lane(), toClient: new Lane() }
 
   const server = createServer((client) => {
@@ -41,8 +44,11 @@ export async function startForwarder(port?: number): Promise<Forwarder> {
       sockets.add(socket.setNoDelay())
       socket.on('close', () => sockets.delete(socket))
     }
-    pass(client, upstream, lanes.toServer)
-    pass(upstream, client, lanes.toClient)
+    const wire: Wire = { frozen: false }
+    wires.add(wire)
+    client.on('close', () => wires.delete(wire))
+    pass(client, upstream, lanes.toServer, wire)
+    pass(upstream, client, lanes.toClient, wire)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -79,10 +85,18 @@ export async function startForwarder(port?: number): Promise<Forwarder> {
       lanes.toClient.milliseconds = toClient
     },
     cut,
+    freeze: () => {
+      for (const wire of wires) wire.frozen = true
+      wires = new Set()
+    },
     connections: () => connections,
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+interface Wire {
+  frozen: boolean
 }
 
 /** One direction, over all connections. */
@@ -111,11 +125,11 @@ class Lane {
 }
 
 /** Everything from one socket to the other, in order, its end included. */
-function pass(from: Socket, to: Socket, lane: Lane): void {
+function pass(from: Socket, to: Socket, lane: Lane, wire: Wire): void {
   let before = Promise.resolve()
   const inTurn = (act: () => void) => {
     const since = performance.now()
-    before = before.then(() => lane.wait(since)).then(act)
+    before = before.then(() => lane.wait(since)).then(() => (wire.frozen ? undefined : act()))
   }
   from.on('data', (chunk) => inTurn(() => void (to.writable && to.write(chunk))))
   from.on('end', () => inTurn(() => to.end()))

@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { noteSecret } from './canary.ts'
 
-/** A native client as it should be: one refresh at a time, one key per exchange, the same again until the answer is in. */
+/**
+ * A native client as it should be: one refresh at a time, one key per exchange, the same again until the answer is in. Or one
+ * that knows of no keys, and comes again within the grace.
+ */
 export interface HonestClient {
   /** Exchanges its token, however often the server has to be asked. @throws if the server says 401. */
   refresh(): Promise<void>
@@ -18,9 +21,10 @@ export function createHonestClient(options: {
   accessToken: string
   /** Asked anew for each attempt: servers come and go. */
   server: () => string
+  keyless?: boolean
   patienceMs?: number
 }): HonestClient {
-  const { server, patienceMs = 30_000 } = options
+  const { server, keyless = false, patienceMs = 30_000 } = options
   let { token, accessToken } = options
   let refreshes = 0
   const troubles = new Map<number, number>()
@@ -36,7 +40,7 @@ export function createHonestClient(options: {
       return refreshes
     },
     refresh: async () => {
-      const key = randomUUID()
+      const key = keyless ? undefined : randomUUID()
       const giveUpAt = performance.now() + patienceMs
       for (;;) {
         const answer = await attempt(`${server()}/refresh`, token, key)
@@ -63,11 +67,11 @@ interface Answer {
   body: { refresh_token: string; access_token: string }
 }
 
-async function attempt(url: string, token: string, key: string): Promise<Answer> {
+async function attempt(url: string, token: string, key: string | undefined): Promise<Answer> {
   try {
     const answer = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': key },
+      headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) },
       body: JSON.stringify({ refresh_token: token }),
       signal: AbortSignal.timeout(10_000),
     })
@@ -80,6 +84,24 @@ async function attempt(url: string, token: string, key: string): Promise<Answer>
     return { status: 0, retryAfter: null, body: { refresh_token: '', access_token: '' } }
   }
 }
+
+/** Refreshes with all clients, each one after the other, until the promise settles. */
+export async function storm(clients: HonestClient[], until: Promise<unknown>): Promise<void> {
+  let over = false
+  const end = () => {
+    over = true
+  }
+  until.then(end, end)
+  await Promise.all(
+    clients.map(async (client) => {
+      while (!over) await client.refresh()
+    }),
+  )
+}
+
+/** Answers of one status that the clients met; 0 stands for none at all. */
+export const met = (clients: HonestClient[], status: number): number =>
+  clients.reduce((total, client) => total + (client.troubles.get(status) ?? 0), 0)
 
 /** Registers a user over HTTP and signs in `sessions` times as a native client. */
 export async function signUpOver(
