@@ -1,25 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { createHonestClient, type HonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
+import { createHonestClient, firstSuccess, met, progress, signUpOver, storm } from '../support/honest-client.ts'
 import { startServer } from '../support/server.ts'
 import { type Pair, startPair } from '../support/standby.ts'
 
 const CLIENTS = 6
-
-/** Each client refreshes so often more. */
-async function progress(clients: HonestClient[], times: number): Promise<void> {
-  const from = clients.map(({ refreshes }) => refreshes)
-  while (!clients.every(({ refreshes }, index) => refreshes >= (from[index] ?? 0) + times)) await sleep(5)
-}
-
-/** The first exchange of any client that is answered from now on. @returns milliseconds until then. */
-async function firstSuccess(clients: HonestClient[]): Promise<number> {
-  const begun = performance.now()
-  const from = clients.map(({ refreshes }) => refreshes)
-  while (!clients.some(({ refreshes }, index) => refreshes > (from[index] ?? 0))) await sleep(5)
-  return performance.now() - begun
-}
 
 const rolledForward = async (pair: Pair): Promise<number> =>
   (await pair.onStandby(`SELECT FROM audit WHERE type = 'refresh.rolled_forward'`)).length

@@ -3,11 +3,10 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import pg from 'pg'
 import { describe, expect, inject, test } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
 import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
-import { cloneDatabase } from '../support/postgres.ts'
+import { cloneDatabase, query } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 import { POOL_SIZE, startPgBouncer } from './pgbouncer.ts'
 import { findProgram, versionOf } from './support.ts'
@@ -26,16 +25,6 @@ const ADVISORY_LOCKS = `SELECT FROM pg_locks JOIN pg_database d ON d.oid = datab
   WHERE locktype = 'advisory' AND d.datname = current_database()`
 
 const env = () => ({ CLAVIGER_SECRET: randomBytes(32).toString('base64'), ISSUER: 'http://localhost:3000' })
-
-async function query<Row extends pg.QueryResultRow>(url: string, text: string): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return (await client.query<Row>(text)).rows
-  } finally {
-    await client.end()
-  }
-}
 
 const refresh = (url: string, token: string | undefined) =>
   fetch(`${url}/refresh`, {

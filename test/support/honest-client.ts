@@ -99,6 +99,20 @@ export async function storm(clients: HonestClient[], until: Promise<unknown>): P
   )
 }
 
+/** Each client refreshes so often more. */
+export async function progress(clients: HonestClient[], times: number): Promise<void> {
+  const from = clients.map(({ refreshes }) => refreshes)
+  while (!clients.every(({ refreshes }, index) => refreshes >= (from[index] ?? 0) + times)) await sleep(5)
+}
+
+/** The first exchange of any client that is answered from now on. @returns milliseconds until then. */
+export async function firstSuccess(clients: HonestClient[]): Promise<number> {
+  const begun = performance.now()
+  const from = clients.map(({ refreshes }) => refreshes)
+  while (!clients.some(({ refreshes }, index) => refreshes > (from[index] ?? 0))) await sleep(5)
+  return performance.now() - begun
+}
+
 /** Answers of one status that the clients met; 0 stands for none at all. */
 export const met = (clients: HonestClient[], status: number): number =>
   clients.reduce((total, client) => total + (client.troubles.get(status) ?? 0), 0)

@@ -78,10 +78,9 @@ async function makeTemplate(server: string, name: string): Promise<string> {
   return name
 }
 
-function query(server: string, text: string): Promise<void> {
-  return withClient(server, async (client) => {
-    await client.query(text)
-  })
+/** One statement on a connection of its own. */
+export function query<Row extends pg.QueryResultRow = pg.QueryResultRow>(url: string, text: string): Promise<Row[]> {
+  return withClient(url, async (client) => (await client.query<Row>(text)).rows)
 }
 
 async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {

@@ -11,6 +11,7 @@ import pg from 'pg'
 import { type Cluster, type ClusterOptions, startCluster, urlOf } from '../../dev/postgres/cluster.ts'
 import { findTools } from '../../dev/postgres/run-as.ts'
 import { type Forwarder, startForwarder } from './forwarder.ts'
+import { query } from './postgres.ts'
 
 /** A primary and a streaming standby, made from a copy of its files. */
 export interface Pair extends AsyncDisposable {
@@ -105,16 +106,6 @@ async function copy({ port }: Cluster, from: ClusterOptions, to: ClusterOptions,
 async function postmasterOf(options: ClusterOptions): Promise<number> {
   const [pid] = (await readFile(join(await dataOf(options), 'postmaster.pid'), 'utf8')).split('\n')
   return Number(pid)
-}
-
-async function query(url: string, statement: string): Promise<pg.QueryResultRow[]> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return (await client.query(statement)).rows
-  } finally {
-    await client.end()
-  }
 }
 
 async function answers(port: number): Promise<boolean> {
