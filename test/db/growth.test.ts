@@ -3,8 +3,8 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isUnavailable } from '../../src/db/errors.ts'
 import { startForwarder } from '../support/forwarder.ts'
-import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
-import { createRole, openPool, type Pool, pid, pids } from './pool.ts'
+import { cloneDatabase, createRole, type TestDatabase } from '../support/postgres.ts'
+import { openPool, type Pool, pid, pids } from './pool.ts'
 
 let database: TestDatabase
 let admin: Pool
@@ -18,7 +18,7 @@ afterAll(async () => {
 })
 
 test('a pool that may not have as many connections as it wants shares those it has, and grows when it may', async () => {
-  await using role = await createRole(admin, database.url, 'CONNECTION LIMIT 3')
+  const role = await createRole(database, 'ALTER ROLE $role CONNECTION LIMIT 3')
   await using line = await startForwarder(Number(new URL(database.url).port))
   await using pool = openPool(line.through(role.url), { size: 10 })
   expect((await pids(pool, 30)).size).toBe(3)
@@ -28,7 +28,7 @@ test('a pool that may not have as many connections as it wants shares those it h
 })
 
 test('one that has none at all gets the first that becomes free', async () => {
-  await using role = await createRole(admin, database.url, 'CONNECTION LIMIT 1')
+  const role = await createRole(database, 'ALTER ROLE $role CONNECTION LIMIT 1')
   const holder = openPool(role.url)
   await pid(holder)
   await using pool = openPool(role.url, { size: 10 })
@@ -39,7 +39,7 @@ test('one that has none at all gets the first that becomes free', async () => {
 })
 
 test('after the time for a connection is over, it is an outage', async () => {
-  await using role = await createRole(admin, database.url, 'CONNECTION LIMIT 1')
+  const role = await createRole(database, 'ALTER ROLE $role CONNECTION LIMIT 1')
   await using holder = openPool(role.url)
   await pid(holder)
   await using pool = openPool(role.url, { size: 10, timeouts: { acquire: 600 } })

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { type ConnectOptions, connect, type Database } from '../../src/db/connect.ts'
 
@@ -24,23 +23,4 @@ export async function pids({ db }: Pick<Database, 'db'>, count: number): Promise
     ),
   )
   return new Set(answers.flatMap(({ rows }) => rows.map((row) => row.pid)))
-}
-
-/** A login that is no superuser, for whom limits hold. @returns the URL as that role. */
-export async function createRole(
-  { db }: Pool,
-  url: string,
-  options = '',
-): Promise<{ url: string; name: string } & AsyncDisposable> {
-  const name = `role_${randomBytes(6).toString('hex')}`
-  const password = randomBytes(8).toString('hex')
-  await sql.raw(`CREATE ROLE ${name} LOGIN PASSWORD '${password}' ${options}`).execute(db)
-  const changed = new URL(url)
-  changed.username = name
-  changed.password = password
-  return {
-    name,
-    url: changed.href,
-    [Symbol.asyncDispose]: async () => void (await sql.raw(`DROP OWNED BY ${name}; DROP ROLE ${name}`).execute(db)),
-  }
 }

@@ -30,7 +30,10 @@ export async function createDatabase(): Promise<TestDatabase> {
   const server = inject('databaseUrl')
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
   await query(server, `CREATE DATABASE ${name} TEMPLATE template0`)
-  return { url: urlOf(server, name), drop: () => query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) }
+  return {
+    url: urlOf(server, name),
+    drop: async () => void (await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
+  }
 }
 
 /**
