@@ -24,6 +24,7 @@ const PROBLEMS = {
   email_taken: { status: 409, title: 'An account with this e-mail address exists' },
   payload_too_large: { status: 413, title: 'The request body is too large' },
   unsupported_media_type: { status: 415, title: 'Send application/json' },
+  expectation_failed: { status: 417, title: 'The expectation cannot be met' },
   misdirected_request: { status: 421, title: 'This host is not served here' },
   too_many_requests: { status: 429, title: 'Too many requests' },
   headers_too_large: { status: 431, title: 'The request headers are too large' },

@@ -13,10 +13,13 @@ export function checkTargets(app: FastifyInstance, config: TargetConfig): void {
     check(request.raw, request.source)
     done()
   })
+  // Node would refuse them itself, without our headers.
+  app.server.on('checkExpectation', (raw, reply) => app.server.emit('request', raw, reply))
 }
 
 /**
- * Refuses requests that two parties could read differently: which host, which path, which scheme, which parameter.
+ * Refuses requests that two parties could read differently (which host, which path, which scheme, which parameter) and
+ * those that expect what we do not know.
  * @returns a function that throws a Problem.
  */
 export function targetCheck(config: TargetConfig): (raw: IncomingMessage, source?: Source) => void {
@@ -25,6 +28,10 @@ export function targetCheck(config: TargetConfig): (raw: IncomingMessage, source
   const behindTls = config.ISSUER.startsWith('https:') && config.TRUSTED_PROXIES.length > 0
 
   return (raw, source) => {
+    const { expect } = raw.headers
+    if (expect !== undefined && expect.toLowerCase() !== '100-continue' && raw.httpVersion !== '1.0') {
+      throw new Problem('expectation_failed', { reason: 'an expectation other than 100-continue' })
+    }
     const { authority, path, query } = splitTarget(raw.url ?? '')
     const host = oneHost(raw)
     if (authority !== undefined && authority !== host) {
