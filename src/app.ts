@@ -2,6 +2,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import type { Deps } from './deps.ts'
 import { guardAccess } from './http/access.ts'
 import { parseBodies } from './http/body.ts'
+import { boundConnections } from './http/connections.ts'
 import { writeCookies } from './http/cookies.ts'
 import { answerCors } from './http/cors.ts'
 import { addDocs } from './http/docs.ts'
@@ -78,5 +79,6 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   app.register(keyRoutes(deps))
   app.register(healthRoutes(deps, lifecycle))
   answerDocuments(app, publicDocuments(deps), deps, lifecycle)
+  boundConnections(app, deps)
   return app
 }

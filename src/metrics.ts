@@ -47,6 +47,12 @@ export function createMetrics() {
       labelNames: ['policy'] as const,
       registers,
     }),
+    connectionsCut: new Counter({
+      name: 'claviger_http_connections_cut_total',
+      help: 'Connections closed because their client held too much',
+      labelNames: ['cause'] as const,
+      registers,
+    }),
     hashSeconds: new Histogram({
       name: 'claviger_password_hash_seconds',
       help: 'Duration of one argon2 computation',

@@ -1,8 +1,8 @@
-import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
+import { networkOf } from './proxies.ts'
 import { createAllowance, type Policy, type Verdict } from './rate-limit-store.ts'
 
 export type LimitName = 'login' | 'register' | 'refresh' | 'logout' | 'account'
@@ -33,7 +33,7 @@ export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'c
   const { config, clock } = deps
   const of = (db: Deps['db'], ...policies: Policy[]): Limit => {
     const take = createAllowance({ db, clock }, policies)
-    return (request) => take(networkOf(request))
+    return (request) => take(networkOf(request.source.address))
   }
   return {
     // In the order in which they are asked: what the first refuses does not count for the second.
@@ -89,9 +89,4 @@ export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<M
       .then((verdict) => refuseOver(verdict, metrics))
       .then(() => done(), done)
   })
-}
-
-/** One IPv4 address or one IPv6 /64, which is what a single subscriber commands. */
-function networkOf({ source: { address } }: FastifyRequest): string {
-  return address === undefined ? 'unknown' : normalizeIP(address, 64)
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
+import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config.ts'
 
@@ -100,4 +101,9 @@ export function normalAddress(text: string): string | undefined {
   if (!mapped) return canonical
   const bits = Number.parseInt(mapped[1] as string, 16) * 65536 + Number.parseInt(mapped[2] as string, 16)
   return [24, 16, 8, 0].map((shift) => Math.floor(bits / 2 ** shift) % 256).join('.')
+}
+
+/** One IPv4 address or one IPv6 /64, which is what a single subscriber commands. */
+export function networkOf(address: string | undefined): string {
+  return address === undefined ? 'unknown' : normalizeIP(address, 64)
 }
