@@ -73,7 +73,7 @@ test('a withdrawn key cannot be imported', async () => {
   await using t = await createTestApp()
   const { generateKeyPairSync } = await import('node:crypto')
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const pem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' })
   const { kid } = await importKey(t.deps, pem)
   const config = { ...t.config, WITHDRAWN_KEYS: [kid] }
   await expect(importKey({ ...t.deps, config }, pem)).rejects.toThrow(`the key ${kid} is in WITHDRAWN_KEYS`)
