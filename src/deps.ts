@@ -14,6 +14,8 @@ export interface Deps {
   db: Db
   /** The same database over connections that only refreshes use. */
   refreshDb: Db
+  /** The same over a connection that only rotations use. */
+  rotationDb: Db
   clock: Clock
   /** The audit trail of what changes nothing. */
   tally: Tally

@@ -59,7 +59,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     if (applied.length > 0) log.info({ applied }, 'the schema was brought up to date')
   })
 
-  const { db, refreshDb, pools, close } = connectServer({
+  const { db, refreshDb, rotationDb, pools, close } = connectServer({
     url: secrets.databaseUrl,
     size: config.DATABASE_POOL_SIZE,
     onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
@@ -109,6 +109,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       config,
       db,
       refreshDb,
+      rotationDb,
       clock: clock.now,
       tally,
       log,

@@ -3,19 +3,22 @@ import type { Db } from './schema.ts'
 
 export interface Pools {
   db: Db
-  /** The same database over connections that only refreshes use. */
+  /** The same database over connections that only refreshes use: what they need besides their rotation. */
   refreshDb: Db
+  /** The same database over a connection that only rotations use. One is enough: they go together. */
+  rotationDb: Db
   /** For the gauges. */
   pools: Database['pool'][]
   close(): Promise<void>
 }
 
 /**
- * How many of a server's connections are set aside for refreshes. Nothing else may take them: whatever a flood of other
- * requests does to the rest, those who are signed in stay so.
+ * How many of a server's connections are for what. Nothing else may take those of rotations and refreshes: whatever a flood of
+ * other requests does to the rest, or one of tokens that have to be looked at closely, those who are signed in stay so.
  */
-export function setAside(size: number): number {
-  return Math.max(1, Math.floor(size / 3))
+export function share(size: number): { rotations: number; refreshes: number; others: number } {
+  const refreshes = size < 3 ? 0 : Math.max(1, Math.floor(size / 3) - 1)
+  return { rotations: 1, refreshes, others: size - 1 - refreshes }
 }
 
 /** A refresh is two short statements at most; one that does not come back stands in the way of all behind it. */
@@ -23,13 +26,17 @@ const REFRESH_TIMEOUTS = { lock: 1500, statement: 1800, answer: 2000 }
 
 /** What a server works with: `size` connections in all, at least 2. */
 export function connectServer({ size, ...link }: Pick<ConnectOptions, 'url' | 'size' | 'onIdleError'>): Pools {
-  const forRefreshes = setAside(size)
-  const refreshes = connect({ ...link, size: forRefreshes, timeouts: REFRESH_TIMEOUTS })
-  const others = connect({ ...link, size: size - forRefreshes })
+  const counts = share(size)
+  const rotations = connect({ ...link, size: counts.rotations, timeouts: REFRESH_TIMEOUTS })
+  const others = connect({ ...link, size: counts.others })
+  const refreshes =
+    counts.refreshes === 0 ? others : connect({ ...link, size: counts.refreshes, timeouts: REFRESH_TIMEOUTS })
+  const all = [...new Set([rotations, refreshes, others])]
   return {
     db: others.db,
     refreshDb: refreshes.db,
-    pools: [refreshes.pool, others.pool],
-    close: async () => void (await Promise.all([refreshes.db.destroy(), others.db.destroy()])),
+    rotationDb: rotations.db,
+    pools: all.map(({ pool }) => pool),
+    close: async () => void (await Promise.all(all.map(({ db }) => db.destroy()))),
   }
 }

@@ -21,6 +21,8 @@ declare module 'fastify' {
 export type Limit = (request: FastifyRequest) => Promise<Verdict>
 
 export type Limits = Readonly<Record<LimitName, Limit>> & {
+  /** Over the limit on refreshes: takes one look at whether it is a retry, of which there are as many again. */
+  lookOver: Limit
   /** Takes one retry from what a family may have, whatever limit has stopped its rotations. */
   retry: (family: string) => Promise<Verdict>
 }
@@ -51,13 +53,18 @@ export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'c
     }),
     // What takes one round trip itself must not take a second one each time to be counted.
     refresh: of(deps.refreshDb, perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE)),
+    lookOver: of(deps.refreshDb, perMinute('look_over', config.RATE_LIMIT_REFRESH_PER_MINUTE)),
     logout: of(deps.db, perMinute('logout', config.RATE_LIMIT_LOGOUT_PER_MINUTE)),
     account: of(deps.db, perMinute('account', config.RATE_LIMIT_ACCOUNT_PER_MINUTE)),
     retry: createAllowance({ db: deps.refreshDb, clock }, [perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE)]),
   }
 }
 
-function perMinute(name: LimitName | 'retry', limit: number, lease = Math.max(1, Math.floor(limit / 20))): Policy {
+function perMinute(
+  name: LimitName | 'look_over' | 'retry',
+  limit: number,
+  lease = Math.max(1, Math.floor(limit / 20)),
+): Policy {
   return { name: `${name}_per_minute`, limit, windowMs: MINUTE_MS, lease }
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type RequestFacts, record, type TalliedEvent } from '../audit/audit.ts'
 import { isHeld, transact } from '../db/errors.ts'
-import { setAside } from '../db/pools.ts'
+import { share } from '../db/pools.ts'
 import type { Tx } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import { createLimit } from '../limit.ts'
@@ -25,12 +25,11 @@ const LOOK_AGAIN_MS = 25
  * The careful path: locks the family, decides by the whole table, acts, commits; only then answers. An error thrown inside
  * would roll the verdict back, and a stolen family would live on.
  *
- * A row that somebody holds is looked at again a moment later; in between, its connection serves other families. One
- * connection is always left to the hot path.
+ * A row that somebody holds is looked at again a moment later; in between, its connection serves other families.
  */
 export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshCarefully {
   const takeTurn = createTurns(MOST_IN_LINE)
-  const connections = createLimit(Math.max(1, setAside(deps.config.DATABASE_POOL_SIZE) - 1), MOST_IN_LINE)
+  const connections = createLimit(Math.max(1, share(deps.config.DATABASE_POOL_SIZE).refreshes), MOST_IN_LINE)
 
   const attempt = async (request: Request, facts: RequestFacts, giveUpAt: number): Promise<Outcome | 'held'> => {
     const turn = await connections.enter()

@@ -29,12 +29,17 @@ export interface RefreshInput {
   isGone: () => boolean
   /** Takes one refresh from what the client's address may have. */
   spend: () => Promise<Spent>
+  /** Where it may have no more: takes one look at whether it is a retry. */
+  spendLook: () => Promise<Spent>
 }
 
 /** Whether there was something left to spend; if not, milliseconds until there is. */
 export type Spent = { allowed: true } | { allowed: false; remainingMs: number }
 
-type RefreshDeps = Pick<Deps, 'config' | 'serverKeys' | 'refreshDb' | 'clock' | 'keyring' | 'metrics' | 'log' | 'tally'>
+type RefreshDeps = Pick<
+  Deps,
+  'config' | 'serverKeys' | 'refreshDb' | 'rotationDb' | 'clock' | 'keyring' | 'metrics' | 'log' | 'tally'
+>
 
 /**
  * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
@@ -70,7 +75,10 @@ export function createRefresh(
     // Before the rotation: a rotated token without an access token would only have to be retried.
     if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
     // Whether it is a retry is known to the database alone, which must not be asked without bound either.
-    if (!spent.allowed) await spendOrRefuse(spendRetry, token.family)
+    if (!spent.allowed) {
+      refuseOver(await input.spendLook(), 'look_over_per_minute')
+      refuseOver(await spendRetry(token.family), 'retry_per_minute')
+    }
 
     const presented = presentedBy(token, input)
     const salt = randomBytes(16)
@@ -87,7 +95,7 @@ export function createRefresh(
     }
     const rotatesAgainIn = spent.allowed ? undefined : Math.ceil(spent.remainingMs / 1000)
     const found = await refreshCarefully({ token, presented, narrow, arrivedAt, isGone, rotatesAgainIn }, facts)
-    if (found.verdict === 'retry' && spent.allowed) await spendOrRefuse(spendRetry, token.family)
+    if (found.verdict === 'retry' && spent.allowed) refuseOver(await spendRetry(token.family), 'retry_per_minute')
     return { ...found, narrow }
   }
 
@@ -151,8 +159,7 @@ async function refuseUnknown({ metrics }: RefreshDeps, { token, spend }: Refresh
   throw new Problem('invalid_grant', { reason: token === undefined ? 'no_token' : 'not_ours' })
 }
 
-async function spendOrRefuse(spendRetry: (family: string) => Promise<Spent>, family: string): Promise<void> {
-  const spent = await spendRetry(family)
-  // A second: whoever retries has a grace that runs out, and tomorrow's budget would not help them.
-  if (!spent.allowed) throw new Problem('too_many_requests', { reason: 'retry_per_minute', retryAfter: 1 })
+/** A second: whoever retries has a grace that runs out, and the next minute's budget would not help them. */
+function refuseOver(spent: Spent, reason: string): void {
+  if (!spent.allowed) throw new Problem('too_many_requests', { reason, retryAfter: 1 })
 }

@@ -26,7 +26,7 @@ const LONGEST_QUEUE = 1024
 /** As long as anything waits for the database. */
 const LONGEST_WAIT_MS = 2000
 
-type RotatorDeps = Pick<Deps, 'refreshDb' | 'clock'>
+type RotatorDeps = Pick<Deps, 'rotationDb' | 'clock'>
 
 /**
  * Rotations that arrive while one is on its way to the database wait for it and go together in the next statement: a
@@ -52,7 +52,7 @@ export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
     while (waiting.length > 0) {
       try {
         // The connection first: who has hung up or waited too long, and what time it is, is asked when it is there.
-        await deps.refreshDb.connection().execute(async (connection) => {
+        await deps.rotationDb.connection().execute(async (connection) => {
           watch()
           const batch = takeBatch(waiting)
           if (batch.length > 0) await settle(deps, connection, rules, batch)

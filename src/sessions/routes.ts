@@ -44,7 +44,11 @@ const SessionReply = Type.Object({
 
 /** Refresh, logout, and the list of one's own sessions. */
 export const sessionRoutes =
-  (deps: Deps, clients: Clients, limits: Pick<Limits, 'refresh' | 'logout' | 'retry'>): FastifyPluginAsyncTypebox =>
+  (
+    deps: Deps,
+    clients: Clients,
+    limits: Pick<Limits, 'refresh' | 'lookOver' | 'logout' | 'retry'>,
+  ): FastifyPluginAsyncTypebox =>
   async (app) => {
     const refresh = createRefresh(deps, clients, limits.retry)
     const logout = createLogout(deps)
@@ -73,6 +77,7 @@ export const sessionRoutes =
             arrivedAt: new Date(deps.clock().getTime() - stalls.before()),
             isGone: () => request.raw.socket.destroyed,
             spend: () => limits.refresh(request),
+            spendLook: () => limits.lookOver(request),
           },
           requestFacts(request),
         )

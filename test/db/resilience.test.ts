@@ -130,17 +130,17 @@ test('credentials of the database that no longer work are an outage, not a fault
   const { refreshToken } = await t.signUp()
   const refused = Object.assign(new Error('password authentication failed'), { code: '28P01' })
   const [saved, broken] = [
-    t.deps.refreshDb,
-    new Proxy(t.deps.refreshDb, {
+    t.deps.rotationDb,
+    new Proxy(t.deps.rotationDb, {
       get: () => {
         throw refused
       },
     }),
   ]
-  t.deps.refreshDb = broken
+  t.deps.rotationDb = broken
   const answer = await t.refresh(refreshToken)
   expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '1'])
-  t.deps.refreshDb = saved
+  t.deps.rotationDb = saved
   expect((await t.refresh(refreshToken)).statusCode).toBe(200)
 })
 

@@ -58,7 +58,7 @@ test.each(TROUBLES)('$what: not ready, 503 and never 401 or 500, and ready again
   const { email, password, refreshToken } = await t.signUp()
   expect(await ready(t)).toBe(200)
   t.logs.length = 0
-  const all = trouble.ofSession ? [t.deps.db, t.deps.refreshDb] : [t.deps.db]
+  const all = trouble.ofSession ? [t.deps.db, t.deps.refreshDb, t.deps.rotationDb] : [t.deps.db]
   for (const db of all) await sql.raw(trouble.trouble).execute(db)
 
   expect(await ready(t)).toBe(503)

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { setAside } from '../../src/db/pools.ts'
+import { share } from '../../src/db/pools.ts'
 import type { Schema } from '../../src/db/schema.ts'
 import type { TestApp } from '../support/app.ts'
 
@@ -42,17 +42,20 @@ export const holdCounters = (db: Kysely<Schema>, policy: string): Promise<Hold> 
     }),
   )
 
-/** Every connection that refreshes have. */
-export async function holdConnections(t: TestApp): Promise<Hold> {
-  const holds = await Promise.all(
-    Array.from({ length: setAside(t.config.DATABASE_POOL_SIZE) }, () =>
-      hold((until, taken) =>
-        t.deps.refreshDb.connection().execute(async () => {
-          taken()
-          await until
-        }),
-      ),
-    ),
-  )
+/** Every connection that refreshes and their rotations have, or all but those of rotations. */
+export async function holdConnections(t: TestApp, wanted: { rotations?: 0 } = {}): Promise<Hold> {
+  const { rotations, refreshes } = { ...share(t.config.DATABASE_POOL_SIZE), ...wanted }
+  const { rotationDb, refreshDb } = t.deps
+  const holdOne = (db: Kysely<Schema>) => () =>
+    hold((until, taken) =>
+      db.connection().execute(async () => {
+        taken()
+        await until
+      }),
+    )
+  const holds = await Promise.all([
+    ...Array.from({ length: rotations }, holdOne(rotationDb)),
+    ...Array.from({ length: refreshes }, holdOne(refreshDb)),
+  ])
   return { release: async () => void (await Promise.all(holds.map(({ release }) => release()))) }
 }

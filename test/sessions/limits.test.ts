@@ -23,11 +23,11 @@ afterAll(() => t[Symbol.asyncDispose]())
 const user = await register(t)
 
 const without = ({ deps }: TestApp) => {
-  const { db, refreshDb } = deps
+  const { db, refreshDb, rotationDb } = deps
   const dead = nowhere()
-  deps.db = deps.refreshDb = dead
+  deps.db = deps.refreshDb = deps.rotationDb = dead
   return async () => {
-    Object.assign(deps, { db, refreshDb })
+    Object.assign(deps, { db, refreshDb, rotationDb })
     await dead.destroy()
   }
 }
@@ -222,10 +222,10 @@ describe('a commit of which the client hears nothing', () => {
     ['with a key', { key: 'attempt-1' }],
   ])('is 503, and the retry within the grace gets the successor, %s', async (_name, options) => {
     const { token, sid } = await signIn(t, user)
-    const { refreshDb } = t.deps
-    t.deps.refreshDb = refreshDb.withPlugin(breakAfterwards())
+    const { rotationDb } = t.deps
+    t.deps.rotationDb = rotationDb.withPlugin(breakAfterwards())
     const answer = await refresh(t, 'body', token, options)
-    t.deps.refreshDb = refreshDb
+    t.deps.rotationDb = rotationDb
     expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '1'])
     expect((await family(t, sid)).generation).toBe(1)
     const successor = granted(await refresh(t, 'body', token, options))

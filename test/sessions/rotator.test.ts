@@ -12,7 +12,7 @@ async function sessions(t: TestApp, count: number): Promise<string[]> {
 /** Counts the statements that rotate. */
 function watch(t: TestApp): { statements: number; largest: number } {
   const seen = { statements: 0, largest: 0 }
-  t.deps.refreshDb = t.deps.refreshDb.withPlugin({
+  t.deps.rotationDb = t.deps.rotationDb.withPlugin({
     transformQuery: ({ node }) => node,
     transformResult: async ({ result }) => {
       // Each rotation that is made returns a row.
@@ -111,13 +111,13 @@ test('two replicas that rotate the same families in opposite order neither deadl
 test('a batch whose fate is unknown is answered 503 to all, and every token is still good', async () => {
   await using t = await createTestApp({ env: { SESSIONS_PER_USER: '100' } })
   const tokens = await sessions(t, 8)
-  const working = t.deps.refreshDb
-  t.deps.refreshDb = working.withPlugin({
+  const working = t.deps.rotationDb
+  t.deps.rotationDb = working.withPlugin({
     transformQuery: ({ node }) => node,
     transformResult: () => Promise.reject(Object.assign(new Error('gone'), { code: 'ECONNRESET' })),
   })
   const answers = await Promise.all(tokens.map((token) => t.refresh(token)))
   expect(statusesOf(answers)).toEqual(Array(8).fill(503))
-  t.deps.refreshDb = working
+  t.deps.rotationDb = working
   expect(statusesOf(await Promise.all(tokens.map((token) => t.refresh(token))))).toEqual(Array(8).fill(200))
 })

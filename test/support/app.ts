@@ -86,7 +86,7 @@ export async function createTestApp(
   const { config, secrets } = parseConfig(env)
   line?.lead(Number(new URL(database.url).port))
   const url = line?.through(secrets.databaseUrl) ?? secrets.databaseUrl
-  const { db, refreshDb, close } = connectServer({ url, size: config.DATABASE_POOL_SIZE })
+  const { db, refreshDb, rotationDb, close } = connectServer({ url, size: config.DATABASE_POOL_SIZE })
   const base = createDatabaseClock(() => databaseTime(db))
   await base.synchronise()
   const journey = join?.journey ?? { milliseconds: 0 }
@@ -105,6 +105,7 @@ export async function createTestApp(
     config,
     db,
     refreshDb,
+    rotationDb,
     clock,
     log,
     serverKeys,
