@@ -1,5 +1,5 @@
 import { ConfigError } from '../config.ts'
-import { isUnavailable } from '../db/errors.ts'
+import { cannotWrite, isUnavailable } from '../db/errors.ts'
 import { Problem } from '../errors.ts'
 import { EXIT, Failure } from './command.ts'
 import { reasonOf, Unreachable } from './open.ts'
@@ -10,6 +10,8 @@ export function explainFailure(error: unknown): { code: number; message: string 
   if (error instanceof ConfigError) return { code: EXIT.config, message: error.message }
   if (error instanceof Unreachable) return { code: EXIT.unreachable, message: error.message }
   if (error instanceof Problem) return explainProblem(error)
+  if (cannotWrite(error))
+    return { code: EXIT.unreachable, message: 'the database takes no writes: it is read-only, or a standby' }
   if (isUnavailable(error))
     return { code: EXIT.unreachable, message: `the database stopped answering: ${reasonOf(error)}` }
   if (lacksSchema(error)) {

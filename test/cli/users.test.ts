@@ -202,3 +202,13 @@ test.each([
   await using cli = await createTestCli()
   expect(await cli.run(args)).toEqual({ code: 3, out: '', err: 'claviger: There is no such user.\n' })
 })
+
+test('what a database that is read-only does not take is said to be that, with the exit code of one that is away', async () => {
+  await using cli = await createTestCli()
+  const { code, err } = await cli.run(['users', 'create', 'ada@example.com'], {
+    env: { DATABASE_URL: `${cli.env.DATABASE_URL}?options=-c%20default_transaction_read_only%3Don` },
+    stdin: `${PASSWORD}\n`,
+  })
+  expect(code).toBe(4)
+  expect(err).toContain('the database takes no writes: it is read-only, or a standby')
+})
