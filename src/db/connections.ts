@@ -15,8 +15,10 @@ export interface Connections {
 
 /** So young, a connection says of the server what any other would. */
 const YOUNG_MS = 1000
-/** How long the pool does not try to grow after it could not, and how long one waits that has nothing to wait for. */
+/** How long the pool does not try to grow after it could not. */
 const FULL_MS = 1000
+/** Before joining those who wait for one of its connections; before knocking again, where it has none. */
+const SHARE_MS = 20
 const RETRY_MS = 250
 
 export function watchConnections(pool: pg.Pool, limits: { acquire: number; answer: number; age: number }): Connections {
@@ -42,8 +44,8 @@ export function watchConnections(pool: pg.Pool, limits: { acquire: number; answe
   }
 
   /** Callers then wait for the connections that there are, in turn, instead of knocking at a full house. */
-  const stopGrowing = () => {
-    pool.options.max = Math.max(1, established)
+  const stopGrowing = (at: number) => {
+    pool.options.max = Math.max(1, at)
     setTimeout(() => {
       pool.options.max = size
     }, FULL_MS).unref()
@@ -54,10 +56,11 @@ export function watchConnections(pool: pg.Pool, limits: { acquire: number; answe
       try {
         return await inTime(deadline, pool.connect())
       } catch (error) {
-        const full = established > 0 || isCrowded(error)
-        if (!full || performance.now() + RETRY_MS > deadline) throw error
-        stopGrowing()
-        if (established === 0) await sleep(RETRY_MS)
+        const shared = Math.min(established, pool.totalCount)
+        const pause = shared > 0 ? SHARE_MS : RETRY_MS
+        if (!(shared > 0 || isCrowded(error)) || performance.now() + pause > deadline) throw error
+        stopGrowing(shared)
+        await sleep(pause)
       }
     }
   }

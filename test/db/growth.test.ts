@@ -66,6 +66,20 @@ test('without any connection an absent server is an outage at once', async () =>
   expect(errors.map(isUnavailable)).toEqual(Array(5).fill(true))
 })
 
+test('connections that are being given up, and hang, are none to wait for', async () => {
+  await using line = await startForwarder(Number(new URL(database.url).port))
+  await using pool = openPool(line.through(database.url), { size: 4, timeouts: { answer: 300 } })
+  await pids(pool, 4)
+  line.freeze()
+  line.lead(undefined)
+  await expect(pid(pool)).rejects.toThrow('Query read timeout')
+  const before = line.connections()
+  const started = performance.now()
+  await expect(pid(pool)).rejects.toSatisfy(isUnavailable)
+  expect(performance.now() - started).toBeLessThan(1000)
+  expect(line.connections() - before).toBeLessThan(10)
+})
+
 test('a connection ends with its age, in use or not, and not all end at once', async () => {
   await using pool = openPool(database.url, { size: 8, timeouts: { age: 2000 } })
   const first = await pids(pool, 8)

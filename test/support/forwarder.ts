@@ -33,13 +33,14 @@ export async function startForwarder(port?: number): Promise<Forwarder> {
   let wires = new Set<Wire>()
   const lanes: Record<Direction, Lane> = { toServer: new Lane(), toClient: new Lane() }
 
-  const server = createServer((client) => {
+  // Half open: that one side has ended is passed on like everything else, and not answered by this line itself.
+  const server = createServer({ allowHalfOpen: true }, (client) => {
     connections++
     if (target === undefined) {
       client.destroy()
       return
     }
-    const upstream = connect(target, '127.0.0.1')
+    const upstream = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true })
     for (const socket of [client, upstream]) {
       sockets.add(socket.setNoDelay())
       socket.on('close', () => sockets.delete(socket))
