@@ -78,7 +78,9 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
   if (error.validation) {
     // An id of the wrong form names nothing, like an id that is unknown.
     if (error.validationContext === 'params') return new Problem('not_found')
-    const detail = describeInvalid(error.validation, error.validationContext)
+    const { validation, validationContext: part = 'body' } = error
+    const schema = part === 'querystring' || part === 'body' ? request.routeOptions.schema?.[part] : undefined
+    const detail = describeInvalid(validation, part, schema)
     return new Problem('invalid_request', { detail, reason: detail })
   }
   // Nobody is left to read the reply; and an ECONNRESET of the client must not pass for one of the database.

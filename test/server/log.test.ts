@@ -175,3 +175,59 @@ describe('requests', () => {
     expect(all).not.toContain(TEST_PASSWORD)
   })
 })
+
+test('no name that a client has chosen is logged or repeated', async () => {
+  await using t = await createTestApp({ env: { TRUSTED_PROXIES: '10.0.0.0/8' } })
+  const user = await t.signUp()
+  const marker = 'Hunter2marker'
+  const bearer = { authorization: `Bearer ${user.accessToken}` }
+  const json = { 'content-type': 'application/json' }
+  const origin = t.config.ISSUER
+  const send = (method: string, url: string, headers: Record<string, string>, payload?: unknown) =>
+    t.inject({
+      method,
+      url,
+      headers: { ...(payload === undefined ? {} : json), ...headers },
+      ...(payload === undefined ? {} : { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }),
+    })
+  t.logs.length = 0
+  const answers = []
+  const routes = ['POST /register', 'POST /login', 'POST /refresh', 'POST /logout', 'POST /password', 'GET /me']
+  routes.push('GET /sessions', 'DELETE /sessions', `DELETE /sessions/${marker}`, 'GET /livez', `GET /${marker}`)
+  for (const route of routes) {
+    const [method = '', url = ''] = route.split(' ')
+    answers.push(
+      await send(method, `${url}?${marker}=1`, bearer),
+      await send(method, `${url}?${marker}=1&${marker}=2`, bearer),
+      await send(method, `${url}?password_${marker}[${marker}]=1`, bearer),
+      await send(method, url, { ...bearer, [marker]: marker, cookie: `${marker}=${marker}`, 'user-agent': marker }),
+      await send(method, url, { 'x-forwarded-for': marker, 'x-request-id': marker, authorization: `${marker} x` }),
+      await send(method, url, { authorization: `Bearer ${marker}.${marker}.${marker}`, 'idempotency-key': marker }),
+      await send(method, url, { ...bearer, 'content-type': `text/${marker}` }, marker),
+      await send(method, url, { ...bearer, 'content-encoding': marker }, '{}'),
+      await send(method, url, { ...bearer, origin: `https://${marker}.example` }),
+      await send(method, url, { ...bearer, host: `${marker}.example`, expect: marker }),
+    )
+    if (method === 'GET') continue
+    const valid = { email: user.email, password: user.password, current_password: 'x', new_password: 'y' }
+    for (const body of [
+      { [marker]: 1 },
+      { ...valid, [marker]: 1 },
+      { ...valid, client_id: marker },
+      { ...valid, audience: { [marker]: 1 } },
+      { ...valid, audience: [marker, { [marker]: 1 }] },
+      { ...valid, scope: marker, audience: marker },
+      { email: { [marker]: marker }, password: user.password },
+      { refresh_token: { [marker]: 1 } },
+      { refresh_token: marker, client_id: marker },
+      `{"${marker}": ${marker}}`,
+      `{"${marker}": 1, "${marker}": 2}`,
+      `{"a": {"__proto__": "${marker}"}}`,
+      `"${marker}"`,
+    ])
+      answers.push(await send(method, url, { ...bearer, origin }, body))
+  }
+  for (const { body, headers } of answers) expect(body + JSON.stringify(headers)).not.toContain(marker)
+  expect(t.logs.length).toBeGreaterThanOrEqual(answers.length)
+  expect(JSON.stringify(t.logs).toLowerCase()).not.toContain(marker.toLowerCase())
+})
