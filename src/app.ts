@@ -23,14 +23,10 @@ import { ACCOUNT_SCOPE, builtInClients } from './sessions/clients.ts'
 import { sessionRoutes } from './sessions/routes.ts'
 import { userRoutes } from './users/routes.ts'
 
-/**
- * Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. Connections are
- * kept alive longer than the usual minute of load balancers, so that it is not we who close one that is about to be used.
- */
+/** Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. */
 const TIMEOUTS = {
   headersTimeout: 10_000,
   requestTimeout: 15_000,
-  keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 3000,
 }
 
@@ -43,10 +39,11 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   // As Fastify's own type: pino's would pass through every plugin's type, and theirs do not know it.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)
+  const timeouts = { ...TIMEOUTS, keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000 }
   const app = fastify({
     ...options,
-    ...TIMEOUTS,
-    http: { ...options.http, ...TIMEOUTS, maxHeaderSize: 16 * 1024 },
+    ...timeouts,
+    http: { ...options.http, ...timeouts, maxHeaderSize: 16 * 1024 },
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     forceCloseConnections: 'idle',

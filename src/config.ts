@@ -21,6 +21,9 @@ export const settings = {
   PORT: integer(3000, 0, 65535),
   METRICS_HOST: text('127.0.0.1', rules.host),
   METRICS_PORT: integer(9464, 0, 65535),
+  SHUTDOWN_DELAY_SECONDS: integer(undefined, 0, 300),
+  /** Longer than the minute after which most balancers close theirs: if it were we, a request could be on its way. */
+  KEEP_ALIVE_SECONDS: integer(65, 1, 7200),
   ISSUER: text(undefined, rules.issuer),
   DATABASE_URL: secret(undefined, readDatabaseUrl),
   DATABASE_POOL_SIZE: integer(10, 2, 20),
@@ -73,8 +76,12 @@ type Settings = { [Name in keyof typeof settings]: ReturnType<(typeof settings)[
 
 /** What the server runs with. Holds no secret, so it may be printed and logged. Durations are in seconds. */
 export interface Config
-  extends Omit<Settings, 'CLAVIGER_SECRET' | 'DATABASE_URL' | 'ISSUER' | 'REGISTRATION' | 'DOCS'> {
+  extends Omit<
+    Settings,
+    'CLAVIGER_SECRET' | 'DATABASE_URL' | 'SHUTDOWN_DELAY_SECONDS' | 'ISSUER' | 'REGISTRATION' | 'DOCS'
+  > {
   production: boolean
+  SHUTDOWN_DELAY_SECONDS: number
   /** `iss`, and the base of every URL that is stated. No trailing slash. */
   ISSUER: string
   /** Never empty: the first is the default audience, the rest may be asked for. */
@@ -154,6 +161,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   const config: Config = {
     ...withoutSecrets(values),
     production,
+    // In development nobody waits for a load balancer.
+    SHUTDOWN_DELAY_SECONDS: values.SHUTDOWN_DELAY_SECONDS ?? (production ? 2 : 0.1),
     ISSUER: issuer,
     AUDIENCE: values.AUDIENCE.length > 0 ? values.AUDIENCE : [issuer],
     REGISTRATION: values.REGISTRATION ?? (production ? 'closed' : 'open'),

@@ -28,6 +28,8 @@ test('production starts with its four settings, and closes what development open
   expect(config).toMatchObject({
     production: true,
     REGISTRATION: 'closed',
+    SHUTDOWN_DELAY_SECONDS: 2,
+    KEEP_ALIVE_SECONDS: 65,
     DOCS: false,
     AUDIENCE: ['https://auth.example.com'],
   })

@@ -18,7 +18,11 @@ function setting<T, D extends T | undefined>(parse: Rule<T>, fallback: D, secret
   return { secret, parse: (raw) => (raw === undefined || raw === '' ? fallback : parse(raw)) }
 }
 
-export function integer(fallback: number, minimum: number, maximum: number): Setting<number> {
+export function integer<D extends number | undefined>(
+  fallback: D,
+  minimum: number,
+  maximum: number,
+): Setting<number | D> {
   return setting((raw) => {
     const value = Number(raw)
     if (!/^\d+$/.test(raw) || value < minimum || value > maximum) {

@@ -8,20 +8,19 @@ import type { Lifecycle } from './health.ts'
 
 /** What runs when the signal comes may finish; what takes longer is cut off. */
 const CUT_OFF_MS = 25_000
-/** Time for a load balancer to read `/readyz`, and for connections that are kept alive to hear that they end. */
-const OPEN_DOOR_MS = { production: 2000, development: 100 } as const
 
 /**
  * First every reply says that its connection ends while new ones are still accepted, so that nobody meets a closed
- * door; then the door closes and what is under way may finish.
+ * door: a load balancer has time to read `/readyz`, and connections that are kept alive to hear that they end. Then the
+ * door closes and what is under way may finish.
  */
 export async function drain(
   app: FastifyInstance,
-  config: Pick<Config, 'production'>,
+  config: Pick<Config, 'SHUTDOWN_DELAY_SECONDS'>,
   lifecycle: Lifecycle,
 ): Promise<void> {
   lifecycle.stopping = true
-  await sleep(OPEN_DOOR_MS[config.production ? 'production' : 'development'])
+  await sleep(config.SHUTDOWN_DELAY_SECONDS * 1000)
   const cutOff = setTimeout(() => app.server.closeAllConnections(), CUT_OFF_MS)
   await app.close()
   clearTimeout(cutOff)

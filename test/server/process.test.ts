@@ -148,6 +148,19 @@ test('metrics are on their own listener and nowhere else', async () => {
   expect((await fetch(`${server.metricsUrl}/metrics`, { method: 'POST' })).status).toBe(405)
 })
 
+test('idle connections are kept for as long as the setting says, and that is stated', async () => {
+  await using server = await startServer({ databaseUrl: database.url, env: { KEEP_ALIVE_SECONDS: '1' } })
+  const { port } = new URL(server.url)
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const [chunk] = (await once(socket, 'data')) as [Buffer]
+  expect(chunk.toString()).toMatch(/\r\nkeep-alive: timeout=1\r\n/i)
+  const begun = performance.now()
+  socket.resume()
+  await once(socket, 'close')
+  expect(performance.now() - begun).toBeGreaterThan(900)
+})
+
 describe('senders that are too slow are cut off within 20 seconds', () => {
   test.concurrent.each([
     ['headers', 'GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: '],
@@ -208,6 +221,19 @@ describe('SIGTERM', () => {
     expect(seen.filter((status) => status !== 201)).toEqual([])
     expect(server.output()).toContain('"msg":"stopped"')
     await own.drop()
+  })
+
+  test('leaves the door open for as long as it is told to', async () => {
+    const env = { SHUTDOWN_DELAY_SECONDS: '2' }
+    await using server = await startServer({ databaseUrl: database.url, env })
+    const begun = performance.now()
+    const code = server.stop()
+    await expect.poll(async () => (await fetch(`${server.url}/readyz`)).status).toBe(503)
+    await sleep(1000)
+    const answer = await fetch(`${server.url}/livez`)
+    expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close'])
+    expect(await code).toBe(0)
+    expect(performance.now() - begun).toBeGreaterThan(2000)
   })
 
   test('a connection that is kept alive and idle does not hold it up', async () => {
