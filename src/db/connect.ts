@@ -10,6 +10,8 @@ export interface Database {
   db: Kysely<Schema>
   /** For the gauges: connections open, idle, and callers waiting for one. */
   pool: { readonly totalCount: number; readonly idleCount: number; readonly waitingCount: number }
+  /** Closes an idle connection, if there is one: somebody else needs it more. */
+  spare(): void
 }
 
 /** In milliseconds; 0 for none. */
@@ -40,6 +42,8 @@ export interface ConnectOptions {
   timeouts?: Partial<Timeouts>
   /** An idle connection broke: the pool has dropped it and opens another when one is needed. */
   onIdleError?: (error: Error) => void
+  /** The database has no connection left for this pool, which has none either. */
+  onCrowded?: () => void
 }
 
 const HURRIED: Timeouts = {
@@ -59,7 +63,7 @@ const UNHURRIED: Timeouts = { acquire: 10_000, lock: DAY, statement: DAY, answer
  * requests that wait for ever.
  */
 export function connect(options: ConnectOptions): Database {
-  const { url, size, applicationName = 'claviger', unhurried = false, onIdleError } = options
+  const { url, size, applicationName = 'claviger', unhurried = false, onIdleError, onCrowded } = options
   const timeouts = { ...(unhurried ? UNHURRIED : HURRIED), ...options.timeouts }
   const pool = new pg.Pool({
     Client,
@@ -80,8 +84,10 @@ export function connect(options: ConnectOptions): Database {
   // A connection that breaks while a query runs on it rejects the query, and says so a second time as an event; without
   // a listener that event ends the process.
   pool.on('connect', (client) => client.on('error', () => {}))
+  const connections = watchConnections(pool, timeouts, onCrowded)
   return {
-    db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: lend(watchConnections(pool, timeouts), pool) }) }),
+    db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: lend(connections, pool) }) }),
     pool,
+    spare: connections.spare,
   }
 }

@@ -11,6 +11,8 @@ export interface Connections {
   /** @returns whether the error shows that this one is good for nothing more, which others may not be. */
   blame(client: pg.PoolClient, error: unknown): boolean
   giveBack(client: pg.PoolClient, discard: boolean): void
+  /** Closes one that is idle, if there is one. */
+  spare(): void
 }
 
 /** So young, a connection says of the server what any other would. */
@@ -21,7 +23,12 @@ const FULL_MS = 1000
 const SHARE_MS = 20
 const RETRY_MS = 250
 
-export function watchConnections(pool: pg.Pool, limits: { acquire: number; answer: number; age: number }): Connections {
+/** @param onCrowded is called where the pool has no connection, and the database none for it. */
+export function watchConnections(
+  pool: pg.Pool,
+  limits: { acquire: number; answer: number; age: number },
+  onCrowded: () => void = () => {},
+): Connections {
   const size = pool.options.max
   const lives = new WeakMap<pg.PoolClient, { born: number; heard: number; until: number }>()
   let established = 0
@@ -59,6 +66,7 @@ export function watchConnections(pool: pg.Pool, limits: { acquire: number; answe
         const shared = Math.min(established, pool.totalCount)
         const pause = shared > 0 ? SHARE_MS : RETRY_MS
         if (!(shared > 0 || isCrowded(error)) || performance.now() + pause > deadline) throw error
+        if (shared === 0) onCrowded()
         stopGrowing(shared)
         await sleep(pause)
       }
@@ -92,6 +100,13 @@ export function watchConnections(pool: pg.Pool, limits: { acquire: number; answe
       return belongsToConnection(error)
     },
     giveBack: (client, discard) => client.release(discard || !isTrusted(client) || isInTransaction(client)),
+    spare: () => {
+      if (pool.idleCount === 0) return
+      pool.connect().then(
+        (client) => client.release(true),
+        () => {},
+      )
+    },
   }
 }
 

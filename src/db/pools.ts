@@ -1,4 +1,4 @@
-import { type ConnectOptions, connect, type Database } from './connect.ts'
+import { type ConnectOptions, connect, type Database, type Timeouts } from './connect.ts'
 import type { Db } from './schema.ts'
 
 export interface Pools {
@@ -24,14 +24,22 @@ export function share(size: number): { rotations: number; refreshes: number; oth
 /** A refresh is two short statements at most; one that does not come back stands in the way of all behind it. */
 const REFRESH_TIMEOUTS = { lock: 1500, statement: 1800, answer: 2000 }
 
-/** What a server works with: `size` connections in all, at least 2. */
+/**
+ * What a server works with: `size` connections in all, at least 2. Where the database grants fewer than the pools would like,
+ * one that has none gets an idle one of another.
+ */
 export function connectServer({ size, ...link }: Pick<ConnectOptions, 'url' | 'size' | 'onIdleError'>): Pools {
+  const all: Database[] = []
+  const makeRoom = () => all.toSorted((a, b) => b.pool.idleCount - a.pool.idleCount)[0]?.spare()
+  const open = (connections: number, timeouts: Partial<Timeouts>): Database => {
+    const opened = connect({ ...link, size: connections, timeouts, onCrowded: makeRoom })
+    all.push(opened)
+    return opened
+  }
   const counts = share(size)
-  const rotations = connect({ ...link, size: counts.rotations, timeouts: REFRESH_TIMEOUTS })
-  const others = connect({ ...link, size: counts.others })
-  const refreshes =
-    counts.refreshes === 0 ? others : connect({ ...link, size: counts.refreshes, timeouts: REFRESH_TIMEOUTS })
-  const all = [...new Set([rotations, refreshes, others])]
+  const rotations = open(counts.rotations, REFRESH_TIMEOUTS)
+  const others = open(counts.others, {})
+  const refreshes = counts.refreshes === 0 ? others : open(counts.refreshes, REFRESH_TIMEOUTS)
   return {
     db: others.db,
     refreshDb: refreshes.db,

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isUnavailable } from '../../src/db/errors.ts'
+import { connectServer } from '../../src/db/pools.ts'
 import { startForwarder } from '../support/forwarder.ts'
 import { cloneDatabase, createRole, type TestDatabase } from '../support/postgres.ts'
 import { openPool, type Pool, pid, pids } from './pool.ts'
@@ -89,3 +90,18 @@ test('a connection ends with its age, in use or not, and not all end at once', a
   expect(await left()).toBeGreaterThan(0)
   await expect.poll(left, { timeout: 2500 }).toBe(0)
 })
+
+test.each([1, 2, 3])(
+  'the pools of a server leave each other a connection, however few there may be: %i',
+  async (limit) => {
+    const role = await createRole(database, `ALTER ROLE $role CONNECTION LIMIT ${limit}`)
+    const { db, refreshDb, rotationDb, close } = connectServer({ url: role.url, size: 10 })
+    try {
+      for (let turn = 0; turn < 2; turn++) {
+        for (const one of [db, refreshDb, rotationDb]) expect((await pids({ db: one }, 4)).size).toBeGreaterThan(0)
+      }
+    } finally {
+      await close()
+    }
+  },
+)

@@ -1,0 +1,26 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { createHonestClient, signUpOver, storm } from '../support/honest-client.ts'
+import { cloneDatabase, createRole } from '../support/postgres.ts'
+import { startServer } from '../support/server.ts'
+
+test('a database that grants the server three connections instead of ten serves everybody, one after the other', async () => {
+  const database = await cloneDatabase()
+  const role = await createRole(
+    database,
+    'GRANT ALL ON ALL TABLES IN SCHEMA public TO $role',
+    'ALTER ROLE $role CONNECTION LIMIT 3',
+  )
+  try {
+    await using server = await startServer({ databaseUrl: role.url })
+    const users = await Promise.all(Array.from({ length: 12 }, () => signUpOver(server.url, 1)))
+    const clients = users.flatMap(({ tokens }) =>
+      tokens.map((each) => createHonestClient({ ...each, server: () => server.url })),
+    )
+    await storm(clients, sleep(1000))
+    await Promise.all(Array.from({ length: 12 }, () => signUpOver(server.url, 1)))
+    expect(clients.map(({ troubles }) => [...troubles])).toEqual(clients.map(() => []))
+  } finally {
+    await database.drop()
+  }
+})
