@@ -31,13 +31,13 @@ argument.
   run: async ({ io, open, paint }, [email = ''], values) => {
     // Whatever can be wrong is wrong before a password is typed.
     const normal = normaliseEmail(email)
-    const { config, db, clock } = await open()
+    const opened = await open()
     const password = values['no-password'] ? null : await newPassword(io)
-    const hasher = hasherOf(config)
-    const user = await createUser({ config, db, clock, hasher }, { email: normal, password, roles: values.role ?? [] })
+    const hasher = hasherOf(opened.config)
+    const user = await createUser({ ...opened, hasher }, { email: normal, password, roles: values.role ?? [] })
     return {
       json: { user: toJson(user) },
-      text: `Created ${paint('bold', user.email)}.\n\n${describe(user, paint, clock())}`,
+      text: `Created ${paint('bold', user.email)}.\n\n${describe(user, paint, opened.clock())}`,
     }
   },
 })

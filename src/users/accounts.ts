@@ -26,7 +26,7 @@ type AccountDeps = Pick<Deps, 'db' | 'clock'>
  * @throws Problem invalid_email, invalid_request (roles), password_*, email_taken.
  */
 export async function createUser(
-  deps: AccountDeps & Pick<Deps, 'config' | 'hasher'>,
+  deps: AccountDeps & Pick<Deps, 'config' | 'hasher' | 'serverKeys'>,
   input: { email: string; password: string | null; roles: string[] },
   facts: RequestFacts = NO_REQUEST,
 ): Promise<Account> {
@@ -38,6 +38,7 @@ export async function createUser(
   const now = deps.clock()
   const user = await transact(deps.db, async (tx) => {
     const added = await insertUser(tx, { id: randomUUID(), email, passwordHash, roles, createdAt: now })
+    if (added) await clearFailures(tx, deps.serverKeys, added)
     if (added) await record(tx, now, 'operator', { type: 'user.created', outcome: 'success', userId: added.id }, facts)
     return added
   })

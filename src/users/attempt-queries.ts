@@ -19,6 +19,8 @@ interface BackoffRule {
 }
 
 export interface Reservation {
+  /** Of the counter, whichever secret it was begun under. */
+  counter: Buffer
   /** This attempt included. */
   failures: number
   blockedUntil: Date
@@ -30,20 +32,29 @@ export type Wanted = { email: string } | { id: string }
 /**
  * Finds an account, and counts an attempt on it as failed before it is made, in one statement: of many at the same moment
  * only as many get through as the rule allows.
+ *
+ * The counter is found under every listed secret, and by the account once that is known, so that a rotation of the secret
+ * starts nothing anew. One that begins is put under the oldest: replicas whose lists are not the same yet agree on that one.
+ * @param attempt.identifiers of the same address under each secret, newest first.
  * @returns no reservation while attempts are refused; nothing is counted then.
  */
 export async function reserveAttempt(
   db: Db,
-  attempt: { identifier: Buffer; wanted: Wanted; now: Date },
+  attempt: { identifiers: Buffer[]; wanted: Wanted; now: Date },
   rule: BackoffRule,
-): Promise<{ user: User | undefined; reservation: Reservation | undefined }> {
-  const { identifier, wanted, now } = attempt
-  const { rows } = await sql<(User | { id: null }) & (Reservation | { failures: null })>`
+): Promise<{ user: User | undefined; reservation: Reservation | undefined; blockedUntil: Date | null }> {
+  const { identifiers, wanted, now } = attempt
+  const oldest = identifiers.at(-1)
+  const { rows } = await sql<(User | { id: null }) & (Reservation | { failures: null }) & { wait: Date | null }>`
     WITH account AS (
       SELECT * FROM users WHERE ${'id' in wanted ? sql`id = ${wanted.id}` : sql`email = ${wanted.email}`}
+    ), counters AS (
+      SELECT identifier_hash, failures, blocked_until FROM login_failures
+      WHERE identifier_hash = ANY(${identifiers}::bytea[]) OR user_id = (SELECT id FROM account)
+      ORDER BY failures DESC, identifier_hash LIMIT 1
     ), reserved AS (
       INSERT INTO login_failures AS f (identifier_hash, user_id, failures, blocked_until, last_attempt_at)
-      VALUES (${identifier}, (SELECT id FROM account), 1, ${NOT_BLOCKED}, ${now})
+      VALUES (coalesce((SELECT identifier_hash FROM counters), ${oldest}), (SELECT id FROM account), 1, ${NOT_BLOCKED}, ${now})
       ON CONFLICT (identifier_hash) DO UPDATE SET
         user_id = EXCLUDED.user_id,
         failures = f.failures + 1,
@@ -53,16 +64,20 @@ export async function reserveAttempt(
           ELSE f.blocked_until END,
         last_attempt_at = ${now}
       WHERE f.blocked_until <= ${now}
-      RETURNING failures, blocked_until
+      RETURNING identifier_hash, failures, blocked_until
     )
-    SELECT reserved.failures, reserved.blocked_until AS "blockedUntil", ${columnsOfU}
-    FROM (VALUES (1)) AS always LEFT JOIN reserved ON true LEFT JOIN account AS u ON true`.execute(db)
+    SELECT reserved.identifier_hash AS counter, reserved.failures, reserved.blocked_until AS "blockedUntil",
+      counters.blocked_until AS wait, ${columnsOfU}
+    FROM (VALUES (1)) AS always LEFT JOIN reserved ON true LEFT JOIN counters ON true LEFT JOIN account AS u ON true`.execute(
+    db,
+  )
   const [row] = rows
   if (!row) throw new Error('a row that is always there is missing')
-  const { failures, blockedUntil, ...user } = row as User & Reservation
+  const { counter, failures, blockedUntil, wait, ...user } = row as User & Reservation & { wait: Date | null }
   return {
     user: row.id === null ? undefined : user,
-    reservation: row.failures === null ? undefined : { failures, blockedUntil },
+    reservation: row.failures === null ? undefined : { counter, failures, blockedUntil },
+    blockedUntil: wait,
   }
 }
 
@@ -70,18 +85,13 @@ export async function reserveAttempt(
 const NOT_BLOCKED = new Date(0)
 
 /** Takes one reservation back, and the refusals that it started. */
-export async function releaseAttempt(
-  db: Db,
-  identifier: Buffer,
-  reservation: Reservation,
-  threshold: number,
-): Promise<void> {
+export async function releaseAttempt(db: Db, reservation: Reservation, threshold: number): Promise<void> {
   await sql`
     UPDATE login_failures SET
       failures = greatest(0, failures - 1),
       blocked_until = CASE WHEN blocked_until = ${reservation.blockedUntil} OR failures <= ${threshold}
         THEN ${NOT_BLOCKED} ELSE blocked_until END
-    WHERE identifier_hash = ${identifier}`.execute(db)
+    WHERE identifier_hash = ${reservation.counter}`.execute(db)
 }
 
 /**
@@ -106,16 +116,7 @@ export async function lockProven(
   return rows[0]
 }
 
-export async function blockedUntil(db: Db, identifier: Buffer): Promise<Date | undefined> {
-  const row = await db
-    .selectFrom('login_failures')
-    .select('blocked_until')
-    .where('identifier_hash', '=', identifier)
-    .executeTakeFirst()
-  return row?.blocked_until
-}
-
-/** By identifier, and by account: after a change of CLAVIGER_SECRET the identifier alone finds nothing. */
+/** By identifier, and by account: once the secret is gone from the list, the identifier alone finds nothing. */
 export async function deleteFailures(db: Db, identifiers: Buffer[], userId: string): Promise<number> {
   const { numDeletedRows } = await db
     .deleteFrom('login_failures')

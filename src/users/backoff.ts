@@ -3,7 +3,6 @@ import type { Deps } from '../deps.ts'
 import { hmac, type KeyList } from '../secrets.ts'
 import {
   accountsWithFailures,
-  blockedUntil,
   deleteFailures,
   PASSWORD_DISABLED,
   type Reservation,
@@ -23,12 +22,12 @@ export interface Attempt extends Reservation {
   identifier: Buffer
 }
 
-/** What the counter of a person is kept under: people type passwords into the e-mail field, so never what was typed. */
+/** What a person is known by in the trail: people type passwords into the e-mail field, so never what was typed. */
 function identify(serverKeys: KeyList, email: string): Buffer {
   return hmac(serverKeys[0].identifiers, email)
 }
 
-/** A counter may still be kept under the key of an older secret. */
+/** The counter may have been begun under any secret of the list. */
 export function identifiersOf(serverKeys: KeyList, email: string): Buffer[] {
   return serverKeys.map((keys) => hmac(keys.identifiers, email))
 }
@@ -47,15 +46,16 @@ export async function reserve(
   { user: User | undefined } & ({ attempt: Attempt } | { attempt: undefined; identifier: Buffer; retryAfter: number })
 > {
   const identifier = identify(deps.serverKeys, email)
-  const { user, reservation } = await reserveAttempt(deps.db, { identifier, wanted, now }, RULE)
+  const asked = { identifiers: identifiersOf(deps.serverKeys, email), wanted, now }
+  const { user, reservation, blockedUntil } = await reserveAttempt(deps.db, asked, RULE)
   if (reservation) return { user, attempt: { ...reservation, identifier } }
-  const until = (await blockedUntil(deps.db, identifier))?.getTime() ?? 0
-  return { user, attempt: undefined, identifier, retryAfter: Math.max(1, Math.ceil((until - now.getTime()) / 1000)) }
+  const wait = (blockedUntil?.getTime() ?? 0) - now.getTime()
+  return { user, attempt: undefined, identifier, retryAfter: Math.max(1, Math.ceil(wait / 1000)) }
 }
 
 /** For an attempt that was not decided: nobody is to pay for our being too busy. */
 export async function release(deps: Pick<Deps, 'db'>, attempt: Attempt): Promise<void> {
-  await releaseAttempt(deps.db, attempt.identifier, attempt, RULE.threshold)
+  await releaseAttempt(deps.db, attempt, RULE.threshold)
 }
 
 /** Forgets the failures of an account; a disabled password works again. @returns whether there were any. */

@@ -4,6 +4,7 @@ import { createLimit } from '../limit.ts'
 import { type ComputeTag, computeHere } from './argon2.ts'
 import { normalisePassword } from './password-policy.ts'
 import { formatPhc, parsePhc } from './phc.ts'
+import { createUsualTimes } from './usual-times.ts'
 
 export interface PasswordHasher {
   /**
@@ -68,6 +69,8 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
   // With the parameters of now, so that an unknown account costs what a known one does. No password has this tag.
   const dummy = { memoryKib, passes, lanes: 1, salt: randomBytes(SALT_LENGTH), tag: randomBytes(TAG_LENGTH) }
 
+  const usual = createUsualTimes(() => computeTag('', dummy, TAG_LENGTH))
+
   return {
     hash,
     verify: (stored, password) =>
@@ -76,11 +79,15 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
         // Ill-formed text is hashed as U+FFFD, so it would pass for a password that has one there.
         const real = stored === null || !text.isWellFormed() ? undefined : parsePhc(stored)
         const phc = real ?? dummy
+        const started = performance.now()
         const tag = await computeTag(text, phc, phc.tag.length)
         const matches = timingSafeEqual(tag, phc.tag) && real !== undefined
+        const took = performance.now() - started
+        if (matches) return true
         // A hash from the time of weaker settings verifies sooner, which would tell its account from an unknown one.
-        if (!matches) await burn(computeTag, budget - phc.memoryKib * phc.passes, passes)
-        return matches
+        if (phc.memoryKib * phc.passes < budget) await usual.pad(took)
+        else usual.note(took)
+        return false
       }),
     needsRehash: (stored) => {
       const phc = parsePhc(stored)
@@ -95,10 +102,4 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
 
 function overloaded(): Problem {
   return new Problem('overloaded', { retryAfter: 1, reason: 'the queue for password hashes is full' })
-}
-
-/** Work of so many KiB times passes, in which argon2's time is linear. */
-async function burn(computeTag: ComputeTag, kibPasses: number, passes: number): Promise<void> {
-  const memoryKib = Math.floor(kibPasses / passes)
-  if (memoryKib >= 8) await computeTag('', { memoryKib, passes, lanes: 1, salt: Buffer.alloc(SALT_LENGTH) }, TAG_LENGTH)
 }

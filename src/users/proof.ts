@@ -31,7 +31,7 @@ interface Effect<P, T> {
   commit: (tx: Tx, user: User, prepared: P) => Promise<T>
 }
 
-type ProofDeps = Pick<Deps, 'db' | 'serverKeys' | 'hasher' | 'log'>
+type ProofDeps = Pick<Deps, 'db' | 'serverKeys' | 'hasher' | 'attempts' | 'log'>
 
 /**
  * Checks a password and, if it is right, does what it was asked for. Every claim costs one reservation and one argon2
@@ -42,7 +42,13 @@ export async function prove<P, T>(deps: ProofDeps, now: Date, claim: Claim, effe
   const { email, id, password } = claim
   const reserved = await reserve(deps, now, email, id === undefined ? { email } : { id })
   const { user, attempt } = reserved
-  if (!attempt) return { user, refusal: 'backoff', identifier: reserved.identifier, retryAfter: reserved.retryAfter }
+  if (!attempt) {
+    const { identifier } = reserved
+    // Those before it may turn out right, and then nobody is held off any longer.
+    const retryAfter = deps.attempts.has(identifier) ? 1 : reserved.retryAfter
+    return { user, refusal: 'backoff', identifier, retryAfter }
+  }
+  const decided = deps.attempts.begin(attempt.identifier)
   try {
     return await decide(deps, { user, password }, attempt, effect)
   } catch (error) {
@@ -50,6 +56,8 @@ export async function prove<P, T>(deps: ProofDeps, now: Date, claim: Claim, effe
       deps.log.warn({ err }, 'a login attempt that was not decided still counts'),
     )
     throw error
+  } finally {
+    decided()
   }
 }
 

@@ -10,7 +10,7 @@ import { grantFor } from '../sessions/grants.ts'
 import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
 import { PASSWORD_DISABLED } from './attempt-queries.ts'
-import { BACKOFF_STARTS } from './backoff.ts'
+import { BACKOFF_STARTS, clearFailures } from './backoff.ts'
 import { normaliseEmail } from './email.ts'
 import { checkNewPassword } from './password-policy.ts'
 import { type Proof, prove } from './proof.ts'
@@ -21,7 +21,7 @@ import { insertUser, type User, writePasswordHash } from './queries.ts'
  * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
  */
 export async function register(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'tally'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'tally'>,
   input: { email: string; password: string },
   facts: RequestFacts,
 ): Promise<User> {
@@ -33,6 +33,8 @@ export async function register(
   const user = await transact(deps.db, async (tx) => {
     const added = await insertUser(tx, { id: randomUUID(), email, passwordHash, roles: [], createdAt: now })
     if (added) {
+      // Whoever tried the address before it had an account has not locked its owner out.
+      await clearFailures(tx, deps.serverKeys, added)
       await record(tx, now, 'anonymous', { type: 'user.registered', outcome: 'success', userId: added.id }, facts)
     }
     return added
@@ -61,7 +63,10 @@ interface SignInInput {
  * token_too_large; overloaded; unavailable.
  */
 export async function signIn(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'>,
+  deps: Pick<
+    Deps,
+    'db' | 'clock' | 'config' | 'hasher' | 'attempts' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'
+  >,
   input: SignInInput,
   facts: RequestFacts,
 ): Promise<Issued> {
@@ -110,7 +115,7 @@ export async function signIn(
  * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
  */
 export async function changePassword(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'metrics' | 'log' | 'tally'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'attempts' | 'serverKeys' | 'metrics' | 'log' | 'tally'>,
   principal: Principal,
   input: { currentPassword: string; newPassword: string },
   facts: RequestFacts,

@@ -68,6 +68,33 @@ test('each further failure doubles the wait, up to an hour', async () => {
   for (const [i, wait] of waits.entries()) expect(Math.abs(wait - (expected[i] ?? 0))).toBeLessThanOrEqual(1)
 })
 
+test.each([
+  ['with the right password', right],
+  ['of an account that does not exist', { ...wrong, email: 'nobody@example.com' }],
+])('of eight at once %s, those that are put off for the others may come back in a second', async (_whose, body) => {
+  await using t = await createTestApp()
+  await t.register(email, TEST_PASSWORD)
+  const verify = t.deps.hasher.verify.bind(t.deps.hasher)
+  const gate = Promise.withResolvers<void>()
+  vi.spyOn(t.deps.hasher, 'verify').mockImplementation(async (...args) => {
+    await gate.promise
+    return await verify(...args)
+  })
+  const waits: unknown[] = []
+  const answers = Array.from({ length: 8 }, async () => {
+    const { statusCode, headers } = await t.login(body)
+    if (statusCode === 429 && waits.push(headers['retry-after']) === 3) gate.resolve()
+    return statusCode
+  })
+  const statuses = await Promise.all(answers)
+  expect(statuses.filter((status) => status !== 429)).toEqual(Array(5).fill(body === right ? 200 : 401))
+  expect(waits).toEqual(['1', '1', '1'])
+  // Once they are decided, the wait is that of the failures, if they were failures.
+  const next = await t.login(body)
+  if (body === right) expect(next.statusCode).toBe(200)
+  else expect(Number(next.headers['retry-after'])).toBeGreaterThan(25)
+})
+
 test('of fifty wrong passwords at once at most five reach the hash', async () => {
   await using t = await createTestApp()
   await t.register(email, TEST_PASSWORD)
@@ -130,7 +157,7 @@ describe('nobody pays for our being too busy', () => {
     await t.register(email, TEST_PASSWORD)
     await fail(t, 3)
     await t.db.schema.alterTable('families').renameTo('away').execute()
-    expect((await t.login(right)).statusCode).toBe(500)
+    expect((await t.login(right)).statusCode).toBe(503)
     // Nothing of the sign-in stands: neither that it succeeded nor that earlier failures are forgotten.
     expect(await failures(t)).toBe(3)
     expect((await auditOf(t, 'login')).filter(({ outcome }) => outcome === 'success')).toEqual([])
@@ -140,7 +167,7 @@ describe('nobody pays for our being too busy', () => {
     await using t = await createTestApp()
     const userId = (await t.register(email, TEST_PASSWORD)).json().user.id
     await t.db.schema.alterTable('audit').renameTo('away').execute()
-    expect((await t.login(right)).statusCode).toBe(500)
+    expect((await t.login(right)).statusCode).toBe(503)
     expect(await failures(t)).toBe(0)
     expect(await liveFamilies(t, userId)).toEqual([])
   })
