@@ -18,17 +18,19 @@ const READ_WITHIN_MS = 1000
 export function watchStalls(now: () => number = () => performance.now()): Stalls {
   let ticked = now()
   let stall = { ms: 0, endedAt: 0 }
+  const isOpen = (at: number): boolean => at - stall.endedAt < Math.min(stall.ms, READ_WITHIN_MS)
   const timer = setInterval(() => {
     const late = now() - ticked - TICK_MS
     ticked = now()
-    if (late > WORTH_KNOWING_MS) stall = { ms: late, endedAt: ticked }
+    // What is left of the backlog of the one before has waited for both.
+    if (late > WORTH_KNOWING_MS) stall = { ms: late + (isOpen(ticked - late) ? stall.ms : 0), endedAt: ticked }
   }, TICK_MS).unref()
   return {
     before: () => {
       // The tick after a stall may run later than the first request that is read.
       const late = now() - ticked - TICK_MS
-      if (late > WORTH_KNOWING_MS) return late
-      return now() - stall.endedAt < Math.min(stall.ms, READ_WITHIN_MS) ? stall.ms : 0
+      if (late > WORTH_KNOWING_MS) return late + (isOpen(now() - late) ? stall.ms : 0)
+      return isOpen(now()) ? stall.ms : 0
     },
     stop: () => clearInterval(timer),
   }

@@ -86,7 +86,12 @@ async function lockAndDecide(
   const family = await lockFamily(tx, request.token.family, { wait: false })
   // Read when the row is ours: whatever is written now has not waited for it.
   const now = deps.clock()
-  const verdict = decide(request.presented, family?.state, { arrivedAt: request.arrivedAt, now }, deps.config)
+  const verdict = decide(
+    request.presented,
+    family?.state,
+    { arrivedAt: request.arrivedAt, since: request.since, now },
+    deps.config,
+  )
   if (verdict.kind === 'refuse') return refuse(family, verdict)
   if (!family) throw new Error('a verdict other than refusal needs a family')
   if (verdict.kind === 'reuse') return await endForReuse(tx, now, family, request, verdict, facts)

@@ -1,39 +1,47 @@
 import type { Deps } from '../deps.ts'
 import { dateRotations, type Made } from './rotation-queries.ts'
 
-/** Moves the time of a rotation to the end of what its answer had to wait for. Resolves when that is done; never rejects. */
-export type DateAnew = (made: Made, rotatedAt: Date) => Promise<void>
+/**
+ * Moves the time of a rotation to the end of what its answer had to wait for. Never rejects.
+ * @returns the time that stands.
+ */
+export type DateAnew = (made: Made, rotatedAt: Date) => Promise<Date>
 
-/** An answer that takes longer, from the rotation on, takes from the grace of the client that gets it. */
-const SLOW_ANSWER_MS = 1000
+/** What an answer may take, from the rotation on, before the client gets it back. */
+export const SLOW_ANSWER_MS = 1000
 
 /**
  * The grace is for the client's troubles, not for ours: a commit that the database was slow to confirm, a queue of signatures.
  * Where one is slow, so are others, and they go together: while one statement is on its way, the next ones wait for each other.
  */
 export function createDater({ refreshDb, clock, log }: Pick<Deps, 'refreshDb' | 'clock' | 'log'>): DateAnew {
+  type Dated = { at: Date; families: ReadonlySet<string> }
   let waiting: Made[] = []
-  let next: Promise<void> | undefined
-  let last: Promise<void> = Promise.resolve()
+  let next: Promise<Dated> | undefined
+  let last: Promise<unknown> = Promise.resolve()
 
-  const send = async (took: number): Promise<void> => {
+  const send = async (): Promise<Dated> => {
     const made = waiting
     waiting = []
     next = undefined
+    const at = clock()
     try {
-      // Moving it takes a moment too, probably as long as the rotation took.
-      await dateRotations(refreshDb, new Date(clock().getTime() + took), made)
+      return { at, families: await dateRotations(refreshDb, at, made) }
     } catch (err) {
       // The rotation stands, and its answer is worth more than its date.
       log.warn({ err }, 'rotations whose answers were slow keep the time of their beginning')
+      return { at, families: new Set() }
     }
   }
 
   return async (made, rotatedAt) => {
-    const took = clock().getTime() - rotatedAt.getTime()
-    if (took <= SLOW_ANSWER_MS) return
+    if (clock().getTime() - rotatedAt.getTime() <= SLOW_ANSWER_MS) return rotatedAt
     waiting.push(made)
-    next ??= last = last.then(() => send(took))
-    await next
+    if (!next) {
+      next = last.then(send)
+      last = next
+    }
+    const { at, families } = await next
+    return families.has(made.family) ? at : rotatedAt
   }
 }

@@ -12,6 +12,8 @@ export interface Request {
   presented: Presented
   narrow: Narrowing
   arrivedAt: Date
+  /** When the first of its attempts arrived. */
+  since: Date
   /** Whether whoever asked has hung up. */
   isGone: () => boolean
   /** The client's address has no rotation left: seconds until it has. A retry is answered all the same. */

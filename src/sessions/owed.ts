@@ -1,37 +1,46 @@
 /**
- * What this process owes to clients that it told to come back, or kept waiting: their next request with the same token counts
- * as having arrived when the first one did. Without this, a client that obeys `Retry-After` would run out of its grace
- * while it does so, and be taken for a thief. The grace of anybody else's copy grows no longer by it than our own trouble
- * lasts. Held in memory: the outages that make it necessary are those in which nothing can be written.
+ * What this process owes to clients that it told to come back, or kept waiting: their next request with the same token is judged
+ * as a retry of the time when the first one arrived. Without this, a client that obeys `Retry-After` would run out of its grace
+ * while it does so, and be taken for a thief. Held in memory: what makes it necessary is mostly that nothing can be written.
  */
 export interface Owed {
-  /** When a request with this token counts as having arrived. */
-  arrival(tokenHash: Buffer, arrivedAt: Date): Date
-  /** A request that comes back until then counts as having arrived at `arrivedAt`. */
-  defer(tokenHash: Buffer, arrivedAt: Date, until: Date): void
-  /** It has its answer. */
-  settle(tokenHash: Buffer): void
+  /** Of a token, what is owed to a request that arrives now. */
+  find(tokenHash: Buffer, arrivedAt: Date): Debt | undefined
+  /** A request that comes back until then counts as a retry of that time. */
+  defer(tokenHash: Buffer, debt: Debt): void
+  /** Nothing is owed any more for what this debt was for. One that another request has left meanwhile stays. */
+  settle(tokenHash: Buffer, debt: Debt): void
 }
 
-/** Tokens remembered at most; only genuine ones come here, so nobody can push others out with garbage. */
-const MOST = 20_000
+export interface Debt {
+  /** When the first request arrived. */
+  since: Date
+  until: Date
+  /** It has had an answer once: what is left of its grace runs, and nothing adds to it. */
+  answered: boolean
+}
+
+/** Tokens remembered at most, of some hundred bytes each. Only genuine ones come here. */
+const MOST = 100_000
 
 export function createOwed(): Owed {
-  const deferred = new Map<string, { arrivedAt: Date; until: Date }>()
+  const debts = new Map<string, Debt>()
+  const keyOf = (tokenHash: Buffer): string => tokenHash.toString('base64')
   return {
-    arrival: (tokenHash, arrivedAt) => {
-      const entry = deferred.get(tokenHash.toString('base64'))
-      return entry && arrivedAt <= entry.until && entry.arrivedAt < arrivedAt ? entry.arrivedAt : arrivedAt
+    find: (tokenHash, arrivedAt) => {
+      const debt = debts.get(keyOf(tokenHash))
+      return debt && arrivedAt <= debt.until && debt.since < arrivedAt ? debt : undefined
     },
-    defer: (tokenHash, arrivedAt, until) => {
-      const key = tokenHash.toString('base64')
+    defer: (tokenHash, debt) => {
+      const key = keyOf(tokenHash)
       // Deleted first, so that the map stays in order of age.
-      deferred.delete(key)
-      deferred.set(key, { arrivedAt, until })
-      if (deferred.size > MOST) deferred.delete(deferred.keys().next().value as string)
+      debts.delete(key)
+      debts.set(key, debt)
+      if (debts.size > MOST) debts.delete(debts.keys().next().value as string)
     },
-    settle: (tokenHash) => {
-      deferred.delete(tokenHash.toString('base64'))
+    settle: (tokenHash, debt) => {
+      const key = keyOf(tokenHash)
+      if (debts.get(key) === debt) debts.delete(key)
     },
   }
 }

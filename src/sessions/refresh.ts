@@ -6,13 +6,14 @@ import { Problem } from '../errors.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../tokens/refresh.ts'
 import { createCarefulPath } from './careful.ts'
 import type { Clients } from './clients.ts'
-import { createDater } from './dater.ts'
+import { createDater, SLOW_ANSWER_MS } from './dater.ts'
 import { grantNow, type Narrowing, narrowing } from './grants.ts'
 import { type Issued, issue } from './issue.ts'
 import type { Refreshed } from './outcome.ts'
-import { createOwed } from './owed.ts'
+import { createOwed, type Debt } from './owed.ts'
 import { roomForRights } from './room.ts'
 import type { Presented } from './rotation.ts'
+import { WINDOW_MS } from './rotation-queries.ts'
 import { createRotator } from './rotator.ts'
 
 export interface RefreshInput {
@@ -48,9 +49,6 @@ type RefreshDeps = Pick<
  */
 export type Refresh = (input: RefreshInput, facts: RequestFacts) => Promise<Issued>
 
-/** A retry that took longer than this gets back the time that it has waited. */
-const SLOW_ANSWER_MS = 1000
-
 /** Bytes: below it, ISSUER, AUDIENCE and SCOPES are longer than tokens of 4096 bytes should hold. */
 const LITTLE_ROOM = 512
 
@@ -67,9 +65,15 @@ export function createRefresh(
   const refreshCarefully = createCarefulPath(deps, clients)
   const dateAnew = createDater(deps)
   const owed = createOwed()
+  const underWay = createUnderWay()
   const graceMs = deps.config.REFRESH_GRACE_SECONDS * 1000
 
-  const exchange = async (token: AuthenticToken, input: RefreshInput, facts: RequestFacts): Promise<Exchanged> => {
+  const exchange = async (
+    token: AuthenticToken,
+    input: RefreshInput,
+    since: Date,
+    facts: RequestFacts,
+  ): Promise<Exchanged> => {
     const narrow = narrowing(input)
     const spent = await input.spend()
     // Before the rotation: a rotated token without an access token would only have to be retried.
@@ -94,43 +98,105 @@ export function createRefresh(
       return { kind: 'refreshed', verdict: 'rotate', family, subject, refreshToken, narrow }
     }
     const rotatesAgainIn = spent.allowed ? undefined : Math.ceil(spent.remainingMs / 1000)
-    const found = await refreshCarefully({ token, presented, narrow, arrivedAt, isGone, rotatesAgainIn }, facts)
+    // What another attempt is about to do with the token is not known yet: this one is to come back for that, and soon.
+    const request = { token, presented, narrow, arrivedAt, since, isGone, rotatesAgainIn }
+    const found = await refreshCarefully(request, facts).catch((error: unknown) => {
+      const undecided =
+        error instanceof Problem && ROTATION_REFUSED.has(error.reason ?? '') && !underWay.isAlone(token.hash)
+      throw undecided
+        ? new Problem('too_many_requests', { reason: 'another attempt is under way', retryAfter: 1 })
+        : error
+    })
     if (found.verdict === 'retry' && spent.allowed) refuseOver(await spendRetry(token.family), 'retry_per_minute')
     return { ...found, narrow }
+  }
+
+  /** What a client that gets this answer now is owed, should the answer be lost. */
+  const settle = (token: AuthenticToken, { arrivedAt }: RefreshInput, debt: Debt | undefined, answer: Answer): void => {
+    const answeredAt = deps.clock()
+    const owe = (since: Date, milliseconds: number) =>
+      owed.defer(token.hash, { since, until: new Date(answeredAt.getTime() + milliseconds), answered: true })
+    const slow = (from: Date): boolean => answeredAt.getTime() - from.getTime() > SLOW_ANSWER_MS
+    if (answer.verdict !== 'retry') {
+      if (slow(answer.rotatedAt)) owe(arrivedAt, graceMs)
+      else if (debt) owed.settle(token.hash, debt)
+      return
+    }
+    const since = debt?.since ?? arrivedAt
+    const left = graceMs - Math.max(0, since.getTime() - answer.rotatedAt.getTime())
+    // Once only: otherwise the grace would slide with every attempt.
+    if (debt ? !debt.answered : slow(arrivedAt)) owe(since, left)
+  }
+
+  /** Somebody is asked to come again, and nobody has said no to the token. */
+  const defer = (
+    token: AuthenticToken,
+    { arrivedAt }: RefreshInput,
+    debt: Debt | undefined,
+    problem?: Problem,
+  ): void => {
+    const since = debt?.since ?? arrivedAt
+    const wait = (problem?.retryAfter ?? 1) * 1000
+    // Anybody can use up a limit, so what comes of that has an end: the window in which there is something left again.
+    const longest = problem?.status === 429 ? since.getTime() + WINDOW_MS + graceMs : Number.POSITIVE_INFINITY
+    const until = new Date(Math.min(deps.clock().getTime() + wait + graceMs, longest))
+    owed.defer(token.hash, { since, until, answered: false })
+  }
+
+  const answer = async (token: AuthenticToken, input: RefreshInput, facts: RequestFacts): Promise<Issued> => {
+    const debt = owed.find(token.hash, input.arrivedAt)
+    try {
+      const exchanged = await exchange(token, input, debt?.since ?? input.arrivedAt, facts)
+      const { verdict, family, subject, refreshToken, narrow } = exchanged
+      const client = clients.get(family.clientId)
+      if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
+      const grant = grantNow(client, family, narrow)
+      const issued = await issue(deps, deps.clock(), { family, subject, refreshToken, grant })
+      const made = { family: family.id, currentHash: hashToken(refreshToken) }
+      const rotatedAt = verdict === 'retry' ? family.rotatedAt : await dateAnew(made, family.rotatedAt)
+      settle(token, input, debt, { verdict, rotatedAt })
+      return issued
+    } catch (error) {
+      const problem = error instanceof Problem ? error : undefined
+      if (problem?.code === 'too_many_requests') deps.metrics.throttled.inc({ policy: String(problem.reason) })
+      const decided =
+        problem && (ROTATION_REFUSED.has(problem.reason ?? '') || (problem.status < 500 && problem.status !== 429))
+      if (!decided) defer(token, input, debt, problem)
+      throw error
+    }
   }
 
   return async (input, facts) => {
     const token = input.token === undefined ? undefined : authenticateToken(deps.serverKeys, input.token)
     if (!token) return await refuseUnknown(deps, input)
+    return await underWay.during(token.hash, () => answer(token, input, facts))
+  }
+}
 
-    const arrivedAt = owed.arrival(token.hash, input.arrivedAt)
-    try {
-      const exchanged = await exchange(token, { ...input, arrivedAt }, facts)
-      const { family, subject, refreshToken, narrow } = exchanged
-      const client = clients.get(family.clientId)
-      if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
-      const now = deps.clock()
-      const issued = await issue(deps, now, { family, subject, refreshToken, grant: grantNow(client, family, narrow) })
-      if (exchanged.verdict !== 'retry') {
-        await dateAnew({ family: family.id, currentHash: hashToken(refreshToken) }, family.rotatedAt)
+/** Of a 429 that refuses a rotation: the token is the current one, and stays it. Nothing is owed for that. */
+const ROTATION_REFUSED = new Set(['refresh_per_minute', 'family limit'])
+
+interface Answer {
+  verdict: Refreshed['verdict']
+  rotatedAt: Date
+}
+
+/** How many requests with a token are under way in this process. */
+function createUnderWay() {
+  const counts = new Map<string, number>()
+  const count = (tokenHash: Buffer): number => counts.get(tokenHash.toString('base64')) ?? 0
+  return {
+    isAlone: (tokenHash: Buffer): boolean => count(tokenHash) <= 1,
+    during: async <T>(tokenHash: Buffer, work: () => Promise<T>): Promise<T> => {
+      const key = tokenHash.toString('base64')
+      counts.set(key, count(tokenHash) + 1)
+      try {
+        return await work()
+      } finally {
+        if (count(tokenHash) === 1) counts.delete(key)
+        else counts.set(key, count(tokenHash) - 1)
       }
-      const answeredAt = deps.clock()
-      const waited = answeredAt.getTime() - arrivedAt.getTime()
-      if (exchanged.verdict === 'retry' && waited > SLOW_ANSWER_MS) {
-        const graceUsed = Math.max(0, arrivedAt.getTime() - family.rotatedAt.getTime())
-        owed.defer(token.hash, arrivedAt, new Date(answeredAt.getTime() + graceMs - graceUsed))
-      } else owed.settle(token.hash)
-      return issued
-    } catch (error) {
-      const problem = error instanceof Problem ? error : undefined
-      if (problem?.code === 'too_many_requests') deps.metrics.throttled.inc({ policy: String(problem.reason) })
-      // Anything but a decision: nobody says no to this token, it is asked to come again.
-      if (!problem || problem.status === 429 || problem.status >= 500) {
-        const wait = (problem?.retryAfter ?? 1) * 1000
-        owed.defer(token.hash, arrivedAt, new Date(deps.clock().getTime() + wait + graceMs))
-      }
-      throw error
-    }
+    },
   }
 }
 
@@ -146,14 +212,13 @@ function presentedBy(token: AuthenticToken, { idempotencyKey, delivery, clientId
   }
 }
 
-/** Costs no query, but is not free: garbage is limited as everything else is. */
+/** Limited as everything else is; where the counters cannot be asked, it is refused all the same. */
 async function refuseUnknown({ metrics }: RefreshDeps, { token, spend }: RefreshInput): Promise<never> {
-  const spent = await spend()
+  const spent = await spend().catch((): Spent => ({ allowed: true }))
   if (!spent.allowed) {
-    throw new Problem('too_many_requests', {
-      reason: 'refresh_per_minute',
-      retryAfter: Math.ceil(spent.remainingMs / 1000),
-    })
+    const reason = 'refresh_per_minute'
+    metrics.throttled.inc({ policy: reason })
+    throw new Problem('too_many_requests', { reason, retryAfter: Math.ceil(spent.remainingMs / 1000) })
   }
   metrics.refreshes.inc({ outcome: 'not_ours' })
   throw new Problem('invalid_grant', { reason: token === undefined ? 'no_token' : 'not_ours' })

@@ -145,15 +145,20 @@ export interface Made {
   currentHash: Buffer
 }
 
-/** Says when rotations took place, of those families that nobody has rotated or taken hold of since. */
-export async function dateRotations(db: Db, rotatedAt: Date, made: readonly Made[]): Promise<void> {
+/**
+ * Says when rotations took place, of those families that nobody has rotated or holds.
+ * @returns the families of which it is said.
+ */
+export async function dateRotations(db: Db, rotatedAt: Date, made: readonly Made[]): Promise<Set<string>> {
   const families = made.map(({ family }) => family)
   const hashes = made.map(({ currentHash }) => currentHash)
-  await sql`
+  const { rows } = await sql<{ id: string }>`
     WITH a AS MATERIALIZED (SELECT * FROM unnest(${families}::uuid[], ${hashes}::bytea[]) AS a (family, hash)),
     free AS MATERIALIZED (
       SELECT f.id FROM families f WHERE f.id = ANY (${families}) FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE families f SET rotated_at = ${rotatedAt} FROM a, free
-    WHERE free.id = a.family AND f.id = a.family AND f.current_hash = a.hash`.execute(db)
+    WHERE free.id = a.family AND f.id = a.family AND f.current_hash = a.hash
+    RETURNING f.id`.execute(db)
+  return new Set(rows.map(({ id }) => id))
 }

@@ -47,16 +47,18 @@ export type Verdict =
   | { kind: 'reuse'; reason: ReuseReason }
   | { kind: 'refuse'; reason: 'unknown_family' | 'ended' | 'expired' | RefreshRefusal }
 
-/** When a request is judged. What passed between the two was our own time, and only the absolute end takes notice of it. */
+/** When a request is judged. What passed since it arrived was our own time, and only the absolute end takes notice of it. */
 export interface Moment {
   arrivedAt: Date
+  /** Of the first of its attempts, if it was told to come back: as a retry it is as old as that one. */
+  since: Date
   now: Date
 }
 
 export function decide(
   presented: Presented,
   family: FamilyState | undefined,
-  { arrivedAt, now }: Moment,
+  { arrivedAt, since, now }: Moment,
   policy: RotationPolicy,
 ): Verdict {
   if (!family) return { kind: 'refuse', reason: 'unknown_family' }
@@ -77,14 +79,14 @@ export function decide(
   }
   // As long as the row names it as the previous one, its successor has not been used: using it would have moved it on.
   if (family.previousHash && presented.hash.equals(family.previousHash))
-    return decideRetry(presented, family, arrivedAt, policy)
+    return decideRetry(presented, family, since, policy)
   return { kind: 'reuse', reason: 'older_generation' }
 }
 
-function decideRetry(presented: Presented, family: FamilyState, arrivedAt: Date, policy: RotationPolicy): Verdict {
+function decideRetry(presented: Presented, family: FamilyState, since: Date, policy: RotationPolicy): Verdict {
   const { keyHash } = presented
   if (keyHash && family.rotationKeyHash?.equals(keyHash)) return { kind: 'retry' }
-  const secondsLate = (arrivedAt.getTime() - family.rotatedAt.getTime()) / 1000 - policy.REFRESH_GRACE_SECONDS
+  const secondsLate = (since.getTime() - family.rotatedAt.getTime()) / 1000 - policy.REFRESH_GRACE_SECONDS
   // With a grace of 0 nothing is within it, not even the same millisecond.
   if (policy.REFRESH_GRACE_SECONDS > 0 && secondsLate <= 0) return { kind: 'retry' }
   const keyed = keyHash !== null || family.rotationKeyHash !== null

@@ -47,6 +47,17 @@ test('what is read first after a standstill has waited as long, whether or not a
   expect(before()).toBe(0)
 })
 
+test('while the backlog of a standstill is read, what takes long adds to it', () => {
+  const { before, run, stand, tick } = start()
+  run(1000)
+  stand(20_000)
+  tick()
+  stand(500)
+  expect(before()).toBe(19_900 + 400)
+  tick()
+  expect(before()).toBe(19_900 + 400)
+})
+
 test('a short standstill counts for as long as it lasted', () => {
   const { before, run, stand, tick } = start()
   run(1000)

@@ -294,9 +294,9 @@ export class Run {
   }
 
   /** It was told to come back. */
-  putOff(token: string, arrived: number, retryAfter: number): void {
+  putOff(token: string, arrived: number, retryAfter: number, limit = false): void {
     expect(retryAfter).toBeGreaterThanOrEqual(1)
-    this.model.defer(token, arrived, this.now, retryAfter)
+    this.model.defer(token, arrived, this.now, { retryAfter, limit })
     if (token === this.client.token) this.client.until = this.now + retryAfter + this.policy.grace - 0.5
   }
 
@@ -312,25 +312,22 @@ export class Run {
       const later = Number(reply.headers['retry-after'])
       const isRetry = token === this.model.family.previous && this.model.usable(arrived)
       if (isRetry) expect(later, 'no limit on rotations holds up a retry').toBe(1)
-      this.putOff(token, arrived, later)
+      // Of the current token nothing is used up, so nothing is owed for it.
+      if (isRetry) this.putOff(token, arrived, later, true)
       return { later }
     }
     const expected = this.model.present(token, key, arrived, answeredAt)
     const isOwn = token === this.client.token
-    const known = this.model.family.usedAt
     const received = await this.check(expected, reply.statusCode, reply.json())
     if (received === undefined) return {}
-    const waited = answeredAt - this.model.arrival(token, arrived)
-    this.model.settle(token, arrived, answeredAt, expected.reply === 'same')
-    if (expected.reply === 'new') {
-      expect(this.model.family.usedAt, 'the grace begins with the answer').toBeGreaterThanOrEqual(answeredAt - 1.1)
-      if (isOwn) this.client.until = answeredAt + this.policy.grace - 0.5
-    } else if (isOwn) {
-      // The grace is that of the rotation, longer by what this answer took.
-      const used = Math.max(0, answeredAt - waited - known)
-      if (waited > 1) this.client.until = answeredAt + this.policy.grace - used - 0.5
-      else this.client.until = Math.min(this.client.until, known + this.policy.grace - 0.5)
+    const isRetry = expected.reply === 'same'
+    const { usedAt } = this.model.family
+    if (!isRetry) {
+      expect(usedAt, 'the grace begins with the answer').toBeGreaterThanOrEqual(answeredAt - 1.1)
     }
+    const owed = this.model.settle(token, arrived, answeredAt, isRetry)
+    const end = usedAt + this.policy.grace
+    if (isOwn) this.client.until = Math.max(owed ?? Number.NEGATIVE_INFINITY, end) - 0.5
     return { token: received }
   }
 

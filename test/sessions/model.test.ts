@@ -29,8 +29,19 @@ const policies: World['policy'][] = [
 ]
 /** So little that an honest client meets every limit. */
 const LIMITS = { RATE_LIMIT_REFRESH_PER_MINUTE: '8', RATE_LIMIT_FAMILY_PER_MINUTE: '5' }
-/** Where anything may be answered "later", these would prove nothing. */
-const UNLIMITED_ONLY: ReadonlySet<Step['do']> = new Set(['tabs', 'crash', 'garbage', 'refresh of unknown fate'])
+/**
+ * Where anything may be answered "later", these would prove nothing: whether a token was looked at before is not told, and a
+ * thief's attempts are owed for like anybody's.
+ */
+const UNLIMITED_ONLY: ReadonlySet<Step['do']> = new Set([
+  'tabs',
+  'crash',
+  'garbage',
+  'refresh of unknown fate',
+  'steal',
+  'thief',
+  'straggler',
+])
 
 describe.each(policies)(
   'policy $grace s, $lateRetry, roll-forward $rollForward, keys $keyed, limited $limited',

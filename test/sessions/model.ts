@@ -30,13 +30,19 @@ export type Expected =
   /** Exactly this token; any if it is undefined, because its first answer was lost on the way. */
   | { reply: 'same'; token: string | undefined }
 
+interface Debt {
+  since: number
+  until: number
+  answered: boolean
+}
+
 export class Model {
   readonly policy: ModelPolicy
   family: ModelFamily
   /** Of every token ever made for this family, also those the database has forgotten. */
   readonly generationOf = new Map<string, number>()
   /** Tokens whose bearer was told to come back, or kept waiting: since when, and until when that counts. */
-  private readonly owed = new Map<string, { since: number; until: number }>()
+  private readonly owed = new Map<string, Debt>()
 
   constructor(policy: ModelPolicy, first: string, now: number) {
     this.policy = policy
@@ -64,24 +70,46 @@ export class Model {
     this.family.live = false
   }
 
-  /** When a request that arrives now counts as having arrived. */
-  arrival(token: string, arrived: number): number {
-    const entry = this.owed.get(token)
-    return entry && arrived <= entry.until ? Math.min(entry.since, arrived) : arrived
+  /** As a retry of which moment a request counts that arrives now. */
+  since(token: string, arrived: number): number {
+    return this.debt(token, arrived)?.since ?? arrived
   }
 
-  /** The server said "later" at `now`. */
-  defer(token: string, arrived: number, now: number, retryAfter: number): void {
-    this.owed.set(token, { since: this.arrival(token, arrived), until: now + retryAfter + this.policy.grace })
+  /** The server said "later" at `now`. Where a limit was the reason, that has an end. */
+  defer(
+    token: string,
+    arrived: number,
+    now: number,
+    { retryAfter, limit }: { retryAfter: number; limit: boolean },
+  ): void {
+    const since = this.since(token, arrived)
+    const until = now + retryAfter + this.policy.grace
+    this.owed.set(token, {
+      since,
+      until: limit ? Math.min(until, since + 60 + this.policy.grace) : until,
+      answered: false,
+    })
   }
 
-  /** The server has answered the token at `now`; a retry that waited has the rest of its grace once more. */
-  settle(token: string, arrived: number, now: number, isRetry: boolean): void {
-    const since = this.arrival(token, arrived)
-    this.owed.delete(token)
-    if (!isRetry || now - since <= 1) return
-    const used = Math.max(0, since - this.family.usedAt)
-    this.owed.set(token, { since, until: now + this.policy.grace - used })
+  /**
+   * The server has answered the token at `now`. A retry that waited, or came back as told, has the rest of its grace once more.
+   * @returns until when it has it.
+   */
+  settle(token: string, arrived: number, now: number, isRetry: boolean): number | undefined {
+    const debt = this.debt(token, arrived)
+    const owe = (since: number, until: number): number => {
+      this.owed.set(token, { since, until, answered: true })
+      return until
+    }
+    if (!isRetry) {
+      if (now - this.family.usedAt > 1) return owe(arrived, now + this.policy.grace)
+      if (debt) this.owed.delete(token)
+      return undefined
+    }
+    if (debt?.answered) return debt.until
+    const since = debt?.since ?? arrived
+    if (!debt && now - arrived <= 1) return undefined
+    return owe(since, now + this.policy.grace - Math.max(0, since - this.family.usedAt))
   }
 
   /** Another process is asked from now on. */
@@ -92,9 +120,9 @@ export class Model {
   /** @param arrived when it arrived; `now` when it was judged. */
   present(token: string, key: string | undefined, arrived: number, now = arrived): Expected {
     const f = this.family
-    const since = this.arrival(token, arrived)
+    const since = this.since(token, arrived)
     const generation = this.generationOf.get(token)
-    if (generation === undefined || !this.usable(since, now)) return { reply: 'no' }
+    if (generation === undefined || !this.usable(arrived, now)) return { reply: 'no' }
     if (token === f.current) return this.rotate(token, generation, key, now)
     if (generation >= f.generation) {
       return this.policy.rollForward === 'on' ? this.rotate(token, generation, key, now) : { reply: 'no' }
@@ -121,6 +149,11 @@ export class Model {
     if (this.family.current !== undefined) return
     this.family.current = token
     this.generationOf.set(token, this.family.generation)
+  }
+
+  private debt(token: string, arrived: number): Debt | undefined {
+    const debt = this.owed.get(token)
+    return debt && arrived <= debt.until && debt.since < arrived ? debt : undefined
   }
 
   private rotate(token: string, above: number, key: string | undefined, now: number): Expected {

@@ -41,6 +41,8 @@ interface Case {
   family?: Partial<FamilyState>
   /** Of its arrival. */
   second?: number
+  /** Of the first of its attempts, if it was told to come back. */
+  first?: number
   /** When it is judged, if not at its arrival. */
   judged?: number
   policy?: Partial<RotationPolicy>
@@ -243,6 +245,20 @@ const cases: Case[] = [
     judged: 170,
     verdict: retry,
   },
+  {
+    name: 'a retry whose first attempt was in time',
+    presented: present(4),
+    first: 110,
+    second: 170,
+    verdict: retry,
+  },
+  {
+    name: 'idle too long, whenever it was first tried',
+    presented: present(5),
+    first: 1000,
+    second: 1100,
+    verdict: refuse('expired'),
+  },
   { name: 'idle too long only since it arrived', presented: present(5), second: 1099, judged: 1110, verdict: rotate },
   {
     name: 'past the absolute end since it arrived',
@@ -271,7 +287,7 @@ describe('verdict on a presented token', () => {
   test.each(cases)('$name', (c) => {
     const state = 'family' in c && c.family === undefined ? undefined : { ...family, ...c.family }
     const second = c.second ?? 101
-    const moment = { arrivedAt: at(second), now: at(c.judged ?? second) }
+    const moment = { arrivedAt: at(second), since: at(c.first ?? second), now: at(c.judged ?? second) }
     expect(decide(c.presented, state, moment, { ...policy, ...c.policy })).toEqual(c.verdict)
   })
 })

@@ -152,8 +152,8 @@ describe('whoever was told to come back is still in time', () => {
     line.lead(Number(new URL(t.databaseUrl).port))
     t.travel(GRACE - 1)
     expect(granted(await refresh(t, 'body', session.token))).toBe(successor)
-    // It has its answer: a copy that is presented later is judged by its own time.
-    t.travel(1)
+    // It has its answer, and the rest of its grace once: that does not slide.
+    t.travel(GRACE)
     expectRefused(await refresh(t, 'body', session.token))
   })
 
@@ -203,6 +203,49 @@ describe('whoever was told to come back is still in time', () => {
     expect(granted(await refresh(t, 'body', session.token))).toBe(successor)
     t.travel(GRACE)
     expectRefused(await refresh(t, 'body', session.token))
+  })
+})
+
+describe('a thief with a copy gains no more than that', () => {
+  test('the rest of a grace runs out, however often the copy is presented', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    granted(await refresh(t, 'body', session.token))
+    t.travel(4)
+    const held = await holdRow(t.db, session.sid)
+    const answer = refresh(t, 'body', session.token)
+    await sleep(100)
+    t.travel(2)
+    await held.release()
+    granted(await answer)
+    let answers = 0
+    while ((await refresh(t, 'body', session.token)).statusCode === 200 && answers++ < 20) t.travel(1)
+    expect(answers).toBeLessThanOrEqual(GRACE)
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('being refused for his own limit makes a copy no older than it is', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '2', TRUSTED_PROXIES: '127.0.0.1' })
+    const session = await signIn(t, await register(t))
+    const from = (address: string, token: string) =>
+      refresh(t, 'body', token, { headers: { 'x-forwarded-for': address } })
+    for (let i = 0; i < 2; i++) expectRefused(await from('203.0.113.66', 'garbage'))
+    // Still the current one: nothing is used up.
+    expect((await from('203.0.113.66', session.token)).statusCode).toBe(429)
+    granted(await from('203.0.113.1', session.token))
+    t.travel(GRACE + 1)
+    expectRefused(await from('203.0.113.2', session.token))
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('an idle session is over, however often it was told to come back', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '1', REMEMBER_IDLE_SECONDS: '100' })
+    const session = await signIn(t, await register(t))
+    for (let i = 0; i < 20; i++) {
+      t.travel(9)
+      await refresh(t, 'body', 'garbage')
+      expect((await refresh(t, 'body', session.token)).statusCode).not.toBe(200)
+    }
   })
 })
 
