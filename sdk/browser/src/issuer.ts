@@ -1,7 +1,7 @@
 import { ClavigerError } from './errors.ts'
 import type { User } from './types.ts'
 
-/** Longer than the server takes at its worst; shorter than other tabs wait for the lock. */
+/** Longer than the server takes at its worst. */
 const TIMEOUT_MS = 20_000
 const LONGEST_RETRY_AFTER = 3600
 

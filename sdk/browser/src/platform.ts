@@ -4,7 +4,9 @@ export const platform = globalThis as unknown as {
   location?: { origin: string }
   navigator?: {
     onLine?: boolean
-    locks?: { request<T>(name: string, options: { signal: AbortSignal }, run: () => Promise<T>): Promise<T> }
+    locks?: {
+      request<T>(name: string, options: { signal: AbortSignal } | { steal: true }, run: () => Promise<T>): Promise<T>
+    }
   }
   localStorage: { getItem(name: string): string | null; setItem(name: string, value: string): void }
   addEventListener(type: string, listener: () => void): void
