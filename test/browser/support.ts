@@ -41,9 +41,9 @@ if (withoutBrowser) {
 export const patience = { timeout: 60_000, retry: process.env.CI ? 1 : 0 }
 
 /** @throws Error where there is none. */
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(...more: string[]): Promise<Browser> {
   if (!program) throw new Error('There is no Chromium, and in CI these tests must run.')
-  return await chromium.launch({ executablePath: program, args: ARGUMENTS })
+  return await chromium.launch({ executablePath: program, args: [...ARGUMENTS, ...more] })
 }
 
 export interface World extends AsyncDisposable {

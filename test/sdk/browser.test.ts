@@ -1,16 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { ClavigerError, createClient } from '../../sdk/browser/src/index.ts'
+import { ClavigerError } from '../../sdk/browser/src/index.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
-import {
-  answer,
-  createDevice,
-  createNetwork,
-  type Device,
-  loseAnswers,
-  only,
-  shorten,
-  signUp,
-} from './browser-support.ts'
+import { answer, createDevice, type Device, loseAnswers, only, shorten, signUp } from './browser-support.ts'
 
 // The core of the browser package where there is no browser: against the real server, over a network that fails.
 
@@ -95,15 +86,6 @@ test('errors carry the code, the status and Retry-After', async () => {
   await expect(client.login(credentials)).rejects.toMatchObject({ code: 'unexpected', status: 502 })
   network.interfere = answer(200, '<h1>Accept our terms</h1>')
   await expect(client.login(credentials)).rejects.toMatchObject({ code: 'network', status: 0 })
-})
-
-test('on a server that renders pages it does nothing', async () => {
-  const network = createNetwork()
-  const client = createClient({ issuer, fetch: network.fetch })
-  expect(await client.ready).toBeNull()
-  expect(client.user).toBeNull()
-  await expect(client.getAccessToken()).rejects.toMatchObject(refused)
-  expect(network.sent).toEqual([])
 })
 
 describe('Idempotency-Key', () => {

@@ -8,7 +8,6 @@ const sentences: Record<string, string> = {
   password_too_short: 'This password is too short: eight characters at least.',
   password_too_long: 'This password is too long.',
   password_blocked: 'This password is too easy to guess.',
-  origin_not_allowed: 'This page’s origin is not in the server’s ALLOWED_ORIGINS.',
   invalid_grant: 'The session is over. Sign in again.',
 }
 
@@ -17,6 +16,8 @@ export function explain(error: unknown): string {
   if (!(error instanceof ClavigerError)) return navigator.onLine ? unreachable : offline
   const known = sentences[error.code]
   if (known) return known
+  // For whoever runs the page: it is served from where it cannot work, and the message says what it takes.
+  if (error.code === 'origin_not_allowed' || error.code === 'cookie_blocked') return error.message
   if (error.status === 429) return `Too many attempts. ${wait(error.retryAfter)}`
   if (error.status >= 500) return `The server cannot answer at the moment. ${wait(error.retryAfter)}`
   return navigator.onLine ? unreachable : offline

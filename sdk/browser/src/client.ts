@@ -17,10 +17,10 @@ export function createClient(options: Options): Client {
   let refusedAt = -REFUSALS_APART_MS
   let replacing: Promise<string | undefined> | undefined
 
-  /** Undefined if nobody is signed in: the request then goes without. */
+  /** Undefined if nobody is signed in, or can be: the request then goes without. */
   const token = (refused?: string): Promise<string | undefined> =>
     session.token(refused).catch((error) => {
-      if (isOver(error)) return undefined
+      if (isOver(error) || error.code === 'cookie_blocked') return undefined
       throw error
     })
 
@@ -61,16 +61,12 @@ export function createClient(options: Options): Client {
   }
 
   return {
-    ready: session.ready,
+    ...session.calls,
     get user() {
       return session.state.user ?? null
     },
-    login: session.login,
-    register: session.register,
-    logout: session.logout,
     fetch: fetchWithToken,
     getAccessToken: () => session.token(),
-    onChange: session.state.onChange,
   }
 }
 

@@ -1,4 +1,4 @@
-import { ClavigerError, isOver, isPassing, signedOut } from './errors.ts'
+import { ClavigerError, cookieBlocked, isOver, isPassing, signedOut } from './errors.ts'
 import { hold, isUsable } from './held.ts'
 import type { Post, Reply } from './issuer.ts'
 import type { Exclusive } from './lock.ts'
@@ -11,6 +11,7 @@ import type { Credentials, Login, User } from './types.ts'
 const LONGEST_WAIT_MS = 3_601_000
 
 interface Parts {
+  issuer: string
   state: State
   records: RecordStore
   post: Post
@@ -30,7 +31,7 @@ function leftToWait({ notBefore = 0, waitingSince = Infinity }: Record): number 
 }
 
 /** What is said between this client and the issuer about the session, and how the record keeps step with it. */
-export function createExchange({ state, records, post, exclusive, native, wanted, onTrouble }: Parts) {
+export function createExchange({ issuer, state, records, post, exclusive, native, wanted, onTrouble }: Parts) {
   async function accept(reply: Partial<Reply>, record: Record, sentAt: number, isLogin: boolean): Promise<User> {
     const life = (reply.expires_in ?? 0) * 1000
     const until = sentAt + life
@@ -40,6 +41,7 @@ export function createExchange({ state, records, post, exclusive, native, wanted
     const since = isLogin ? version : (record.since ?? version)
     await records.write({ version, until, since, token: reply.refresh_token, ...(leaving && { leaving }) })
     if (state.leaving) throw signedOut()
+    if (isLogin && !native) records.noteSignIn(version)
     state.become(reply.user as User, hold(reply.access_token as string, life, until), since)
     state.tell()
     return reply.user as User
@@ -47,10 +49,11 @@ export function createExchange({ state, records, post, exclusive, native, wanted
 
   /** Nobody is signed in, says the issuer. */
   async function end(record: Record): Promise<never> {
+    const isFirst = !native && records.isFirst(record)
     await records.write({ version: state.advance(record) })
     state.become(null)
     state.tell()
-    throw signedOut()
+    throw isFirst ? cookieBlocked(issuer, 401, 'No session since the sign-in, unless it was ended. ') : signedOut()
   }
 
   /** @param since of the session that is to end, if it is known. */

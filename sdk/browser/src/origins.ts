@@ -1,10 +1,7 @@
-import { platform } from './platform.ts'
+import { ownOrigin } from './platform.ts'
 
-const LOOPBACK = /^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/
-
-/** Whoever is between here and there can read what is sent. */
-const isInClear = ({ protocol, hostname }: URL): boolean =>
-  protocol !== 'https:' && !(protocol === 'http:' && LOOPBACK.test(hostname))
+/** Origins on the way to which nobody reads along: by https, or on this machine. */
+const PRIVATE = /^https:|^http:\/\/(([^/]+\.)?localhost|127\.[\d.]+|\[::1\])(:|$)/
 
 /**
  * The origins that get the access token.
@@ -12,15 +9,15 @@ const isInClear = ({ protocol, hostname }: URL): boolean =>
  * development from a phone, there is nothing left to protect.
  */
 export function trustedOrigins(issuer: string, resources: readonly string[] = []): Set<string> {
-  const base = new URL(issuer)
-  const trusted = new Set([base.origin])
+  const base = new URL(issuer).origin
+  const trusted = new Set([base])
   for (const resource of resources) {
-    const url = new URL(resource)
-    if (isInClear(url) && !isInClear(base))
-      throw new TypeError(`resources: ${resource} is not https, and the access token must not travel in clear text`)
-    trusted.add(url.origin)
+    const { origin } = new URL(resource)
+    if (!PRIVATE.test(origin) && PRIVATE.test(base))
+      throw new TypeError(`resources: ${resource} is not https: the access token would travel in clear text`)
+    trusted.add(origin)
   }
-  if (platform.location) trusted.add(platform.location.origin)
+  trusted.add(ownOrigin() ?? 'null')
   // The origin of every file, data: URL and sandboxed frame.
   trusted.delete('null')
   return trusted

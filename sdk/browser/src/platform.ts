@@ -1,17 +1,30 @@
+interface WebStorage {
+  getItem(name: string): string | null
+  setItem(name: string, value: string): void
+}
+
 /** What a browser has and Node and React Native lack, in whole or in part. */
 export const platform = globalThis as unknown as {
   document?: { visibilityState: string; baseURI: string }
-  location?: { origin: string }
+  /** Also where `location` has none, as in a frame of `srcdoc`. */
+  origin?: string
+  isSecureContext?: boolean
+  location?: { origin: string; ancestorOrigins?: ArrayLike<string> }
   navigator?: {
     onLine?: boolean
+    cookieEnabled?: boolean
     locks?: {
       request<T>(name: string, options: { signal: AbortSignal } | { steal: true }, run: () => Promise<T>): Promise<T>
     }
   }
-  localStorage: { getItem(name: string): string | null; setItem(name: string, value: string): void }
-  addEventListener(type: string, listener: () => void): void
+  localStorage: WebStorage
+  sessionStorage: WebStorage
+  addEventListener(type: string, listener: (event: { type: string }) => void): void
   crypto?: { randomUUID?: () => string }
 }
+
+/** Undefined outside of browsers. */
+export const ownOrigin = (): string | undefined => platform.origin ?? platform.location?.origin
 
 /** Does not go back when somebody sets the clock. It may stand still while the device sleeps. Milliseconds. */
 export const elapsed = (): number => performance.now()

@@ -27,10 +27,15 @@ export interface Record {
 export interface RecordStore {
   read(): Promise<Record>
   write(record: Record): Promise<void>
+  /** In a browser this tab keeps the version that its sign-in made, for as long as it is open. */
+  noteSignIn(version: number): void
+  /** Nothing has become of a sign-in in this tab yet. The cookie cannot be gone because the browser was closed meanwhile. */
+  isFirst(record: Record): boolean
 }
 
 export function openRecord(name: string, storage?: Storage): RecordStore {
-  const place = storage ?? webStorage()
+  const place = storage ?? webStorage('localStorage')
+  const tab = webStorage('sessionStorage')
   return {
     read: async () => {
       const text = await place.get(name)
@@ -44,23 +49,25 @@ export function openRecord(name: string, storage?: Storage): RecordStore {
       if (storage && !record.token) await storage.remove(name)
       else await place.set(name, JSON.stringify(record))
     },
+    noteSignIn: (version) => tab.set(name, `${version}`),
+    isFirst: ({ version }) => tab.get(name) === `${version}`,
   }
 }
 
-/** localStorage; where it is refused or full, this tab's memory, and a lost answer then costs what the grace allows. */
-function webStorage(): Pick<Storage, 'get' | 'set'> {
+/** Where it is refused or full, this tab's memory, and a lost answer then costs what the grace allows. */
+function webStorage(kind: 'localStorage' | 'sessionStorage') {
   let memory: string | undefined
   return {
-    get: (name) => {
+    get: (name: string) => {
       try {
-        return memory ?? platform.localStorage.getItem(name)
+        return memory ?? platform[kind].getItem(name)
       } catch {
         return null
       }
     },
-    set: (name, value) => {
+    set: (name: string, value: string) => {
       try {
-        platform.localStorage.setItem(name, value)
+        platform[kind].setItem(name, value)
         memory = undefined
       } catch {
         memory = value

@@ -1,8 +1,9 @@
-import { type ClavigerError, isOver, isPassing, signedOut } from './errors.ts'
+import { type ClavigerError, isPassing, signedOut } from './errors.ts'
 import { createExchange } from './exchange.ts'
 import { dueIn, isUsable } from './held.ts'
 import { createPost } from './issuer.ts'
 import { createExclusive } from './lock.ts'
+import { findObstacle } from './obstacle.ts'
 import { elapsed, platform, sleep } from './platform.ts'
 import { openRecord } from './record.ts'
 import { createState } from './state.ts'
@@ -23,12 +24,15 @@ const LONGEST_TIMER_MS = 30_000
 export function createSession(options: Options, issuer: string, send: typeof fetch) {
   const { storage, audience, scope, clientId = storage ? 'native' : 'web' } = options
   const native = storage !== undefined
-  const inBrowser = !native && platform.document !== undefined
+  /** Why nothing is begun here, nor promised. */
+  const obstacle = native ? undefined : findObstacle(issuer)
+  const inBrowser = !native && !obstacle
   // Some keychains take nothing else in a name.
   const name = `claviger_${issuer}_${clientId}`.replace(/[^\w.-]+/g, '_')
   const records = openRecord(name, storage)
   const state = createState(name, JSON.stringify([audience, scope]), inBrowser)
   const exchange = createExchange({
+    issuer,
     state,
     records,
     native,
@@ -94,6 +98,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     const found = (good: (held: NonNullable<typeof state.held>) => boolean) =>
       state.held && state.held.token !== refused && good(state.held) ? state.held.token : undefined
     for (;;) {
+      if (obstacle) throw obstacle
       const token = found(ahead ? (held) => dueIn(held) > 0 : isUsable)
       if (token) return token
       const wait = retryAt(ahead) - elapsed()
@@ -119,7 +124,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   /** Keeps a visible tab's token fresh; a hidden one gets its own when it is needed or seen again. */
   function keep(): void {
     clearTimeout(timer)
-    if (!inBrowser || !isVisible() || state.user === null || keeping) return
+    if (native || obstacle || !isVisible() || state.user === null || keeping) return
     const wait = state.held ? dueIn(state.held) : 0
     if (wait > 0) {
       timer = setTimeout(keep, Math.min(wait, LONGEST_TIMER_MS))
@@ -129,10 +134,9 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     const done = () => {
       keeping = false
     }
-    renew(Infinity).then(() => {
-      done()
-      keep()
-    }, done)
+    renew(Infinity)
+      .finally(done)
+      .then(keep, () => {})
   }
 
   /** After sleep, in front again, back from the network's end: much may have passed by. */
@@ -143,13 +147,21 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   }
 
   if (inBrowser) {
-    for (const event of ['visibilitychange', 'pageshow', 'focus']) platform.addEventListener(event, () => void wake())
-    platform.addEventListener('online', () => {
+    const listener = ({ type }: { type: string }) => {
       // What the issuer asked for holds; that there was no network does not any more.
-      if (failure.status === 0) forgetTrouble()
+      if (type === 'online' && failure.status === 0) forgetTrouble()
       void wake()
-    })
+    }
+    for (const event of ['visibilitychange', 'pageshow', 'focus', 'online']) platform.addEventListener(event, listener)
   }
+
+  /** Asks only where what the answer promises can be kept. */
+  const unobstructed =
+    <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) =>
+    async (...args: Args): Promise<Result> => {
+      if (obstacle) throw obstacle
+      return call(...args)
+    }
 
   async function token(refused?: string): Promise<string> {
     if (await hasMissed()) return renew(PATIENCE_MS, state.held?.token)
@@ -161,13 +173,12 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   }
 
   async function find(): Promise<User | null> {
-    // On a server that renders pages there is no session to look for.
-    if (!inBrowser && !native) state.user = null
     try {
-      if (state.user !== null) await renew(PATIENCE_MS / 2)
+      await renew(PATIENCE_MS / 2)
     } catch (error) {
       keep()
-      if (!isOver(error)) throw error
+      // On a server that renders pages there is no session to look for.
+      if (!['invalid_grant', 'no_storage'].includes((error as ClavigerError).code)) throw error
     }
     return state.user ?? null
   }
@@ -175,5 +186,16 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   const ready = find()
   // Who does not wait for it need not handle its failure.
   ready.catch(() => {})
-  return { ...exchange, state, ready, token }
+  return {
+    state,
+    token: unobstructed(token),
+    /** What an app calls as it is. */
+    calls: {
+      ready,
+      login: unobstructed(exchange.login),
+      register: unobstructed(exchange.register),
+      logout: unobstructed(exchange.logout),
+      onChange: state.onChange,
+    },
+  }
 }

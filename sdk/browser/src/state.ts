@@ -12,7 +12,7 @@ interface News {
   version: number
   since: number | undefined
   user: User | null
-  held: (Pick<Held, 'token' | 'life' | 'until'> & { left: number }) | undefined
+  held: (Omit<Held, 'end'> & { left: number }) | undefined
   grant: string
 }
 
@@ -71,7 +71,7 @@ export function createState(name: string, grant: string, shared: boolean) {
 
   function tell(): void {
     const { version, since, user, held } = state
-    const token = held && { token: held.token, life: held.life, until: held.until, left: leftOf(held) }
+    const token = held && { ...held, left: leftOf(held) }
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a BroadcastChannel has its own origin only
     channel?.postMessage({ version, since, user: user ?? null, held: token, grant } satisfies News)
   }

@@ -45,11 +45,12 @@ export interface Client {
   /**
    * The user of a session that was there already, `null` if there is none.
    * @throws ClavigerError if the issuer could not be asked; a visible tab goes on trying and `onChange` will tell.
+   * `cookie_blocked` if the browser would not keep the issuer's cookie, or has not.
    */
   readonly ready: Promise<User | null>
   /** As far as is known at this moment. It does not become `null` because the issuer is out of reach. */
   readonly user: User | null
-  /** @throws ClavigerError `invalid_credentials`, `too_many_requests`, `network` … */
+  /** @throws ClavigerError `invalid_credentials`, `too_many_requests`, `network`, `cookie_blocked` … */
   login(login: Login): Promise<User>
   /** Makes an account and signs nobody in. `null`: the answer comes by mail. @throws ClavigerError `email_taken` … */
   register(credentials: Credentials): Promise<User | null>
@@ -60,7 +61,7 @@ export interface Client {
   logout(): Promise<void>
   /** `window.fetch` with the access token, for the issuer, the page's own origin and `resources`; others get none. */
   fetch: typeof fetch
-  /** One that is valid now. @throws ClavigerError `invalid_grant` if nobody is signed in, `network` … */
+  /** One that is valid now. @throws ClavigerError `invalid_grant` if nobody is signed in, `network`, `no_storage` … */
   getAccessToken(): Promise<string>
   /** Calls the listener whenever `user` changes, in whichever tab. @returns what ends that. */
   onChange(listener: (user: User | null) => void): () => void
