@@ -3,10 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { deliver } from './line.ts'
 import { openSite } from './pages.ts'
 import {
+  api,
   createWorld,
   eventually,
   launchChromium,
   patience,
+  refreshCookie,
   signIn,
   user,
   users,
@@ -14,8 +16,8 @@ import {
   withoutBrowser,
 } from './support.ts'
 
-// Pages in which the browser does not keep the issuer’s cookie. What a browser is not needed for is in
-// test/sdk/browser-places.test.ts.
+// Pages in which the browser does not keep the issuer's cookie, and what becomes of a client that is closed. What a
+// browser is not needed for is in test/sdk/browser-places.test.ts.
 
 const asked = (world: World) => world.line.passed.filter(({ method }) => method !== 'OPTIONS').map(({ path }) => path)
 
@@ -192,5 +194,44 @@ describe.skipIf(withoutBrowser)('a client', patience, () => {
     })`)
     expect(answers).toEqual(['null', 'no_storage', 'no_storage', 'no_storage'])
     expect(asked(world)).toHaveLength(before)
+  })
+
+  test('that is closed hears and does nothing; the page’s other client, and the session, go on', async () => {
+    await using world = await createWorld(browser, { ACCESS_TOKEN_SECONDS: '5' })
+    const page = await world.open()
+    await signIn(world, page)
+    await page.evaluate(`(async () => {
+      window.told = []
+      window.other = createClient({ issuer: '${world.line.url}' })
+      await other.ready
+      other.onChange((user) => told.push(user && user.email))
+      auth.close()
+      auth.close()
+    })()`)
+    for (const call of ['auth.getAccessToken()', login(world), 'auth.logout()', "auth.fetch('/api')"])
+      expect(await outcome(page, call)).toEqual(['closed', 0, 'This client is closed'])
+    await page.evaluate('other.logout()')
+    await page.evaluate(login(world).replace('auth', 'other'))
+    await eventually(() => page.evaluate('told')).toEqual([null, world.email])
+    expect(await users(page)).toEqual([world.email])
+    await page.evaluate("other.close(), dispatchEvent(new Event('focus')), dispatchEvent(new Event('online'))")
+    const refreshes = world.line.to('/refresh').length
+    // Ahead of expiry, at expiry, and when the page is seen again: nobody refreshes.
+    await page.waitForTimeout(6000)
+    await page.evaluate("dispatchEvent(new Event('pageshow'))")
+    expect(world.line.to('/refresh')).toHaveLength(refreshes)
+    await page.evaluate('begin()')
+    expect(await api(page)).toBe(200)
+    expect(await refreshCookie(world.context)).toBeDefined()
+  })
+
+  test('that is closed in the moment of the sign-out has signed out all tabs all the same', async () => {
+    await using world = await createWorld(browser)
+    const [page, other] = [await world.open(), await world.open()]
+    await signIn(world, page)
+    await eventually(() => user(other)).toBe(world.email)
+    world.line.disturb('/logout', async () => {})
+    await page.evaluate('void auth.logout().catch(() => {}), auth.close()')
+    await eventually(() => user(other)).toBeNull()
   })
 })

@@ -3,8 +3,8 @@ import { ownOrigin } from './platform.ts'
 /** An answer of the issuer that is no success, or the lack of one. */
 export class ClavigerError extends Error {
   /**
-   * Of the problem document; `network` if there was no answer, `unexpected` if it was not one of Claviger's. `cookie_blocked`
-   * and `no_storage` are said here, without asking.
+   * Of the problem document; `network` if there was no answer, `unexpected` if it was not one of Claviger's. `cookie_blocked`,
+   * `no_storage` and `closed` are said here, without asking.
    */
   readonly code: string
   /** HTTP status; 0 if there was no answer. */

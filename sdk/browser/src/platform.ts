@@ -19,7 +19,7 @@ export const platform = globalThis as unknown as {
   }
   localStorage: WebStorage
   sessionStorage: WebStorage
-  addEventListener(type: string, listener: (event: { type: string }) => void): void
+  addEventListener(type: string, listener: (event: { type: string }) => void, options: { signal: AbortSignal }): void
   crypto?: { randomUUID?: () => string }
 }
 
@@ -28,6 +28,12 @@ export const ownOrigin = (): string | undefined => platform.origin ?? platform.l
 
 /** Does not go back when somebody sets the clock. It may stand still while the device sleeps. Milliseconds. */
 export const elapsed = (): number => performance.now()
+
+/** In Node nothing that goes on in the background keeps the process running; elsewhere there is no such thing. */
+export function inBackground<T>(thing: T): T {
+  ;(thing as { unref?: () => void }).unref?.()
+  return thing
+}
 
 export const sleep = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => {

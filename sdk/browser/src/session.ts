@@ -1,10 +1,10 @@
-import { type ClavigerError, isPassing, signedOut } from './errors.ts'
+import { ClavigerError, isPassing, signedOut } from './errors.ts'
 import { createExchange } from './exchange.ts'
 import { dueIn, isUsable } from './held.ts'
 import { createPost } from './issuer.ts'
 import { createExclusive } from './lock.ts'
 import { findObstacle } from './obstacle.ts'
-import { elapsed, platform, sleep } from './platform.ts'
+import { elapsed, inBackground, platform, sleep } from './platform.ts'
 import { openRecord } from './record.ts'
 import { createState } from './state.ts'
 import type { Options, User } from './types.ts'
@@ -25,12 +25,13 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   const { storage, audience, scope, clientId = storage ? 'native' : 'web' } = options
   const native = storage !== undefined
   /** Why nothing is begun here, nor promised. */
-  const obstacle = native ? undefined : findObstacle(issuer)
+  let obstacle = native ? undefined : findObstacle(issuer)
   const inBrowser = !native && !obstacle
   // Some keychains take nothing else in a name.
   const name = `claviger_${issuer}_${clientId}`.replace(/[^\w.-]+/g, '_')
   const records = openRecord(name, storage)
-  const state = createState(name, JSON.stringify([audience, scope]), inBrowser)
+  const closing = new AbortController()
+  const state = createState(name, JSON.stringify([audience, scope]), inBrowser, closing.signal)
   const exchange = createExchange({
     issuer,
     state,
@@ -127,7 +128,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     if (native || obstacle || !isVisible() || state.user === null || keeping) return
     const wait = state.held ? dueIn(state.held) : 0
     if (wait > 0) {
-      timer = setTimeout(keep, Math.min(wait, LONGEST_TIMER_MS))
+      timer = inBackground(setTimeout(keep, Math.min(wait, LONGEST_TIMER_MS)))
       return
     }
     keeping = true
@@ -152,7 +153,8 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       if (type === 'online' && failure.status === 0) forgetTrouble()
       void wake()
     }
-    for (const event of ['visibilitychange', 'pageshow', 'focus', 'online']) platform.addEventListener(event, listener)
+    for (const event of ['visibilitychange', 'pageshow', 'focus', 'online'])
+      platform.addEventListener(event, listener, { signal: closing.signal })
   }
 
   /** Asks only where what the answer promises can be kept. */
@@ -183,6 +185,12 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     return state.user ?? null
   }
 
+  function close(): void {
+    obstacle ??= new ClavigerError('closed', 0, 'This client is closed')
+    clearTimeout(timer)
+    closing.abort()
+  }
+
   const ready = find()
   // Who does not wait for it need not handle its failure.
   ready.catch(() => {})
@@ -196,6 +204,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       register: unobstructed(exchange.register),
       logout: unobstructed(exchange.logout),
       onChange: state.onChange,
+      close,
     },
   }
 }

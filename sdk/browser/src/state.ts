@@ -1,5 +1,5 @@
 import { dueIn, type Held, hold, leftOf } from './held.ts'
-import { sleep } from './platform.ts'
+import { inBackground, sleep } from './platform.ts'
 import type { Record } from './record.ts'
 import type { User } from './types.ts'
 
@@ -21,9 +21,12 @@ export type State = ReturnType<typeof createState>
 /**
  * Who is signed in and with which access token: in the memory of every tab, and told from tab to tab.
  * @param grant the audience and scope that the token is for. Clients of one page may want different ones.
+ * @param closed once it is aborted, nobody is told here and nothing is heard. Other tabs still are told what is under way: a
+ * sign-out that a page was left with is one in all of them.
  */
-export function createState(name: string, grant: string, shared: boolean) {
-  const channel = shared && typeof BroadcastChannel === 'function' ? new BroadcastChannel(name) : undefined
+export function createState(name: string, grant: string, shared: boolean, closed: AbortSignal) {
+  const channel =
+    shared && typeof BroadcastChannel === 'function' ? inBackground(new BroadcastChannel(name)) : undefined
   const listeners = new Set<(user: User | null) => void>()
   let heard = () => {}
 
@@ -64,7 +67,7 @@ export function createState(name: string, grant: string, shared: boolean) {
     state.user = user
     state.held = held
     // A listener that throws must not stop what happens here.
-    if (differs) for (const listener of listeners) void Promise.resolve(user).then(listener)
+    if (differs && !closed.aborted) for (const listener of listeners) void Promise.resolve(user).then(listener)
     heard()
     state.changed()
   }
@@ -92,7 +95,7 @@ export function createState(name: string, grant: string, shared: boolean) {
     await Promise.race([told, sleep(waited ? LONG_HEARING_MS : HEARING_MS)])
   }
 
-  channel?.addEventListener('message', ({ data }: { data: News | { ask: number } }) => {
+  const listener = ({ data }: { data: News | { ask: number } }) => {
     const { version, user, held, leaving } = state
     if ('ask' in data) {
       if (held && version > data.ask && dueIn(held) > 0) tell()
@@ -104,6 +107,7 @@ export function createState(name: string, grant: string, shared: boolean) {
       const mine = !sameGrant && data.user && data.user.id === user?.id ? held : undefined
       become(data.user, token ? hold(token.token, token.life, token.until, token.left) : mine, data.since)
     }
-  })
+  }
+  channel?.addEventListener('message', listener, { signal: closed })
   return state
 }

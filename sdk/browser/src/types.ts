@@ -65,4 +65,6 @@ export interface Client {
   getAccessToken(): Promise<string>
   /** Calls the listener whenever `user` changes, in whichever tab. @returns what ends that. */
   onChange(listener: (user: User | null) => void): () => void
+  /** Nothing goes on in the background any more, no listener is called, and whatever is asked rejects. Nobody is signed out. */
+  close(): void
 }
