@@ -11,7 +11,7 @@ describe.skipIf(withoutBrowser)('behind a proxy that sends everything in chunks'
   })
   afterAll(() => browser?.close())
 
-  test('sign in, reload', async () => {
+  test('sign in, reload, sign out', async () => {
     await using world = await createWorld(browser)
     world.line.sendInChunks()
     const page = await world.open()
@@ -21,7 +21,9 @@ describe.skipIf(withoutBrowser)('behind a proxy that sends everything in chunks'
     await page.waitForFunction('window.loaded')
     await page.evaluate('auth.ready')
     expect(await user(page)).toBe(world.email)
+    await page.evaluate('auth.logout()')
     expect(world.line.to('/refresh').map(({ status }) => status)).toEqual([401, 200])
+    expect(world.line.to('/logout').map(({ status }) => status)).toEqual([204])
   })
 
   test('a page that is closed in the moment of the sign-out still says so, in one request', async () => {
