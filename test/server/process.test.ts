@@ -193,8 +193,8 @@ describe('senders that are too slow are cut off within 20 seconds', () => {
 describe('SIGTERM', () => {
   test('a client that heeds /readyz meets no error; what is under way finishes; the exit is clean', async () => {
     const own = await cloneDatabase()
-    // In production the door stays open for two seconds after the news.
-    const env = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com' }
+    // Long enough for the slowest sign-up, after which its client looks at /readyz again.
+    const env = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com', SHUTDOWN_DELAY_SECONDS: '8' }
     await using server = await startServer({ databaseUrl: own.url, env })
     const seen: (number | string)[] = []
     // Each signs up in a loop, which takes a while because of the hash, until the server says that it is leaving.
