@@ -16,12 +16,12 @@ const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
 }
 const FUNCTIONS = ['audit_count_again(uuid, integer)', 'audit_delete_old(timestamptz, integer)']
 
-/** Roles that have been granted this before: nobody else has a use for the function. They keep it from now on. */
+/** Roles that have been granted this before: nobody else has a reason to write events. They keep it from now on. */
 export async function rolesThatServe(tx: Tx): Promise<string[]> {
   const { rows } = await sql<{ role: string }>`
-    SELECT DISTINCT rolname::text AS role
-    FROM pg_proc, aclexplode(proacl) AS acl JOIN pg_roles ON pg_roles.oid = acl.grantee
-    WHERE pg_proc.oid = to_regprocedure(${FUNCTIONS[1]}) AND acl.grantee <> proowner ORDER BY role`.execute(tx)
+    SELECT rolname::text AS role FROM pg_class, aclexplode(relacl) AS acl JOIN pg_roles ON pg_roles.oid = acl.grantee
+    WHERE pg_class.oid = to_regclass('audit') AND acl.privilege_type = 'INSERT' AND acl.grantee <> relowner
+    ORDER BY role`.execute(tx)
   return rows.map(({ role }) => role)
 }
 

@@ -33,6 +33,8 @@ export class MayNotMigrate extends Error {
 
 interface Place {
   schema: string | null
+  /** Named by the search path too, but not open to the role. */
+  closed: string | null
   role: string
   database: string
   path: string
@@ -46,8 +48,8 @@ interface Place {
  * @throws SchemaError where there is no schema; MayNotMigrate where the role is not allowed to see what was applied.
  */
 export async function inspect(db: Db, ourTables: readonly string[]): Promise<Installation> {
-  const { schema, role, database, path, mayCreate } = await findPlace(db)
-  if (schema === null) throw noSchema(role, path)
+  const { schema, closed, role, database, path, mayCreate } = await findPlace(db)
+  if (schema === null) throw closed === null ? noSchema(role, path) : notOpen(role, closed)
   const { rows: found } = await sql<{ name: string; columns: string[]; owned: boolean; readable: boolean }>`
     SELECT c.relname AS name, pg_has_role(c.relowner, 'USAGE') AS owned, has_table_privilege(c.oid, 'SELECT') AS readable,
       ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
@@ -57,6 +59,8 @@ export async function inspect(db: Db, ourTables: readonly string[]): Promise<Ins
   const table = (name: string) => found.find((each) => each.name === name)
   const ours = table(BOOKKEEPING) ?? (looksOurs(table(FORMERLY), table('families')) ? table(FORMERLY) : undefined)
   if (ours && !ours.readable) throw notGranted(role, schema)
+  // Not the one that is meant, then: that one comes first and has yet to be opened.
+  if (!ours && closed !== null) throw notOpen(role, closed)
 
   const names = ours && (await appliedIn(db, schema, ours.name))
   const applied = ours?.name === BOOKKEEPING || names?.includes('0001_init') ? names : undefined
@@ -86,7 +90,11 @@ async function findPlace(db: Db): Promise<Place> {
         ELSE current_schema() END AS schema
     )
     SELECT schema::text, current_user::text AS role, current_database()::text AS database,
-      current_setting('search_path') AS path, coalesce(has_schema_privilege(schema, 'CREATE'), false) AS "mayCreate"
+      current_setting('search_path') AS path,
+      (SELECT min(nspname)::text FROM pg_namespace
+        WHERE quote_ident(nspname) = ANY(regexp_split_to_array(current_setting('search_path'), '\\s*,\\s*'))
+          AND NOT has_schema_privilege(oid, 'USAGE')) AS closed,
+      coalesce(has_schema_privilege(schema, 'CREATE'), false) AS "mayCreate"
     FROM home`.execute(db)
   if (!rows[0]) throw new Error('the database did not say where it would put a table')
   return rows[0]
@@ -125,6 +133,12 @@ export function insistOnRights({ schema, role, applied, mayMigrate }: Installati
 function noSchema(role: string, path: string): SchemaError {
   return new SchemaError(
     `there is no schema to create tables in: search_path is ‘${path}’, and names none that exists and that the role ${quote(role)} may use. Set it: ALTER ROLE ${identifier(role)} SET search_path = public`,
+  )
+}
+
+function notOpen(role: string, schema: string): MayNotMigrate {
+  return new MayNotMigrate(
+    `permission denied for schema ${schema}: the role ${quote(role)} may not use it. Run “claviger migrate --grant-to ${role}” with the DATABASE_URL of its owner`,
   )
 }
 

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import pg from 'pg'
 import { expect, test } from 'vitest'
 import { judgeClock, judgeConnections, judgeDatabase } from '../../src/cli/doctor-database.ts'
 import { judgePasswords } from '../../src/cli/doctor-passwords.ts'
@@ -15,6 +14,7 @@ import type { DatabaseFacts, FamilyTableFacts } from '../../src/cli/queries.ts'
 import type { KeyFacts } from '../../src/keys/lifecycle.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { listenAt } from '../support/eavesdropper.ts'
+import { query } from '../support/postgres.ts'
 import { freePort } from '../support/server.ts'
 import { createTestCli, run } from './support.ts'
 
@@ -64,7 +64,7 @@ test('a database that is not there, or empty, fails', async () => {
   })
   expect(away.out).not.toContain('h4rd-to-guess')
 
-  const empty = new URL(cli.env.DATABASE_URL ?? '')
+  const empty = new URL(cli.database.ownerUrl)
   empty.pathname = '/postgres'
   const unmigrated = await cli.run(['doctor'], { env: { DATABASE_URL: empty.href } })
   expect(unmigrated).toMatchObject({ code: 1, out: expect.stringMatching(/✗ schema +not up to date: 0001_init/) })
@@ -190,18 +190,11 @@ test.each<[Partial<DatabaseFacts>, string[]]>([
   expect(messages).toEqual(expected.map((text) => expect.stringContaining(text)))
 })
 
-async function query({ env }: { env: Record<string, string> }, text: string): Promise<void> {
-  const client = new pg.Client({ connectionString: env.DATABASE_URL })
-  await client.connect()
-  await client.query(text)
-  await client.end()
-}
-
 test('what an administrator has set for role and database is seen', async () => {
   await using cli = await createTestCli()
   const name = new URL(cli.env.DATABASE_URL ?? '').pathname.slice(1)
   const role = `doctor_${name}`
-  await query(cli, `CREATE ROLE ${role} LOGIN PASSWORD 'x' CONNECTION LIMIT 3`)
+  await query(cli.database.ownerUrl, `CREATE ROLE ${role} LOGIN PASSWORD 'x' CONNECTION LIMIT 3`)
   const url = new URL(cli.env.DATABASE_URL ?? '')
   Object.assign(url, { username: role, password: 'x' })
   const found = async (options: string) => {
@@ -214,14 +207,14 @@ test('what an administrator has set for role and database is seen', async () => 
     const out = await found('-c%20search_path%3Dpublic')
     expect(out).toMatch(/! connections +CONNECTION LIMIT of the role allows 3, but DATABASE_POOL_SIZE is 10/)
     expect(out).toMatch(/✗ schema +the role .* may not read the tables/)
-    await query(cli, `CREATE SCHEMA empty; GRANT USAGE ON SCHEMA empty TO ${role}`)
+    await query(cli.database.ownerUrl, `CREATE SCHEMA empty; GRANT USAGE ON SCHEMA empty TO ${role}`)
     expect(await found('-c%20search_path%3Dempty')).toMatch(/✗ schema +permission denied for schema empty/)
-    await query(cli, 'CREATE TABLE empty.users (id int)')
+    await query(cli.database.ownerUrl, 'CREATE TABLE empty.users (id int)')
     expect(await found('-c%20search_path%3Dempty')).toMatch(/✗ schema +the schema “empty” .* is not empty/)
-    await query(cli, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}`)
+    await query(cli.database.ownerUrl, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}`)
     expect(await found('-c%20search_path%3Dpublic')).toMatch(/✗ schema +permission denied for table/)
   } finally {
-    await query(cli, `DROP OWNED BY ${role}; DROP ROLE ${role}`)
+    await query(cli.database.ownerUrl, `DROP OWNED BY ${role}; DROP ROLE ${role}`)
   }
 })
 
@@ -229,7 +222,7 @@ test('sessions are counted as they are, also before the statistics know of them'
   await using cli = await createTestCli()
   const id = '019ab5f0-0000-7000-8000-000000000001'
   await query(
-    cli,
+    cli.database.ownerUrl,
     `INSERT INTO users (id, email, created_at) VALUES ('${id}', 'a@example.com', now());
      INSERT INTO families (id, user_id, auth_time, created_at, expires_at, window_started_at, current_hash, generation,
        rotated_at, idle_seconds, remember, client_id, delivery, scope, audience, amr)

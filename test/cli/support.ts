@@ -49,6 +49,7 @@ export async function createTestCli(env: Record<string, string> = {}) {
   const database = await cloneDatabase()
   const all = { ...testEnvironment(database.url), ...env }
   return {
+    database,
     env: all,
     run: (args: string[], options: RunOptions = {}) => run(args, { ...options, env: { ...all, ...options.env } }),
     /** Runs with --json; what was printed, read back. */

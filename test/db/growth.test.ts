@@ -11,7 +11,7 @@ let database: TestDatabase
 let admin: Pool
 beforeAll(async () => {
   database = await cloneDatabase()
-  admin = openPool(database.url)
+  admin = openPool(database.ownerUrl)
 })
 afterAll(async () => {
   await admin[Symbol.asyncDispose]()

@@ -12,7 +12,7 @@ let database: TestDatabase
 let other: Pool
 beforeAll(async () => {
   database = await cloneDatabase()
-  other = openPool(database.url)
+  other = openPool(database.ownerUrl)
   await sql`CREATE TABLE notes (text text)`.execute(other.db)
   await sql`CREATE SEQUENCE attempts`.execute(other.db)
 })
@@ -44,7 +44,7 @@ const makeReadOnly = async ({ db }: Pool, connections: number) => {
 }
 
 test('a write on a connection that has become read-only is made on another one, and the others of its age go as well', async () => {
-  await using pool = openPool(database.url, { size: 4 })
+  await using pool = openPool(database.ownerUrl, { size: 4 })
   const before = await pids(pool, 4)
   await makeReadOnly(pool, 4)
   await ages()
@@ -55,7 +55,7 @@ test('a write on a connection that has become read-only is made on another one, 
 })
 
 test('so is a transaction, from its start', async () => {
-  await using pool = openPool(database.url)
+  await using pool = openPool(database.ownerUrl)
   await pid(pool)
   await makeReadOnly(pool, 1)
   await ages()
@@ -67,9 +67,9 @@ test('so is a transaction, from its start', async () => {
 })
 
 test('while the whole database is read-only, a connection is not replaced for every statement', async () => {
-  const name = new URL(database.url).pathname.slice(1)
-  await using line = await startForwarder(Number(new URL(database.url).port))
-  await using pool = openPool(line.through(database.url))
+  const name = new URL(database.ownerUrl).pathname.slice(1)
+  await using line = await startForwarder(Number(new URL(database.ownerUrl).port))
+  await using pool = openPool(line.through(database.ownerUrl))
   await note(pool)
   await sql.raw(`ALTER DATABASE ${name} SET default_transaction_read_only = on`).execute(other.db)
   try {
@@ -86,7 +86,7 @@ test('while the whole database is read-only, a connection is not replaced for ev
 })
 
 test('a statement prepared before a migration changed its columns is prepared anew, on every connection', async () => {
-  await using pool = openPool(database.url, { size: 3 })
+  await using pool = openPool(database.ownerUrl, { size: 3 })
   const read = () =>
     sql`SELECT *, pg_sleep(0.1) FROM (VALUES (1)) AS v LEFT JOIN notes ON text <> ${'b'}`.execute(pool.db)
   await Promise.all([read(), read(), read()])
@@ -95,7 +95,7 @@ test('a statement prepared before a migration changed its columns is prepared an
 })
 
 test('a prepared statement that is gone is prepared again', async () => {
-  await using pool = openPool(database.url)
+  await using pool = openPool(database.ownerUrl)
   await note(pool)
   await sql`DEALLOCATE ALL`.execute(pool.db)
   await note(pool)
@@ -103,7 +103,7 @@ test('a prepared statement that is gone is prepared again', async () => {
 })
 
 test('a transaction that lost its connection before the commit takes place, once', async () => {
-  await using pool = openPool(database.url)
+  await using pool = openPool(database.ownerUrl)
   let attempts = 0
   await transact(pool.db, async (tx) => {
     await sql`INSERT INTO notes VALUES (${'a'})`.execute(tx)
@@ -122,7 +122,7 @@ test('a transaction that lost its connection before the commit takes place, once
 })
 
 test('one that lost it at the commit is not repeated: nobody knows whether it took place', async () => {
-  await using pool = openPool(database.url)
+  await using pool = openPool(database.ownerUrl)
   await sql`
     CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS
       'BEGIN PERFORM nextval(''attempts''), pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
@@ -141,7 +141,7 @@ test('one that lost it at the commit is not repeated: nobody knows whether it to
 })
 
 test('a statement by itself that lost its connection is not repeated either', async () => {
-  await using pool = openPool(database.url)
+  await using pool = openPool(database.ownerUrl)
   await expect(
     sql`INSERT INTO notes SELECT ${'a'} WHERE nextval('attempts') > 0 AND pg_terminate_backend(pg_backend_pid())`.execute(
       pool.db,
@@ -152,8 +152,8 @@ test('a statement by itself that lost its connection is not repeated either', as
 })
 
 test('a transaction that finds its connection ended begins on another one', async () => {
-  await using line = await startForwarder(Number(new URL(database.url).port))
-  await using pool = openPool(line.through(database.url))
+  await using line = await startForwarder(Number(new URL(database.ownerUrl).port))
+  await using pool = openPool(line.through(database.ownerUrl))
   const before = await pid(pool)
   // Nobody here has heard of its end yet.
   line.pause('toClient')

@@ -7,7 +7,7 @@ import { cloneDatabase } from '../support/postgres.ts'
 
 test('the schema is what the dump in git says', async () => {
   const database = await cloneDatabase()
-  const { db } = connect({ url: database.url, size: 2 })
+  const { db } = connect({ url: database.ownerUrl, size: 2 })
   try {
     await expect(await describeSchema(db as never)).toMatchFileSnapshot('schema.sql')
   } finally {
@@ -18,11 +18,11 @@ test('the schema is what the dump in git says', async () => {
 
 test('four servers that start together on an empty database migrate it once', async () => {
   const database = await cloneDatabase()
-  const { db } = connect({ url: database.url, size: 2 })
+  const { db } = connect({ url: database.ownerUrl, size: 2 })
   try {
     await sql`DROP SCHEMA public CASCADE`.execute(db)
     await sql`CREATE SCHEMA public`.execute(db)
-    const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(database.url)))
+    const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(database.ownerUrl)))
     expect(applied.flat()).toEqual(['0001_init', '0002_audit_functions'])
     expect(await pendingMigrations(db)).toEqual([])
   } finally {
@@ -33,12 +33,12 @@ test('four servers that start together on an empty database migrate it once', as
 
 test('a schema newer than the program is left as it is: the previous version restarts in a rolling update', async () => {
   const database = await cloneDatabase()
-  const { db } = connect({ url: database.url, size: 2 })
+  const { db } = connect({ url: database.ownerUrl, size: 2 })
   try {
     await sql`INSERT INTO claviger_migrations (name, applied_at) VALUES ('9999_from_the_future', '2099-01-01')`.execute(
       db,
     )
-    expect(await migrate(database.url)).toEqual([])
+    expect(await migrate(database.ownerUrl)).toEqual([])
   } finally {
     await db.destroy()
     await database.drop()
@@ -47,7 +47,7 @@ test('a schema newer than the program is left as it is: the previous version res
 
 test('a rotation is a HOT update: nothing that it changes is indexed', async () => {
   const database = await cloneDatabase()
-  const { db } = connect({ url: database.url, size: 1 })
+  const { db } = connect({ url: database.ownerUrl, size: 1 })
   try {
     await sql`INSERT INTO users (id, email, created_at) VALUES (gen_random_uuid(), 'a@example.com', now())`.execute(db)
     await sql`

@@ -109,7 +109,7 @@ test.each(HOSTILE)('%s = %s, set for the database, changes nothing', async (sett
 
 test('settings that come with the URL go on counting, a schema above all', async () => {
   await using t = await createTestApp()
-  await sql`CREATE SCHEMA elsewhere`.execute(t.db)
+  await sql`CREATE SCHEMA elsewhere; GRANT USAGE ON SCHEMA elsewhere TO PUBLIC`.execute(t.db)
   const url = new URL(t.databaseUrl)
   url.searchParams.set('options', '-c search_path=elsewhere -c DateStyle=German -c work_mem=5MB')
   const { db } = connect({ url: url.href, size: 1 })

@@ -1,10 +1,9 @@
 import type { FastifyInstance } from 'fastify'
-import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { connect, type Database } from '../../src/db/connect.ts'
 import { deleteStaleWindows, takeUnits } from '../../src/http/queries.ts'
 import { createAllowance, type Policy } from '../../src/http/rate-limit-store.ts'
-import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
+import { cloneDatabase, query, type TestDatabase } from '../support/postgres.ts'
 import { createHttpApp, type HttpApp } from './support.ts'
 
 let database: TestDatabase
@@ -139,10 +138,10 @@ test('an instance that was restarted starts from what the others have counted', 
 
 test('a failed question fails those who wait for it, and only them', async () => {
   const spend = allowance(policy())
-  await sql`ALTER TABLE rate_limits RENAME TO rate_limits_gone`.execute(connection.db)
+  await query(database.ownerUrl, 'ALTER TABLE rate_limits RENAME TO rate_limits_gone')
   const answers = await Promise.allSettled(Array.from({ length: 5 }, () => spend('a')))
   expect(answers.map(({ status }) => status)).toEqual(Array(5).fill('rejected'))
-  await sql`ALTER TABLE rate_limits_gone RENAME TO rate_limits`.execute(connection.db)
+  await query(database.ownerUrl, 'ALTER TABLE rate_limits_gone RENAME TO rate_limits')
   expect(await countAllowed(Array.from({ length: 30 }, () => spend('a')))).toBe(20)
 })
 

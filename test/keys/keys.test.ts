@@ -179,7 +179,9 @@ test('goes on with the keys in memory while the database is gone, and recovers',
   const { db } = connect({ url: lab.url, size: 2 })
   const service = await lab.start({ db })
   const before = service.keyring.jwks()
-  const admin = new pg.Client({ connectionString: Object.assign(new URL(lab.url), { pathname: '/postgres' }).href })
+  const admin = new pg.Client({
+    connectionString: Object.assign(new URL(lab.ownerUrl), { pathname: '/postgres' }).href,
+  })
   await admin.connect()
   const name = new URL(lab.url).pathname.slice(1)
   await admin.query(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`)

@@ -38,6 +38,7 @@ export async function keyLab(env: Record<string, string> = {}) {
     deps,
     db,
     url: database.url,
+    ownerUrl: database.ownerUrl,
     now: () => new Date(now),
     travel: (milliseconds: number) => void (now += milliseconds),
     /** One more replica. */

@@ -6,7 +6,7 @@ import { startServer } from '../support/server.ts'
 
 test('a start while the database is read-only waits, says why, and goes on when it is not any more', async () => {
   const database = await cloneDatabase()
-  const admin = new pg.Client({ connectionString: database.url })
+  const admin = new pg.Client({ connectionString: database.ownerUrl })
   await admin.connect()
   const alter = (change: string) => admin.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} ${change}`)
   try {

@@ -167,7 +167,7 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
     const database = await cloneDatabase()
     const name = new URL(database.url).pathname.slice(1)
     for (const hostile of ['DateStyle = German', 'IntervalStyle = sql_standard', `TimeZone = 'Asia/Kolkata'`])
-      await query(database.url, `ALTER DATABASE ${name} SET ${hostile}`)
+      await query(database.ownerUrl, `ALTER DATABASE ${name} SET ${hostile}`)
     const pooler = await startPgBouncer(program, database.url)
     const settings = env()
     const server = await startServer({ databaseUrl: pooler.url, env: settings })
@@ -187,7 +187,7 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
     } finally {
       await server.kill()
       await pooler.close()
-      await query(database.url, `ALTER DATABASE ${name} RESET ALL`)
+      await query(database.ownerUrl, `ALTER DATABASE ${name} RESET ALL`)
       await database.drop()
     }
   })

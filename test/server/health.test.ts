@@ -35,7 +35,7 @@ test('a database that does not answer makes it unready within a second and a bit
   await using t = await createTestApp({ env: { DATABASE_POOL_SIZE: '2' } })
   expect((await t.inject({ url: '/readyz' })).statusCode).toBe(200)
   // One of the two is for refreshes and the other one busy, so the probe gets none: to it, the database does not answer.
-  const busy = sql`SELECT pg_sleep(2.5)`.execute(t.db)
+  const busy = sql`SELECT pg_sleep(2.5)`.execute(t.deps.db)
   const started = performance.now()
   const answers = await Promise.all(Array.from({ length: 20 }, () => t.inject({ url: '/readyz' })))
   expect(performance.now() - started).toBeLessThan(1500)

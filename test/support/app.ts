@@ -5,6 +5,7 @@ import { createApp } from '../../src/app.ts'
 import { createTally } from '../../src/audit/tally.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
 import { type Config, parseConfig } from '../../src/config.ts'
+import { connect } from '../../src/db/connect.ts'
 import { connectServer } from '../../src/db/pools.ts'
 import type { Db } from '../../src/db/schema.ts'
 import { databaseTime } from '../../src/db/time.ts'
@@ -18,7 +19,7 @@ import { createInFlight } from '../../src/users/in-flight.ts'
 import { createPasswordHasher } from '../../src/users/password.ts'
 import { noteSecretsOf } from './canary.ts'
 import type { Forwarder } from './forwarder.ts'
-import { cloneDatabase } from './postgres.ts'
+import { cloneDatabase, type TestDatabase } from './postgres.ts'
 
 export type LogLine = Record<string, unknown> & { level: string; msg?: string }
 
@@ -29,9 +30,12 @@ export interface TestApp extends AsyncDisposable {
   journey: { milliseconds: number }
   deps: Deps
   config: Config
+  /** As superuser, for the test's own questions; the app works with those of `deps`. */
   db: Db
   keys: KeyService
   lifecycle: Lifecycle
+  database: TestDatabase
+  /** Of `database`, as the role that the app has. */
   databaseUrl: string
   /** Everything that was logged so far. */
   logs: LogLine[]
@@ -81,12 +85,13 @@ export async function createTestApp(
   options: { env?: Record<string, string>; join?: TestApp; line?: Forwarder } = {},
 ): Promise<TestApp> {
   const { join, line } = options
-  const database = join ? { url: join.databaseUrl, drop: async () => {} } : await cloneDatabase()
+  const database = join ? { ...join.database, drop: async () => {} } : await cloneDatabase()
   const env = { ...(join?.env ?? testEnvironment(database.url)), ...options.env }
   noteSecretsOf(env)
   const { config, secrets } = parseConfig(env)
   line?.lead(Number(new URL(database.url).port))
   const url = line?.through(secrets.databaseUrl) ?? secrets.databaseUrl
+  const { db: ownerDb } = connect({ url: database.ownerUrl, size: 10, applicationName: 'test' })
   const { db, refreshDb, rotationDb, close } = connectServer({ url, size: config.DATABASE_POOL_SIZE })
   const base = createDatabaseClock(() => databaseTime(db))
   await base.synchronise()
@@ -139,9 +144,10 @@ export async function createTestApp(
     journey,
     deps,
     config,
-    db,
+    db: ownerDb,
     keys,
     lifecycle,
+    database,
     databaseUrl: database.url,
     logs,
     travel: (seconds) => {
@@ -182,7 +188,7 @@ export async function createTestApp(
     [Symbol.asyncDispose]: async () => {
       await app.close()
       await keys.stop()
-      await close()
+      await Promise.all([close(), ownerDb.destroy()])
       await database.drop()
     },
   }

@@ -1,12 +1,14 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
 import { keepDump } from './canary.ts'
 
 export interface TestDatabase {
-  /** As superuser. */
+  /** As a role that only serves: what runs in a test has the rights that it has in production. */
   url: string
+  /** As superuser, for what tests themselves look at and change. */
+  ownerUrl: string
   drop(): Promise<void>
 }
 
@@ -17,7 +19,8 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
   await query(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
   return {
-    url: urlOf(server, name),
+    url: as(servingRole(), urlOf(server, name)),
+    ownerUrl: urlOf(server, name),
     drop: async () => {
       await keepDump(urlOf(server, name))
       await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
@@ -25,15 +28,28 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   }
 }
 
-/** An empty database, for tests of how it is filled. */
+/** An empty database, for tests of how it is filled; nobody but the superuser has a right in it. */
 export async function createDatabase(): Promise<TestDatabase> {
   const server = inject('databaseUrl')
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
   await query(server, `CREATE DATABASE ${name} TEMPLATE template0`)
+  const url = urlOf(server, name)
   return {
-    url: urlOf(server, name),
+    url,
+    ownerUrl: url,
     drop: async () => void (await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
   }
+}
+
+interface Role {
+  name: string
+  password: string
+}
+
+/** The one that has been granted what serving takes, in every copy of the template. Known to all processes of a run. */
+function servingRole(): Role {
+  const prefix = inject('databasePrefix')
+  return { name: `${prefix}_serve`, password: createHash('sha256').update(prefix).digest('hex') }
 }
 
 /**
@@ -41,18 +57,22 @@ export async function createDatabase(): Promise<TestDatabase> {
  * @returns its name, and the URL of the database as this role.
  */
 export async function createRole(
-  database: TestDatabase,
+  { ownerUrl }: TestDatabase,
   ...statements: string[]
 ): Promise<{ name: string; url: string }> {
-  const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
-  const password = randomBytes(12).toString('hex')
-  await withClient(database.url, async (client) => {
-    await client.query(`CREATE ROLE ${name} LOGIN PASSWORD '${password}'`)
-    for (const statement of statements) await client.query(statement.replaceAll('$role', name))
+  const role = {
+    name: `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`,
+    password: randomBytes(12).toString('hex'),
+  }
+  await withClient(ownerUrl, async (client) => {
+    await client.query(`CREATE ROLE ${role.name} LOGIN PASSWORD '${role.password}'`)
+    for (const statement of statements) await client.query(statement.replaceAll('$role', role.name))
   })
-  const url = new URL(database.url)
-  Object.assign(url, { username: name, password })
-  return { name, url: url.href }
+  return { name: role.name, url: as(role, ownerUrl) }
+}
+
+function as({ name, password }: Role, url: string): string {
+  return Object.assign(new URL(url), { username: name, password }).href
 }
 
 let template: Promise<string> | undefined
@@ -73,7 +93,9 @@ async function makeTemplate(server: string, name: string): Promise<string> {
     const draft = `${name}_draft`
     await client.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`)
     await client.query(`CREATE DATABASE ${draft} TEMPLATE template0`)
-    await migrate(urlOf(server, draft))
+    const role = servingRole()
+    await client.query(`CREATE ROLE ${role.name} LOGIN PASSWORD '${role.password}'`)
+    await migrate(urlOf(server, draft), { grantTo: role.name })
     await client.query(`ALTER DATABASE ${draft} RENAME TO ${name}`)
     // Nobody can copy a database that somebody is connected to.
     await client.query(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`)
