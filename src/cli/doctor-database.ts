@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import { isUnprepared } from '../db/errors.ts'
+import { type Excess, explainExcess, findExcess } from '../db/grants.ts'
 import { MayNotMigrate, planMigrations, SchemaError } from '../db/migrate.ts'
 import { probeWrites } from '../db/write-probe.ts'
 import { inspectKeys } from '../keys/operator.ts'
@@ -20,6 +21,7 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
   const schema = await checkSchema(opened, facts)
   yield schema
   if (schema.status === 'failed') return
+  yield judgeRole(facts.role, await findExcess(db, facts.role), config.production)
 
   const now = clock()
   yield* judgeKeys(await inspectKeys(opened), now, config, serverKeys[0].fingerprint)
@@ -77,6 +79,16 @@ export function judgeDatabase(facts: DatabaseFacts, connectedIn: number): Findin
     )
   }
   return findings
+}
+
+/** To serve as the owner of the tables is a choice, and as a superuser it is one outside production. All else is a mistake. */
+export function judgeRole(role: string, excess: Excess | undefined, production: boolean): Finding {
+  const check = 'role'
+  if (!excess) return fine(check, `“${role}” may serve, and change neither the tables nor the audit trail`)
+  const message = `${explainExcess(role, excess)}. Whoever takes over the server can change the audit trail`
+  const remedy = 'make a role that only serves: see “Two roles” in docs/operations.md'
+  const chosen = excess.kind === 'owner' || (excess.kind === 'superuser' && !production)
+  return excess.holder === role && chosen ? fine(check, message, remedy) : unsure(check, message, remedy)
 }
 
 /** One server against each of the limits; of how many there are, a database knows nothing. */

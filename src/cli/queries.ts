@@ -83,6 +83,7 @@ export async function hasUsers(db: Db): Promise<boolean> {
 }
 
 export interface DatabaseFacts {
+  role: string
   /** As `server_version_num`: 150004 is 15.4. */
   version: number
   standby: boolean
@@ -105,6 +106,7 @@ export interface DatabaseFacts {
 export async function databaseFacts(db: Db): Promise<DatabaseFacts> {
   const { rows } = await sql<DatabaseFacts>`
     SELECT
+      current_user::text AS role,
       current_setting('server_version_num')::int AS version,
       pg_is_in_recovery() AS standby,
       current_setting('transaction_read_only')::bool AS "readOnly",

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { type BOOKKEEPING, type Installation, SchemaError } from './installation.ts'
-import type { Schema, Tx } from './schema.ts'
+import type { Db, Schema, Tx } from './schema.ts'
 
 /** What a role needs that runs the server and the commands, and owns nothing. */
 const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
@@ -16,30 +16,36 @@ const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
 }
 const FUNCTIONS = ['audit_count_again(uuid, integer)', 'audit_delete_old(timestamptz, integer)']
 
-/** Roles that have been granted this before: nobody else has a reason to write events. They keep it from now on. */
+/** Roles that have been granted this before: nobody else writes to all of these. They keep it from now on. */
 export async function rolesThatServe(tx: Tx): Promise<string[]> {
   const { rows } = await sql<{ role: string }>`
-    SELECT rolname::text AS role FROM pg_class, aclexplode(relacl) AS acl JOIN pg_roles ON pg_roles.oid = acl.grantee
-    WHERE pg_class.oid = to_regclass('audit') AND acl.privilege_type = 'INSERT' AND acl.grantee <> relowner
-    ORDER BY role`.execute(tx)
+    SELECT rolname::text AS role FROM pg_class c, aclexplode(relacl) AS acl JOIN pg_roles ON pg_roles.oid = acl.grantee
+    WHERE c.oid IN (to_regclass('audit'), to_regclass('users'), to_regclass('signing_keys'))
+      AND acl.privilege_type = 'INSERT' AND acl.grantee <> relowner
+    GROUP BY rolname HAVING count(DISTINCT c.oid) = 3 ORDER BY role`.execute(tx)
   return rows.map(({ role }) => role)
 }
 
-/**
- * Gives each role exactly the rights of RIGHTS, in a transaction whose search path is the schema.
- * @throws SchemaError where a role is missing.
- */
-export async function grantServing(tx: Tx, { schema }: Installation, roles: readonly string[]): Promise<void> {
-  for (const role of roles) {
-    await insistOnRole(tx, role)
-    const grantee = sql.id(role)
-    await sql`GRANT USAGE ON SCHEMA ${sql.id(schema)} TO ${grantee}`.execute(tx)
-    for (const [table, rights] of Object.entries(RIGHTS)) {
-      await sql`REVOKE ALL ON ${sql.id(table)} FROM ${grantee}`.execute(tx)
-      await sql`GRANT ${sql.raw(rights)} ON ${sql.id(table)} TO ${grantee}`.execute(tx)
-    }
-    await sql`GRANT EXECUTE ON FUNCTION ${sql.raw(FUNCTIONS.join(', '))} TO ${grantee}`.execute(tx)
+/** Gives a role what serving takes, in a transaction whose search path is the schema. */
+export async function grantServing(tx: Tx, { schema }: Installation, role: string): Promise<void> {
+  const grantee = sql.id(role)
+  await sql`GRANT USAGE ON SCHEMA ${sql.id(schema)} TO ${grantee}`.execute(tx)
+  for (const [table, rights] of Object.entries(RIGHTS)) {
+    await sql`GRANT ${sql.raw(rights)} ON ${sql.id(table)} TO ${grantee}`.execute(tx)
   }
+  await sql`GRANT EXECUTE ON FUNCTION ${sql.raw(FUNCTIONS.join(', '))} TO ${grantee}`.execute(tx)
+}
+
+/**
+ * The same, and takes back what the role had beyond it.
+ * @throws SchemaError where there is no such role, or it has more by other ways.
+ */
+export async function confineToServing(tx: Tx, installation: Installation, role: string): Promise<void> {
+  await insistOnRole(tx, role)
+  for (const table of Object.keys(RIGHTS)) await sql`REVOKE ALL ON ${sql.id(table)} FROM ${sql.id(role)}`.execute(tx)
+  await grantServing(tx, installation, role)
+  const more = await findExcess(tx, role)
+  if (more) throw new SchemaError(`${explainExcess(role, more)}. What it is granted here would not limit it`)
 }
 
 async function insistOnRole(tx: Tx, role: string): Promise<void> {
@@ -49,26 +55,44 @@ async function insistOnRole(tx: Tx, role: string): Promise<void> {
   }
 }
 
-/**
- * What was granted is no limit for a role that has more by other ways.
- * @throws SchemaError saying by which.
- */
-export async function insistOnLimits(tx: Tx, { schema }: Installation, role: string): Promise<void> {
-  const { rows } = await sql<{ superuser: boolean; owner: boolean; audit: boolean; creates: boolean }>`
-    SELECT rolsuper AS superuser,
-      pg_has_role(${role}, (SELECT relowner FROM pg_class WHERE oid = 'audit'::regclass), 'MEMBER') AS owner,
-      has_table_privilege(${role}, 'audit', 'UPDATE, DELETE, TRUNCATE, TRIGGER') AS audit,
-      has_schema_privilege(${role}, ${schema}, 'CREATE') AS creates
-    FROM pg_roles WHERE rolname = ${role}`.execute(tx)
-  const more = rows[0]
-  const reason = more?.superuser
-    ? 'is a superuser'
-    : more?.owner
-      ? 'is the owner of the tables, or a member of it'
-      : more?.audit
-        ? 'may change the audit trail by a right of PUBLIC or of another role that it is a member of'
-        : more?.creates
-          ? `may create tables in the schema “${schema}”; REVOKE CREATE ON SCHEMA ${schema} FROM PUBLIC (or from it)`
-          : undefined
-  if (reason) throw new SchemaError(`the role “${role}” ${reason}: what it is granted here would not limit it`)
+/** What a role can do that makes what it was granted no limit, the worst first, and what to do about it. */
+const EXCESSES = {
+  superuser: 'is a superuser',
+  owner: 'owns the tables',
+  database: 'owns the database',
+  roles: 'may give itself other roles; ALTER ROLE … NOCREATEROLE',
+  trail: 'may change the audit trail; REVOKE ALL ON audit FROM PUBLIC (or from it)',
+  tables: 'may create tables; REVOKE CREATE ON SCHEMA … FROM PUBLIC (or from it)',
+}
+
+export interface Excess {
+  kind: keyof typeof EXCESSES
+  /** Who has the right: the role itself, or another one that it may become. */
+  holder: string
+}
+
+/** The worst that a role could do beyond serving. */
+export async function findExcess(db: Db, role: string): Promise<Excess | undefined> {
+  const { rows } = await sql<Excess>`
+    SELECT kind, holder FROM (
+      SELECT rolname::text AS holder, CASE
+        WHEN rolsuper THEN 'superuser'
+        WHEN pg_roles.oid = relowner THEN 'owner'
+        WHEN pg_roles.oid = datdba THEN 'database'
+        WHEN rolcreaterole THEN 'roles'
+        WHEN has_any_column_privilege(pg_roles.oid, c.oid, 'UPDATE')
+          OR has_table_privilege(pg_roles.oid, c.oid, 'DELETE, TRUNCATE, TRIGGER') THEN 'trail'
+        WHEN has_schema_privilege(pg_roles.oid, relnamespace, 'CREATE') THEN 'tables'
+        END AS kind
+      FROM pg_roles, pg_class c, pg_database
+      WHERE c.oid = to_regclass('audit') AND datname = current_database() AND pg_has_role(${role}, pg_roles.oid, 'MEMBER')
+    ) AS rights
+    WHERE kind IS NOT NULL
+    ORDER BY array_position(${Object.keys(EXCESSES)}::text[], kind), holder <> ${role}, holder LIMIT 1`.execute(db)
+  return rows[0]
+}
+
+export function explainExcess(role: string, { kind, holder }: Excess): string {
+  const who = holder === role ? `the role “${role}”` : `the role “${role}” may become “${holder}”, which`
+  return `${who} ${EXCESSES[kind]}`
 }

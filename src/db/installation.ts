@@ -17,8 +17,9 @@ export interface Installation {
   bookkeeping: typeof BOOKKEEPING | typeof FORMERLY | undefined
   /** What somebody else has there under names that we would take. */
   strangers: string[]
-  /** Whether the role may create tables there, and owns those of ours. */
-  mayMigrate: boolean
+  mayCreate: boolean
+  /** Whether the role owns what is there of ours. */
+  owned: boolean
 }
 
 /** There is no place for our tables, or it is taken. The message says what to do about it. */
@@ -33,7 +34,7 @@ export class MayNotMigrate extends Error {
 
 interface Place {
   schema: string | null
-  /** Named by the search path too, but not open to the role. */
+  /** What the search path names before all else, if that exists and is not open to the role. */
   closed: string | null
   role: string
   database: string
@@ -59,7 +60,7 @@ export async function inspect(db: Db, ourTables: readonly string[]): Promise<Ins
   const table = (name: string) => found.find((each) => each.name === name)
   const ours = table(BOOKKEEPING) ?? (looksOurs(table(FORMERLY), table('families')) ? table(FORMERLY) : undefined)
   if (ours && !ours.readable) throw notGranted(role, schema)
-  // Not the one that is meant, then: that one comes first and has yet to be opened.
+  // Not the schema that is meant, then: that one has yet to be opened.
   if (!ours && closed !== null) throw notOpen(role, closed)
 
   const names = ours && (await appliedIn(db, schema, ours.name))
@@ -72,7 +73,8 @@ export async function inspect(db: Db, ourTables: readonly string[]): Promise<Ins
     applied,
     bookkeeping: applied && (ours?.name as Installation['bookkeeping']),
     strangers: applied ? [] : found.map(({ name }) => name),
-    mayMigrate: mayCreate && found.every(({ name, owned }) => owned || !isOurs(name)),
+    mayCreate,
+    owned: found.every((each) => each.owned || !isOurs(each.name)),
   }
 }
 
@@ -91,9 +93,10 @@ async function findPlace(db: Db): Promise<Place> {
     )
     SELECT schema::text, current_user::text AS role, current_database()::text AS database,
       current_setting('search_path') AS path,
-      (SELECT min(nspname)::text FROM pg_namespace
-        WHERE quote_ident(nspname) = ANY(regexp_split_to_array(current_setting('search_path'), '\\s*,\\s*'))
-          AND NOT has_schema_privilege(oid, 'USAGE')) AS closed,
+      (SELECT CASE WHEN NOT has_schema_privilege(oid, 'USAGE') THEN nspname::text END
+        FROM regexp_split_to_table(current_setting('search_path'), '\\s*,\\s*') WITH ORDINALITY AS named (name, place)
+        JOIN pg_namespace ON quote_ident(nspname) = name OR (name = '"$user"' AND nspname = current_user)
+        ORDER BY place LIMIT 1) AS closed,
       coalesce(has_schema_privilege(schema, 'CREATE'), false) AS "mayCreate"
     FROM home`.execute(db)
   if (!rows[0]) throw new Error('the database did not say where it would put a table')
@@ -119,15 +122,18 @@ export function insistOnRoom({ schema, database, strangers }: Installation): voi
 }
 
 /** @throws MayNotMigrate, saying what to grant. */
-export function insistOnRights({ schema, role, applied, mayMigrate }: Installation): void {
-  if (mayMigrate) return
-  const what = applied
-    ? `the tables in the schema ${quote(schema)} belong to another role than ${quote(role)}`
-    : `permission denied for schema ${schema}: the role ${quote(role)} may not create tables there`
-  const grant = applied ? '' : `, or GRANT CREATE ON SCHEMA ${identifier(schema)} TO ${identifier(role)}`
-  throw new MayNotMigrate(
-    `${what}. Run “claviger migrate --grant-to ${role}” with the DATABASE_URL of the owner${grant}`,
-  )
+export function insistOnRights({ schema, role, mayCreate, owned }: Installation): void {
+  const byOwner = `Run “claviger migrate --grant-to ${role}” with the DATABASE_URL of the owner`
+  if (!owned) {
+    throw new MayNotMigrate(
+      `the tables in the schema ${quote(schema)} belong to another role than ${quote(role)}. ${byOwner}`,
+    )
+  }
+  if (!mayCreate) {
+    throw new MayNotMigrate(
+      `permission denied for schema ${schema}: the role ${quote(role)} may not create tables there. ${byOwner}, or GRANT CREATE ON SCHEMA ${identifier(schema)} TO ${identifier(role)}`,
+    )
+  }
 }
 
 function noSchema(role: string, path: string): SchemaError {

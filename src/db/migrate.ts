@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import { connect } from './connect.ts'
-import { grantServing, insistOnLimits, rolesThatServe } from './grants.ts'
+import { confineToServing, grantServing, rolesThatServe } from './grants.ts'
 import { BOOKKEEPING, type Installation, insistOnRights, insistOnRoom, inspect } from './installation.ts'
 import type { Db, Tx } from './schema.ts'
 
@@ -58,8 +58,8 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
       const present = await inspect(tx, tablesOf(migrations))
       const pending = missing(migrations, present)
       if (pending.length > 0) await apply(tx, pending, present)
-      await grantServing(tx, present, [...(await rolesThatServe(tx)), ...(grantTo === undefined ? [] : [grantTo])])
-      if (grantTo !== undefined) await insistOnLimits(tx, present, grantTo)
+      for (const role of await rolesThatServe(tx)) await grantServing(tx, present, role)
+      if (grantTo !== undefined) await confineToServing(tx, present, grantTo)
       return pending.map(({ name }) => name)
     })
   } finally {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { judgeClock, judgeConnections, judgeDatabase } from '../../src/cli/doctor-database.ts'
+import { judgeClock, judgeConnections, judgeDatabase, judgeRole } from '../../src/cli/doctor-database.ts'
 import { judgePasswords } from '../../src/cli/doctor-passwords.ts'
 import { judgeFamilies, judgeKeys } from '../../src/cli/doctor-tables.ts'
 import type { DatabaseFacts, FamilyTableFacts } from '../../src/cli/queries.ts'
@@ -152,6 +152,7 @@ test('what production would refuse is named in development', async () => {
 
 const statuses = (findings: { status: string }[]) => findings.map(({ status }) => status)
 const sound: DatabaseFacts = {
+  role: 'claviger',
   version: 180_004,
   standby: false,
   readOnly: false,
@@ -188,6 +189,26 @@ test.each<[Partial<DatabaseFacts>, string[]]>([
 ])('connections of a server with a pool of 10 and %j', (facts, expected) => {
   const messages = judgeConnections({ ...sound, ...facts }, 10).map(({ message }) => message)
   expect(messages).toEqual(expected.map((text) => expect.stringContaining(text)))
+})
+
+test.each<[string, Parameters<typeof judgeRole>[1], boolean, string]>([
+  ['only serves', undefined, true, 'ok'],
+  ['owns the tables', { holder: 'claviger', kind: 'owner' }, true, 'ok'],
+  ['may become their owner', { holder: 'other', kind: 'owner' }, true, 'warning'],
+  ['is a superuser', { holder: 'claviger', kind: 'superuser' }, true, 'warning'],
+  ['is a superuser of a developer', { holder: 'claviger', kind: 'superuser' }, false, 'ok'],
+  ['may change the trail of a developer', { holder: 'claviger', kind: 'trail' }, false, 'warning'],
+])('a role that %s', (_what, excess, production, status) => {
+  expect(judgeRole('claviger', excess, production).status).toBe(status)
+})
+
+test('a role that was granted more by mistake is pointed out', async () => {
+  await using cli = await createTestCli()
+  const role = new URL(cli.env.DATABASE_URL ?? '').username
+  const check = async () => (await cli.run(['doctor'])).out.replaceAll(/\s+/g, ' ')
+  expect(await check()).toContain(`✓ role “${role}” may serve`)
+  await query(cli.database.ownerUrl, 'GRANT UPDATE ON audit TO PUBLIC')
+  expect(await check()).toContain(`! role the role “${role}” may change the audit trail`)
 })
 
 test('what an administrator has set for role and database is seen', async () => {

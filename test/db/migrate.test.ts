@@ -55,7 +55,26 @@ describe('a migration that fails says why', () => {
   })
 })
 
+test('a role that owns the tables but may no longer create any is told that, and not that they are another’s', async () => {
+  const database = await emptyDatabase()
+  const role = await createRole(database, 'GRANT CREATE ON SCHEMA public TO $role')
+  await migrate(role.url)
+  await sql`DELETE FROM claviger_migrations WHERE name = '0002_audit_functions'`.execute(database.db)
+  await sql.raw(`REVOKE CREATE ON SCHEMA public FROM ${role.name}`).execute(database.db)
+  const error = await failure(migrate(role.url))
+  expect(error).toBeInstanceOf(MayNotMigrate)
+  expect(error.message).toContain('permission denied for schema public')
+})
+
 describe('the schema is the first of the search path', () => {
+  test('one further along that the role may not use is none of its business', async () => {
+    const database = await emptyDatabase()
+    const role = await createRole(database, 'CREATE SCHEMA locked', 'GRANT CREATE ON SCHEMA public TO $role')
+    expect(await migrate(within(role.url, '-c search_path=public,locked'))).toContain('0001_init')
+    const error = await failure(migrate(within(role.url, '-c search_path=locked,empty')))
+    expect(error.message).toContain('permission denied for schema locked')
+  })
+
   test('two installations in two schemas of one database, beside somebody else’s tables in public', async () => {
     const database = await emptyDatabase()
     await sql`CREATE TABLE public.migrations (id serial, migration text); CREATE TABLE public.users (id int)`.execute(

@@ -150,29 +150,32 @@ describe('migrate --grant-to', () => {
     expect((await sql`SELECT audit_delete_old(now(), 10) AS deleted`.execute(db)).rows).toEqual([{ deleted: 0 }])
   })
 
-  test.each([
+  const made =
+    (...statements: string[]) =>
+    async (database: TestDatabase, owner: string) =>
+      (await createRole(database, ...statements.map((statement) => statement.replaceAll('$owner', owner)))).name
+
+  test.each<[string, (database: TestDatabase, owner: string) => Promise<string>, string]>([
     [
       'is not there',
       async () => 'a_role_that_nobody_made',
       'there is no role “a_role_that_nobody_made”. Make it first',
     ],
     ['is a superuser', async () => 'postgres', 'is a superuser'],
-    [
-      'may become the owner',
-      async (database: TestDatabase, owner: string) => (await createRole(database, `GRANT ${owner} TO $role`)).name,
-      'or a member of it',
-    ],
-    [
-      'may create tables',
-      async (database: TestDatabase) => (await createRole(database, 'GRANT CREATE ON SCHEMA public TO $role')).name,
-      'may create tables in the schema “public”',
-    ],
+    ['owns the tables', async (_database, owner) => owner, 'owns the tables'],
+    ['may become their owner', made('GRANT $owner TO $role'), 'which owns the tables'],
+    ['may become a superuser', made('GRANT postgres TO $role'), 'may become “postgres”, which is a superuser'],
+    ['may make itself a member of others', made('ALTER ROLE $role CREATEROLE'), 'may give itself other roles'],
+    ['may create tables', made('GRANT CREATE ON SCHEMA public TO $role'), 'may create tables; REVOKE CREATE ON SCHEMA'],
     [
       'may change the trail as everybody may',
-      async (database: TestDatabase, owner: string) =>
-        (await createRole(database, `ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} GRANT UPDATE ON TABLES TO PUBLIC`))
-          .name,
-      'may change the audit trail by a right of PUBLIC',
+      made('ALTER DEFAULT PRIVILEGES FOR ROLE $owner GRANT UPDATE ON TABLES TO PUBLIC'),
+      'may change the audit trail; REVOKE ALL ON audit FROM PUBLIC',
+    ],
+    [
+      'may change the trail as a role that it has to become first',
+      made('ALTER ROLE $role NOINHERIT', 'GRANT pg_write_all_data TO $role'),
+      'may become “pg_write_all_data”, which may change the audit trail',
     ],
   ])('refuses a role that %s, and then grants and migrates nothing', async (_what, prepare, message) => {
     const database = await own(createDatabase)
