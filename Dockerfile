@@ -22,7 +22,7 @@ COPY LICENSE ./
 COPY data data
 COPY migrations migrations
 COPY src src
-COPY docker/claviger docker/healthcheck docker/make-secrets.ts docker/
+COPY docker/claviger docker/healthcheck docker/make-secrets.ts docker/make-roles.ts docker/
 # Everything belongs to root and is readable, whatever the umask of the checkout was. Then V8 compiles the modules once, as
 # the user that runs them (the cache is per user): loading them takes a quarter less time, a command half.
 RUN rm -f .npmrc package-lock.json docker/build-argon2 docker/prune \

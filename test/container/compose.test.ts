@@ -26,12 +26,23 @@ test('nothing is published but the server and the demo, on loopback', () => {
   for (const each of demo) expect(each).toMatch(/^\['127\.0\.0\.1:\$\{[A-Z_]+:-\d+\}:\d+'\]$/)
 })
 
+const services = compose.slice(compose.indexOf('\nservices:\n'), compose.indexOf('\nnetworks:\n'))
+const blocks = services.split(/^ {2}(?=[a-z-]+:$)/m).slice(1)
+const nameOf = (block: string) => block.split(':')[0]
+
+test('the password of the owner of the tables is where no server is, and the demo has secrets of its own', () => {
+  const holding = (volume: string) => blocks.filter((block) => block.includes(volume)).map(nameOf)
+  const servers = compose.slice(compose.indexOf('\nx-server:'), compose.indexOf('\nservices:\n'))
+  expect(servers).not.toContain('database-secrets')
+  expect(holding('database-secrets')).toEqual(['postgres', 'secrets', 'migrate', 'demo-database'])
+  expect(holding('server-secrets')).toEqual(['secrets', 'migrate'])
+  expect(holding('demo-secrets')).toEqual(['demo-database', 'demo-issuer', 'demo-accounts'])
+})
+
 test('every service is confined', () => {
-  const services = compose.slice(compose.indexOf('\nservices:\n'), compose.indexOf('\nnetworks:\n'))
-  const blocks = services.split(/^ {2}(?=[a-z-]+:$)/m).slice(1)
-  const production = ['claviger', 'replica', 'postgres', 'secrets']
-  const demo = ['demo-issuer', 'demo-accounts', 'orders', 'spa']
-  expect(blocks.map((block) => block.split(':')[0])).toEqual([...production, ...demo])
+  const production = ['claviger', 'replica', 'postgres', 'secrets', 'migrate']
+  const demo = ['demo-database', 'demo-issuer', 'demo-accounts', 'orders', 'spa']
+  expect(blocks.map(nameOf)).toEqual([...production, ...demo])
   for (const block of blocks) expect(block).toMatch(/^ {4}<<: \*(server|confined)$/m)
   // Its settings are for looking at: nobody gets them who has not asked for it.
   for (const block of blocks.slice(production.length)) expect(block).toContain('    profiles: [demo]\n')

@@ -43,9 +43,31 @@ is 'it holds its bill of materials' "$(in_server node -p "JSON.parse(require('fs
 is 'the compiled argon2 is what is loaded' "$(in_server node -e "require('argon2'); console.log(Object.keys(require.cache).find((path) => path.endsWith('.node')))")" /app/node_modules/argon2/build/Release/argon2.node
 is 'the secret has one reader' "$(in_server stat -c '%u %a' /var/lib/claviger/server/claviger-secret)" '1000 400'
 docker exec "$(container postgres)" sh -c 'cat /docker-entrypoint-initdb.d/claviger-secret || ls /var/lib/claviger' 2>/dev/null && fail 'the database can read the secret of the server' || ok 'the database has not the secret of the server'
-is 'the role of the server is no superuser' "$(docker exec "$(container postgres)" psql -U postgres -Atc "SELECT rolsuper FROM pg_roles WHERE rolname = 'claviger'")" f
+as_superuser() { docker exec "$(container postgres)" psql -U postgres -d claviger -Atc "$1"; }
+is 'neither role is a superuser' "$(as_superuser "SELECT string_agg(rolname || ' ' || rolsuper, ', ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'claviger%'")" 'claviger false, claviger_serve false'
+is 'the tables belong to the owner' "$(as_superuser "SELECT string_agg(DISTINCT tableowner, ', ') FROM pg_tables WHERE schemaname = 'public'")" claviger
+is 'the server is connected as the other role' "$(as_superuser "SELECT string_agg(DISTINCT usename, ', ') FROM pg_stat_activity WHERE application_name = 'claviger'")" claviger_serve
+# as_server STATEMENT: what the database says to whoever has taken over the server
+as_server() {
+  in_server node --input-type=module -e '
+    import { readFileSync } from "node:fs"
+    import pg from "pg"
+    const client = new pg.Client({ connectionString: readFileSync(process.env.DATABASE_URL_FILE, "utf8") })
+    await client.connect()
+    console.log(await client.query(process.argv[1]).then(() => "done", (error) => error.code))
+    await client.end()' "$1"
+}
+for statement in "DELETE FROM audit" "UPDATE audit SET reason = null" "TRUNCATE audit" "DROP TABLE audit" "CREATE TABLE mine (id int)" "CREATE TEMPORARY TABLE mine (id int)"; do
+  is "the server may not ‘$statement’" "$(as_server "$statement")" 42501
+done
+as_superuser "INSERT INTO audit (id, at, type, outcome, actor) SELECT gen_random_uuid(), now() - interval '366 days', 'login', 'success', 'user' FROM generate_series(1, 5)" >"$work/inserted"
+in_server claviger prune >"$work/pruned"
+is 'events past their retention are deleted' "$(as_superuser "SELECT count(*) FROM audit WHERE at < now() - interval '365 days'")" 0
+is 'it may call for younger ones to be deleted' "$(as_server "SELECT audit_delete_old(now() + interval '10 years', 1000)")" done
+is 'and none is' "$(as_superuser "SELECT count(*) > 0 FROM audit WHERE type = 'server.started'")" t
+in_server sh -c 'cat /var/lib/claviger/database/*' 2>/dev/null && fail 'the server can read the secrets of the database' || ok 'the server has not the password of the owner'
 docker inspect "$server" "$(container postgres)" >"$work/inspect"
-for file in claviger-secret database-url; do
+for file in claviger-secret serving-url; do
   secret=$(in_server cat "/var/lib/claviger/server/$file")
   if grep -qF -- "$secret" "$work/inspect"; then fail "$file is in the metadata of a container"; fi
   if docker logs "$server" 2>&1 | grep -qF -- "$secret"; then fail "$file is in the log"; fi
