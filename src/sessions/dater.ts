@@ -1,11 +1,13 @@
 import type { Deps } from '../deps.ts'
+import { hashToken } from '../tokens/refresh.ts'
+import type { FamilyFacts } from './queries.ts'
 import { dateRotations, type Made } from './rotation-queries.ts'
 
 /**
  * Moves the time of a rotation to the end of what its answer had to wait for. Never rejects.
  * @returns the time that stands.
  */
-export type DateAnew = (made: Made, rotatedAt: Date) => Promise<Date>
+export type DateAnew = (family: Pick<FamilyFacts, 'id' | 'rotatedAt'>, refreshToken: string) => Promise<Date>
 
 /** What an answer may take, from the rotation on, before the client gets it back. */
 export const SLOW_ANSWER_MS = 1000
@@ -34,14 +36,14 @@ export function createDater({ refreshDb, clock, log }: Pick<Deps, 'refreshDb' | 
     }
   }
 
-  return async (made, rotatedAt) => {
+  return async ({ id: family, rotatedAt }, refreshToken) => {
     if (clock().getTime() - rotatedAt.getTime() <= SLOW_ANSWER_MS) return rotatedAt
-    waiting.push(made)
+    waiting.push({ family, currentHash: hashToken(refreshToken) })
     if (!next) {
       next = last.then(send)
       last = next
     }
     const { at, families } = await next
-    return families.has(made.family) ? at : rotatedAt
+    return families.has(family) ? at : rotatedAt
   }
 }

@@ -1,8 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { RequestFacts } from '../audit/audit.ts'
 import type { Delivery } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
+import { randomBytes } from '../random.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../tokens/refresh.ts'
 import { createCarefulPath } from './careful.ts'
 import type { Clients } from './clients.ts'
@@ -152,8 +153,7 @@ export function createRefresh(
       if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
       const grant = grantNow(client, family, narrow)
       const issued = await issue(deps, deps.clock(), { family, subject, refreshToken, grant })
-      const made = { family: family.id, currentHash: hashToken(refreshToken) }
-      const rotatedAt = verdict === 'retry' ? family.rotatedAt : await dateAnew(made, family.rotatedAt)
+      const rotatedAt = verdict === 'retry' ? family.rotatedAt : await dateAnew(family, refreshToken)
       settle(token, input, debt, { verdict, rotatedAt })
       return issued
     } catch (error) {

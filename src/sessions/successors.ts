@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { type RequestFacts, record, type TalliedEvent } from '../audit/audit.ts'
 import type { Tx } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
+import { randomBytes } from '../random.ts'
 import { hashToken, mintSuccessor, mintSuccessorAgain } from '../tokens/refresh.ts'
 import { about, type CarefulDeps, type Outcome, type Request } from './outcome.ts'
 import { type LockedFamily, writeGeneration, writeRetry } from './queries.ts'

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import type { Keyring } from '../keys/keyring.ts'
+import { randomBytes } from '../random.ts'
 import { type AccessTokenClaims, withoutReserved } from './claims.ts'
 
 /** Bytes. Proxies and servers drop requests whose headers are longer than 8 KiB or so, and this is not the only one. */

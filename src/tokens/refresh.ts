@@ -1,4 +1,5 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from '../random.ts'
 import { hmac, type KeyList, type ServerKeys } from '../secrets.ts'
 
 /**
@@ -14,6 +15,7 @@ const PREFIX = 'rt1_'
 const FORM = /^rt1_[A-Za-z0-9_-]{92}$/
 const TAGGED = 53
 const LENGTH = 69
+const FAMILY = Buffer.from('claviger/family')
 
 /** A refresh token whose tag proves that we made it. It says nothing yet about being current, or its family being live. */
 export interface AuthenticToken {
@@ -83,7 +85,7 @@ export function authenticateToken(keys: KeyList, text: string): AuthenticToken |
 
 /** The only form in which a token reaches a table. */
 export function hashToken(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+  return hash('sha256', text, 'buffer')
 }
 
 function encode(keys: ServerKeys, handle: Buffer, generation: number, secret: Buffer): string {
@@ -106,7 +108,7 @@ function tagOf(keys: ServerKeys, tagged: Buffer): Buffer {
  * make a token for that family, be it one ahead of the database to take it over or an old one to end it.
  */
 function familyOf(handle: Buffer): string {
-  const id = createHash('sha256').update('claviger/family').update(handle).digest().subarray(0, 16)
+  const id = hash('sha256', Buffer.concat([FAMILY, handle]), 'buffer').subarray(0, 16)
   id.writeUInt8((id.readUInt8(6) & 0x0f) | 0x80, 6)
   id.writeUInt8((id.readUInt8(8) & 0x3f) | 0x80, 8)
   return id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
