@@ -6,7 +6,6 @@ import type { Db } from './db/schema.ts'
 import type { Keyring } from './keys/keyring.ts'
 import type { Metrics } from './metrics.ts'
 import type { KeyList } from './secrets.ts'
-import type { InFlight } from './users/in-flight.ts'
 import type { PasswordHasher } from './users/password.ts'
 
 /** Everything that is made once and handed down. A function takes the part that it uses: `Pick<Deps, 'db' | 'clock'>`. */
@@ -25,7 +24,5 @@ export interface Deps {
   serverKeys: KeyList
   keyring: Keyring
   hasher: PasswordHasher
-  /** Attempts to prove a password that are under way. */
-  attempts: InFlight
   metrics: Metrics
 }

@@ -24,7 +24,6 @@ import { prune } from './prune.ts'
 import { keepClock, repeat } from './schedule.ts'
 import { deriveServerKeys, type KeyList } from './secrets.ts'
 import { createHashProcess } from './users/hash-process.ts'
-import { createInFlight } from './users/in-flight.ts'
 import { createPasswordHasher } from './users/password.ts'
 
 const DATABASE_WAIT_MS = 60_000
@@ -117,7 +116,6 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       serverKeys,
       keyring: keys.keyring,
       hasher,
-      attempts: createInFlight(),
       metrics,
     }
     registerGauges(deps, { pools, clock, activeSince: keys.activeSince })

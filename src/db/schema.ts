@@ -12,6 +12,7 @@ export interface UsersTable {
   roles: Defaulted<string[]>
   claims: Json<Record<string, unknown>>
   disabled_at: Date | null
+  password_disabled_at: Defaulted<Date | null>
   created_at: Date
 }
 
@@ -67,6 +68,7 @@ export interface LoginFailuresTable {
   identifier_hash: Buffer
   user_id: string | null
   failures: number
+  in_flight: Defaulted<number>
   blocked_until: Date
   last_attempt_at: Date
 }

@@ -9,11 +9,11 @@ import { clearFailures, withDisabledPassword } from './backoff.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
 import { checkNewPassword } from './password-policy.ts'
-import { insertUser, listAfter, type User, writeDisabledAt, writePasswordHash } from './queries.ts'
+import { enablePassword, insertUser, listAfter, type User, writeDisabledAt, writePasswordHash } from './queries.ts'
 import { checkRoles, checkRoom } from './rights.ts'
 
 /** An account as operators see it: what it is, never what could be cracked. */
-export interface Account extends Omit<User, 'passwordHash'> {
+export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt'> {
   hasPassword: boolean
   /** Too many failures in a row: the right password is refused too, until somebody enables the account again. */
   passwordDisabled: boolean
@@ -38,8 +38,10 @@ export async function createUser(
   const now = deps.clock()
   const user = await transact(deps.db, async (tx) => {
     const added = await insertUser(tx, { id: randomUUID(), email, passwordHash, roles, createdAt: now })
-    if (added) await clearFailures(tx, deps.serverKeys, added)
-    if (added) await record(tx, now, 'operator', { type: 'user.created', outcome: 'success', userId: added.id }, facts)
+    if (!added) return undefined
+    // What strangers have tried before there was an account is nothing that they have tried on it.
+    await clearFailures(tx, deps.serverKeys, added)
+    await record(tx, now, 'operator', { type: 'user.created', outcome: 'success', userId: added.id }, facts)
     return added
   })
   if (!user) throw new Problem('email_taken')
@@ -52,10 +54,7 @@ export async function createUser(
  */
 export async function listUsers(db: Db, page: { after?: string | undefined; limit: number }): Promise<Account[]> {
   const users = await listAfter(db, page.after ?? null, page.limit)
-  const disabled = await withDisabledPassword(
-    db,
-    users.map((user) => user.id),
-  )
+  const disabled = await withDisabledPassword(db, users)
   return users.map((user) => toAccount(user, disabled.has(user.id)))
 }
 
@@ -65,7 +64,7 @@ export async function listUsers(db: Db, page: { after?: string | undefined; limi
  */
 export async function findUser(db: Db, idOrEmail: string): Promise<Account> {
   const user = await lookUp(db, idOrEmail)
-  return toAccount(user, (await withDisabledPassword(db, [user.id])).has(user.id))
+  return toAccount(user, (await withDisabledPassword(db, [user])).has(user.id))
 }
 
 /**
@@ -101,8 +100,9 @@ export async function enableUser(
   const now = deps.clock()
   await withUser(deps, idOrEmail, async (tx, user) => {
     const hadFailures = await clearFailures(tx, deps.serverKeys, user)
+    if (user.passwordDisabledAt) await enablePassword(tx, user.id)
     if (user.disabledAt) await writeDisabledAt(tx, user.id, null)
-    if (user.disabledAt || hadFailures) {
+    if (user.disabledAt || user.passwordDisabledAt || hadFailures) {
       await record(tx, now, 'operator', { type: 'user.enabled', outcome: 'success', userId: user.id }, facts)
     }
   })
@@ -126,12 +126,13 @@ export async function setPassword(
   const now = deps.clock()
   return await withUser(deps, idOrEmail, async (tx, user) => {
     await writePasswordHash(tx, user.id, passwordHash)
+    if (user.passwordDisabledAt) await enablePassword(tx, user.id)
     await clearFailures(tx, deps.serverKeys, user)
     await record(tx, now, 'operator', { type: 'password.changed', outcome: 'success', userId: user.id }, facts)
     return await endAll(tx, now, { userId: user.id, cause: 'password_changed', actor: 'operator', facts })
   })
 }
 
-function toAccount({ passwordHash, ...user }: User, passwordDisabled: boolean): Account {
+function toAccount({ passwordHash, passwordDisabledAt: _since, ...user }: User, passwordDisabled: boolean): Account {
   return { ...user, hasPassword: passwordHash !== null, passwordDisabled }
 }

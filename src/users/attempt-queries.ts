@@ -4,7 +4,7 @@ import type { User } from './queries.ts'
 
 /** The columns of a user, for a statement that is written out. */
 const columnsOfU = sql`u.id, u.email, u.email_verified AS "emailVerified", u.password_hash AS "passwordHash", u.roles,
-  u.claims, u.disabled_at AS "disabledAt", u.created_at AS "createdAt"`
+  u.claims, u.disabled_at AS "disabledAt", u.password_disabled_at AS "passwordDisabledAt", u.created_at AS "createdAt"`
 
 /** NIST SP 800-63B-4 §3.2.2: after 100 consecutive failures the password is of no use until somebody resets it. */
 export const PASSWORD_DISABLED = 100
@@ -18,80 +18,126 @@ interface BackoffRule {
   longestSeconds: number
 }
 
-export interface Reservation {
-  /** Of the counter, whichever secret it was begun under. */
-  counter: Buffer
+/**
+ * An attempt that may go on to the hash. It counts as failed until somebody says otherwise. Its counter has a row for each
+ * listed CLAVIGER_SECRET, in ascending order: all say the same, so that none is missed when the list changes, be it on one
+ * replica after the other.
+ */
+export interface Attempt {
+  identifiers: readonly Buffer[]
   /** This attempt included. */
   failures: number
   blockedUntil: Date
 }
 
 /** Of an account that may not exist: by the address that was typed (normalised), or by the id of whoever is signed in. */
-export type Wanted = { email: string } | { id: string }
+export type Wanted = { by: 'email' | 'id'; value: string }
+
+/** Parameters of a PHC string, as in the index users_hash_parameters_idx. */
+const parametersOf = (hash: string) => sql`substring(${sql.ref(hash)} FROM '^\\$argon2id\\$v=19\\$([^$]*)\\$')`
+
+/** All parameters that stored hashes have, by a few steps in the index. */
+const parametersInUse = sql`
+  SELECT ${parametersOf('password_hash')} AS parameters FROM users
+  WHERE ${parametersOf('password_hash')} IS NOT NULL ORDER BY 1 LIMIT 1`
+const parametersAfter = sql`
+  SELECT ${parametersOf('password_hash')} FROM users
+  WHERE ${parametersOf('password_hash')} > in_use.parameters ORDER BY 1 LIMIT 1`
 
 /**
  * Finds an account, and counts an attempt on it as failed before it is made, in one statement: of many at the same moment
- * only as many get through as the rule allows.
- *
- * The counter is found under every listed secret, and by the account once that is known, so that a rotation of the secret
- * starts nothing anew. One that begins is put under the oldest: replicas whose lists are not the same yet agree on that one.
- * @param attempt.identifiers of the same address under each secret, newest first.
- * @returns no reservation while attempts are refused; nothing is counted then.
+ * only as many get through as the rule allows. Rows are locked in ascending order, so that two attempts never wait for each
+ * other; of an attempt that finds its counter's rows for the first time, and is refused by one that another replica keeps, the
+ * others may have counted it.
+ * @param identifiers ascending.
+ * @returns no attempt while attempts are refused; nothing is counted then. `inUse` are the parameters of all stored hashes.
  */
 export async function reserveAttempt(
   db: Db,
-  attempt: { identifiers: Buffer[]; wanted: Wanted; now: Date },
+  { identifiers, wanted, now }: { identifiers: readonly Buffer[]; wanted: Wanted; now: Date },
   rule: BackoffRule,
-): Promise<{ user: User | undefined; reservation: Reservation | undefined; blockedUntil: Date | null }> {
-  const { identifiers, wanted, now } = attempt
-  const oldest = identifiers.at(-1)
-  const { rows } = await sql<(User | { id: null }) & (Reservation | { failures: null }) & { wait: Date | null }>`
-    WITH account AS (
-      SELECT * FROM users WHERE ${'id' in wanted ? sql`id = ${wanted.id}` : sql`email = ${wanted.email}`}
-    ), counters AS (
-      SELECT identifier_hash, failures, blocked_until FROM login_failures
-      WHERE identifier_hash = ANY(${identifiers}::bytea[]) OR user_id = (SELECT id FROM account)
-      ORDER BY failures DESC, identifier_hash LIMIT 1
-    ), reserved AS (
-      INSERT INTO login_failures AS f (identifier_hash, user_id, failures, blocked_until, last_attempt_at)
-      VALUES (coalesce((SELECT identifier_hash FROM counters), ${oldest}), (SELECT id FROM account), 1, ${NOT_BLOCKED}, ${now})
+): Promise<{ user: User | undefined; attempt: Attempt | undefined; inUse: string[] }> {
+  const blockedAfter = (failures: ReturnType<typeof sql>) => sql`
+    CASE WHEN ${failures} >= ${rule.threshold}::int THEN ${now}::timestamptz + interval '1 second'
+      * least(${rule.longestSeconds}::int, ${rule.firstSeconds}::int * 2 ^ least(20, ${failures} - ${rule.threshold}::int))
+    ELSE ${NOT_BLOCKED}::timestamptz END`
+  const counted = sql`greatest(f.failures + 1, EXCLUDED.failures)`
+  const { rows } = await sql<
+    (User | { id: null }) & Pick<Attempt, 'blockedUntil'> & { failures: number | null; inUse: string[] }
+  >`
+    WITH RECURSIVE account AS (
+      SELECT * FROM users WHERE ${sql.ref(wanted.by)} = ${wanted.value}
+    ), held AS MATERIALIZED (${heldRows(identifiers)}), so_far AS (
+      SELECT coalesce(max(failures), 0) AS failures, coalesce(max(blocked_until), ${NOT_BLOCKED}) AS blocked_until FROM held
+    ), counted AS (
+      INSERT INTO login_failures AS f (identifier_hash, user_id, failures, in_flight, blocked_until, last_attempt_at)
+      SELECT identifier, (SELECT id FROM account), so_far.failures + 1, 1, ${blockedAfter(sql`(so_far.failures + 1)`)}, ${now}
+      FROM so_far, unnest(${identifiers}::bytea[]) AS identifier
+      WHERE so_far.blocked_until <= ${now} ORDER BY identifier
       ON CONFLICT (identifier_hash) DO UPDATE SET
         user_id = EXCLUDED.user_id,
-        failures = f.failures + 1,
-        blocked_until = CASE WHEN f.failures + 1 >= ${rule.threshold}::int
-          THEN ${now}::timestamptz + interval '1 second'
-            * least(${rule.longestSeconds}::int, ${rule.firstSeconds}::int * 2 ^ least(20, f.failures + 1 - ${rule.threshold}::int))
-          ELSE f.blocked_until END,
+        failures = ${counted},
+        in_flight = f.in_flight + 1,
+        blocked_until = ${blockedAfter(counted)},
         last_attempt_at = ${now}
       WHERE f.blocked_until <= ${now}
-      RETURNING identifier_hash, failures, blocked_until
+      RETURNING failures, blocked_until
+    ), reserved AS (
+      SELECT max(failures) AS failures, max(blocked_until) AS blocked_until FROM counted
+      HAVING count(*) = cardinality(${identifiers}::bytea[])
+    ), in_use AS (
+      (${parametersInUse}) UNION ALL SELECT (${parametersAfter}) FROM in_use WHERE parameters IS NOT NULL
     )
-    SELECT reserved.identifier_hash AS counter, reserved.failures, reserved.blocked_until AS "blockedUntil",
-      counters.blocked_until AS wait, ${columnsOfU}
-    FROM (VALUES (1)) AS always LEFT JOIN reserved ON true LEFT JOIN counters ON true LEFT JOIN account AS u ON true`.execute(
-    db,
-  )
+    SELECT reserved.failures, reserved.blocked_until AS "blockedUntil", ${columnsOfU},
+      ARRAY(SELECT parameters FROM in_use WHERE parameters IS NOT NULL) AS "inUse"
+    FROM (VALUES (1)) AS always LEFT JOIN reserved ON true LEFT JOIN account AS u ON true`.execute(db)
   const [row] = rows
   if (!row) throw new Error('a row that is always there is missing')
-  const { counter, failures, blockedUntil, wait, ...user } = row as User & Reservation & { wait: Date | null }
+  const { failures, blockedUntil, inUse, ...user } = row
   return {
-    user: row.id === null ? undefined : user,
-    reservation: row.failures === null ? undefined : { counter, failures, blockedUntil },
-    blockedUntil: wait,
+    user: user.id === null ? undefined : user,
+    attempt: failures === null ? undefined : { identifiers, failures, blockedUntil },
+    inUse,
   }
 }
+
+/**
+ * Locks the rows of a counter. In ascending order, as whoever counts does: two that want the same rows then never wait for
+ * each other.
+ */
+const heldRows = (identifiers: readonly Buffer[]) => sql`
+  SELECT identifier_hash, failures, blocked_until FROM login_failures
+  WHERE identifier_hash = ANY(${identifiers}::bytea[]) ORDER BY identifier_hash FOR UPDATE`
 
 /** Before every clock: two replicas may differ by a moment, which must not look like a block of that moment. */
 const NOT_BLOCKED = new Date(0)
 
-/** Takes one reservation back, and the refusals that it started. */
-export async function releaseAttempt(db: Db, reservation: Reservation, threshold: number): Promise<void> {
+/** Takes one attempt back, and the refusals that it started. */
+export async function releaseAttempt(db: Db, attempt: Attempt, threshold: number): Promise<void> {
   await sql`
-    UPDATE login_failures SET
-      failures = greatest(0, failures - 1),
-      blocked_until = CASE WHEN blocked_until = ${reservation.blockedUntil} OR failures <= ${threshold}
-        THEN ${NOT_BLOCKED} ELSE blocked_until END
-    WHERE identifier_hash = ${reservation.counter}`.execute(db)
+    WITH held AS MATERIALIZED (${heldRows(attempt.identifiers)})
+    UPDATE login_failures AS f SET
+      failures = greatest(0, f.failures - 1),
+      in_flight = greatest(0, f.in_flight - 1),
+      blocked_until = CASE WHEN f.blocked_until = ${attempt.blockedUntil} OR f.failures <= ${threshold}
+        THEN ${NOT_BLOCKED} ELSE f.blocked_until END
+    FROM held WHERE f.identifier_hash = held.identifier_hash`.execute(db)
+}
+
+/**
+ * Says that an attempt has failed, as it has been counted all along. The one that makes it a hundred takes the use of the
+ * password away.
+ */
+export async function settleAttempt(db: Db, now: Date, attempt: Attempt, userId: string | null): Promise<void> {
+  await sql`
+    WITH held AS MATERIALIZED (${heldRows(attempt.identifiers)}), settled AS (
+      UPDATE login_failures AS f SET in_flight = greatest(0, f.in_flight - 1)
+      FROM held WHERE f.identifier_hash = held.identifier_hash
+    )
+    UPDATE users SET password_disabled_at = ${now}
+    WHERE id = ${userId} AND password_disabled_at IS NULL AND ${attempt.failures}::int >= ${PASSWORD_DISABLED}::int`.execute(
+    db,
+  )
 }
 
 /**
@@ -102,22 +148,44 @@ export async function releaseAttempt(db: Db, reservation: Reservation, threshold
 export async function lockProven(
   tx: Tx,
   { id, passwordHash }: Pick<User, 'id' | 'passwordHash'>,
-  identifiers: Buffer[],
+  identifiers: readonly Buffer[],
 ): Promise<(User & { stands: boolean }) | undefined> {
   const { rows } = await sql<User & { stands: boolean }>`
     WITH u AS (
-      SELECT *, coalesce(disabled_at IS NULL AND password_hash = ${passwordHash}, false) AS stands
+      SELECT *, coalesce(
+        disabled_at IS NULL AND password_disabled_at IS NULL AND password_hash = ${passwordHash}, false) AS stands
       FROM users WHERE id = ${id} FOR NO KEY UPDATE
-    ), forgotten AS (
-      DELETE FROM login_failures
+    ), held AS MATERIALIZED (
+      SELECT identifier_hash FROM login_failures
       WHERE (user_id = ${id} OR identifier_hash = ANY(${identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
+      ORDER BY identifier_hash FOR UPDATE
+    ), forgotten AS (
+      DELETE FROM login_failures WHERE identifier_hash IN (SELECT identifier_hash FROM held)
     )
     SELECT ${columnsOfU}, u.stands FROM u`.execute(tx)
   return rows[0]
 }
 
-/** By identifier, and by account: once the secret is gone from the list, the identifier alone finds nothing. */
-export async function deleteFailures(db: Db, identifiers: Buffer[], userId: string): Promise<number> {
+/** The counter of an identifier, whichever secret it is kept under. */
+export async function findCounter(
+  db: Db,
+  identifiers: readonly Buffer[],
+): Promise<{ blockedUntil: Date; inFlight: number; lastAttemptAt: Date } | undefined> {
+  const row = await db
+    .selectFrom('login_failures')
+    .select(({ fn }) => [
+      fn.max('blocked_until').as('blockedUntil'),
+      fn.max('in_flight').as('inFlight'),
+      fn.max('last_attempt_at').as('lastAttemptAt'),
+    ])
+    .where('identifier_hash', '=', sql<Buffer>`ANY(${identifiers}::bytea[])`)
+    .executeTakeFirstOrThrow()
+  const { blockedUntil, inFlight, lastAttemptAt } = row
+  return blockedUntil && lastAttemptAt && inFlight !== null ? { blockedUntil, inFlight, lastAttemptAt } : undefined
+}
+
+/** By identifier, and by account: kept under a secret that is no longer listed, the identifier alone finds nothing. */
+export async function deleteFailures(db: Db, identifiers: readonly Buffer[], userId: string): Promise<number> {
   const { numDeletedRows } = await db
     .deleteFrom('login_failures')
     .where((eb) =>

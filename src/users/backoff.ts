@@ -2,10 +2,11 @@ import type { Db } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { hmac, type KeyList } from '../secrets.ts'
 import {
+  type Attempt,
   accountsWithFailures,
   deleteFailures,
+  findCounter,
   PASSWORD_DISABLED,
-  type Reservation,
   releaseAttempt,
   reserveAttempt,
   type Wanted,
@@ -16,21 +17,27 @@ const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600 }
 
 /** The fifth consecutive failure starts the back-off. */
 export const BACKOFF_STARTS = RULE.threshold
+/** An attempt that has been in flight for longer was cut off with its server. */
+const LONGEST_FLIGHT_MS = 30_000
 
-/** An attempt that may go on to the hash. It counts as failed until somebody says otherwise. */
-export interface Attempt extends Reservation {
-  identifier: Buffer
+/**
+ * What the counter of a person is kept under: people type passwords into the e-mail field, so never what was typed. One for
+ * each listed CLAVIGER_SECRET: a counter outlives a planned change of the secret. Ascending, see reserveAttempt.
+ */
+function identifiersOf(serverKeys: KeyList, email: string): Buffer[] {
+  return serverKeys.map((keys) => hmac(keys.identifiers, email)).toSorted(Buffer.compare)
 }
 
-/** What a person is known by in the trail: people type passwords into the e-mail field, so never what was typed. */
-function identify(serverKeys: KeyList, email: string): Buffer {
-  return hmac(serverKeys[0].identifiers, email)
+/** The one that stands in the trail. */
+export function identify(serverKeys: KeyList, email: string): string {
+  return hmac(serverKeys[0].identifiers, email).toString('hex')
 }
 
-/** The counter may have been begun under any secret of the list. */
-export function identifiersOf(serverKeys: KeyList, email: string): Buffer[] {
-  return serverKeys.map((keys) => hmac(keys.identifiers, email))
-}
+export type Reserved = { user: User | undefined } & (
+  | { kind: 'attempt'; attempt: Attempt; inUse: string[] }
+  /** Whole seconds. */
+  | { kind: 'held_off'; retryAfter: number }
+)
 
 /**
  * Reserves an attempt to prove who one is, whether or not the account exists. To be called before the hash.
@@ -41,16 +48,20 @@ export async function reserve(
   deps: Pick<Deps, 'db' | 'serverKeys'>,
   now: Date,
   email: string,
-  wanted: Wanted = { email },
-): Promise<
-  { user: User | undefined } & ({ attempt: Attempt } | { attempt: undefined; identifier: Buffer; retryAfter: number })
-> {
-  const identifier = identify(deps.serverKeys, email)
-  const asked = { identifiers: identifiersOf(deps.serverKeys, email), wanted, now }
-  const { user, reservation, blockedUntil } = await reserveAttempt(deps.db, asked, RULE)
-  if (reservation) return { user, attempt: { ...reservation, identifier } }
-  const wait = (blockedUntil?.getTime() ?? 0) - now.getTime()
-  return { user, attempt: undefined, identifier, retryAfter: Math.max(1, Math.ceil(wait / 1000)) }
+  wanted: Wanted = { by: 'email', value: email },
+): Promise<Reserved> {
+  const identifiers = identifiersOf(deps.serverKeys, email)
+  const { user, attempt, inUse } = await reserveAttempt(deps.db, { identifiers, wanted, now }, RULE)
+  if (attempt) return { kind: 'attempt', user, attempt, inUse }
+  return { kind: 'held_off', user, retryAfter: retryAfter(await findCounter(deps.db, identifiers), now) }
+}
+
+/** Attempts that are not decided yet count as failed, but may prove right in a moment: then the next is looked at. */
+function retryAfter(counter: Awaited<ReturnType<typeof findCounter>>, now: Date): number {
+  if (!counter) return 1
+  const { blockedUntil, inFlight, lastAttemptAt } = counter
+  if (inFlight > 0 && now.getTime() - lastAttemptAt.getTime() < LONGEST_FLIGHT_MS) return 1
+  return Math.max(1, Math.ceil((blockedUntil.getTime() - now.getTime()) / 1000))
 }
 
 /** For an attempt that was not decided: nobody is to pay for our being too busy. */
@@ -58,16 +69,15 @@ export async function release(deps: Pick<Deps, 'db'>, attempt: Attempt): Promise
   await releaseAttempt(deps.db, attempt, RULE.threshold)
 }
 
-/** Forgets the failures of an account; a disabled password works again. @returns whether there were any. */
-export async function clearFailures(
-  db: Db,
-  serverKeys: KeyList,
-  user: { id: string; email: string },
-): Promise<boolean> {
+/** Forgets the failures of an account. @returns whether there were any. */
+export async function clearFailures(db: Db, serverKeys: KeyList, user: Pick<User, 'id' | 'email'>): Promise<boolean> {
   return (await deleteFailures(db, identifiersOf(serverKeys, user.email), user.id)) > 0
 }
 
 /** Of these accounts, those whose password no longer works because of too many failures. */
-export async function withDisabledPassword(db: Db, userIds: string[]): Promise<Set<string>> {
-  return await accountsWithFailures(db, userIds, PASSWORD_DISABLED)
+export async function withDisabledPassword(db: Db, users: readonly User[]): Promise<Set<string>> {
+  const ids = users.map(({ id }) => id)
+  const disabled = users.filter(({ passwordDisabledAt }) => passwordDisabledAt !== null).map(({ id }) => id)
+  // Or about to be: whoever counts to a hundred says so when the attempt is decided.
+  return new Set([...disabled, ...(await accountsWithFailures(db, ids, PASSWORD_DISABLED))])
 }

@@ -3,8 +3,7 @@ import { Problem } from '../errors.ts'
 import { createLimit } from '../limit.ts'
 import { type ComputeTag, computeHere } from './argon2.ts'
 import { normalisePassword } from './password-policy.ts'
-import { formatPhc, parsePhc } from './phc.ts'
-import { createUsualTimes } from './usual-times.ts'
+import { formatPhc, type Phc, parseParameters, parsePhc } from './phc.ts'
 
 export interface PasswordHasher {
   /**
@@ -13,17 +12,25 @@ export interface PasswordHasher {
    */
   hash(password: string): Promise<string>
   /**
-   * Whether the password belongs to the hash. Null stands for an account without one (or for no account): the same work
-   * is done and the answer is no. A malformed hash is answered the same way.
+   * Whether the password belongs to the hash. Null stands for an account without one (or for no account); a malformed hash is
+   * the same.
    * @throws Problem overloaded, when too many computations wait already.
    */
-  verify(hash: string | null, password: string): Promise<boolean>
+  verify(hash: string | null, password: string, surroundings?: Surroundings): Promise<boolean>
   /** Whether the hash costs an attacker less than one made now. A stronger one is left as it is. */
   needsRehash(hash: string): boolean
   /** @throws Problem overloaded, if a computation asked for now would be turned away. */
   expectRoom(): void
   /** Computations that run or wait. */
   pending(): number
+}
+
+/** What a refusal must not be told by. */
+export interface Surroundings {
+  /** Parameters of all stored hashes, as PHC strings have them. */
+  inUse: readonly string[]
+  /** Whether the right password will be accepted. */
+  welcome: boolean
 }
 
 interface HasherOptions {
@@ -41,63 +48,103 @@ interface HasherOptions {
 
 const SALT_LENGTH = 16
 const TAG_LENGTH = 32
+/** Kinds of hashes whose work every refusal does. More would cost too much: those that cost least are left out. */
+const MOST_KINDS = 4
 
 export function createPasswordHasher(options: HasherOptions): PasswordHasher {
   const { memoryKib, passes, concurrency, queue, computeTag = computeHere, onDone } = options
   const limit = createLimit(concurrency, queue)
-  const budget = memoryKib * passes
+  const present: Kind = { memoryKib, passes, lanes: 1 }
+  // Of no password.
+  const salt = randomBytes(SALT_LENGTH)
+  const nothing = randomBytes(TAG_LENGTH)
 
-  const compute = async <T>(work: () => Promise<T>): Promise<T> => {
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
     const turn = await limit.enter()
     if (!turn) throw overloaded()
-    const started = performance.now()
     try {
       return await work()
     } finally {
       turn.leave()
+    }
+  }
+
+  const compute: ComputeTag = async (text, cost, length) => {
+    const started = performance.now()
+    try {
+      return await computeTag(text, cost, length)
+    } finally {
       onDone?.((performance.now() - started) / 1000)
     }
   }
 
-  const hash = (password: string): Promise<string> =>
-    compute(async () => {
-      const parameters = { memoryKib, passes, lanes: 1, salt: randomBytes(SALT_LENGTH) }
-      const tag = await computeTag(normalisePassword(password), parameters, TAG_LENGTH)
-      return formatPhc({ ...parameters, tag })
-    })
-
-  // With the parameters of now, so that an unknown account costs what a known one does. No password has this tag.
-  const dummy = { memoryKib, passes, lanes: 1, salt: randomBytes(SALT_LENGTH), tag: randomBytes(TAG_LENGTH) }
-
-  const usual = createUsualTimes(() => computeTag('', dummy, TAG_LENGTH))
-
   return {
-    hash,
-    verify: (stored, password) =>
-      compute(async () => {
+    hash: (password) =>
+      inTurn(async () => {
+        const cost = { ...present, salt: randomBytes(SALT_LENGTH) }
+        return formatPhc({ ...cost, tag: await compute(normalisePassword(password), cost, TAG_LENGTH) })
+      }),
+    verify: (stored, password, { inUse, welcome } = { inUse: [], welcome: true }) =>
+      inTurn(async () => {
         const text = normalisePassword(password)
         // Ill-formed text is hashed as U+FFFD, so it would pass for a password that has one there.
         const real = stored === null || !text.isWellFormed() ? undefined : parsePhc(stored)
-        const phc = real ?? dummy
-        const started = performance.now()
-        const tag = await computeTag(text, phc, phc.tag.length)
-        const matches = timingSafeEqual(tag, phc.tag) && real !== undefined
-        const took = performance.now() - started
-        if (matches) return true
-        // A hash from the time of weaker settings verifies sooner, which would tell its account from an unknown one.
-        if (phc.memoryKib * phc.passes < budget) await usual.pad(took)
-        else usual.note(took)
-        return false
+        // The time of a refusal must not tell which kind of hash an account has, or whether it has any: all of them are
+        // computed, each once, and in one order, because the memory of one computation is found by the next.
+        let matches = false
+        for (const kind of withPlaceFor(real, kindsOf(inUse, present))) {
+          const phc = real && kind === real ? real : { ...kind, salt, tag: nothing }
+          const tag = await compute(text, phc, phc.tag.length)
+          matches ||= timingSafeEqual(tag, phc.tag) && phc === real
+          if (matches && welcome) return true
+        }
+        return matches
       }),
     needsRehash: (stored) => {
       const phc = parsePhc(stored)
-      return !phc || phc.memoryKib * phc.passes < budget || phc.salt.length < SALT_LENGTH || phc.tag.length < TAG_LENGTH
+      return !phc || work(phc) < work(present) || phc.salt.length < SALT_LENGTH || phc.tag.length < TAG_LENGTH
     },
     expectRoom: () => {
       if (limit.full()) throw overloaded()
     },
     pending: limit.pending,
   }
+}
+
+/** What makes one hash cost as much as another. */
+type Kind = Pick<Phc, 'memoryKib' | 'passes' | 'lanes'>
+
+/** argon2's time is linear in it. */
+function work({ memoryKib, passes }: Kind): number {
+  return memoryKib * passes
+}
+
+/**
+ * The distinct ones; never empty. The present one is the first, so that whoever has a hash of today waits for no other, and
+ * after it the dearest.
+ */
+function kindsOf(inUse: readonly string[], present: Kind): Kind[] {
+  const kinds = new Map<string, Kind>()
+  for (const text of inUse) {
+    const kind = parseParameters(text)
+    if (kind) kinds.set(keyOf(kind), kind)
+  }
+  if (kinds.size === 0) return [present]
+  const first = (kind: Kind): number => (keyOf(kind) === keyOf(present) ? Number.POSITIVE_INFINITY : work(kind))
+  return [...kinds.values()].toSorted((a, b) => first(b) - first(a)).slice(0, MOST_KINDS)
+}
+
+function keyOf({ memoryKib, passes, lanes }: Kind): string {
+  return `${memoryKib} ${passes} ${lanes}`
+}
+
+/** With the hash in the place of its kind; of the one most like it, where that was left out. */
+function withPlaceFor(real: Phc | undefined, kinds: Kind[]): Kind[] {
+  if (!real) return kinds
+  const unlikeness = (kind: Kind): number => (keyOf(kind) === keyOf(real) ? -1 : Math.abs(work(kind) - work(real)))
+  const least = Math.min(...kinds.map(unlikeness))
+  const place = kinds.findIndex((kind) => unlikeness(kind) === least)
+  return kinds.with(place, real)
 }
 
 function overloaded(): Problem {

@@ -8,8 +8,8 @@ export interface Phc {
 }
 
 /** Other programs write the parameters in another order; we write the one of the PHC specification. */
-const SHAPE =
-  /^\$argon2id\$v=19\$(?=[^$]*m=)(?=[^$]*t=)(?=[^$]*p=)([mtp]=\d{1,7}(?:,[mtp]=\d{1,7}){2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})$/
+const PARAMETERS = /^(?=.*m=)(?=.*t=)(?=.*p=)[mtp]=\d{1,7}(?:,[mtp]=\d{1,7}){2}$/
+const SHAPE = /^\$argon2id\$v=19\$([^$]*)\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})$/
 
 export function formatPhc({ memoryKib, passes, lanes, salt, tag }: Phc): string {
   return `$argon2id$v=19$m=${memoryKib},t=${passes},p=${lanes}$${unpadded(salt)}$${unpadded(tag)}`
@@ -17,13 +17,20 @@ export function formatPhc({ memoryKib, passes, lanes, salt, tag }: Phc): string 
 
 /** @returns undefined where it is not argon2id, version 19, within bounds that a server survives. */
 export function parsePhc(text: string): Phc | undefined {
-  const [, parameters = '', salt = '', tag = ''] = SHAPE.exec(text) ?? []
-  const given = new Map(parameters.split(',').map((pair) => [pair.slice(0, 1), Number(pair.slice(2))]))
+  const [, given = '', salt = '', tag = ''] = SHAPE.exec(text) ?? []
+  const parameters = parseParameters(given)
+  return parameters && { ...parameters, salt: Buffer.from(salt, 'base64'), tag: Buffer.from(tag, 'base64') }
+}
+
+/** The part of a PHC string between its version and its salt: `m=19456,t=2,p=1`. */
+export function parseParameters(text: string): Pick<Phc, 'memoryKib' | 'passes' | 'lanes'> | undefined {
+  if (!PARAMETERS.test(text)) return undefined
+  const given = new Map(text.split(',').map((pair) => [pair.slice(0, 1), Number(pair.slice(2))]))
   const [memoryKib = 0, passes = 0, lanes = 0] = ['m', 't', 'p'].map((name) => given.get(name))
   // The most that our own settings allow, and some: a single verification beyond it would stop everything else.
   if (memoryKib > 2 ** 20 || passes > 64 || passes < 1 || lanes > 16 || lanes < 1 || memoryKib < 8 * lanes)
     return undefined
-  return { memoryKib, passes, lanes, salt: Buffer.from(salt, 'base64'), tag: Buffer.from(tag, 'base64') }
+  return { memoryKib, passes, lanes }
 }
 
 function unpadded(bytes: Buffer): string {

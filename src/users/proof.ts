@@ -2,8 +2,8 @@ import { transact } from '../db/errors.ts'
 import type { Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
-import { lockProven, PASSWORD_DISABLED } from './attempt-queries.ts'
-import { type Attempt, identifiersOf, release, reserve } from './backoff.ts'
+import { type Attempt, lockProven, PASSWORD_DISABLED, settleAttempt } from './attempt-queries.ts'
+import { release, reserve } from './backoff.ts'
 import type { User } from './queries.ts'
 
 /** Somebody says that this is their password. */
@@ -18,11 +18,9 @@ interface Claim {
 type Refusal = 'unknown_user' | 'wrong_password' | 'no_password' | 'user_disabled' | 'password_disabled'
 
 export type Proof<T> =
-  | { value: T }
-  | ({ user: User | undefined } & (
-      | { refusal: Refusal; attempt: Attempt }
-      | { refusal: 'backoff'; identifier: Buffer; retryAfter: number }
-    ))
+  | { kind: 'proven'; value: T }
+  | { kind: 'refused'; user: User | undefined; reason: Refusal; failures: number }
+  | { kind: 'held_off'; user: User | undefined; reason: 'backoff'; retryAfter: number }
 
 interface Effect<P, T> {
   /** After the password proved right and before the transaction: the place for work that takes long. */
@@ -31,61 +29,63 @@ interface Effect<P, T> {
   commit: (tx: Tx, user: User, prepared: P) => Promise<T>
 }
 
-type ProofDeps = Pick<Deps, 'db' | 'serverKeys' | 'hasher' | 'attempts' | 'log'>
+type ProofDeps = Pick<Deps, 'db' | 'serverKeys' | 'hasher' | 'log'>
 
 /**
- * Checks a password and, if it is right, does what it was asked for. Every claim costs one reservation and one argon2
- * computation, so that nobody can tell by the clock which accounts exist, are disabled or have no password.
+ * Checks a password and, if it is right, does what it was asked for. Every claim costs one reservation, and every refusal the
+ * same computations, so that nobody can tell by the clock which accounts exist, are disabled or have no password.
  * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
  */
 export async function prove<P, T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<P, T>): Promise<Proof<T>> {
   const { email, id, password } = claim
-  const reserved = await reserve(deps, now, email, id === undefined ? { email } : { id })
-  const { user, attempt } = reserved
-  if (!attempt) {
-    const { identifier } = reserved
-    // Those before it may turn out right, and then nobody is held off any longer.
-    const retryAfter = deps.attempts.has(identifier) ? 1 : reserved.retryAfter
-    return { user, refusal: 'backoff', identifier, retryAfter }
-  }
-  const decided = deps.attempts.begin(attempt.identifier)
-  try {
-    return await decide(deps, { user, password }, attempt, effect)
-  } catch (error) {
+  const wanted = id === undefined ? undefined : ({ by: 'id', value: id } as const)
+  const reserved = await reserve(deps, now, email, wanted)
+  const { user } = reserved
+  if (reserved.kind === 'held_off') return { ...reserved, reason: 'backoff' }
+  const { attempt, inUse } = reserved
+  const decision = await decide(deps, { user, password, inUse }, attempt, effect).catch(async (error: unknown) => {
     await release(deps, attempt).catch((err: unknown) =>
       deps.log.warn({ err }, 'a login attempt that was not decided still counts'),
     )
     throw error
-  } finally {
-    decided()
-  }
+  })
+  if (decision.kind === 'proven') return decision
+  await settleAttempt(deps.db, now, attempt, user?.id ?? null)
+  return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures }
 }
 
 const ROUNDS = 3
 
+type Decision<T> = { kind: 'proven'; value: T } | { kind: 'refused'; reason: Refusal }
+
 async function decide<P, T>(
   deps: ProofDeps,
-  claim: { user: User | undefined; password: string },
+  claim: { user: User | undefined; password: string; inUse: string[] },
   attempt: Attempt,
   effect: Effect<P, T>,
-): Promise<Proof<T>> {
+): Promise<Decision<T>> {
   let { user } = claim
   for (let round = 1; round <= ROUNDS; round++) {
-    const matches = await deps.hasher.verify(user?.passwordHash ?? null, claim.password)
-    const refusal = judge(user, matches, attempt.failures)
-    if (!user || refusal) return { user: claim.user, refusal: refusal ?? 'unknown_user', attempt }
+    const barred = reasonAgainst(user, attempt.failures)
+    const matches = await deps.hasher.verify(user?.passwordHash ?? null, claim.password, {
+      inUse: claim.inUse,
+      welcome: barred === undefined,
+    })
+    if (!user) return { kind: 'refused', reason: 'unknown_user' }
+    if (barred && (matches || barred !== 'user_disabled')) return { kind: 'refused', reason: barred }
+    if (!matches) return { kind: 'refused', reason: 'wrong_password' }
 
     const proven = user
     const prepared = await effect.prepare(proven)
     const outcome = await transact(deps.db, async (tx) => {
-      const current = await lockProven(tx, proven, identifiersOf(deps.serverKeys, proven.email))
+      const current = await lockProven(tx, proven, attempt.identifiers)
       // Disabled, or given another hash, while this one was computed: a family started now would outlive both.
-      if (!current?.stands) return { changed: current }
-      return { value: await effect.commit(tx, current, prepared) }
+      if (!current?.stands) return { kind: 'changed', user: current } as const
+      return { kind: 'proven', value: await effect.commit(tx, current, prepared) } as const
     })
-    if ('value' in outcome) return outcome as { value: T }
+    if (outcome.kind === 'proven') return outcome
     // Perhaps the same password hashed anew by another sign-in: judged again by what the row says now.
-    user = outcome.changed
+    user = outcome.user
   }
   throw new Problem('unavailable', {
     reason: 'the account kept changing while its password was checked',
@@ -93,12 +93,11 @@ async function decide<P, T>(
   })
 }
 
-/** All of these look the same from outside; only the trail tells them apart. */
-function judge(user: User | undefined, matches: boolean, failures: number): Refusal | undefined {
+/** What would refuse the right password, too. All of these look the same from outside; only the trail tells them apart. */
+function reasonAgainst(user: User | undefined, failures: number): Refusal | undefined {
   if (!user) return 'unknown_user'
   // The attempt that makes it a hundred may still be the right one.
-  if (failures > PASSWORD_DISABLED) return 'password_disabled'
+  if (user.passwordDisabledAt || failures > PASSWORD_DISABLED) return 'password_disabled'
   if (user.passwordHash === null) return 'no_password'
-  if (!matches) return 'wrong_password'
   return user.disabledAt ? 'user_disabled' : undefined
 }

@@ -12,6 +12,8 @@ export interface User {
   roles: string[]
   claims: Record<string, unknown>
   disabledAt: Date | null
+  /** When too many failures in a row took the password's use away; sessions go on. */
+  passwordDisabledAt: Date | null
   createdAt: Date
 }
 
@@ -23,6 +25,7 @@ const columns = [
   'roles',
   'claims',
   'disabled_at as disabledAt',
+  'password_disabled_at as passwordDisabledAt',
   'created_at as createdAt',
 ] as const
 
@@ -79,6 +82,11 @@ export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefine
 /** On a row that the caller has locked. */
 export async function writePasswordHash(tx: Tx, id: string, passwordHash: string): Promise<void> {
   await tx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
+}
+
+/** The password may be used again. On a row that the caller has locked. */
+export async function enablePassword(tx: Tx, id: string): Promise<void> {
+  await tx.updateTable('users').set({ password_disabled_at: null }).where('id', '=', id).execute()
 }
 
 /** On a row that the caller has locked. */

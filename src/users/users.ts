@@ -10,7 +10,7 @@ import { grantFor } from '../sessions/grants.ts'
 import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
 import { PASSWORD_DISABLED } from './attempt-queries.ts'
-import { BACKOFF_STARTS, clearFailures } from './backoff.ts'
+import { BACKOFF_STARTS, clearFailures, identify } from './backoff.ts'
 import { normaliseEmail } from './email.ts'
 import { checkNewPassword } from './password-policy.ts'
 import { type Proof, prove } from './proof.ts'
@@ -32,11 +32,10 @@ export async function register(
   const now = deps.clock()
   const user = await transact(deps.db, async (tx) => {
     const added = await insertUser(tx, { id: randomUUID(), email, passwordHash, roles: [], createdAt: now })
-    if (added) {
-      // Whoever tried the address before it had an account has not locked its owner out.
-      await clearFailures(tx, deps.serverKeys, added)
-      await record(tx, now, 'anonymous', { type: 'user.registered', outcome: 'success', userId: added.id }, facts)
-    }
+    if (!added) return undefined
+    // What strangers have tried before there was an account is nothing that they have tried on it.
+    await clearFailures(tx, deps.serverKeys, added)
+    await record(tx, now, 'anonymous', { type: 'user.registered', outcome: 'success', userId: added.id }, facts)
     return added
   })
   if (user) return user
@@ -63,10 +62,7 @@ interface SignInInput {
  * token_too_large; overloaded; unavailable.
  */
 export async function signIn(
-  deps: Pick<
-    Deps,
-    'db' | 'clock' | 'config' | 'hasher' | 'attempts' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'
-  >,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'>,
   input: SignInInput,
   facts: RequestFacts,
 ): Promise<Issued> {
@@ -95,18 +91,18 @@ export async function signIn(
       },
     },
   )
-  if ('value' in proof) {
+  if (proof.kind === 'proven') {
     deps.metrics.logins.inc({ outcome: 'success' })
     return await issue(deps, now, proof.value)
   }
 
-  deps.metrics.logins.inc({ outcome: proof.refusal === 'backoff' ? 'backoff' : 'failure' })
-  const identifier = identifierOf(proof).toString('hex')
-  const details = 'attempt' in proof ? { identifier, failures: proof.attempt.failures } : { identifier }
+  deps.metrics.logins.inc({ outcome: proof.kind === 'held_off' ? 'backoff' : 'failure' })
+  const identifier = identify(deps.serverKeys, email)
+  const details = proof.kind === 'refused' ? { identifier, failures: proof.failures } : { identifier }
   const about = { userId: proof.user?.id ?? null, clientId: client.id }
-  const failed = { type: 'login', outcome: 'failure', reason: proof.refusal, details, ...about } as const
+  const failed = { type: 'login', outcome: 'failure', reason: proof.reason, details, ...about } as const
   await deps.tally.add(now, 'anonymous', failed, facts)
-  return await refuse(deps, now, proof, facts)
+  return await refuse(deps, now, identifier, proof, facts)
 }
 
 /**
@@ -115,7 +111,7 @@ export async function signIn(
  * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
  */
 export async function changePassword(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'attempts' | 'serverKeys' | 'metrics' | 'log' | 'tally'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'metrics' | 'log' | 'tally'>,
   principal: Principal,
   input: { currentPassword: string; newPassword: string },
   facts: RequestFacts,
@@ -143,12 +139,12 @@ export async function changePassword(
       },
     },
   )
-  if ('value' in proof) return
+  if (proof.kind === 'proven') return
 
-  const reason = proof.refusal === 'backoff' ? 'backoff' : 'wrong_password'
+  const reason = proof.kind === 'held_off' ? 'backoff' : 'wrong_password'
   const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
   await deps.tally.add(now, 'user', { type: 'password.changed', outcome: 'failure', reason, ...about }, facts)
-  await refuse(deps, now, proof, facts)
+  await refuse(deps, now, identify(deps.serverKeys, email), proof, facts)
 }
 
 /** A hash from the time of weaker settings, made anew. That this cannot be done now is no reason to refuse a sign-in. */
@@ -162,20 +158,15 @@ async function rehash(deps: Pick<Deps, 'hasher' | 'log'>, user: User, password: 
   }
 }
 
-type Refused = Exclude<Proof<never>, { value: never }>
-
-function identifierOf(proof: Refused): Buffer {
-  return 'attempt' in proof ? proof.attempt.identifier : proof.identifier
-}
-
 /** Writes down what the failure set off, and answers it. The answer depends on the counter alone. */
 async function refuse(
   deps: Pick<Deps, 'db' | 'metrics'>,
   now: Date,
-  proof: Refused,
+  identifier: string,
+  proof: Exclude<Proof<never>, { kind: 'proven' }>,
   facts: RequestFacts,
 ): Promise<never> {
-  if (!('attempt' in proof)) {
+  if (proof.kind === 'held_off') {
     deps.metrics.throttled.inc({ policy: 'account' })
     throw new Problem('too_many_requests', {
       detail: 'Too many failed attempts for this account.',
@@ -183,20 +174,16 @@ async function refuse(
       retryAfter: proof.retryAfter,
     })
   }
-  const { failures, identifier } = proof.attempt
-  const details = { identifier: identifier.toString('hex'), failures }
-  const userId = proof.user?.id ?? null
-  if (failures === BACKOFF_STARTS) {
-    await record(deps.db, now, 'server', { type: 'login.backoff_started', outcome: 'success', userId, details }, facts)
+  const { failures, reason } = proof
+  const set = SET_OFF.find(({ at }) => at === failures)
+  if (set) {
+    const about = { userId: proof.user?.id ?? null, details: { identifier, failures } }
+    await record(deps.db, now, 'server', { type: set.type, outcome: 'success', ...about }, facts)
   }
-  if (failures === PASSWORD_DISABLED) {
-    await record(
-      deps.db,
-      now,
-      'server',
-      { type: 'login.password_disabled', outcome: 'success', userId, details },
-      facts,
-    )
-  }
-  throw new Problem('invalid_credentials', { reason: proof.refusal })
+  throw new Problem('invalid_credentials', { reason })
 }
+
+const SET_OFF = [
+  { at: BACKOFF_STARTS, type: 'login.backoff_started' },
+  { at: PASSWORD_DISABLED, type: 'login.password_disabled' },
+] as const

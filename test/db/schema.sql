@@ -75,6 +75,7 @@ TABLE login_failures (
   failures integer NOT NULL,
   blocked_until timestamp with time zone NOT NULL,
   last_attempt_at timestamp with time zone NOT NULL,
+  in_flight integer NOT NULL DEFAULT 0,
   CONSTRAINT login_failures_count_is_positive CHECK ((failures >= 0)),
   CONSTRAINT login_failures_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
   CONSTRAINT login_failures_pkey PRIMARY KEY (identifier_hash)
@@ -120,6 +121,7 @@ TABLE users (
   claims jsonb NOT NULL DEFAULT '{}'::jsonb,
   disabled_at timestamp with time zone,
   created_at timestamp with time zone NOT NULL,
+  password_disabled_at timestamp with time zone,
   CONSTRAINT users_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
   CONSTRAINT users_email_is_normalised CHECK (((email = lower(email)) AND ((octet_length(email) >= 3) AND (octet_length(email) <= 254)))),
   CONSTRAINT users_password_is_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text)),
@@ -127,6 +129,7 @@ TABLE users (
   CONSTRAINT users_email_key UNIQUE (email)
 )
 CREATE INDEX users_created_at_idx ON public.users USING btree (created_at, id)
+CREATE INDEX users_hash_parameters_idx ON public.users USING btree ("substring"(password_hash, '^\$argon2id\$v=19\$([^$]*)\$'::text))
 
 CREATE OR REPLACE FUNCTION public.audit_count_again(event uuid, times integer)
  RETURNS void

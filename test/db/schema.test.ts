@@ -23,7 +23,7 @@ test('four servers that start together on an empty database migrate it once', as
     await sql`DROP SCHEMA public CASCADE`.execute(db)
     await sql`CREATE SCHEMA public`.execute(db)
     const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(database.ownerUrl)))
-    expect(applied.flat()).toEqual(['0001_init', '0002_audit_functions'])
+    expect(applied.flat()).toEqual(['0001_init', '0002_audit_functions', '0003_attempts'])
     expect(await pendingMigrations(db)).toEqual([])
   } finally {
     await db.destroy()

@@ -15,7 +15,6 @@ import { type KeyService, startKeys } from '../../src/keys/keys.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { deriveServerKeys, type KeyList } from '../../src/secrets.ts'
-import { createInFlight } from '../../src/users/in-flight.ts'
 import { createPasswordHasher } from '../../src/users/password.ts'
 import { noteSecretsOf } from './canary.ts'
 import type { Forwarder } from './forwarder.ts'
@@ -117,7 +116,6 @@ export async function createTestApp(
     serverKeys,
     keyring: keys.keyring,
     hasher,
-    attempts: createInFlight(),
     metrics: createMetrics(),
   }
   const deps: Deps = Object.assign(parts, { tally: createTally(parts) })

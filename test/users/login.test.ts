@@ -69,12 +69,12 @@ describe('success', () => {
   })
 })
 
-test('a sign-in takes three statements besides its limits, BEGIN and COMMIT; a refusal two', async () => {
+test('a sign-in takes three statements besides its limits, BEGIN and COMMIT; a refusal as many', async () => {
   await using t = await createTestApp()
   await t.register(email, TEST_PASSWORD)
   const attempt = (password: string) => statements(t, () => t.login({ email, password }))
   expect(await attempt(TEST_PASSWORD)).toHaveLength(3)
-  expect(await attempt('not my password')).toHaveLength(2)
+  expect(await attempt('not my password')).toHaveLength(3)
   expect(await attempt(TEST_PASSWORD)).toHaveLength(3)
   expect(await t.db.selectFrom('login_failures').selectAll().execute()).toEqual([])
 })
@@ -132,6 +132,33 @@ describe('one answer for everything that is wrong with the credentials', () => {
       'no_password',
       'password_disabled',
     ])
+  })
+
+  test('whatever kinds of hashes there are, each refusal computes all of them, in one order', async () => {
+    await using t = await createTestApp()
+    const kinds = { older: [4096, 1], stronger: [24576, 2] } as const
+    for (const name of ['older', 'stronger', 'present']) await t.register(`${name}@example.com`, TEST_PASSWORD)
+    for (const [name, [memoryKib, passes]] of Object.entries(kinds)) {
+      const hasher = createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })
+      await t.db
+        .updateTable('users')
+        .set({ password_hash: await hasher.hash(TEST_PASSWORD) })
+        .where('email', '=', `${name}@example.com`)
+        .execute()
+    }
+    await t.register('disabled@example.com', TEST_PASSWORD)
+    await disableUser(t.deps, 'disabled@example.com')
+    const computed = vi.spyOn(argon2, 'hash')
+    for (const name of ['older', 'stronger', 'present', 'nobody', 'disabled']) {
+      computed.mockClear()
+      const password = name === 'disabled' ? TEST_PASSWORD : 'not my password'
+      expect((await t.login({ email: `${name}@example.com`, password })).statusCode).toBe(401)
+      expect(computed.mock.calls.map(([, options]) => [options?.memoryCost, options?.timeCost])).toEqual([
+        [19456, 2],
+        [24576, 2],
+        [4096, 1],
+      ])
+    }
   })
 
   test('the trail of a failure holds an HMAC of what was typed, never the text', async () => {

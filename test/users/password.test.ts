@@ -90,28 +90,64 @@ describe('verify', () => {
     ])
   })
 
-  test('a wrong password for a weaker hash is answered when one of the usual ones would be', async () => {
-    const old = createPasswordHasher({ ...cheap, memoryKib: 1024, passes: 1 })
-    const now = createPasswordHasher({ ...cheap, memoryKib: 65_536, passes: 2 })
-    const weak = await old.hash('right')
-    const computed = vi.spyOn(argon2, 'hash')
-    // What that is has to be found out once.
-    expect(await now.verify(weak, 'wrong')).toBe(false)
-    expect(costs(computed)).toEqual([
+  describe('with stored hashes of several kinds', () => {
+    const hashers = {
+      weaker: createPasswordHasher({ ...cheap, memoryKib: 1024, passes: 1 }),
+      present: createPasswordHasher({ ...cheap, memoryKib: 4096, passes: 2 }),
+      stronger: createPasswordHasher({ ...cheap, memoryKib: 2048, passes: 5 }),
+    }
+    const inUse = ['m=1024,t=1,p=1', 'm=4096,t=2,p=1', 'm=2048,t=5,p=1', 'p=1,t=2,m=4096', 'nonsense']
+    const every = [
+      [4096, 2],
+      [2048, 5],
       [1024, 1],
-      [65_536, 2],
-    ])
-    computed.mockClear()
-    const started = performance.now()
-    expect(await now.verify(weak, 'wrong')).toBe(false)
-    const took = performance.now() - started
-    expect(costs(computed)).toEqual([[1024, 1]])
-    const bare = performance.now()
-    expect(await old.verify(weak, 'wrong')).toBe(false)
-    expect(took).toBeGreaterThan(2 * (performance.now() - bare))
-    computed.mockClear()
-    expect(await now.verify(weak, 'right')).toBe(true)
-    expect(costs(computed)).toEqual([[1024, 1]])
+    ]
+    const refuse = async (stored: string | null, password: string, welcome: boolean) => {
+      const computed = vi.spyOn(argon2, 'hash')
+      const matches = await hashers.present.verify(stored, password, { inUse, welcome })
+      const found = costs(computed)
+      computed.mockRestore()
+      return { matches, found }
+    }
+
+    test.each(['weaker', 'present', 'stronger'] as const)(
+      'a refusal does the work of each once and in one order, also for the right password of a %s hash that is not welcome',
+      async (kind) => {
+        const stored = await hashers[kind].hash('right')
+        expect(await refuse(stored, 'wrong', true)).toMatchObject({ matches: false, found: every })
+        expect(await refuse(stored, 'right', false)).toMatchObject({ matches: true, found: every })
+        expect(await refuse(stored, 'wrong', false)).toMatchObject({ matches: false, found: every })
+      },
+    )
+
+    test.each([null, 'nonsense'])('so does one without a hash (%j)', async (stored) => {
+      for (const welcome of [true, false]) {
+        expect(await refuse(stored, 'right', welcome)).toMatchObject({ matches: false, found: every })
+      }
+    })
+
+    test('the right password that is welcome costs its own hash and those before it', async () => {
+      const right = async (kind: keyof typeof hashers) => await refuse(await hashers[kind].hash('right'), 'right', true)
+      expect(await right('present')).toMatchObject({ matches: true, found: every.slice(0, 1) })
+      expect(await right('stronger')).toMatchObject({ matches: true, found: every.slice(0, 2) })
+      expect(await right('weaker')).toMatchObject({ matches: true, found: every })
+    })
+
+    test('of many kinds the four dearest count, and any other hash takes the place of the one most like it', async () => {
+      const many = [512, 1024, 1536, 2048, 4096, 8192].map((memoryKib) => `m=${memoryKib},t=1,p=1`)
+      const stored = await createPasswordHasher({ ...cheap, memoryKib: 512, passes: 1 }).hash('right')
+      for (const hash of [stored, null]) {
+        const computed = vi.spyOn(argon2, 'hash')
+        await hashers.present.verify(hash, 'wrong', { inUse: many, welcome: true })
+        expect(costs(computed)).toEqual([
+          [8192, 1],
+          [4096, 1],
+          [2048, 1],
+          [hash ? 512 : 1536, 1],
+        ])
+        computed.mockRestore()
+      }
+    })
   })
 
   test('reads what argon2 libraries write, whatever the order of the parameters', async () => {

@@ -1,102 +1,174 @@
-import { randomBytes } from 'node:crypto'
-import { describe, expect, test, vi } from 'vitest'
-import { listUsers } from '../../src/users/accounts.ts'
+import { createHash } from 'node:crypto'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { createUser, enableUser, findUser } from '../../src/users/accounts.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { visible } from './support.ts'
 
-// What holds off guesses must not start anew because the secret is rotated, as it is every now and then.
+const secret = (name: string): string => createHash('sha256').update(`rotation ${name}`).digest('base64')
+const [OLD, NEW] = [secret('old'), secret('new')]
 
-const email = 'ada@example.com'
-const wrong = { email, password: 'not my password' }
-const right = { email, password: TEST_PASSWORD }
-const statusesOf = (answers: { statusCode: number }[]) => answers.map(({ statusCode }) => statusCode)
+const wrong = (email: string) => ({ email, password: 'not my password' })
+const right = (email: string) => ({ email, password: TEST_PASSWORD })
 
-/** Another replica, whose list has a newer secret before the one that the first has. */
-function rotated(t: TestApp): Promise<TestApp> {
-  return createTestApp({
-    join: t,
-    env: { CLAVIGER_SECRET: `${randomBytes(32).toString('base64')},${t.env.CLAVIGER_SECRET}` },
-  })
-}
-
-async function setFailures(t: TestApp, failures: number): Promise<void> {
+/** The next attempt is looked at, whatever the counter says. */
+async function letGo(t: TestApp, failures?: number): Promise<void> {
   await t.db
     .updateTable('login_failures')
-    .set({ failures, blocked_until: new Date(0) })
+    .set({ blocked_until: new Date(0), in_flight: 0, ...(failures === undefined ? {} : { failures }) })
     .execute()
 }
 
-test('a password that too many failures have disabled stays so', async () => {
-  await using t = await createTestApp()
+async function fail(t: TestApp, email: string, times: number): Promise<void> {
+  for (let time = 0; time < times; time++) expect((await t.login(wrong(email))).statusCode).toBe(401)
+}
+
+describe.each(['known@example.com', 'nobody@example.com'])(
+  'across a planned change of CLAVIGER_SECRET, %s',
+  (email) => {
+    async function start() {
+      const t = await createTestApp({ env: { CLAVIGER_SECRET: OLD } })
+      if (email.startsWith('known')) await t.register(email, TEST_PASSWORD)
+      return t
+    }
+
+    test.each([`${OLD},${NEW}`, `${NEW},${OLD}`])('the back-off goes on (list %#)', async (list) => {
+      await using t = await start()
+      await fail(t, email, 5)
+      await using next = await createTestApp({ join: t, env: { CLAVIGER_SECRET: list } })
+      const before = visible(await t.login(right(email)))
+      expect(visible(await next.login(right(email)))).toEqual(before)
+      expect(before.status).toBe(429)
+      next.travel(31)
+      await fail(next, email, 1)
+      // The sixth of one row, not the first of another.
+      expect(Number((await next.login(wrong(email))).headers['retry-after'])).toBeGreaterThan(50)
+    })
+
+    test('replicas that learn of the new entry first, or last, keep one counter', async () => {
+      await using t = await start()
+      await using ahead = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${OLD},${NEW}` } })
+      await fail(ahead, email, 3)
+      await fail(t, email, 2)
+      for (const each of [t, ahead]) expect((await each.login(right(email))).statusCode).toBe(429)
+    })
+
+    test('an attempt that is not decided is taken back wherever it was counted', async () => {
+      await using t = await start()
+      await fail(t, email, 1)
+      await using next = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${NEW},${OLD}` } })
+      vi.spyOn(next.deps.hasher, 'verify').mockRejectedValueOnce(new Error('stopped'))
+      expect((await next.login(wrong(email))).statusCode).toBe(500)
+      const rows = await t.db.selectFrom('login_failures').select(['failures', 'in_flight']).execute()
+      expect(rows).toEqual([
+        { failures: 1, in_flight: 0 },
+        { failures: 1, in_flight: 0 },
+      ])
+    })
+
+    test('it goes on when the old entry is dropped, if anybody has tried meanwhile', async () => {
+      await using t = await start()
+      await fail(t, email, 4)
+      await using both = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${NEW},${OLD}` } })
+      await fail(both, email, 1)
+      await using after = await createTestApp({ join: both, env: { CLAVIGER_SECRET: NEW } })
+      expect((await after.login(wrong(email))).statusCode).toBe(429)
+    })
+
+    test('of fifty wrong passwords at once, over replicas with different lists, at most five reach the hash', async () => {
+      await using t = await start()
+      await using ahead = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${OLD},${NEW}` } })
+      await using behind = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${NEW},${OLD}` } })
+      const replicas = [t, ahead, behind]
+      const computed = replicas.map((each) => vi.spyOn(each.deps.hasher, 'verify'))
+      const answers = await Promise.all(
+        Array.from({ length: 51 }, (_each, index) => (replicas[index % 3] as TestApp).login(wrong(email))),
+      )
+      const looked = computed.reduce((sum, { mock }) => sum + mock.calls.length, 0)
+      expect(looked).toBeLessThanOrEqual(5)
+      expect(looked).toBeGreaterThan(0)
+      const statuses = answers.map(({ statusCode }) => statusCode)
+      expect(statuses.filter((status) => status === 401)).toHaveLength(looked)
+      expect(statuses.filter((status) => status === 429)).toHaveLength(51 - looked)
+    })
+  },
+)
+
+test('a success forgets the failures of before, wherever they were counted', async () => {
+  const email = 'ada@example.com'
+  await using t = await createTestApp({ env: { CLAVIGER_SECRET: OLD } })
   await t.register(email, TEST_PASSWORD)
-  expect((await t.login(wrong)).statusCode).toBe(401)
-  await setFailures(t, 121)
-  await using after = await rotated(t)
-  expect((await after.login(right)).statusCode).toBe(401)
-  expect(await listUsers(t.db, { limit: 1 })).toMatchObject([{ passwordDisabled: true }])
-})
-
-test('also when the old secret has gone from the list', async () => {
-  await using t = await createTestApp()
-  await t.register(email, TEST_PASSWORD)
-  expect((await t.login(wrong)).statusCode).toBe(401)
-  await setFailures(t, 121)
-  // Its signing keys are sealed with the first secret; counters are all that this is about.
-  await using after = await rotated(t)
-  Object.assign(after.deps, { serverKeys: after.deps.serverKeys.slice(0, 1) })
-  expect((await after.login(right)).statusCode).toBe(401)
-})
-
-describe.each([
-  ['an account', email],
-  ['an address without one', 'nobody@example.com'],
-])('of %s', (_what, who) => {
-  const attempt = { ...wrong, email: who }
-
-  test('the back-off goes on, and its wait is told', async () => {
-    await using t = await createTestApp()
-    await t.register(email, TEST_PASSWORD)
-    for (let i = 0; i < 5; i++) expect((await t.login(attempt)).statusCode).toBe(401)
-    await using after = await rotated(t)
-    const answer = await after.login(attempt)
-    expect(answer.statusCode).toBe(429)
-    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(25)
-  })
-
-  test('of fifty attempts at once, over replicas before and after it, five reach the hash', async () => {
-    await using t = await createTestApp()
-    await t.register(email, TEST_PASSWORD)
-    await using after = await rotated(t)
-    const verify = [vi.spyOn(t.deps.hasher, 'verify'), vi.spyOn(after.deps.hasher, 'verify')]
-    const answers = await Promise.all(Array.from({ length: 50 }, (_each, i) => (i % 2 ? t : after).login(attempt)))
-    expect(verify.reduce((sum, { mock }) => sum + mock.calls.length, 0)).toBe(5)
-    expect(statusesOf(answers).filter((status) => status === 401)).toHaveLength(5)
-    expect(statusesOf(answers).filter((status) => status === 429)).toHaveLength(45)
-  })
-})
-
-test('a success after it forgets the failures of before', async () => {
-  await using t = await createTestApp()
-  await t.register(email, TEST_PASSWORD)
-  for (let i = 0; i < 4; i++) await t.login(wrong)
-  await using after = await rotated(t)
-  expect((await after.login(right)).statusCode).toBe(200)
+  await fail(t, email, 3)
+  await using next = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${NEW},${OLD}` } })
+  await fail(next, email, 1)
+  expect((await next.login(right(email))).statusCode).toBe(200)
   expect(await t.db.selectFrom('login_failures').selectAll().execute()).toEqual([])
 })
 
-test('an attempt that is not decided is taken back from the counter that it was put on', async () => {
-  await using t = await createTestApp()
-  await t.register(email, TEST_PASSWORD)
-  await t.login(wrong)
-  await using after = await rotated(t)
-  vi.spyOn(after.deps.hasher, 'verify').mockRejectedValueOnce(new Error('stopped'))
-  expect((await after.login(wrong)).statusCode).toBe(500)
-  expect(await t.db.selectFrom('login_failures').select('failures').execute()).toEqual([{ failures: 1 }])
+describe('the hard stop', () => {
+  test('holds under the new list, under the new entry alone, and as `users list` says', async () => {
+    const email = 'ada@example.com'
+    await using t = await createTestApp({ env: { CLAVIGER_SECRET: OLD } })
+    await t.register(email, TEST_PASSWORD)
+    await fail(t, email, 1)
+    await letGo(t, 99)
+    await fail(t, email, 1)
+    for (const list of [OLD, `${OLD},${NEW}`, `${NEW},${OLD}`]) {
+      await letGo(t)
+      await using next = await createTestApp({ join: t, env: { CLAVIGER_SECRET: list } })
+      const answer = await next.login(right(email))
+      expect([answer.statusCode, answer.json().code], list).toEqual([401, 'invalid_credentials'])
+      expect(await findUser(next.db, email)).toMatchObject({ passwordDisabled: true })
+    }
+    await using last = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${NEW},${OLD}` } })
+    // As if nobody had tried while both were listed: the counter is out of reach.
+    await last.db.deleteFrom('login_failures').execute()
+    last.deps.serverKeys = [last.deps.serverKeys[0]]
+    expect((await last.login(right(email))).statusCode).toBe(401)
+    expect(await findUser(last.db, email)).toMatchObject({ passwordDisabled: true })
+    await enableUser(last.deps, email)
+    expect(await findUser(last.db, email)).toMatchObject({ passwordDisabled: false })
+    expect((await last.login(right(email))).statusCode).toBe(200)
+  })
+
+  test('holds for an account whose hundredth failure was counted and not decided', async () => {
+    const email = 'ada@example.com'
+    await using t = await createTestApp({ env: { CLAVIGER_SECRET: OLD } })
+    await t.register(email, TEST_PASSWORD)
+    await fail(t, email, 1)
+    await letGo(t, 120)
+    await using next = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${NEW},${OLD}` } })
+    expect((await next.login(right(email))).statusCode).toBe(401)
+    expect(await findUser(next.db, email)).toMatchObject({ passwordDisabled: true })
+  })
 })
 
-test('whoever tried an address before it had an account has not locked its owner out', async () => {
-  await using t = await createTestApp()
-  for (let i = 0; i < 5; i++) expect((await t.login(wrong)).statusCode).toBe(401)
-  expect((await t.login(wrong)).statusCode).toBe(429)
-  await t.register(email, TEST_PASSWORD)
-  expect((await t.login(right)).statusCode).toBe(200)
+describe('an account that is made', () => {
+  const t = createTestApp()
+  afterAll(async () => (await t)[Symbol.asyncDispose]())
+
+  test.each([
+    ['by registration', async (app: TestApp, email: string) => await app.register(email, TEST_PASSWORD)],
+    [
+      'by an operator',
+      async (app: TestApp, email: string) => await createUser(app.deps, { email, password: TEST_PASSWORD, roles: [] }),
+    ],
+  ])('%s starts without the failures that were counted before it was', async (how, make) => {
+    const app = await t
+    const email = `${how.replaceAll(' ', '-')}@example.com`
+    await fail(app, email, 5)
+    await app.db.updateTable('login_failures').set({ failures: 120 }).execute()
+    expect((await app.login(right(email))).statusCode).toBe(429)
+    await make(app, email)
+    expect((await app.login(right(email))).statusCode).toBe(200)
+    expect(await findUser(app.db, email)).toMatchObject({ passwordDisabled: false })
+  })
+
+  test('cannot be made again to forget the failures of the one that is there', async () => {
+    const app = await t
+    const email = 'taken@example.com'
+    await app.register(email, TEST_PASSWORD)
+    await fail(app, email, 5)
+    expect((await app.register(email, 'another phrase entirely')).statusCode).toBe(409)
+    expect((await app.login(right(email))).statusCode).toBe(429)
+  })
 })
