@@ -4,6 +4,7 @@ import { demoAccounts } from './demo/accounts.ts'
 import { buildExamples } from './demo/build.ts'
 import { startOrders } from './demo/orders.ts'
 import { fillEnvironment } from './environment.ts'
+import { explain } from './explain.ts'
 
 const say = (line: string): void => console.log(`claviger: ${line}`)
 const HOST = '127.0.0.1'
@@ -128,6 +129,6 @@ function close(server: Server & { closeAllConnections?: () => void }): Promise<v
 
 start().catch((error: Failure) => {
   if (stopping !== undefined) return
-  console.error(`claviger: ${error.name === 'Error' || error.name === 'ConfigError' ? error.message : error.stack}`)
+  console.error(explain(error))
   void end(1)
 })

@@ -1,6 +1,7 @@
 // npm start: the server with everything it needs, for development and for a first look.
 import { createServer } from 'node:net'
 import { fillEnvironment } from './environment.ts'
+import { explain } from './explain.ts'
 import { tryNext } from './try-next.ts'
 
 const say = (line: string): void => console.log(`claviger: ${line}`)
@@ -72,7 +73,7 @@ start().catch((error: Failure) => {
   if (error.code === 'EADDRINUSE') {
     console.error(`claviger: port ${error.port} is in use; choose another one, as in: PORT=3001 npm start`)
   } else {
-    console.error(`claviger: ${error.name === 'Error' || error.name === 'ConfigError' ? error.message : error.stack}`)
+    console.error(explain(error))
   }
   end(1)
 })

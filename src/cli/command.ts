@@ -23,7 +23,8 @@ export interface Io {
 }
 
 export interface Context {
-  env: NodeJS.ProcessEnv
+  /** The settings, as environment variables. What has to be made for them first is made at the first call. */
+  environment(): Promise<NodeJS.ProcessEnv>
   io: Io
   paint: Paint
   /** Columns of the terminal; infinite where the output is not one, so that nothing is cut for a pipe. */

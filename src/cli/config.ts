@@ -27,8 +27,8 @@ const config = command({
   details: 'Secrets are never shown. Exit code 78 if there are faults.',
   takes: [0, 0],
   options: {},
-  run: async ({ env, paint, width }) => {
-    const shown = await readAll(env)
+  run: async ({ environment, paint, width }) => {
+    const shown = await readAll(await environment())
     const { rows, faults, warnings, notes } = shown
     return {
       json: { settings: rows, faults, warnings, notes },

@@ -18,7 +18,7 @@ const doctor = command({
   options: {},
   run: async (context) => {
     const findings: Finding[] = []
-    const parsed = await checkConfiguration(context.env, findings)
+    const parsed = await checkConfiguration(await context.environment(), findings)
     if (parsed) {
       findings.push(await checkLink(parsed))
       for await (const finding of databaseFindings(context, parsed)) findings.push(finding)

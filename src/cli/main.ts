@@ -27,16 +27,27 @@ const commands: readonly Command[] = [
 /**
  * The operator's command line.
  * @param argv what follows the program's name.
+ * @param fill completes `env`. Called by the first command that wants settings: whoever asks for help, or mistypes, needs none.
  * @returns the exit code; see EXIT.
  */
-export async function main(argv: string[], env: NodeJS.ProcessEnv, io: Io = process): Promise<number> {
+export async function main(
+  argv: string[],
+  env: NodeJS.ProcessEnv,
+  io: Io = process,
+  fill: () => Promise<void> = async () => {},
+): Promise<number> {
+  let filled: Promise<void> | undefined
   let opened: Promise<Opened> | undefined
+  const environment = async (): Promise<NodeJS.ProcessEnv> => {
+    await (filled ??= fill())
+    return env
+  }
   const context: Context = {
-    env,
+    environment,
     io,
     paint: painter(io.stdout, env),
     width: io.stdout.isTTY ? (io.stdout.columns ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY,
-    open: () => (opened ??= open(env)),
+    open: () => (opened ??= environment().then(open)),
   }
   try {
     const { answer, json } = await dispatch(context, argv)

@@ -15,7 +15,8 @@ const serve = command({
   details: 'Migrates first. Logs to standard output, one JSON object a line.',
   takes: [0, 0],
   options: {},
-  run: async () => {
+  run: async ({ environment }) => {
+    await environment()
     // Only here: no other command needs HTTP.
     const { run } = await import('../main.ts')
     await run()
@@ -34,8 +35,8 @@ const migrateCommand = command({
                       nor change or delete audit events. Once is enough: later migrations keep it in step`,
   takes: [0, 0],
   options: { 'grant-to': { type: 'string' } },
-  run: async ({ env }, _args, { 'grant-to': grantTo }) => {
-    const parsed = parseConfig(env)
+  run: async ({ environment }, _args, { 'grant-to': grantTo }) => {
+    const parsed = parseConfig(await environment())
     const migrateThere = async () => {
       await judgeDatabaseLink(parsed)
       return await migrate(parsed.secrets.databaseUrl, { grantTo })

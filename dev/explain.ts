@@ -1,0 +1,7 @@
+import { explainFailure } from '../src/cli/failure.ts'
+
+/** What somebody wants to read who has started the server: what to change. Only a fault of the program needs its stack. */
+export function explain(error: Error): string {
+  const isFaultOfOurs = ['TypeError', 'ReferenceError', 'RangeError', 'SyntaxError'].includes(error.name)
+  return `claviger: ${isFaultOfOurs ? error.stack : explainFailure(error).message}`
+}
