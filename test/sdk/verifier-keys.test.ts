@@ -322,3 +322,24 @@ test('keys that are given are all there is', async () => {
   const unfit = verifierOf(issuer, { jwks: { keys: [{ ...first, use: 'enc' }] } })
   await expect(unfit.verify.ready()).rejects.toThrow('"use": "sig"')
 })
+
+test.each<[string, () => unknown]>([
+  [
+    'throws',
+    () => {
+      throw new Error('no disk')
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('no disk'))],
+])('a listener for failed renewals that %s disturbs nobody', async (_what, onRefreshError) => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown): void => void unhandled.push(error)
+  process.on('unhandledRejection', note)
+  await using issuer = await startIssuer()
+  issuer.answers.clear()
+  const { verify } = verifierOf(issuer, { onRefreshError })
+  expect(await checkOf(verify(tokens.usual(issuer)))).toBe('keys')
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('unhandledRejection', note)
+  expect(unhandled).toEqual([])
+})

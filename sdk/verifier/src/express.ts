@@ -16,7 +16,7 @@ declare global {
 
 export interface ExpressOptions extends Requirements {
   /** Hears of every refusal: for a log line with `error.check`. What it throws goes to `next`, and the refusal is not sent. */
-  onRefused?: (error: VerificationError, request: IncomingMessage) => void | Promise<void>
+  onRefused?: (error: VerificationError, request: IncomingMessage) => unknown
 }
 
 /** Middleware of Express and Connect. */

@@ -6,7 +6,7 @@ import type { Verifier } from './verifier.ts'
 
 export interface FetchOptions extends Requirements {
   /** Hears of every refusal: for a log line with `error.check`. What it throws, the handler that is returned rejects with. */
-  onRefused?: (error: VerificationError, request: Request) => void | Promise<void>
+  onRefused?: (error: VerificationError, request: Request) => unknown
 }
 
 /**

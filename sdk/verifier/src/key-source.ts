@@ -31,7 +31,7 @@ export interface KeySourceOptions extends Timing {
   /** How long keys are used beyond their time while no new ones can be had, in milliseconds. */
   maxStale: number
   /** Hears of every failed attempt. */
-  onRefreshError?: ((error: VerificationError) => void) | undefined
+  onRefreshError?: ((error: VerificationError) => unknown) | undefined
 }
 
 interface Held {
@@ -82,21 +82,22 @@ export function createKeySource(options: KeySourceOptions): KeySource {
       const wait = Math.min(BACKOFF.most, BACKOFF.least * 2 ** (failures - 1)) * (0.5 + Math.random() / 2)
       failure = { cause: cause as Error, failures, retryAt: monotonic() + wait }
       if (held) renewLater(wait)
-      report(unavailable())
+      void report(unavailable())
     }
   }
 
-  const report = (error: VerificationError): void => {
+  const report = async (error: VerificationError): Promise<void> => {
     try {
-      onRefreshError?.(error)
+      await onRefreshError?.(error)
     } catch {
-      // A slip in somebody's logging must not stop the verification of tokens.
+      // A slip in somebody's logging must not stop the verification of tokens, nor the process.
     }
   }
 
+  /** Nobody waits for it: what a clock of the caller's throws is met by whoever verifies next. */
   const renewLater = (milliseconds: number): void => {
     callOff?.()
-    callOff = closed ? undefined : after(milliseconds, () => void refresh())
+    callOff = closed ? undefined : after(milliseconds, () => void refresh().catch(() => {}))
   }
 
   const unavailable = (): VerificationError => {

@@ -26,7 +26,7 @@ export interface VerifierOptions {
   /** The time, in milliseconds since the epoch. Default `Date.now`. For tests. */
   now?: () => number
   /** Hears of every failed attempt to read the keys: for a log line or a counter. Verification goes on. */
-  onRefreshError?: (error: VerificationError) => void
+  onRefreshError?: (error: VerificationError) => unknown
 }
 
 export interface Verifier {
