@@ -3,8 +3,8 @@ import { isUnprepared } from '../db/errors.ts'
 import { type Excess, explainExcess, findExcess } from '../db/grants.ts'
 import { MayNotMigrate, planMigrations, SchemaError } from '../db/migrate.ts'
 import { probeWrites } from '../db/write-probe.ts'
-import { inspectKeys } from '../keys/operator.ts'
-import { judgeFamilies, judgeKeys } from './doctor-tables.ts'
+import { inspectKeys, listKeys } from '../keys/operator.ts'
+import { judgeFamilies, judgeKeys, judgeWithdrawn } from './doctor-tables.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 import type { Opened } from './open.ts'
 import { type DatabaseFacts, databaseFacts, familyTableFacts, hasUsers } from './queries.ts'
@@ -24,6 +24,7 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
   yield judgeRole(facts.role, await findExcess(db, facts.role), config.production)
 
   const now = clock()
+  yield* judgeWithdrawn(await listKeys(opened), config.WITHDRAWN_KEYS)
   yield* judgeKeys(await inspectKeys(opened), now, config, serverKeys[0].fingerprint)
   yield* judgeFamilies(await familyTableFacts(db, now))
   if (config.REGISTRATION === 'closed' && !(await hasUsers(db))) {

@@ -1,19 +1,48 @@
 import type { Config } from '../config.ts'
 import { dueAt, type KeyFacts, keyPolicy } from '../keys/lifecycle.ts'
+import type { listKeys } from '../keys/operator.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 import type { FamilyTableFacts } from './queries.ts'
 import { relative, when } from './times.ts'
 
 const HOUR = 3_600_000
 
+type WithdrawnFacts = Pick<Awaited<ReturnType<typeof listKeys>>[number], 'kid' | 'state' | 'compromised'>
+
+/** What a restore of the database brings back, and what one would. */
+export function judgeWithdrawn(keys: readonly WithdrawnFacts[], withdrawn: readonly string[]): Finding[] {
+  const check = 'signing keys'
+  const back = keys.filter(({ kid, state }) => withdrawn.includes(kid) && state !== 'removed')
+  const unlisted = keys.filter(({ kid, compromised }) => compromised && !withdrawn.includes(kid))
+  return [
+    ...back.map(({ kid, state }) =>
+      bad(
+        check,
+        `${kid} is in WITHDRAWN_KEYS and back in the table (${state}), as after a restore`,
+        'restart the servers with these settings: none believes it, and the first one removes it',
+      ),
+    ),
+    ...(unlisted.length === 0
+      ? []
+      : [
+          unsure(
+            check,
+            'a restore would bring back keys that were withdrawn as compromised',
+            `set WITHDRAWN_KEYS=${[...withdrawn, ...unlisted.map(({ kid }) => kid)].join(',')}`,
+          ),
+        ]),
+  ]
+}
+
 export function judgeKeys(
-  keys: readonly KeyFacts[],
+  all: readonly KeyFacts[],
   now: Date,
   config: Pick<Config, 'KEY_ROTATION_DAYS' | 'WITHDRAWN_KEYS'>,
   sealWith: string,
 ): Finding[] {
   const check = 'signing keys'
   const policy = keyPolicy(config, sealWith)
+  const keys = all.filter(({ kid }) => !policy.withdrawn.has(kid))
   const findings: Finding[] = []
   const closed = keys.filter((key) => !key.usable)
   for (const key of closed) {

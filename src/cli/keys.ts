@@ -52,7 +52,7 @@ const rotate = command({
     if (compromised && !yes) await confirmEmergency(io, all)
     const rotation = await rotateKeys(opened, { compromised, all })
     const text = describeRotation(rotation, opened.config.WITHDRAWN_KEYS, opened.clock(), paint)
-    return { json: rotationToJson(rotation), text }
+    return { json: rotationToJson(rotation, opened.config.WITHDRAWN_KEYS), text }
   },
 })
 
@@ -86,7 +86,7 @@ function describeRotation(rotation: Rotation, withdrawn: readonly string[], now:
         '  shared caches of the key set    purge them: one that cannot reach the issuer may keep the old set for a day',
         '',
         paint('bold', 'Put into the settings, so that a restore of the database does not bring it back'),
-        `  WITHDRAWN_KEYS=${[...new Set([...withdrawn, ...removed])].join(',')}`,
+        `  WITHDRAWN_KEYS=${withAll(withdrawn, removed).join(',')}`,
         '',
         'Nobody is signed out: clients refresh and get tokens of the new key. Look for what a forged token was used for.',
       ].join('\n')
@@ -96,14 +96,26 @@ function describeRotation(rotation: Rotation, withdrawn: readonly string[], now:
   }
 }
 
-function rotationToJson(rotation: Rotation) {
+/** The setting, with these as well. */
+function withAll(withdrawn: readonly string[], removed: readonly string[]): string[] {
+  return [...new Set([...withdrawn, ...removed])]
+}
+
+function rotationToJson(rotation: Rotation, withdrawn: readonly string[]) {
   switch (rotation.outcome) {
     case 'scheduled':
     case 'already_scheduled':
       return { outcome: rotation.outcome, next: rotation.next, activates_at: rotation.activatesAt }
     case 'replaced': {
       const { outcome, active, removed, trusted, exposure } = rotation
-      return { outcome, active, removed, trusted, exposure_seconds: exposure }
+      return {
+        outcome,
+        active,
+        removed,
+        trusted,
+        exposure_seconds: exposure,
+        withdrawn_keys: withAll(withdrawn, removed),
+      }
     }
     case 'activated':
     case 'already_replaced':

@@ -50,7 +50,8 @@ export interface RotationOptions {
  * @throws SealError if CLAVIGER_SECRET does not open the present keys: what it sealed, no server could use.
  */
 export async function rotateKeys(deps: KeyDeps, options: RotationOptions): Promise<Rotation> {
-  const target = (await queries.liveHeads(deps.db)).find(({ state }) => state === 'active')?.kid
+  const heads = (await queries.liveHeads(deps.db)).filter(({ kid }) => !deps.config.WITHDRAWN_KEYS.includes(kid))
+  const target = heads.find(({ state }) => state === 'active')?.kid
   const spare = await generateKey(Number(deps.config.KEY_BITS))
   return await inTransaction(deps, async (work) => {
     if (!options.all) requireUsable(deps, work.rows)
@@ -121,16 +122,20 @@ interface Work {
   changes: Changes
 }
 
-async function inTransaction<T>({ db, clock, serverKeys }: KeyDeps, work: (work: Work) => Promise<T>): Promise<T> {
+/** What a restore has brought back is gone before anything is decided: nobody rotates to a key that was withdrawn. */
+async function inTransaction<T>(
+  { db, clock, config, serverKeys }: KeyDeps,
+  work: (work: Work) => Promise<T>,
+): Promise<T> {
   return await transact(db, async (tx) => {
     await queries.lockKeys(tx)
     const now = clock()
-    return await work({
-      tx,
-      now,
-      rows: await queries.liveKeys(tx),
-      changes: changesIn(tx, now, 'operator', serverKeys),
-    })
+    const changes = changesIn(tx, now, 'operator', serverKeys)
+    const live = await queries.liveKeys(tx)
+    const rows = live.filter(({ kid }) => !config.WITHDRAWN_KEYS.includes(kid))
+    for (const { kid } of live)
+      if (!rows.some((row) => row.kid === kid)) await changes.remove(kid, { compromised: true })
+    return await work({ tx, now, rows, changes })
   })
 }
 
@@ -167,7 +172,7 @@ async function replace(
   const active = rows.find((row) => row.state === 'active')
   const beaten =
     (target !== undefined && !rows.some((row) => row.kid === target)) ||
-    (!all && (await queries.compromisedSince(tx, new Date(now.getTime() - SAME_EMERGENCY_MS))))
+    (!all && (await queries.compromisedSince(tx, new Date(now.getTime() - SAME_EMERGENCY_MS), config.WITHDRAWN_KEYS)))
   if (beaten) {
     return { outcome: 'already_replaced', active: active?.kid }
   }

@@ -104,13 +104,14 @@ export async function setSealed(tx: Tx, kid: string, { sealed, sealedBy }: Seale
     .execute()
 }
 
-/** Whether a key was replaced as compromised since then. */
-export async function compromisedSince(tx: Tx, since: Date): Promise<boolean> {
+/** Whether a key was replaced as compromised since then, other than these. */
+export async function compromisedSince(tx: Tx, since: Date, except: readonly string[]): Promise<boolean> {
   const row = await tx
     .selectFrom('signing_keys')
     .select('kid')
     .where('compromised', '=', true)
     .where('removed_at', '>', since)
+    .where('kid', '!=', sql<string>`ALL(${except}::text[])`)
     .limit(1)
     .executeTakeFirst()
   return row !== undefined

@@ -2,7 +2,8 @@ import { type Actor, type EndCause, type RequestFacts, record } from '../audit/a
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
-import { endFamiliesBefore, endFamiliesOf, endFamily, lockFamily } from './queries.ts'
+import { endFamiliesBefore, endFamiliesOf, endFamily } from './end-queries.ts'
+import { lockFamily } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
 
 export interface EndInput {
@@ -44,30 +45,33 @@ export async function endAll(
 }
 
 const BATCH = 200
+const LOWEST_ID = '00000000-0000-0000-0000-000000000000'
 
 /**
- * Ends every live family of everybody, or of those begun before a moment, a batch to a transaction: sign-ins and refreshes
- * go on meanwhile.
+ * Ends every live family of everybody that began until now, or until a moment, a batch to a transaction: sign-ins and
+ * refreshes go on meanwhile.
  * @returns how many.
  */
 export async function endEverybody(
   deps: Pick<Deps, 'db' | 'clock'>,
-  { before, ...input }: Omit<EndInput, 'userId'> & { before?: Date | undefined },
+  { before = deps.clock(), cause, actor, facts }: Omit<EndInput, 'userId'> & { before?: Date | undefined },
 ): Promise<number> {
   let total = 0
-  for (;;) {
+  for (let after: string | undefined = LOWEST_ID; after !== undefined; ) {
     const now = deps.clock()
-    const ended = await transact(deps.db, async (tx) => {
-      const families = await endFamiliesBefore(tx, now, { before: before ?? now, cause: input.cause, limit: BATCH })
-      for (const { id, userId } of families) {
-        const event = { type: 'session.ended', outcome: 'success', reason: input.cause, userId, familyId: id } as const
-        await record(tx, now, input.actor, event, input.facts)
+    const batch = { before, cause, after, limit: BATCH }
+    const { ended, last } = await transact(deps.db, async (tx) => {
+      const found = await endFamiliesBefore(tx, now, batch)
+      for (const { id, userId } of found.ended) {
+        const event = { type: 'session.ended', outcome: 'success', reason: cause, userId, familyId: id } as const
+        await record(tx, now, actor, event, facts)
       }
-      return families.length
+      return found
     })
-    total += ended
-    if (ended < BATCH) return total
+    total += ended.length
+    after = last
   }
+  return total
 }
 
 /** Ends a session for its own user. @returns false if it is not a live session of this user. */

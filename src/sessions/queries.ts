@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { EndCause, Recording } from '../audit/audit.ts'
+import type { Recording } from '../audit/audit.ts'
 import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
 import type { FamilyState } from './rotation.ts'
 
@@ -230,50 +230,6 @@ export async function insertFamily(
     SELECT f.id FROM families AS f WHERE f.user_id = ${family.userId} AND ${liveAt(now)}
     ORDER BY f.rotated_at DESC, f.id DESC OFFSET ${keep}`.execute(tx)
   return rows.map((row) => row.id)
-}
-
-/** Ends one family if it is live. @returns whether this call ended it. */
-export async function endFamily(tx: Tx, id: string, now: Date, cause: EndCause): Promise<boolean> {
-  const { numUpdatedRows } = await tx
-    .updateTable('families')
-    .set({ ended_at: now, end_cause: cause })
-    .where('id', '=', id)
-    .where('ended_at', 'is', null)
-    .executeTakeFirst()
-  return numUpdatedRows > 0n
-}
-
-/** Ends all live families of a user but the one excepted. @returns the ids of those ended. */
-export async function endFamiliesOf(
-  tx: Tx,
-  userId: string,
-  now: Date,
-  cause: EndCause,
-  except: string | null = null,
-): Promise<string[]> {
-  const rows = await tx
-    .updateTable('families')
-    .set({ ended_at: now, end_cause: cause })
-    .where('user_id', '=', userId)
-    .where('ended_at', 'is', null)
-    .$if(except !== null, (qb) => qb.where('id', '!=', except as string))
-    .returning('id')
-    .execute()
-  return rows.map((row) => row.id)
-}
-
-/** Ends up to `limit` live families that began before a moment or at it, whosever they are. @returns those ended. */
-export async function endFamiliesBefore(
-  tx: Tx,
-  now: Date,
-  { before, cause, limit }: { before: Date; cause: EndCause; limit: number },
-): Promise<{ id: string; userId: string }[]> {
-  const { rows } = await sql<{ id: string; userId: string }>`
-    UPDATE families SET ended_at = ${now}, end_cause = ${cause} WHERE ended_at IS NULL AND id IN (
-      SELECT id FROM families WHERE ended_at IS NULL AND expires_at > ${now} AND created_at <= ${before}
-      ORDER BY expires_at LIMIT ${limit}
-    ) RETURNING id, user_id AS "userId"`.execute(tx)
-  return rows
 }
 
 export interface ListedSession {

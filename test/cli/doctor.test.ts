@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { judgeClock, judgeConnections, judgeDatabase, judgeRole } from '../../src/cli/doctor-database.ts'
 import { judgePasswords } from '../../src/cli/doctor-passwords.ts'
-import { judgeFamilies, judgeKeys } from '../../src/cli/doctor-tables.ts'
+import { judgeFamilies, judgeKeys, judgeWithdrawn } from '../../src/cli/doctor-tables.ts'
 import type { DatabaseFacts, FamilyTableFacts } from '../../src/cli/queries.ts'
 import type { KeyFacts } from '../../src/keys/lifecycle.ts'
 import { makeCertificate } from '../support/certificate.ts'
@@ -288,6 +288,21 @@ test.each<[string, KeyFacts[], string[]]>([
   ['successor published', [active, { ...active, kid: 'n', state: 'next', createdAt: daysAgo(0.5) }], ['ok']],
 ])('signing keys: %s', (_case, keys, expected) => {
   expect(statuses(judgeKeys(keys, now, { KEY_ROTATION_DAYS: 90, WITHDRAWN_KEYS: [] }, 's1'))).toEqual(expected)
+})
+
+test.each<[string, Parameters<typeof judgeWithdrawn>, string[]]>([
+  ['as they should be', [[{ kid: 'a', state: 'removed', compromised: true }], ['a']], []],
+  ['brought back by a restore', [[{ kid: 'a', state: 'active', compromised: false }], ['a']], ['failed']],
+  ['not named in the settings', [[{ kid: 'a', state: 'removed', compromised: true }], ['b']], ['warning']],
+])('withdrawn keys: %s', (_case, [keys, withdrawn], expected) => {
+  const findings = judgeWithdrawn(keys, withdrawn)
+  expect(statuses(findings)).toEqual(expected)
+  if (expected[0] === 'warning') expect(findings[0]?.remedy).toBe('set WITHDRAWN_KEYS=b,a')
+})
+
+test('a withdrawn key that is back is not told as the one that signs', () => {
+  const config = { KEY_ROTATION_DAYS: 90, WITHDRAWN_KEYS: ['a'] }
+  expect(statuses(judgeKeys([active], now, config, 's1'))).toEqual(['warning'])
 })
 
 test('clocks that part deserve a look, either way', () => {

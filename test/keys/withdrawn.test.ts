@@ -78,3 +78,16 @@ test('a withdrawn key cannot be imported', async () => {
   const config = { ...t.config, WITHDRAWN_KEYS: [kid] }
   await expect(importKey({ ...t.deps, config }, pem)).rejects.toThrow(`the key ${kid} is in WITHDRAWN_KEYS`)
 })
+
+test.each([true, false])('an operator who rotates (compromised: %s) never rotates to it', async (compromised) => {
+  await using t = await createTestApp()
+  await rotateKeys(t.deps, { compromised: false })
+  const backup = await backUp(t)
+  const stolen = backup.find(({ state }) => state === 'next')?.kid ?? ''
+  const config = { ...t.config, WITHDRAWN_KEYS: [stolen] }
+  await restore(t, backup)
+  const rotation = await rotateKeys({ ...t.deps, config }, { compromised })
+  expect(rotation).toMatchObject({ outcome: compromised ? 'replaced' : 'scheduled' })
+  expect(JSON.stringify(rotation)).not.toContain(stolen)
+  expect((await backUp(t)).find(({ kid }) => kid === stolen)).toMatchObject({ state: 'removed', compromised: true })
+})

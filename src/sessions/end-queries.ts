@@ -1,0 +1,55 @@
+import { sql } from 'kysely'
+import type { EndCause } from '../audit/audit.ts'
+import type { Tx } from '../db/schema.ts'
+
+/** Ends one family if it is live. @returns whether this call ended it. */
+export async function endFamily(tx: Tx, id: string, now: Date, cause: EndCause): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('families')
+    .set({ ended_at: now, end_cause: cause })
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** Ends all live families of a user but the one excepted. @returns the ids of those ended. */
+export async function endFamiliesOf(
+  tx: Tx,
+  userId: string,
+  now: Date,
+  cause: EndCause,
+  except: string | null = null,
+): Promise<string[]> {
+  const rows = await tx
+    .updateTable('families')
+    .set({ ended_at: now, end_cause: cause })
+    .where('user_id', '=', userId)
+    .where('ended_at', 'is', null)
+    .$if(except !== null, (qb) => qb.where('id', '!=', except as string))
+    .returning('id')
+    .execute()
+  return rows.map((row) => row.id)
+}
+
+/**
+ * Ends live families that began before a moment or at it, whosever they are: those among the next `limit` in the order of ids,
+ * so that no batch looks at what one before it has ended.
+ * @returns those ended, and the last id that was looked at; undefined after the last one.
+ */
+export async function endFamiliesBefore(
+  tx: Tx,
+  now: Date,
+  { before, cause, after, limit }: { before: Date; cause: EndCause; after: string; limit: number },
+): Promise<{ ended: { id: string; userId: string }[]; last: string | undefined }> {
+  const { rows } = await sql<{ id: string; userId: string | null }>`
+    WITH looked AS MATERIALIZED (SELECT id FROM families WHERE id > ${after} ORDER BY id LIMIT ${limit}), ended AS (
+      UPDATE families SET ended_at = ${now}, end_cause = ${cause}
+      WHERE id IN (SELECT id FROM looked) AND ended_at IS NULL AND expires_at > ${now} AND created_at <= ${before}
+      RETURNING id, user_id
+    )
+    SELECT looked.id, ended.user_id AS "userId" FROM looked LEFT JOIN ended ON ended.id = looked.id
+    ORDER BY looked.id`.execute(tx)
+  const ended = rows.flatMap(({ id, userId }) => (userId === null ? [] : [{ id, userId }]))
+  return { ended, last: rows.length < limit ? undefined : rows.at(-1)?.id }
+}
