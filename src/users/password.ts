@@ -50,6 +50,8 @@ const SALT_LENGTH = 16
 const TAG_LENGTH = 32
 /** Kinds of hashes whose work every refusal does. More would cost too much: those that cost least are left out. */
 const MOST_KINDS = 4
+/** Times the work of today's: one imported account with a hash of a gigabyte must not make every refusal compute it. */
+const MOST_WORK = 4
 
 export function createPasswordHasher(options: HasherOptions): PasswordHasher {
   const { memoryKib, passes, concurrency, queue, computeTag = computeHere, onDone } = options
@@ -127,7 +129,7 @@ function kindsOf(inUse: readonly string[], present: Kind): Kind[] {
   const kinds = new Map<string, Kind>()
   for (const text of inUse) {
     const kind = parseParameters(text)
-    if (kind) kinds.set(keyOf(kind), kind)
+    if (kind && work(kind) <= MOST_WORK * work(present)) kinds.set(keyOf(kind), kind)
   }
   if (kinds.size === 0) return [present]
   const first = (kind: Kind): number => (keyOf(kind) === keyOf(present) ? Number.POSITIVE_INFINITY : work(kind))

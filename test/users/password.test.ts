@@ -133,6 +133,20 @@ describe('verify', () => {
       expect(await right('weaker')).toMatchObject({ matches: true, found: every })
     })
 
+    test('what costs far more than today’s is computed for its own account alone', async () => {
+      const own = await createPasswordHasher({ ...cheap, memoryKib: 16384, passes: 3 }).hash('right')
+      const all = { inUse: ['m=16384,t=3,p=1', 'm=1048576,t=64,p=1', 'm=4096,t=2,p=1'], welcome: true }
+      const computed = vi.spyOn(argon2, 'hash')
+      for (const [stored, found] of [
+        [null, [[4096, 2]]],
+        [own, [[16384, 3]]],
+      ] as const) {
+        computed.mockClear()
+        expect(await hashers.present.verify(stored, 'wrong', all)).toBe(false)
+        expect(costs(computed)).toEqual(found)
+      }
+    })
+
     test('of many kinds the four dearest count, and any other hash takes the place of the one most like it', async () => {
       const many = [512, 1024, 1536, 2048, 4096, 8192].map((memoryKib) => `m=${memoryKib},t=1,p=1`)
       const stored = await createPasswordHasher({ ...cheap, memoryKib: 512, passes: 1 }).hash('right')
