@@ -9,7 +9,7 @@ export interface Request {
   length: number
 }
 
-export type Reply = { id: number } & ({ tag: Uint8Array } | { error: string })
+export type Reply = { id: number } & ({ kind: 'computed'; tag: Uint8Array } | { kind: 'failed'; error: string })
 
 /** A tenth of the weight of what runs at normal priority: not so little that a busy server would sign nobody in. */
 const NICENESS = 10
@@ -22,8 +22,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 process.on('message', ({ id, text, cost, length }: Request) => {
   computeHere(text, { ...cost, salt: Buffer.from(cost.salt) }, length).then(
-    (tag) => answer({ id, tag }),
-    (error: Error) => answer({ id, error: error.message }),
+    (tag) => answer({ id, kind: 'computed', tag }),
+    (error: Error) => answer({ id, kind: 'failed', error: error.message }),
   )
 })
 

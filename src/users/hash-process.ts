@@ -52,7 +52,7 @@ export function createHashProcess({
     const caller = waiting.get(reply.id)
     waiting.delete(reply.id)
     clearTimeout(caller?.alarm)
-    if ('tag' in reply) caller?.resolve(Buffer.from(reply.tag))
+    if (reply.kind === 'computed') caller?.resolve(Buffer.from(reply.tag))
     else caller?.reject(new Error(`argon2 failed: ${reply.error}`))
   }
 
