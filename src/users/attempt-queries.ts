@@ -16,6 +16,8 @@ interface BackoffRule {
   /** Of the first refusal; each further failure doubles it. */
   firstSeconds: number
   longestSeconds: number
+  /** An attempt that has been in flight for longer was cut off with its server. */
+  longestFlightSeconds: number
 }
 
 /**
@@ -36,21 +38,26 @@ export type Wanted = { by: 'email' | 'id'; value: string }
 /** Parameters of a PHC string, as in the index users_hash_parameters_idx. */
 const parametersOf = (hash: string) => sql`substring(${sql.ref(hash)} FROM '^\\$argon2id\\$v=19\\$([^$]*)\\$')`
 
-/** All parameters that stored hashes have, by a few steps in the index. */
+/** Steps in that index, one for each kind of hash: imported accounts of a hundred kinds must not slow down every attempt. */
+const MOST_STEPS = 32
+
+/** The parameters that stored hashes have, each once, from one to the next in the index. */
 const parametersInUse = sql`
-  SELECT ${parametersOf('password_hash')} AS parameters FROM users
-  WHERE ${parametersOf('password_hash')} IS NOT NULL ORDER BY 1 LIMIT 1`
-const parametersAfter = sql`
-  SELECT ${parametersOf('password_hash')} FROM users
-  WHERE ${parametersOf('password_hash')} > in_use.parameters ORDER BY 1 LIMIT 1`
+  (
+    SELECT ${parametersOf('password_hash')} AS parameters, 1 AS step FROM users
+    WHERE ${parametersOf('password_hash')} IS NOT NULL ORDER BY 1 LIMIT 1
+  ) UNION ALL SELECT (
+    SELECT ${parametersOf('password_hash')} FROM users
+    WHERE ${parametersOf('password_hash')} > in_use.parameters ORDER BY 1 LIMIT 1
+  ), step + 1 FROM in_use WHERE parameters IS NOT NULL AND step < ${sql.lit(MOST_STEPS)}`
 
 /**
  * Finds an account, and counts an attempt on it as failed before it is made, in one statement: of many at the same moment
- * only as many get through as the rule allows. Rows are locked in ascending order, so that two attempts never wait for each
- * other; of an attempt that finds its counter's rows for the first time, and is refused by one that another replica keeps, the
- * others may have counted it.
+ * only as many get through as the rule allows. Rows are locked in ascending order, so that two attempts do not wait for each
+ * other. Where another replica made one of the rows in this very moment and it refuses, the others have counted an attempt that
+ * is not made: one failure too many, and in flight until the next attempt on them forgets it.
  * @param identifiers ascending.
- * @returns no attempt while attempts are refused; nothing is counted then. `inUse` are the parameters of all stored hashes.
+ * @returns no attempt while attempts are refused. `inUse` are the parameters of stored hashes, as PHC strings have them.
  */
 export async function reserveAttempt(
   db: Db,
@@ -61,6 +68,7 @@ export async function reserveAttempt(
     CASE WHEN ${failures} >= ${rule.threshold}::int THEN ${now}::timestamptz + interval '1 second'
       * least(${rule.longestSeconds}::int, ${rule.firstSeconds}::int * 2 ^ least(20, ${failures} - ${rule.threshold}::int))
     ELSE ${NOT_BLOCKED}::timestamptz END`
+  const oldestInFlight = new Date(now.getTime() - rule.longestFlightSeconds * 1000)
   const counted = sql`greatest(f.failures + 1, EXCLUDED.failures)`
   const { rows } = await sql<
     (User | { id: null }) & Pick<Attempt, 'blockedUntil'> & { failures: number | null; inUse: string[] }
@@ -77,7 +85,7 @@ export async function reserveAttempt(
       ON CONFLICT (identifier_hash) DO UPDATE SET
         user_id = EXCLUDED.user_id,
         failures = ${counted},
-        in_flight = f.in_flight + 1,
+        in_flight = 1 + CASE WHEN f.last_attempt_at > ${oldestInFlight} THEN f.in_flight ELSE 0 END,
         blocked_until = ${blockedAfter(counted)},
         last_attempt_at = ${now}
       WHERE f.blocked_until <= ${now}
@@ -85,9 +93,7 @@ export async function reserveAttempt(
     ), reserved AS (
       SELECT max(failures) AS failures, max(blocked_until) AS blocked_until FROM counted
       HAVING count(*) = cardinality(${identifiers}::bytea[])
-    ), in_use AS (
-      (${parametersInUse}) UNION ALL SELECT (${parametersAfter}) FROM in_use WHERE parameters IS NOT NULL
-    )
+    ), in_use AS (${parametersInUse})
     SELECT reserved.failures, reserved.blocked_until AS "blockedUntil", ${columnsOfU},
       ARRAY(SELECT parameters FROM in_use WHERE parameters IS NOT NULL) AS "inUse"
     FROM (VALUES (1)) AS always LEFT JOIN reserved ON true LEFT JOIN account AS u ON true`.execute(db)

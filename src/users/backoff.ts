@@ -13,12 +13,10 @@ import {
 } from './attempt-queries.ts'
 import type { User } from './queries.ts'
 
-const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600 }
+const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600, longestFlightSeconds: 30 }
 
 /** The fifth consecutive failure starts the back-off. */
 export const BACKOFF_STARTS = RULE.threshold
-/** An attempt that has been in flight for longer was cut off with its server. */
-const LONGEST_FLIGHT_MS = 30_000
 
 /**
  * What the counter of a person is kept under: people type passwords into the e-mail field, so never what was typed. One for
@@ -60,7 +58,7 @@ export async function reserve(
 function retryAfter(counter: Awaited<ReturnType<typeof findCounter>>, now: Date): number {
   if (!counter) return 1
   const { blockedUntil, inFlight, lastAttemptAt } = counter
-  if (inFlight > 0 && now.getTime() - lastAttemptAt.getTime() < LONGEST_FLIGHT_MS) return 1
+  if (inFlight > 0 && now.getTime() - lastAttemptAt.getTime() < RULE.longestFlightSeconds * 1000) return 1
   return Math.max(1, Math.ceil((blockedUntil.getTime() - now.getTime()) / 1000))
 }
 

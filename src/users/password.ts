@@ -50,7 +50,7 @@ const SALT_LENGTH = 16
 const TAG_LENGTH = 32
 /** Kinds of hashes whose work every refusal does. More would cost too much: those that cost least are left out. */
 const MOST_KINDS = 4
-/** Times the work of today's: one imported account with a hash of a gigabyte must not make every refusal compute it. */
+/** What the kinds besides today's may cost together, in units of today's: one hash of a gigabyte must not slow down every refusal. */
 const MOST_WORK = 4
 
 export function createPasswordHasher(options: HasherOptions): PasswordHasher {
@@ -129,11 +129,17 @@ function kindsOf(inUse: readonly string[], present: Kind): Kind[] {
   const kinds = new Map<string, Kind>()
   for (const text of inUse) {
     const kind = parseParameters(text)
-    if (kind && work(kind) <= MOST_WORK * work(present)) kinds.set(keyOf(kind), kind)
+    if (kind) kinds.set(keyOf(kind), kind)
   }
-  if (kinds.size === 0) return [present]
-  const first = (kind: Kind): number => (keyOf(kind) === keyOf(present) ? Number.POSITIVE_INFINITY : work(kind))
-  return [...kinds.values()].toSorted((a, b) => first(b) - first(a)).slice(0, MOST_KINDS)
+  const isPresent = kinds.delete(keyOf(present))
+  let left = MOST_WORK * work(present)
+  const others: Kind[] = []
+  for (const kind of [...kinds.values()].toSorted((a, b) => work(b) - work(a))) {
+    if (work(kind) > left) continue
+    left -= work(kind)
+    others.push(kind)
+  }
+  return (isPresent || others.length === 0 ? [present, ...others] : others).slice(0, MOST_KINDS)
 }
 
 function keyOf({ memoryKib, passes, lanes }: Kind): string {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
@@ -126,13 +127,14 @@ describe('what another program has in the schema', () => {
 })
 
 describe('an installation from before the bookkeeping had a name of its own', () => {
+  const LATER = ['0002_audit_functions', '0003_attempts']
+
   /** As Kysely's migrator has left it, with the tables of the first migration. */
   async function older(): Promise<TestDatabase & { db: Db }> {
     const database = await emptyDatabase()
-    await migrate(database.url)
+    const first = await readFile(new URL('../../migrations/0001_init.sql', import.meta.url), 'utf8')
+    await sql.raw(first).execute(database.db)
     await sql`
-      DROP FUNCTION audit_count_again, audit_delete_old;
-      DROP TABLE claviger_migrations;
       CREATE TABLE migrations (name varchar(255) PRIMARY KEY, timestamp varchar(255) NOT NULL);
       CREATE TABLE migrations_lock (id varchar(255) PRIMARY KEY, is_locked integer DEFAULT 0 NOT NULL);
       INSERT INTO migrations VALUES ('0001_init', '2026-02-03T04:05:06.789Z');
@@ -142,17 +144,25 @@ describe('an installation from before the bookkeeping had a name of its own', ()
 
   test('is taken over, with what it has', async () => {
     const database = await older()
-    await sql`INSERT INTO users (id, email, created_at) VALUES (gen_random_uuid(), 'a@example.com', now())`.execute(
-      database.db,
-    )
-    expect(await pendingMigrations(database.db)).toEqual(['0002_audit_functions'])
-    expect(await migrate(database.url)).toEqual(['0002_audit_functions'])
+    await sql`
+      INSERT INTO users (id, email, created_at)
+      SELECT gen_random_uuid(), name || '@example.com', now() FROM unnest('{a,b}'::text[]) AS name;
+      INSERT INTO login_failures
+      SELECT sha256(email::bytea), id, CASE email WHEN 'a@example.com' THEN 99 ELSE 100 END, now(), '2026-02-03T04:05:06Z'
+      FROM users`.execute(database.db)
+    expect(await pendingMigrations(database.db)).toEqual(LATER)
+    expect(await migrate(database.url)).toEqual(LATER)
     expect(await pendingMigrations(database.db)).toEqual([])
     const { rows } = await sql<{
       at: Date
     }>`SELECT applied_at AS at FROM claviger_migrations WHERE name = '0001_init'`.execute(database.db)
     expect(rows).toEqual([{ at: new Date('2026-02-03T04:05:06.789Z') }])
-    expect(await database.db.selectFrom('users').select('email').execute()).toEqual([{ email: 'a@example.com' }])
+    expect(
+      await database.db.selectFrom('users').select(['email', 'password_disabled_at']).orderBy('email').execute(),
+    ).toEqual([
+      { email: 'a@example.com', password_disabled_at: null },
+      { email: 'b@example.com', password_disabled_at: new Date('2026-02-03T04:05:06Z') },
+    ])
   })
 
   test('keeps the table that the version before reads when it starts again', async () => {
@@ -165,7 +175,7 @@ describe('an installation from before the bookkeeping had a name of its own', ()
   test('that others share is taken over once by servers that start together', async () => {
     const database = await older()
     const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(database.url)))
-    expect(applied.flat()).toEqual(['0002_audit_functions'])
+    expect(applied.flat()).toEqual(LATER)
   })
 })
 

@@ -49,6 +49,10 @@ describe('whoever is turned away only because attempts are in flight', () => {
     expect((await t.login(wrong('nobody@example.com'))).headers['retry-after']).toBe('1')
     t.travel(31)
     expect(Number((await t.login(wrong('nobody@example.com'))).headers['retry-after'])).toBeGreaterThan(1000)
+    t.travel(3600)
+    // Nor does the next one bring it back.
+    await fail(t, 'nobody@example.com', 1)
+    expect(Number((await t.login(wrong('nobody@example.com'))).headers['retry-after'])).toBeGreaterThan(50)
   })
 
   test('five that have failed are the back-off at once', async () => {

@@ -147,6 +147,18 @@ describe('verify', () => {
       }
     })
 
+    test('others than today’s cost four times as much together, the dearest first', async () => {
+      const inUse = ['m=4096,t=2,p=1', 'm=4096,t=3,p=1', 'm=4096,t=4,p=1', 'm=4096,t=5,p=1']
+      const computed = vi.spyOn(argon2, 'hash')
+      await hashers.present.verify(null, 'wrong', { inUse, welcome: true })
+      expect(costs(computed)).toEqual([
+        [4096, 2],
+        [4096, 5],
+        [4096, 3],
+      ])
+      computed.mockRestore()
+    })
+
     test('of many kinds the four dearest count, and any other hash takes the place of the one most like it', async () => {
       const many = [512, 1024, 1536, 2048, 4096, 8192].map((memoryKib) => `m=${memoryKib},t=1,p=1`)
       const stored = await createPasswordHasher({ ...cheap, memoryKib: 512, passes: 1 }).hash('right')
