@@ -215,6 +215,34 @@ test('a burst of unknown kids is one request, and in the next 30 seconds there i
   expect(issuer.jwksRequests()).toBe(3)
 })
 
+test('that the issuer has closed a connection meanwhile is no outage', async () => {
+  await using issuer = await startIssuer()
+  const { verify, errors } = verifierOf(issuer)
+  await verify.ready()
+  const answer = issuer.answers.get('/jwks') as NonNullable<ReturnType<typeof issuer.answers.get>>
+  issuer.answers.set('/jwks', (request) => {
+    issuer.answers.set('/jwks', answer)
+    request.socket.destroy()
+  })
+  issuer.keys = [first, second]
+  expect(await checkOf(verify(tokens.second(issuer)))).toBe('ok')
+  expect(errors).toEqual([])
+  expect(issuer.jwksRequests()).toBe(3)
+})
+
+test('that it closes every connection is one, and is asked again once', async () => {
+  await using issuer = await startIssuer()
+  const { verify, pass, errors } = verifierOf(issuer)
+  await verify.ready()
+  issuer.down = true
+  expect(await checkOf(verify(tokens.second(issuer)))).toBe('keys')
+  expect(issuer.requests).toHaveLength(4)
+  pass(SECOND)
+  expect(await checkOf(verify(tokens.second(issuer)))).toBe('keys')
+  expect(issuer.requests).toHaveLength(5)
+  expect(errors).toHaveLength(2)
+})
+
 test('unknown kids at the very first use cause no second request', async () => {
   await using issuer = await startIssuer()
   const { verify } = verifierOf(issuer)

@@ -1,4 +1,4 @@
-import { type Download, download, type Fetch } from './download.ts'
+import { type Download, download, type Fetch, Unanswered } from './download.ts'
 import { type HeldKeys, importKeys } from './key-set.ts'
 
 /** Within these, in milliseconds, the issuer says for how long a document is fresh. */
@@ -22,7 +22,23 @@ export function createLoader(
   { fetch, timeoutMs, monotonic }: { fetch: Fetch; timeoutMs: number; monotonic: () => number },
 ): Load {
   let known: { jwksUri: string; until: number } | undefined
-  const get = (url: string): Promise<Download> => download(url, { fetch, timeoutMs })
+  /** Whether the last answer may have left a connection that the next request goes over. */
+  let connected = false
+
+  const get = async (url: string): Promise<Download> => {
+    const reused = connected
+    connected = false
+    try {
+      const found = await download(url, { fetch, timeoutMs })
+      connected = true
+      return found
+    } catch (error) {
+      // The other side may have closed it in the moment in which we took it again, the more easily while this process is busy.
+      // RFC 9110 §9.2.2: a GET is then repeated. Once: the next connection is a new one.
+      if (!reused || !(error instanceof Unanswered)) throw error
+      return await get(url)
+    }
+  }
 
   const discover = async (): Promise<string> => {
     const startedAt = monotonic()

@@ -13,7 +13,7 @@ export interface Download {
 /**
  * Gets a JSON document. The answer is data from outside, even from an issuer that is trusted: its size and its time are
  * limited, and it leads nowhere else.
- * @throws Error whose message is fit for a log.
+ * @throws Error whose message is fit for a log; Unanswered.
  */
 export async function download(
   url: string,
@@ -25,9 +25,13 @@ export async function download(
     return await Promise.race([get(url, fetch, signal), whenAborted(signal)])
   } catch (error) {
     if (signal.aborted) throw new Error(`${url} did not answer within ${timeoutMs / 1000} s`)
-    throw new Error(`${url} ${error instanceof Refused ? error.message : `cannot be reached: ${reasonOf(error)}`}`)
+    if (error instanceof Refused) throw new Error(`${url} ${error.message}`)
+    throw new Unanswered(`${url} cannot be reached: ${reasonOf(error)}`)
   }
 }
+
+/** The connection could not be made, or it broke. */
+export class Unanswered extends Error {}
 
 class Refused extends Error {}
 
