@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto'
+import { generateKeyPair, randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { ephemeralPrefix } from '../dev/postgres/sweep.ts'
@@ -14,6 +15,8 @@ declare module 'vitest' {
     databaseUrl: string
     /** Starts the names of the databases of this run: a server given by TEST_DATABASE_URL may serve several runs. */
     databasePrefix: string
+    /** RSA keys, as PEM. */
+    signingKeys: string[]
   }
 }
 
@@ -22,6 +25,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const folder = await mkdtemp(join(tmpdir(), 'claviger-canary-'))
   process.env[CANARY_FOLDER] = folder
   process.env.TEST_LOG_FILE = join(folder, 'log')
+  project.provide('signingKeys', await makeSigningKeys())
   const close = await providePostgres(project)
   return async () => {
     await close()
@@ -38,6 +42,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
       await rm(folder, { recursive: true, force: true })
     }
   }
+}
+
+/** More than servers that one test has at a time, each with a database of its own: none accepts what another has signed. */
+const KEYS = 6
+
+async function makeSigningKeys(): Promise<string[]> {
+  const make = async () => (await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })).privateKey
+  const keys = await Promise.all(Array.from({ length: KEYS }, make))
+  return keys.map((key) => key.export({ format: 'pem', type: 'pkcs8' }))
 }
 
 /** One PostgreSQL for the whole run: TEST_DATABASE_URL if set, else an embedded one of version TEST_POSTGRES. */

@@ -29,6 +29,8 @@ test.each([
   ['issued beyond the leeway', claims, -30.001, 'issued_at'],
   ['not before, within the leeway', { ...claims, nbf: NOW + 100 }, 70, 'ok'],
   ['not before, beyond the leeway', { ...claims, nbf: NOW + 100 }, 69.999, 'not_before'],
+  ['an end beyond every date', { ...claims, exp: 1e308 }, 0, 'claim'],
+  ['a beginning before every date', { ...claims, nbf: -1e308 }, 0, 'claim'],
 ])('%s', async (_name, changed, seconds, outcome) => {
   expect(await checkOf(at(NOW + seconds)(mint.withClaims(changed)))).toBe(outcome)
 })

@@ -4,6 +4,7 @@ import { createKeyring } from '../../src/keys/keyring.ts'
 import { generateKey } from '../../src/keys/material.ts'
 import { builtInClients } from '../../src/sessions/clients.ts'
 import { roomForRights, sizeOfRights } from '../../src/sessions/room.ts'
+import { isReserved } from '../../src/tokens/claims.ts'
 import { setClaims, setRoles } from '../../src/users/rights.ts'
 import type { TestApp } from '../support/app.ts'
 import { bearer, claimsOf, family, granted, refresh, register, signIn, startApp, type User } from './support.ts'
@@ -122,7 +123,8 @@ test('whatever operators may set fits, with every scope and audience and the lar
           unknown
         >
         const left = room - sizeOfRights({ roles, claims: given })
-        fc.pre(left >= 0)
+        // Names that tokens use themselves are refused where they are set, and another test is about that.
+        fc.pre(left >= 0 && !Object.keys(given).some(isReserved))
         await put(user, { roles: [], claims: {} })
         await setRoles(t.deps, user.id, roles)
         await setClaims(t.deps, user.id, { ...given, pad: 'x'.repeat(left) })

@@ -19,6 +19,7 @@ import { createPasswordHasher } from '../../src/users/password.ts'
 import { noteSecretsOf } from './canary.ts'
 import type { Forwarder } from './forwarder.ts'
 import { cloneDatabase, type TestDatabase } from './postgres.ts'
+import { giveSigningKey } from './signing-keys.ts'
 
 export type LogLine = Record<string, unknown> & { level: string; msg?: string }
 
@@ -105,6 +106,7 @@ export async function createTestApp(
     concurrency: 2,
     queue: config.HASH_QUEUE,
   })
+  if (!join && config.KEY_BITS === '2048') await giveSigningKey({ db, clock, serverKeys })
   const keys = await startKeys({ db, clock, config, serverKeys, log })
   const parts = {
     config,

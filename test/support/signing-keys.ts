@@ -1,0 +1,19 @@
+import { createPrivateKey } from 'node:crypto'
+import { inject } from 'vitest'
+import { transact } from '../../src/db/errors.ts'
+import type { Deps } from '../../src/deps.ts'
+import { changesIn } from '../../src/keys/changes.ts'
+import { describeKey } from '../../src/keys/material.ts'
+import { lockKeys } from '../../src/keys/queries.ts'
+
+let given = 0
+
+/** Gives an empty database a key, as a server would that makes one: of those of the run, because that takes as long as a test. */
+export async function giveSigningKey(deps: Pick<Deps, 'db' | 'clock' | 'serverKeys'>): Promise<void> {
+  const pems = inject('signingKeys')
+  const key = await describeKey(createPrivateKey(pems[given++ % pems.length] as string))
+  await transact(deps.db, async (tx) => {
+    await lockKeys(tx)
+    await changesIn(tx, deps.clock(), 'server', deps.serverKeys).add(key, 'active', 'created')
+  })
+}
