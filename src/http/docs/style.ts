@@ -57,7 +57,7 @@ h3 .method { font-size: .75rem; border: 1px solid currentColor; border-radius: .
 .code:hover { text-decoration: underline; text-decoration-color: var(--gold); }
 details { margin-top: .2rem; } summary { cursor: pointer; color: var(--soft); font-size: .82rem; }
 .problems { background: var(--panel); border: 1px solid var(--line); border-radius: 1rem; border-spacing: 0; border-collapse: separate; overflow: hidden; }
-.problems th { padding-left: 1.4rem; width: 5.5rem; } .problems tr:target > * { background: color-mix(in srgb, var(--gold) 16%, transparent); }
+.problems th { padding-left: 1.4rem; width: 5.5rem; } .problems code { overflow-wrap: anywhere; } .problems tr:target > * { background: color-mix(in srgb, var(--gold) 16%, transparent); }
 @media (max-width: 64rem) { .columns { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 48rem) { body { display: block; } nav { position: static; height: auto; border-right: 0; border-bottom: 1px solid var(--line); } main { padding-top: 2rem; } .auth { margin-left: 0; } }
 @media print { nav { display: none; } body { display: block; } article { break-inside: avoid; } .samples { background: none; color: inherit; } }
