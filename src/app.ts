@@ -21,6 +21,7 @@ import { keyRoutes, publicDocuments } from './keys/routes.ts'
 import { authenticate } from './sessions/authenticate.ts'
 import { ACCOUNT_SCOPE, builtInClients } from './sessions/clients.ts'
 import { sessionRoutes } from './sessions/routes.ts'
+import { createTurns } from './turns.ts'
 import { userRoutes } from './users/routes.ts'
 
 /** Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. */
@@ -36,6 +37,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const clients = builtInClients(config)
   const origins = new Set([...clients.values()].flatMap((client) => [...client.origins]))
   const limits = createLimits(deps)
+  const inTurn = createTurns()
   // As Fastify's own type: pino's would pass through every plugin's type, and theirs do not know it.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)
@@ -62,7 +64,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   refuseForeignPages(app, origins)
   limitRates(app, limits, metrics)
   guardAccess(app, {
-    authenticate: (token) => authenticate(deps, clients, token),
+    authenticate: (token) => inTurn(() => authenticate(deps, clients, token)),
     scope: ACCOUNT_SCOPE,
     issuer: config.ISSUER,
   })
@@ -72,7 +74,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
 
   addDocs(app, config)
   app.register(userRoutes(deps, clients, limits))
-  app.register(sessionRoutes(deps, clients, limits))
+  app.register(sessionRoutes(deps, clients, { ...limits, inTurn }))
   app.register(keyRoutes(deps))
   app.register(healthRoutes(deps, lifecycle))
   answerDocuments(app, publicDocuments(deps), deps, lifecycle)

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 /** From top to bottom: each may import what stands below it, never above. */
 const FEATURES = ['users', 'sessions', 'tokens', 'keys', 'audit', 'db']
 /** Files in src/ that everybody may import: they know no feature, `deps` but by type. */
-const FLOOR = ['clock', 'config', 'deps', 'errors', 'limit', 'log', 'metrics', 'random', 'schedule', 'secrets']
+const FLOOR = ['clock', 'config', 'deps', 'errors', 'limit', 'log', 'metrics', 'random', 'schedule', 'secrets', 'turns']
 /** The other rooms, and what they may import besides the floor. */
 const ROOMS: Record<string, string[]> = {
   main: ['threads', 'app', 'http', ...FEATURES, 'prune'],

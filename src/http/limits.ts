@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
+import { createPace } from './pacing.ts'
 import { networkOf } from './proxies.ts'
 import { createAllowance, type Policy, type Verdict } from './rate-limit-store.ts'
 
@@ -23,8 +25,12 @@ export type Limit = (request: FastifyRequest) => Promise<Verdict>
 export type Limits = Readonly<Record<LimitName, Limit>> & {
   /** Over the limit on refreshes: takes one look at whether it is a retry, of which there are as many again. */
   lookOver: Limit
+  /** Takes a refresh for what is no token of ours: from the same count, and over the limit refused for good. */
+  garbage: Limit
   /** Takes one retry from what a family may have, whatever limit has stopped its rotations. */
   retry: (family: string) => Promise<Verdict>
+  /** Waits for the client's turn to be refused for another reason than a count. */
+  turnAway: (request: FastifyRequest) => Promise<void>
 }
 
 const MINUTE_MS = 60_000
@@ -33,10 +39,24 @@ const HOUR_MS = 60 * MINUTE_MS
 /** One count for each limit, shared by all replicas. */
 export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'clock'>): Limits {
   const { config, clock } = deps
-  const of = (db: Deps['db'], ...policies: Policy[]): Limit => {
-    const take = createAllowance({ db, clock }, policies)
-    return (request) => take(networkOf(request.source.address))
-  }
+  const count = (db: Deps['db'], ...policies: Policy[]) => createAllowance({ db, clock }, policies)
+  const pace = createPace()
+  const paced =
+    (take: (key: string) => Promise<Verdict>) =>
+    async (key: string): Promise<Verdict> => {
+      const verdict = await take(key)
+      const wait = verdict.allowed ? 0 : pace(key)
+      if (verdict.allowed || wait === 0) return verdict
+      await sleep(wait)
+      return { ...verdict, remainingMs: Math.max(1, verdict.remainingMs - wait) }
+    }
+  const byAddress =
+    (take: (key: string) => Promise<Verdict>): Limit =>
+    (request) =>
+      take(networkOf(request.source.address))
+  const of = (db: Deps['db'], ...policies: Policy[]): Limit => byAddress(paced(count(db, ...policies)))
+  // What takes one round trip itself must not take a second one each time to be counted.
+  const refreshes = count(deps.refreshDb, perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE))
   return {
     // In the order in which they are asked: what the first refuses does not count for the second.
     login: of(deps.db, perMinute('login', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1), {
@@ -51,12 +71,14 @@ export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'c
       windowMs: HOUR_MS,
       lease: 1,
     }),
-    // What takes one round trip itself must not take a second one each time to be counted.
-    refresh: of(deps.refreshDb, perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE)),
+    // Not paced: over this limit nothing is refused yet.
+    refresh: byAddress(refreshes),
+    garbage: byAddress(paced(refreshes)),
     lookOver: of(deps.refreshDb, perMinute('look_over', config.RATE_LIMIT_REFRESH_PER_MINUTE)),
     logout: of(deps.db, perMinute('logout', config.RATE_LIMIT_LOGOUT_PER_MINUTE)),
     account: of(deps.db, perMinute('account', config.RATE_LIMIT_ACCOUNT_PER_MINUTE)),
-    retry: createAllowance({ db: deps.refreshDb, clock }, [perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE)]),
+    retry: paced(count(deps.refreshDb, perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE))),
+    turnAway: (request) => sleep(pace(networkOf(request.source.address))),
   }
 }
 

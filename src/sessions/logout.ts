@@ -3,6 +3,7 @@ import { transact } from '../db/errors.ts'
 import type { Delivery } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { authenticateToken } from '../tokens/refresh.ts'
+import type { InTurn } from '../turns.ts'
 import { endOne } from './end.ts'
 import { findFamily } from './queries.ts'
 
@@ -15,7 +16,7 @@ type LogoutDeps = Pick<Deps, 'db' | 'clock' | 'serverKeys' | 'tally'>
  * Logouts of one family that come together are one: they would wait for each other's row, each with a connection in its hands,
  * and whoever repeats one a thousand times would hold them all.
  */
-export function createLogout(deps: LogoutDeps): Logout {
+export function createLogout(deps: LogoutDeps, inTurn: InTurn): Logout {
   const underWay = new Map<string, Promise<void>>()
 
   return async ({ token: text, delivery }, facts) => {
@@ -24,7 +25,7 @@ export function createLogout(deps: LogoutDeps): Logout {
     const key = `${token.family} ${delivery}`
     let ending = underWay.get(key)
     if (!ending) {
-      ending = end(deps, token.family, delivery, facts).finally(() => underWay.delete(key))
+      ending = inTurn(() => end(deps, token.family, delivery, facts)).finally(() => underWay.delete(key))
       underWay.set(key, ending)
     }
     await ending

@@ -33,6 +33,8 @@ export interface RefreshInput {
   spend: () => Promise<Spent>
   /** Where it may have no more: takes one look at whether it is a retry. */
   spendLook: () => Promise<Spent>
+  /** Takes one refresh where there is no token of ours. */
+  spendOnGarbage: () => Promise<Spent>
 }
 
 /** Whether there was something left to spend; if not, milliseconds until there is. */
@@ -213,8 +215,8 @@ function presentedBy(token: AuthenticToken, { idempotencyKey, delivery, clientId
 }
 
 /** Limited as everything else is; where the counters cannot be asked, it is refused all the same. */
-async function refuseUnknown({ metrics }: RefreshDeps, { token, spend }: RefreshInput): Promise<never> {
-  const spent = await spend().catch((): Spent => ({ allowed: true }))
+async function refuseUnknown({ metrics }: RefreshDeps, { token, spendOnGarbage }: RefreshInput): Promise<never> {
+  const spent = await spendOnGarbage().catch((): Spent => ({ allowed: true }))
   if (!spent.allowed) {
     const reason = 'refresh_per_minute'
     metrics.throttled.inc({ policy: reason })

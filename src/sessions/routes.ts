@@ -11,6 +11,7 @@ import { type Limits, refuseOver } from '../http/limits.ts'
 import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
 import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
 import { watchStalls } from '../http/stalls.ts'
+import type { InTurn } from '../turns.ts'
 import { type Clients, clientOfPage } from './clients.ts'
 import { endAll, endOwn } from './end.ts'
 import { createLogout } from './logout.ts'
@@ -47,11 +48,11 @@ export const sessionRoutes =
   (
     deps: Deps,
     clients: Clients,
-    limits: Pick<Limits, 'refresh' | 'lookOver' | 'logout' | 'retry'>,
+    limits: Pick<Limits, 'refresh' | 'lookOver' | 'garbage' | 'logout' | 'retry'> & { inTurn: InTurn },
   ): FastifyPluginAsyncTypebox =>
   async (app) => {
     const refresh = createRefresh(deps, clients, limits.retry)
-    const logout = createLogout(deps)
+    const logout = createLogout(deps, limits.inTurn)
     const stalls = watchStalls()
     app.addHook('onClose', async () => stalls.stop())
 
@@ -78,6 +79,7 @@ export const sessionRoutes =
             isGone: () => request.raw.socket.destroyed,
             spend: () => limits.refresh(request),
             spendLook: () => limits.lookOver(request),
+            spendOnGarbage: () => limits.garbage(request),
           },
           requestFacts(request),
         )

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
@@ -32,8 +33,18 @@ const DEFAULT_CLIENT = 'web'
 
 /** Sign-up, sign-in, and one's own account. */
 export const userRoutes =
-  (deps: Deps, clients: Clients, limits: Pick<Limits, 'login' | 'register'>): FastifyPluginAsyncTypebox =>
+  (deps: Deps, clients: Clients, limits: Pick<Limits, 'login' | 'register' | 'turnAway'>): FastifyPluginAsyncTypebox =>
   async (app) => {
+    /** Before anything is counted in the database: in a flood most are turned away. */
+    const expectRoom = async (request: FastifyRequest): Promise<void> => {
+      try {
+        deps.hasher.expectRoom()
+      } catch (error) {
+        await limits.turnAway(request)
+        throw error
+      }
+    }
+
     app.post('/register', {
       config: { access: 'public', limit: { name: 'register', by: 'handler' } },
       schema: {
@@ -45,6 +56,7 @@ export const userRoutes =
       handler: async (request, reply) => {
         const client = clientOfPage(clients, request.headers.origin) ?? clientNamed(clients, DEFAULT_CLIENT)
         refuseForeignOrigin(request, client)
+        await expectRoom(request)
         refuseOver(await limits.register(request), deps.metrics)
         const user = await register(deps, request.body, requestFacts(request))
         return reply.code(201).send({ user: publicUser(user) })
@@ -64,6 +76,7 @@ export const userRoutes =
         const client = clientNamed(clients, client_id)
         refuseForeignOrigin(request, client)
         if (client.delivery === 'cookie') refuseLostCookie(request, deps.config.ISSUER)
+        await expectRoom(request)
         refuseOver(await limits.login(request), deps.metrics)
         // Of two cookies of one name nobody can say which the browser will overwrite.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []
