@@ -45,9 +45,9 @@ export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'c
     (take: (key: string) => Promise<Verdict>) =>
     async (key: string): Promise<Verdict> => {
       const verdict = await take(key)
-      const wait = verdict.allowed ? 0 : pace(key)
-      if (verdict.allowed || wait === 0) return verdict
-      await sleep(wait)
+      if (verdict.allowed) return verdict
+      const wait = pace(key)
+      if (wait > 0) await sleep(wait)
       return { ...verdict, remainingMs: Math.max(1, verdict.remainingMs - wait) }
     }
   const byAddress =
