@@ -7,7 +7,7 @@ import { files, pages, read } from './support/pages.ts'
 // What people read must be true: settings, codes, links and commands are compared with the code.
 
 const example = read('.env.example')
-const readme = read('README.md')
+const reference = read('docs/reference.md')
 
 const sorted = (items: string[]): string[] => items.toSorted((a, b) => (a < b ? -1 : 1))
 
@@ -93,8 +93,8 @@ function refusalOf(setting: { parse(raw: string): unknown }): string {
   }
 }
 
-describe('README', () => {
-  const rows = [...readme.matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| (?:`([^`]*)`)?/gm)].map(([, name = '', value]) => ({
+describe('the reference', () => {
+  const rows = [...reference.matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| (?:`([^`]*)`)?/gm)].map(([, name = '', value]) => ({
     name,
     value,
   }))
@@ -148,8 +148,8 @@ test('no page names a setting that does not exist', () => {
   expect(found.filter(({ name }) => !known.has(name) && !foreign(name))).toEqual([])
 })
 
-test('README explains every problem code with its true status, and no other', () => {
-  const table = [...readme.matchAll(/^\| (\d{3}) \| `([a-z_]+)` \|/gm)].map(([, status, code]) => `${status} ${code}`)
+test('the reference explains every problem code with its true status, and no other', () => {
+  const table = [...reference.matchAll(/^\| (\d{3}) \| `([a-z_]+)` \|/gm)].map(([, status, code]) => `${status} ${code}`)
   const expected = Object.entries(problems).map(([code, { status }]) => `${status} ${code}`)
   expect(sorted(table)).toEqual(sorted(expected))
 })

@@ -2,7 +2,7 @@ import type { RefreshRefusal, ReuseReason } from '../audit/audit.ts'
 import type { Config } from '../config.ts'
 import type { Delivery } from '../db/schema.ts'
 
-// No I/O and no clock: the whole rule for a presented refresh token is decide(), the table of README "Refresh tokens".
+// No I/O and no clock: the whole rule for a presented refresh token is decide(), the table "Refresh tokens" of docs/reference.md.
 
 /** What a request presents. The token's tag has been verified: we made it. */
 export interface Presented {
