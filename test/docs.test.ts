@@ -149,7 +149,9 @@ test('no page names a setting that does not exist', () => {
 })
 
 test('the reference explains every problem code with its true status, and no other', () => {
-  const table = [...reference.matchAll(/^\| (\d{3}) \| `([a-z_]+)` \|/gm)].map(([, status, code]) => `${status} ${code}`)
+  const table = [...reference.matchAll(/^\| (\d{3}) \| `([a-z_]+)` \|/gm)].map(
+    ([, status, code]) => `${status} ${code}`,
+  )
   const expected = Object.entries(problems).map(([code, { status }]) => `${status} ${code}`)
   expect(sorted(table)).toEqual(sorted(expected))
 })
