@@ -36,10 +36,15 @@ export function bundleSdk(): Promise<string> {
 /** `/` is an app with a client in `auth`; `/blank` has the package and no client; `/bare` has nothing but `html`. */
 const app = (issuer: string) => `<!doctype html><title>app</title><script type="module">
   import { createClient, ClavigerError } from '/sdk.js'
-  Object.assign(window, { createClient, ClavigerError, users: [], statuses: [] })
+  Object.assign(window, { createClient, ClavigerError, users: [], changes: [], statuses: [] })
   window.begin = () => {
     window.auth = createClient({ issuer: ${JSON.stringify(issuer)} })
-    window.auth.onChange((user) => window.users.push(user && user.email))
+    let last = null
+    window.auth.onChange((state, user, cause) => {
+      window.changes.push([state, user && user.email, cause])
+      const email = user && user.email
+      if (email !== last) window.users.push((last = email))
+    })
     window.api = async () => {
       const { status } = await window.auth.fetch('/api')
       window.statuses.push(status)

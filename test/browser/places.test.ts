@@ -204,7 +204,7 @@ describe.skipIf(withoutBrowser)('a client', patience, () => {
       window.told = []
       window.other = createClient({ issuer: '${world.line.url}' })
       await other.ready
-      other.onChange((user) => told.push(user && user.email))
+      other.onChange((state, user) => told.push(user && user.email))
       auth.close()
       auth.close()
     })()`)

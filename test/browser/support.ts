@@ -109,7 +109,7 @@ export const signIn = (world: World, page: Page, remember = false): Promise<unkn
 export interface AppWindow {
   createClient: typeof createClient
   auth: Client
-  /** What `onChange` told. */
+  /** Whom `onChange` told of, one after the other. */
   users: (string | null)[]
   /** What the app's calls of its API were answered. */
   statuses: number[]

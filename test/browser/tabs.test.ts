@@ -123,6 +123,17 @@ describe.skipIf(withoutBrowser)('tabs', patience, () => {
     expect(await api(pages[0])).toBe(200)
     await pages[2].evaluate('auth.logout()')
     await eventually(() => allUsers([...pages])).toEqual([null, null, null])
+    const begun = ['signed-out', null, 'found']
+    expect(await pages[1].evaluate('changes')).toEqual([
+      begun,
+      ['signed-in', world.email, 'login'],
+      ['signed-out', null, 'other-tab'],
+    ])
+    expect(await pages[2].evaluate('changes')).toEqual([
+      begun,
+      ['signed-in', world.email, 'other-tab'],
+      ['signed-out', null, 'logout'],
+    ])
     for (const page of pages) {
       expect(await users(page)).toEqual([world.email, null])
       expect(await page.evaluate('auth.getAccessToken().catch((error) => error.code)')).toBe('invalid_grant')

@@ -325,7 +325,7 @@ describe('logout', () => {
     const asked = client.getAccessToken()
     await vi.waitFor(() => expect(refreshes(device)).toBe(2), 10_000)
     const users: unknown[] = []
-    client.onChange((user) => users.push(user))
+    client.onChange((_state, user) => users.push(user))
     const out = client.logout()
     expect(client.user).toBeNull()
     await new Promise((resolve) => setTimeout(resolve, 20))

@@ -70,7 +70,7 @@ describe('a client that is closed', () => {
     const { user } = await signUp(device)
     const { client, network } = device
     const seen: unknown[] = []
-    client.onChange((each) => seen.push(each))
+    client.onChange((...each) => seen.push(each))
     client.close()
     client.close()
     const sent = network.sent.length
@@ -93,7 +93,7 @@ describe('a client that is closed', () => {
     })
     const client = device.restart()
     const seen: unknown[] = []
-    client.onChange((each) => seen.push(each))
+    client.onChange((...each) => seen.push(each))
     await vi.waitFor(() => expect(device.network.to('/refresh')).toHaveLength(1))
     const { token } = device.storage.record()
     client.close()

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { ClavigerError } from '../../sdk/browser/src/index.ts'
+import { ClavigerError, type Client } from '../../sdk/browser/src/index.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 import { answer, createDevice, type Device, loseAnswers, only, shorten, signUp } from './browser-support.ts'
 
@@ -29,9 +29,11 @@ const endAllSessions = async (accessToken: string) => {
 const refused = { name: 'ClavigerError', code: 'invalid_grant', status: 401 }
 
 test('register, sign in, ask, sign out', async () => {
-  const { client, network, storage } = device
+  const { network, storage } = device
+  const client = device.restart()
   const seen: unknown[] = []
-  client.onChange((user) => seen.push(user?.email ?? null))
+  client.onChange((state, found, cause) => seen.push([state, found?.email, cause]))
+  expect(client.state).toBe('loading')
   expect(await client.ready).toBeNull()
   expect(network.sent, 'without a refresh token there is nothing to ask').toEqual([])
   await expect(client.getAccessToken()).rejects.toMatchObject(refused)
@@ -52,17 +54,23 @@ test('register, sign in, ask, sign out', async () => {
   expect(storage.items.size).toBe(0)
   await expect(client.getAccessToken()).rejects.toMatchObject(refused)
   expect((await client.fetch(`${issuer}/me`)).status, 'signed out, fetch goes without a token').toBe(401)
-  expect(seen).toEqual([email, null])
+  expect(client.state).toBe('signed-out')
+  expect(seen).toEqual([
+    ['signed-out', undefined, 'found'],
+    ['signed-in', email, 'login'],
+    ['signed-out', undefined, 'logout'],
+  ])
 })
 
 test('a restart finds the session', async () => {
   const { user } = await signUp(device)
   const again = device.restart()
   const seen: unknown[] = []
-  again.onChange((found) => seen.push(found))
+  again.onChange((...change) => seen.push(change))
   expect(await again.ready).toEqual(user)
   expect(again.user).toEqual(user)
-  expect(seen).toEqual([user])
+  expect(again.state).toBe('signed-in')
+  expect(seen).toEqual([['signed-in', user, 'found']])
   expect(device.network.to('/refresh')).toHaveLength(1)
   expect((await again.fetch(`${issuer}/me`)).status).toBe(200)
 })
@@ -203,11 +211,66 @@ describe('Idempotency-Key', () => {
     const client = device.restart()
     const seen: unknown[] = []
     expect(await client.ready).toEqual(user)
-    client.onChange((left) => seen.push(left))
+    client.onChange((...change) => seen.push(change))
     await endAllSessions(await client.getAccessToken())
     await expect(client.getAccessToken()).rejects.toMatchObject(refused)
     expect(client.user).toBeNull()
-    expect(seen).toEqual([null])
+    expect(seen).toEqual([['signed-out', null, 'ended']])
     expect(device.storage.items.size).toBe(0)
+  })
+})
+
+describe('what becomes of a session, and why', () => {
+  /** Every change that the client tells of, as it is told. */
+  const watch = (client: Client): unknown[] => {
+    const seen: unknown[] = []
+    client.onChange((state, found, cause) => seen.push([state, found?.id, cause, client.state]))
+    return seen
+  }
+
+  test('an outage at the start is told, and so is what the issuer says once it is back', async () => {
+    const { user } = await signUp(device)
+    vi.stubGlobal('navigator', { onLine: false })
+    device.network.interfere = only('/refresh', async () => Promise.reject(new TypeError('fetch failed')))
+    const client = device.restart()
+    const seen = watch(client)
+    await expect(client.ready).rejects.toMatchObject({ code: 'network' })
+    expect(client.state).toBe('unreachable')
+    expect(seen).toEqual([['unreachable', undefined, 'unreachable', 'unreachable']])
+
+    const ended = device.restart()
+    const told = watch(ended)
+    await expect(ended.ready).rejects.toMatchObject({ code: 'network' })
+    device.network.interfere = only('/refresh', answer(401, { code: 'invalid_grant', title: 'Sign in again' }))
+    await vi.waitFor(() => expect(told).toHaveLength(1))
+    // The client waits half a minute for its network, and this test does not.
+    vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 60_000)
+    await expect(ended.getAccessToken()).rejects.toMatchObject(refused)
+    expect(told.at(-1)).toEqual(['signed-out', undefined, 'ended', 'signed-out'])
+    expect(user.id).toBeDefined()
+  })
+
+  test('a session that ran out has expired; one that was ended before has not', async () => {
+    await signUp(device)
+    const client = device.restart()
+    await client.ready
+    const seen = watch(client)
+    device.storage.change({ ends: Date.now() - 1 })
+    device.network.interfere = only('/refresh', answer(401, { code: 'invalid_grant', title: 'Sign in again' }))
+    vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 3_600_000)
+    await expect(client.getAccessToken()).rejects.toMatchObject(refused)
+    expect(seen).toEqual([['signed-out', undefined, 'expired', 'signed-out']])
+  })
+
+  test('trouble later on signs nobody out', async () => {
+    const { user } = await signUp(device)
+    const client = device.restart()
+    await client.ready
+    const seen = watch(client)
+    vi.stubGlobal('navigator', { onLine: false })
+    device.network.interfere = only('/refresh', async () => Promise.reject(new TypeError('fetch failed')))
+    vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 3_600_000)
+    await expect(client.getAccessToken()).rejects.toMatchObject({ code: 'network' })
+    expect([client.state, client.user, seen]).toEqual(['signed-in', user, []])
   })
 })

@@ -62,8 +62,11 @@ export function createClient(options: Options): Client {
 
   return {
     ...session.calls,
+    get state() {
+      return session.state.status
+    },
     get user() {
-      return session.state.user ?? null
+      return session.state.user
     },
     fetch: fetchWithToken,
     getAccessToken: () => session.token(),

@@ -35,14 +35,22 @@ export function createExchange({ issuer, state, records, post, exclusive, native
   async function accept(reply: Partial<Reply>, record: Record, sentAt: number, isLogin: boolean): Promise<User> {
     const life = (reply.expires_in ?? 0) * 1000
     const until = sentAt + life
+    const cause = isLogin ? 'login' : state.hasMissed(record) ? state.elsewhere() : 'found'
+    const ends = sentAt + (reply.refresh_expires_in as number) * 1000
     const version = state.advance(record)
-    const leaving = state.leaving > 0
     // The successor must be where a restart finds it before anything is done with it; its answer being in, the key goes.
     const since = isLogin ? version : (record.since ?? version)
-    await records.write({ version, until, since, token: reply.refresh_token, ...(leaving && { leaving }) })
+    await records.write({
+      version,
+      until,
+      ends,
+      since,
+      token: reply.refresh_token,
+      leaving: state.leaving > 0 || undefined,
+    })
     if (state.leaving) throw signedOut()
     if (isLogin && !native) records.noteSignIn(version)
-    state.become(reply.user as User, hold(reply.access_token as string, life, until), since)
+    state.become(cause, reply.user as User, hold(reply.access_token as string, life, until), since)
     state.tell()
     return reply.user as User
   }
@@ -50,8 +58,9 @@ export function createExchange({ issuer, state, records, post, exclusive, native
   /** Nobody is signed in, says the issuer. */
   async function end(record: Record): Promise<never> {
     const isFirst = !native && records.isFirst(record)
+    const cause = !record.ends ? state.elsewhere() : record.ends > Date.now() ? 'ended' : 'expired'
     await records.write({ version: state.advance(record) })
-    state.become(null)
+    state.become(cause, null)
     state.tell()
     throw isFirst ? cookieBlocked(issuer, 401, 'No session since the sign-in, unless it was ended. ') : signedOut()
   }
@@ -77,8 +86,8 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     // What another tab wrote may be here later than what it said: a sign-out that is over must not reach the next session.
     const record = seen.version < state.version ? { ...seen, leaving: undefined } : seen
     if (record.leaving) await leave(record.since).catch(() => {})
-    if (state.leaving || record.leaving || (state.version > since && state.user === null)) {
-      state.become(null)
+    if (state.leaving || record.leaving || (state.version > since && state.status === 'signed-out')) {
+      state.become(state.elsewhere(), null)
       throw signedOut()
     }
     if (native && !record.token) return end(record)
@@ -133,7 +142,7 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     logout: async (): Promise<void> => {
       state.leaving++
       try {
-        state.become(null)
+        state.become('logout', null)
         const record = await records.read()
         // Later than the record first: a tab that has followed it would take this for old news, had the clock been set back.
         const version = state.advance(record)

@@ -1,3 +1,3 @@
 export { createClient } from './client.ts'
 export { ClavigerError } from './errors.ts'
-export type { Client, Credentials, Login, Options, Storage, User } from './types.ts'
+export type { AuthState, Cause, Client, Credentials, Listener, Login, Options, Storage, User } from './types.ts'

@@ -9,6 +9,8 @@ export interface Reply {
   access_token: string
   /** Seconds. */
   expires_in: number
+  /** Seconds until the session ends if it is not used. */
+  refresh_expires_in: number
   user: User
   refresh_token?: string
 }

@@ -10,6 +10,8 @@ export interface Record {
   version: number
   /** Until when the access token lives that somebody has; absent while nobody is signed in. Wall clock, milliseconds. */
   until?: number | undefined
+  /** When the session ends by itself if nobody uses it. Wall clock, milliseconds. */
+  ends?: number | undefined
   /** `version` of the sign-in: tells this session from the next. */
   since?: number | undefined
   /** `Idempotency-Key` of an exchange whose answer is not in. */

@@ -118,14 +118,14 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       // However short it lives: it has just been made.
       const made = found(() => true)
       if (made) return made
-      if (state.user === null) throw signedOut()
+      if (state.status === 'signed-out') throw signedOut()
     }
   }
 
   /** Keeps a visible tab's token fresh; a hidden one gets its own when it is needed or seen again. */
   function keep(): void {
     clearTimeout(timer)
-    if (native || obstacle || !isVisible() || state.user === null || keeping) return
+    if (native || obstacle || !isVisible() || state.status === 'signed-out' || keeping) return
     const wait = state.held ? dueIn(state.held) : 0
     if (wait > 0) {
       timer = inBackground(setTimeout(keep, Math.min(wait, LONGEST_TIMER_MS)))
@@ -167,8 +167,8 @@ export function createSession(options: Options, issuer: string, send: typeof fet
 
   async function token(refused?: string): Promise<string> {
     if (await hasMissed()) return renew(PATIENCE_MS, state.held?.token)
-    const { user, held } = state
-    if (user === null) throw signedOut()
+    const { status, held } = state
+    if (status === 'signed-out') throw signedOut()
     if (!held || held.token === refused || !isUsable(held)) return renew(PATIENCE_MS, refused)
     if (dueIn(held) <= 0 && retryAt(true) <= elapsed()) attempt().catch(() => {})
     return held.token
@@ -179,10 +179,15 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       await renew(PATIENCE_MS / 2)
     } catch (error) {
       keep()
+      const { code } = error as ClavigerError
       // On a server that renders pages there is no session to look for.
-      if (!['invalid_grant', 'no_storage'].includes((error as ClavigerError).code)) throw error
+      if (code !== 'invalid_grant' && code !== 'no_storage') {
+        if (code === 'cookie_blocked') state.become('found', null)
+        else state.miss()
+        throw error
+      }
     }
-    return state.user ?? null
+    return state.user
   }
 
   function close(): void {

@@ -1,7 +1,7 @@
 import { dueIn, type Held, hold, leftOf } from './held.ts'
 import { inBackground, sleep } from './platform.ts'
 import type { Record } from './record.ts'
-import type { User } from './types.ts'
+import type { AuthState, Cause, Listener, User } from './types.ts'
 
 /** Other tabs answer well within it. */
 const HEARING_MS = 100
@@ -12,6 +12,7 @@ interface News {
   version: number
   since: number | undefined
   user: User | null
+  cause: Cause
   held: (Omit<Held, 'end'> & { left: number }) | undefined
   grant: string
 }
@@ -27,7 +28,8 @@ export type State = ReturnType<typeof createState>
 export function createState(name: string, grant: string, shared: boolean, closed: AbortSignal) {
   const channel =
     shared && typeof BroadcastChannel === 'function' ? inBackground(new BroadcastChannel(name)) : undefined
-  const listeners = new Set<(user: User | null) => void>()
+  const listeners = new Set<Listener>()
+  let told = ''
   let heard = () => {}
 
   const state = {
@@ -35,14 +37,18 @@ export function createState(name: string, grant: string, shared: boolean, closed
     version: 0,
     /** Of the record, likewise: another one is another session. */
     since: undefined as number | undefined,
-    /** Undefined: nobody has asked yet. */
-    user: undefined as User | null | undefined,
+    status: 'loading' as AuthState,
+    user: null as User | null,
+    /** Of the latest change, also if nobody was told. */
+    cause: 'found' as Cause,
     held: undefined as Held | undefined,
     /** Sign-outs under way here: whatever arrives meanwhile is not wanted any more. */
     leaving: 0,
     /** Called after every change. */
     changed: () => {},
     become,
+    miss,
+    elsewhere,
     tell,
     hear,
     /** Later than anything that this tab or the record has seen, also if the clock was set back. */
@@ -53,7 +59,7 @@ export function createState(name: string, grant: string, shared: boolean, closed
     /** A frozen tab hears of no sign-in and no sign-out; the record is where it sees that there was one. */
     hasMissed: (record: Record): boolean =>
       channel !== undefined && record.version > state.version && record.since !== state.since,
-    onChange: (listener: (user: User | null) => void) => {
+    onChange: (listener: Listener) => {
       listeners.add(listener)
       return () => {
         listeners.delete(listener)
@@ -61,22 +67,41 @@ export function createState(name: string, grant: string, shared: boolean, closed
     },
   }
 
-  function become(user: User | null, held?: Held, since?: number): void {
-    const differs = JSON.stringify(user) !== JSON.stringify(state.user ?? null)
+  function become(cause: Cause, user: User | null, held?: Held, since?: number): void {
     state.since = since
-    state.user = user
     state.held = held
-    // A listener that throws must not stop what happens here.
-    if (differs && !closed.aborted) for (const listener of listeners) void Promise.resolve(user).then(listener)
+    announce(user ? 'signed-in' : 'signed-out', user, cause)
     heard()
     state.changed()
   }
 
+  /** Nobody could find out whether there is a session. */
+  function miss(): void {
+    if (state.status === 'loading') announce('unreachable', null, 'unreachable')
+  }
+
+  function announce(status: AuthState, user: User | null, cause: Cause): void {
+    const news = JSON.stringify([status, user])
+    state.cause = cause
+    if (news === told) return
+    told = news
+    state.status = status
+    state.user = user
+    // A listener that throws must not stop what happens here.
+    if (!closed.aborted)
+      for (const listener of listeners) void Promise.resolve().then(() => listener(status, user, cause))
+  }
+
+  /** The cause of what has not happened here: the first thing that is known at all is found. */
+  function elsewhere(): Cause {
+    return state.status.startsWith('signed') ? 'other-tab' : 'found'
+  }
+
   function tell(): void {
-    const { version, since, user, held } = state
+    const { version, since, user, cause, held } = state
     const token = held && { ...held, left: leftOf(held) }
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a BroadcastChannel has its own origin only
-    channel?.postMessage({ version, since, user: user ?? null, held: token, grant } satisfies News)
+    channel?.postMessage({ version, since, user, cause, held: token, grant } satisfies News)
   }
 
   /**
@@ -104,8 +129,9 @@ export function createState(name: string, grant: string, shared: boolean, closed
       const sameGrant = data.grant === grant
       const token = sameGrant && data.held
       // What another client of the session got for other services leaves this one's token as it is.
-      const mine = !sameGrant && data.user && data.user.id === user?.id ? held : undefined
-      become(data.user, token ? hold(token.token, token.life, token.until, token.left) : mine, data.since)
+      const mine = !sameGrant && data.user?.id === user?.id ? held : undefined
+      const cause = data.cause === 'expired' || data.cause === 'ended' ? data.cause : elsewhere()
+      become(cause, data.user, token ? hold(token.token, token.life, token.until, token.left) : mine, data.since)
     }
   }
   channel?.addEventListener('message', listener, { signal: closed })

@@ -6,6 +6,17 @@ export interface User {
   readonly roles: readonly string[]
 }
 
+/** `unreachable`: the issuer has not answered since the page was loaded, so nobody knows yet whether there is a session. */
+export type AuthState = 'loading' | 'signed-in' | 'signed-out' | 'unreachable'
+
+/**
+ * Why it is as it is: signed in or out here, or in another tab; the session ran out or was ended; the issuer did not answer;
+ * or its first answer `found` a session or none. What it says about the same user later, as of roles, is `found` too.
+ */
+export type Cause = 'login' | 'logout' | 'other-tab' | 'expired' | 'ended' | 'unreachable' | 'found'
+
+export type Listener = (state: AuthState, user: User | null, cause: Cause) => void
+
 export interface Credentials {
   email: string
   password: string
@@ -48,6 +59,8 @@ export interface Client {
    * `cookie_blocked` if the browser would not keep the issuer's cookie, or has not.
    */
   readonly ready: Promise<User | null>
+  /** On a server that renders pages it stays `loading`, which is what a page begins with. */
+  readonly state: AuthState
   /** As far as is known at this moment. It does not become `null` because the issuer is out of reach. */
   readonly user: User | null
   /** @throws ClavigerError `invalid_credentials`, `too_many_requests`, `network`, `cookie_blocked` … */
@@ -63,8 +76,8 @@ export interface Client {
   fetch: typeof fetch
   /** One that is valid now. @throws ClavigerError `invalid_grant` if nobody is signed in, `network`, `no_storage` … */
   getAccessToken(): Promise<string>
-  /** Calls the listener whenever `user` changes, in whichever tab. @returns what ends that. */
-  onChange(listener: (user: User | null) => void): () => void
+  /** Calls the listener whenever `state` or `user` changes, in whichever tab. @returns what ends that. */
+  onChange(listener: Listener): () => void
   /** Nothing goes on in the background any more, no listener is called, and whatever is asked rejects. Nobody is signed out. */
   close(): void
 }
