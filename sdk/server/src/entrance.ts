@@ -1,0 +1,60 @@
+import { type Cookie, parseCookies } from './cookies.ts'
+import { ClavigerError } from './errors.ts'
+import { hold } from './held.ts'
+import type { Post } from './issuer.ts'
+import type { Jar } from './jar.ts'
+import type { Settings } from './options.ts'
+import type { Sessions } from './sessions.ts'
+import type { Credentials, SignIn, User, Visit } from './types.ts'
+
+export interface SignedIn {
+  user: User
+  cookies: Cookie[]
+}
+
+export interface SignedOut {
+  /** The issuer has ended the session. If not, it could not be told, and nobody has its token any more. */
+  ended: boolean
+  cookies: Cookie[]
+}
+
+/** Signing in, signing out, and making an account. */
+export function createEntrance(
+  settings: Settings,
+  { jar, sessions, post }: { jar: Jar; sessions: Sessions; post: Post },
+) {
+  const { clientId, audience, scope } = settings
+
+  const pairsOf = (visit: Visit) => parseCookies(visit.headers.get('cookie'))
+  const dropAll = (visit: Visit): Cookie[] => jar.all(pairsOf(visit)).map(({ name }) => jar.drop(name))
+
+  /** @returns whether the issuer has ended them all. */
+  async function end(tokens: (string | undefined)[], visit: Visit): Promise<boolean> {
+    const ends = tokens.map((token) => post('/logout', { refresh_token: token }, visit))
+    return (await Promise.allSettled(ends)).every(({ status }) => status === 'fulfilled')
+  }
+
+  return {
+    signIn: async ({ email, password, remember = false }: SignIn, visit: Visit): Promise<SignedIn> => {
+      const sentAt = Date.now()
+      const reply = await post('/login', { email, password, client_id: clientId, audience, scope }, visit)
+      const held = hold(reply, sentAt, remember)
+      try {
+        const cookies = await sessions.begin(held)
+        // Whoever was signed in here before is not any more, as with every sign-in over a cookie.
+        await end(await sessions.refreshTokens(pairsOf(visit)), visit)
+        return { user: held.user, cookies: [...dropAll(visit), ...cookies] }
+      } catch (error) {
+        if (error instanceof ClavigerError) await end([held.refreshToken], visit)
+        throw error
+      }
+    },
+    /** Signed out here, whatever the network does. */
+    signOut: async (visit: Visit): Promise<SignedOut> => {
+      const cookies = [...dropAll(visit), jar.pointNowhere()]
+      return { cookies, ended: await end(await sessions.refreshTokens(pairsOf(visit)), visit) }
+    },
+    register: async ({ email, password }: Credentials, visit: Visit): Promise<User | null> =>
+      (await post('/register', { email, password }, visit)).user ?? null,
+  }
+}

@@ -1,0 +1,91 @@
+import type { ClavigerError } from './errors.ts'
+import { readSecrets } from './secrets.ts'
+import type { Visit } from './types.ts'
+
+export interface Options {
+  /** URL of the Claviger server. https, or http on this machine. */
+  issuer: string | undefined
+  /** Origin of this site as browsers see it: `https://shop.example.com`. https, or http on this machine. */
+  site: string | undefined
+  /**
+   * 32 random bytes or more in base64, the same on every machine of the site. A list, or a text with commas, newest first:
+   * the first seals, all of them open.
+   */
+  secret: string | readonly string[] | undefined
+  /** `native`: a client whose refresh tokens are in bodies. */
+  clientId?: string | undefined
+  /** What the access token is for, out of the client's audiences; the server's default if absent. */
+  audience?: string | readonly string[] | undefined
+  /** Space-separated; may narrow what is granted. */
+  scope?: string | undefined
+  /** With what the names of the cookies begin. Default `claviger`. */
+  cookie?: string | undefined
+  /** Where `handle` is mounted. Default `/auth`. */
+  path?: string | undefined
+  /**
+   * The visitor's address, from what the site's own proxy has stated. Absent: the issuer sees the address of the site in all
+   * requests, and what it limits by address is shared by all visitors.
+   */
+  clientAddress?: ((visit: Visit) => string | null | undefined) | undefined
+  /** Used for every request; the platform's own if absent. */
+  fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
+  /** Hears why a session could not be refreshed: for a log line. The visitor stays signed in. */
+  onError?: ((error: ClavigerError) => unknown) | undefined
+}
+
+export interface Settings extends Options {
+  issuer: string
+  site: string
+  secrets: Promise<CryptoKey>[]
+  clientId: string
+  path: string
+  cookie: string
+  /** The cookies may have `Secure` and names with `__Host-`. */
+  secure: boolean
+}
+
+/**
+ * What is given is checked at once. What is not given is missed at the first use: frameworks load the site's modules when they
+ * build it, where there may be no secret.
+ * @throws TypeError, also from the function that is returned.
+ */
+export function prepare(options: Options): () => Settings {
+  let settings: Settings | undefined
+  const get = () => (settings ??= readOptions(options))
+  if (options.issuer && options.site && options.secret) get()
+  return get
+}
+
+function readOptions(options: Options): Settings {
+  const { clientId = 'native', cookie = 'claviger', path = '/auth', secret } = options
+  const issuer = readUrl('issuer', options.issuer).href.replace(/\/+$/, '')
+  const site = readUrl('site', options.site)
+  if (site.pathname !== '/' || site.search || site.hash)
+    throw new TypeError('site must be an origin, such as https://shop.example.com')
+  if (!secret) throw new TypeError('secret is missing: openssl rand -base64 32 makes one')
+  if (!/^[\w-]{1,64}$/.test(cookie)) throw new TypeError('cookie must be a short name of letters, digits, - and _')
+  if (!/^(\/[\w.~-]+)+$/.test(path)) throw new TypeError('path must be a path such as /auth')
+  return {
+    ...options,
+    issuer,
+    site: site.origin,
+    secrets: readSecrets(secret),
+    clientId,
+    cookie,
+    path,
+    secure: site.protocol === 'https:',
+  }
+}
+
+/** Addresses on the way to which nobody reads along. */
+const PRIVATE = /^https:|^http:\/\/(([^/]+\.)?localhost|127\.[\d.]+|\[::1\])(:|\/|$)/
+
+function readUrl(name: string, value: string | undefined): URL {
+  if (!value) throw new TypeError(`${name} is missing: it is a URL, such as https://example.com`)
+  if (!URL.canParse(value))
+    throw new TypeError(`${name} must be a whole URL, such as https://example.com, not ${JSON.stringify(value)}`)
+  const url = new URL(value)
+  if (!PRIVATE.test(url.href))
+    throw new TypeError(`${name} must be https, or http on this machine, not ${JSON.stringify(value)}`)
+  return url
+}
