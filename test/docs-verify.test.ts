@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { judge } from './interop/judge.ts'
 import { programs } from './interop/languages.ts'
 import { isOutOfReach } from './interop/out-of-reach.ts'
+import { pages } from './support/pages.ts'
 
 // docs/verify.md shows code that somebody will copy. It is the code that `npm run test:interop` runs.
 
@@ -61,6 +62,17 @@ describe('docs/verify.md', () => {
     for (const name of Object.keys(known)) expect(sectionOf(title)).toContain(`\`${name}\``)
     expect(sectionOf(title)).toContain('```')
   })
+})
+
+test('every page that shows an audience says which setting of the issuer it is', () => {
+  const sections = pages.flatMap((each) =>
+    read(each)
+      .split(/^(?=#+ )/m)
+      .map((section) => ({ page: each, section })),
+  )
+  const shown = sections.filter(({ section }) => /\baudience: ?['"]/.test(section))
+  expect(shown.length).toBeGreaterThan(5)
+  expect(shown.filter(({ section }) => !section.includes('AUDIENCE')).map(({ section }) => section)).toEqual([])
 })
 
 describe('the run of other languages', () => {

@@ -24,7 +24,7 @@ export interface Issuer extends AsyncDisposable {
 }
 
 /** The real server on a PostgreSQL of its own, with a user who has just signed in. */
-export async function startLiveIssuer(): Promise<Issuer> {
+export async function startLiveIssuer(): Promise<Issuer & { databaseUrl: string }> {
   const audience = 'orders'
   await using stack = new AsyncDisposableStack()
   const postgres = await openPostgres({
@@ -44,6 +44,7 @@ export async function startLiveIssuer(): Promise<Issuer> {
   return {
     url,
     audience,
+    databaseUrl: postgres.url,
     tokens: [{ name: 'live token', token, accept: true }],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
@@ -60,7 +61,7 @@ async function post<Reply>(url: string, body: unknown): Promise<Reply> {
 }
 
 /** Publishes the vectors' keys behind the same discovery documents as those of `live`, but for the address in them. */
-export async function startVectorIssuer(live: Issuer): Promise<Issuer> {
+export async function startVectorIssuer(live: Pick<Issuer, 'url'>): Promise<Issuer> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

@@ -12,6 +12,12 @@ export interface Job {
   folder: string
 }
 
+export interface Trial {
+  /** Of a database that is migrated, for servers that the program needs. */
+  databaseUrl: string
+  signal: AbortSignal
+}
+
 /** One for each token, in the same order. */
 export interface Verdict {
   name: string
@@ -43,7 +49,9 @@ export interface Program {
   /** Of the libraries as they are installed: `PyJWT 2.10.1, cryptography 46.0.1`. After prepare(). */
   versions(run: Run): Promise<string>
   /** Verifies all tokens of a job: a command, or for a gateway a function that starts it, asks it and ends it. */
-  check: Command | ((job: Job, run: Run) => Promise<Verdict[]>)
+  check?: Command | ((job: Job, run: Run) => Promise<Verdict[]>)
+  /** What it has to do besides judging tokens. Rejects with what went wrong. */
+  trial?(trial: Trial): Promise<void>
   /**
    * Vectors that it judges otherwise than it should, with the reason. Only what no setting of the library or line in
    * the snippet can mend; docs/verify.md says it too.

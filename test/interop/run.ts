@@ -5,14 +5,18 @@ import { join } from 'node:path'
 import { createRun } from './commands.ts'
 import { type Issuer, startLiveIssuer, startVectorIssuer } from './issuers.ts'
 import { type Judgement, judge } from './judge.ts'
-import { programs } from './languages.ts'
+import { programs as verifiers } from './languages.ts'
 import { isOutOfReach } from './out-of-reach.ts'
 import type { Program, Verdict } from './program.ts'
+import { recipes } from './recipes.ts'
 import { formatTable, type Line } from './table.ts'
 
 const detectMs = 20_000
 const prepareMs = 300_000
 const checkMs = 120_000
+const trialMs = 180_000
+
+const programs = [...verifiers, ...recipes]
 
 const interrupted = new AbortController()
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
@@ -45,8 +49,11 @@ async function main(args: string[]): Promise<number> {
       const start = performance.now()
       const line: Line = { program, versions }
       try {
-        line.live = await check(program, live, {})
-        line.vectors = await check(program, vectors, program.known, args.includes('--all'))
+        if (program.check) {
+          line.live = await judgeTokens(program.title, program.check, live, {})
+          line.vectors = await judgeTokens(program.title, program.check, vectors, program.known, args.includes('--all'))
+        }
+        await program.trial?.({ databaseUrl: live.databaseUrl, signal: limit(trialMs) })
       } catch (error) {
         line.failure = (error as Error).message
       }
@@ -76,8 +83,9 @@ async function prepare(program: Program): Promise<{ versions: string } | { absen
   return { versions: await program.versions(run) }
 }
 
-async function check(
-  { check, title }: Program,
+async function judgeTokens(
+  title: string,
+  check: NonNullable<Program['check']>,
   { url: issuer, audience, tokens }: Issuer,
   known: Record<string, string>,
   showAll = false,

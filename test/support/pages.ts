@@ -5,7 +5,17 @@ const root = resolve(import.meta.dirname, '../..')
 
 export const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
-const foldersWithPages = ['', 'docs', 'docs/adr', 'data', 'examples', 'sdk/browser', 'sdk/verifier', 'test/interop']
+const foldersWithPages = [
+  '',
+  'docs',
+  'docs/adr',
+  'docs/recipes',
+  'data',
+  'examples',
+  'sdk/browser',
+  'sdk/verifier',
+  'test/interop',
+]
 
 /** Everything that is written for people, by its path. */
 export const pages = foldersWithPages

@@ -6,12 +6,12 @@ import { type Program, type Run, sourceFolder, workFolder } from '../program.ts'
 
 const folder = sourceFolder('python')
 const work = workFolder('python')
-const environment = join(work, 'venv')
+export const environment = join(work, 'venv')
 const python = join(environment, 'bin', 'python')
 /** Without the machine's own settings of pip, where they would change what is installed. */
-const quiet = { PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', PYTHONDONTWRITEBYTECODE: '1' }
+export const quiet = { PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', PYTHONDONTWRITEBYTECODE: '1' }
 
-async function detect(run: Run): Promise<string | undefined> {
+export async function detect(run: Run): Promise<string | undefined> {
   const test = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
   return run({ file: 'python3', args: ['-c', test] }).then(
     () => undefined,
@@ -20,7 +20,7 @@ async function detect(run: Run): Promise<string | undefined> {
 }
 
 /** A virtual environment with exactly the files whose hashes are in requirements.txt; made again when that changes. */
-async function prepare(run: Run): Promise<void> {
+export async function prepare(run: Run): Promise<void> {
   const version = await run({ file: 'python3', args: ['--version'] })
   const wanted = createHash('sha256')
     .update(version)
@@ -46,7 +46,7 @@ async function prepare(run: Run): Promise<void> {
   await writeFile(stamp, wanted)
 }
 
-const versionsOf =
+export const versionsOf =
   (...packages: string[]) =>
   async (run: Run): Promise<string> => {
     const script = 'import sys; from importlib.metadata import version\nfor p in sys.argv[1:]: print(p, version(p))'

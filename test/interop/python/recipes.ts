@@ -1,0 +1,12 @@
+import { serviceRecipe, spacesAreHttp } from '../recipe.ts'
+import { detect, environment, prepare, quiet, versionsOf } from './program.ts'
+
+export const fastapi = serviceRecipe({
+  page: 'fastapi',
+  title: 'FastAPI',
+  detect,
+  prepare,
+  versions: versionsOf('FastAPI', 'PyJWT', 'uvicorn'),
+  known: spacesAreHttp,
+  env: { ...quiet, PATH: `${environment}/bin:${process.env.PATH}` },
+})

@@ -1,0 +1,54 @@
+import { rm } from 'node:fs/promises'
+import { prepareIssuer } from '../recipes/issuer.ts'
+import { layOut, readRecipe } from '../recipes/page.ts'
+import { tryService } from '../recipes/service.ts'
+import { startService } from '../recipes/start.ts'
+import { askGateway } from './gateway.ts'
+import { type Program, workFolder } from './program.ts'
+
+interface ServiceRecipe extends Pick<Program, 'detect' | 'prepare' | 'versions'> {
+  /** Of the page in docs/recipes/, without its ending. */
+  page: string
+  title: string
+  /** For the command of the page. */
+  env?: Record<string, string>
+  known?: Program['known']
+}
+
+/** RFC 6750 §2.1 has one space or more between `Bearer` and the token, and so have most frameworks. */
+export const spacesAreHttp = { 'space-before': 'in a header, this is the good token after two spaces' }
+
+/** Where the files of a page are laid out. */
+export const recipeFolder = (page: string): string => workFolder(`recipes/${page}`)
+
+/** Writes the files of a page where its program finds them, and leaves what was built beside them. */
+export async function layOutRecipe(page: string): Promise<void> {
+  const recipe = await readRecipe(page)
+  for (const { name } of recipe.files) await rm(`${recipeFolder(page)}/${name}`, { force: true })
+  await layOut(recipe, recipeFolder(page))
+}
+
+/** A page whose service judges the vectors over HTTP, and then is tried as its callers would. */
+export function serviceRecipe({ page, title, detect, prepare, versions, env, known = {} }: ServiceRecipe): Program {
+  const start = async (issuer: string, signal: AbortSignal) =>
+    startService(await readRecipe(page), recipeFolder(page), { issuer, signal, env })
+  return {
+    name: `recipe-${page}`,
+    title: `Recipe: ${title}`,
+    detect,
+    prepare: async (run) => {
+      await layOutRecipe(page)
+      await prepare(run)
+    },
+    versions,
+    check: async (job) => {
+      await using service = await start(job.issuer, job.signal)
+      return await askGateway(service.port, job)
+    },
+    trial: async ({ databaseUrl, signal }) => {
+      await using issuer = await prepareIssuer(databaseUrl)
+      await tryService(issuer, () => start(issuer.url, signal))
+    },
+    known,
+  }
+}

@@ -1,0 +1,5 @@
+import type { Program } from './program.ts'
+import { fastapi } from './python/recipes.ts'
+
+/** In the order of docs/recipes/README.md. */
+export const recipes: Program[] = [fastapi]

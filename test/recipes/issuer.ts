@@ -1,0 +1,88 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { testEnvironment } from '../support/app.ts'
+import { noteSecret } from '../support/canary.ts'
+import { freePort, type RunningProcess, startServer } from '../support/server.ts'
+
+const cli = join(import.meta.dirname, '../../src/cli/main.ts')
+
+interface Account {
+  email: string
+  password: string
+}
+
+/** Whoever has the role `clerk`, and somebody without a role. */
+type Who = 'clerk' | 'visitor'
+
+/** The real server, as docs/recipes/README.md starts it. */
+export interface OrdersIssuer extends AsyncDisposable {
+  url: string
+  /** Standard output since it was started last. */
+  log(): string
+  /** Registered at the first start. */
+  accounts: Record<Who, Account>
+  /** As a native client. @returns the access token. */
+  signIn(who: Who, asked?: { scope?: string; audience?: string }): Promise<string>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** @param databaseUrl of a database that is migrated. Not started yet, and without a token, until start(). */
+export async function prepareIssuer(databaseUrl: string, settings: Record<string, string> = {}): Promise<OrdersIssuer> {
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const env = {
+    ...testEnvironment(databaseUrl),
+    PORT: String(port),
+    ISSUER: url,
+    AUDIENCE: 'orders,invoices',
+    SCOPES: 'orders:write',
+    ...settings,
+  }
+  const accounts = { clerk: inventAccount(), visitor: inventAccount() }
+  let server: RunningProcess | undefined
+  let registered = false
+  const register = async () => {
+    for (const account of Object.values(accounts)) await post(`${url}/register`, account)
+    const command = [cli, 'users', 'roles', accounts.clerk.email, '--add', 'clerk']
+    await promisify(execFile)(process.execPath, command, { env: { PATH: process.env.PATH ?? '', ...env } })
+  }
+  const stop = async () => {
+    await server?.kill()
+  }
+  return {
+    url,
+    accounts,
+    log: () => server?.output() ?? '',
+    start: async () => {
+      server = await startServer({ databaseUrl, env })
+      if (!registered) await register()
+      registered = true
+    },
+    signIn: async (who, asked = {}) => {
+      const reply = await post(`${url}/login`, { ...accounts[who], client_id: 'native', ...asked })
+      return String(reply.access_token)
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+function inventAccount(): Account {
+  const password = `a phrase of ${randomUUID()}`
+  noteSecret(password)
+  return { email: `user-${randomUUID()}@example.com`, password }
+}
+
+async function post(url: string, body: object): Promise<Record<string, unknown>> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  const text = await answer.text()
+  if (!answer.ok) throw new Error(`${url} was answered ${answer.status}: ${text}`)
+  return JSON.parse(text) as Record<string, unknown>
+}
