@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
+import { findProgram, startMiddleman } from '../support/middleman.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort, type RunningProcess, startServer } from '../support/server.ts'
-import { findProgram, startMiddleman } from './support.ts'
 
 const program = findProgram('haproxy') ?? ''
 if (!program) console.warn('skipped: there is no haproxy on this machine')
@@ -25,6 +25,7 @@ frontend public
   bind 127.0.0.1:${port}
   default_backend claviger
 backend claviger
+  ${mode === 'http' ? 'http-request set-header X-Request-Id %[uuid()]' : ''}
   balance leastconn
   option httpchk GET /readyz
   http-check expect status 200

@@ -6,10 +6,10 @@ import { promisify } from 'node:util'
 import { describe, expect, inject, test } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
 import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
+import { findProgram, versionOf } from '../support/middleman.ts'
 import { cloneDatabase, query } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 import { POOL_SIZE, startPgBouncer } from './pgbouncer.ts'
-import { findProgram, versionOf } from './support.ts'
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const program = findProgram('pgbouncer') ?? ''

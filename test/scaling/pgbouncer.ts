@@ -1,4 +1,4 @@
-import { type Middleman, startMiddleman } from './support.ts'
+import { type Middleman, startMiddleman } from '../support/middleman.ts'
 
 /** Connections to PostgreSQL, far fewer than the servers' pools together hold. */
 export const POOL_SIZE = 4

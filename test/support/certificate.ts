@@ -3,7 +3,9 @@ import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 /** One element of DER: a tag, the length of what it holds, and that. */
 function der(tag: number, ...parts: (Buffer | string)[]): Buffer {
   const content = Buffer.concat(parts.map((part) => Buffer.from(part)))
-  const size = content.length < 128 ? [content.length] : [0x82, content.length >> 8, content.length & 255]
+  const { length } = content
+  // The shortest form is the only one that is DER; Go insists on it.
+  const size = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255]
   return Buffer.concat([Buffer.from([tag, ...size]), content])
 }
 const SEQUENCE = 0x30

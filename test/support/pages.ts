@@ -27,7 +27,7 @@ export const files = list('')
 
 function list(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    if (/^(node_modules|dist|\.git|\.claviger)$/.test(entry.name)) return []
+    if (/^(node_modules|dist|\.git|\.claviger|\.work)$/.test(entry.name)) return []
     const path = join(folder, entry.name)
     return entry.isDirectory() ? [path, ...list(path)] : [path]
   })
