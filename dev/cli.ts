@@ -2,11 +2,9 @@
 import { fillEnvironment } from './environment.ts'
 
 let close: (() => Promise<void>) | undefined
-const fill = async (): Promise<Record<string, string>> => {
+const fill = async (): Promise<void> => {
   // stdout belongs to the command, which may write JSON.
-  const filled = await fillEnvironment(process.env, (line) => console.error(`claviger: ${line}`))
-  close = filled.close
-  return filled.sources
+  close = await fillEnvironment(process.env, (line) => console.error(`claviger: ${line}`))
 }
 
 const { main } = await import('../src/cli/main.ts')

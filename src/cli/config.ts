@@ -3,11 +3,12 @@ import { describeTarget } from '../config/database-target.ts'
 import { textOf } from '../config/sources.ts'
 import { ConfigError, parseConfig, settings } from '../config.ts'
 import { deriveServerKeys } from '../secrets.ts'
-import { command, EXIT, type Sources } from './command.ts'
+import { command, EXIT } from './command.ts'
 import { type Paint, printable, table } from './terminal.ts'
 
 type Env = NodeJS.ProcessEnv
 type Fault = ConfigError['faults'][number]
+type Source = 'default' | 'environment' | 'file'
 
 type Value = string | number | boolean | readonly string[] | null
 
@@ -15,8 +16,7 @@ interface Row {
   name: string
   /** Null: not set, not valid, or not known because of other faults. */
   value: Value
-  /** `default`, `environment`, `file` for what `*_FILE` names, `.env`, or `.claviger` for what was made there. */
-  source: string
+  source: Source
   fault: string | null
 }
 
@@ -27,8 +27,8 @@ const config = command({
   details: 'Secrets are never shown. Exit code 78 if there are faults.',
   takes: [0, 0],
   options: {},
-  run: async ({ environment, sources, paint, width }) => {
-    const shown = await readAll(await environment(), await sources())
+  run: async ({ environment, paint, width }) => {
+    const shown = await readAll(await environment())
     const { rows, faults, warnings, notes } = shown
     return {
       json: { settings: rows, faults, warnings, notes },
@@ -46,12 +46,11 @@ interface Shown {
   notes: string[]
 }
 
-async function readAll(env: Env, sources: Sources): Promise<Shown> {
-  const sourceOf = (name: string) => findSource(name, env, sources)
+async function readAll(env: Env): Promise<Shown> {
   const rowsOf = (valueOf: (name: string) => Value | undefined, faults: Fault[]): Row[] =>
     Object.keys(settings).map((name) => {
       const fault = faults.filter((each) => each.name === name).map(({ message }) => message)
-      return { name, value: valueOf(name) ?? null, source: sourceOf(name), fault: fault.join('; ') || null }
+      return { name, value: valueOf(name) ?? null, source: sourceOf(name, env), fault: fault.join('; ') || null }
     })
   try {
     const { config: parsed, secrets, database, warnings } = parseConfig(env)
@@ -76,7 +75,7 @@ async function readAll(env: Env, sources: Sources): Promise<Shown> {
     if (!(error instanceof ConfigError)) throw error
     const valid = (name: string): Value | undefined => {
       const setting = settings[name as keyof typeof settings]
-      if (setting.secret) return sourceOf(name) === 'default' ? null : 'set'
+      if (setting.secret) return sourceOf(name, env) === 'default' ? null : 'set'
       return error.faults.some((fault) => fault.name === name)
         ? null
         : (setting.parse(textOf(name, setting, env)) as Value | undefined)
@@ -85,19 +84,17 @@ async function readAll(env: Env, sources: Sources): Promise<Shown> {
   }
 }
 
-function findSource(name: string, env: Env, sources: Sources): string {
+function sourceOf(name: string, env: Env): Source {
   if (settings[name as keyof typeof settings].secret && env[`${name}_FILE`]) return 'file'
-  return env[name] ? (sources[name] ?? 'environment') : 'default'
+  return env[name] ? 'environment' : 'default'
 }
 
 function describe({ rows, faults, warnings, notes }: Shown, style: { paint: Paint; width: number }): string {
   const { paint } = style
-  const isProduction = rows.some(({ name, value }) => name === 'NODE_ENV' && value === 'production')
-  const empty = isProduction ? WHEN_EMPTY : { ...WHEN_EMPTY, ...WHEN_EMPTY_IN_DEVELOPMENT }
   const cells = rows.map(({ name, value, source, fault }) => [
     fault ? paint('red', name) : name,
     source === 'default' ? paint('dim', source) : source,
-    fault ? paint('red', 'not valid') : show(value, empty[name], paint),
+    fault ? paint('red', 'not valid') : show(value, paint),
   ])
   const remarks = [
     ...faults.map(({ name, message }) => `${paint('red', '✗')} ${name} ${message}`),
@@ -109,17 +106,8 @@ function describe({ rows, faults, warnings, notes }: Shown, style: { paint: Pain
   )
 }
 
-/** What a list means that has nothing in it. */
-const WHEN_EMPTY: Record<string, string> = {
-  ALLOWED_HOSTS: 'any',
-  ALLOWED_ORIGINS: 'the issuer’s own',
-  TRUSTED_PROXIES: 'nobody',
-  SCOPES: 'account',
-}
-const WHEN_EMPTY_IN_DEVELOPMENT = { ALLOWED_ORIGINS: 'the issuer’s own, and http://localhost on any port' }
-
-function show(value: Value, whenEmpty: string | undefined, paint: Paint): string {
-  if (value === null || (typeof value === 'object' && value.length === 0)) return paint('dim', whenEmpty ?? 'none')
+function show(value: Value, paint: Paint): string {
+  if (value === null || (typeof value === 'object' && value.length === 0)) return paint('dim', 'none')
   return printable(typeof value === 'object' ? value.join(', ') : String(value))
 }
 
