@@ -2,9 +2,11 @@
 import { fillEnvironment } from './environment.ts'
 
 let close: (() => Promise<void>) | undefined
-const fill = async (): Promise<void> => {
+const fill = async (): Promise<Record<string, string>> => {
   // stdout belongs to the command, which may write JSON.
-  close = await fillEnvironment(process.env, (line) => console.error(`claviger: ${line}`))
+  const filled = await fillEnvironment(process.env, (line) => console.error(`claviger: ${line}`))
+  close = filled.close
+  return filled.sources
 }
 
 const { main } = await import('../src/cli/main.ts')

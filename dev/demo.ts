@@ -62,7 +62,7 @@ async function start(): Promise<void> {
   say('building the page and the packages that it is made with')
   const building = buildExamples()
   building.catch(() => {})
-  closing.push(await fillEnvironment(env, say))
+  closing.push((await fillEnvironment(env, say)).close)
   const { serve } = await import('../src/main.ts')
   const server = await serve(env)
   closing.push(server.stop)

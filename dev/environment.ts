@@ -8,32 +8,45 @@ import { openPostgres } from './postgres.ts'
 
 const root = join(import.meta.dirname, '..')
 
+interface Filled {
+  /** Where the variables come from that were not there before. */
+  sources: Record<string, string>
+  /** Ends the use of the database. */
+  close(): Promise<void>
+}
+
 /**
  * Fills in what production insists on and development can make for itself: a database and a secret, both kept under
  * .claviger/ between runs. What is set already stays, and in production nothing is filled in.
- * @returns what ends the use of the database.
  */
-export async function fillEnvironment(
-  env: NodeJS.ProcessEnv,
-  say: (line: string) => void,
-): Promise<() => Promise<void>> {
-  readEnvFile(join(root, '.env'), env)
-  if (env.NODE_ENV === 'production') return async () => {}
+export async function fillEnvironment(env: NodeJS.ProcessEnv, say: (line: string) => void): Promise<Filled> {
+  const sources = readEnvFile(join(root, '.env'), env)
+  const nothingToClose = async () => {}
+  if (env.NODE_ENV === 'production') return { sources, close: nothingToClose }
   const state = join(root, '.claviger')
   await mkdir(state, { recursive: true })
   if (!env.CLAVIGER_SECRET && !env.CLAVIGER_SECRET_FILE) {
     env.CLAVIGER_SECRET = await createOnce(join(state, 'secret'), () => randomBytes(32).toString('base64'))
+    sources.CLAVIGER_SECRET = '.claviger'
   }
-  if (env.DATABASE_URL || env.DATABASE_URL_FILE) return async () => {}
-  say('starting PostgreSQL (data in .claviger/postgres)')
-  const postgres = await openPostgres({ directory: join(state, 'postgres') })
+  if (env.DATABASE_URL || env.DATABASE_URL_FILE) return { sources, close: nothingToClose }
+  const postgres = await openPostgres({
+    directory: join(state, 'postgres'),
+    onStart: () => say('starting PostgreSQL (data in .claviger/postgres)'),
+  })
   env.DATABASE_URL = postgres.url
-  return postgres.close
+  sources.DATABASE_URL = '.claviger'
+  return { sources, close: postgres.close }
 }
 
-/** As `node --env-file` does it, but a byte order mark, with which some editors begin a file, is no part of the first name. */
-export function readEnvFile(path: string, env: NodeJS.ProcessEnv): void {
-  if (!existsSync(path)) return
+/**
+ * As `node --env-file` does it, but a byte order mark, with which some editors begin a file, is no part of the first name.
+ * @returns the names that it gave a value to, each with the name of the file.
+ */
+export function readEnvFile(path: string, env: NodeJS.ProcessEnv): Record<string, string> {
+  if (!existsSync(path)) return {}
   const stated = parseEnv(readFileSync(path, 'utf8').replace(/^\ufeff/, ''))
-  for (const [name, value] of Object.entries(stated)) env[name] ??= value
+  const taken = Object.entries(stated).filter(([name]) => env[name] === undefined)
+  for (const [name, value] of taken) env[name] = value
+  return Object.fromEntries(taken.map(([name]) => [name, '.env']))
 }

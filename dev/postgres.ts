@@ -17,6 +17,8 @@ export interface PostgresOptions {
   version?: PostgresVersion
   /** Fast and unsafe, for tests: the whole directory is removed when the last user is gone. */
   ephemeral?: boolean
+  /** Called where nobody has it running yet: that takes a second or more. */
+  onStart?: () => void
 }
 
 export interface EmbeddedPostgres {
@@ -37,6 +39,7 @@ export async function openPostgres({
   directory,
   version = '18',
   ephemeral = false,
+  onStart = () => {},
 }: PostgresOptions): Promise<EmbeddedPostgres> {
   await mkdir(directory, { recursive: true })
   const home = await realpath(directory)
@@ -46,7 +49,7 @@ export async function openPostgres({
   const options: ClusterOptions = { home, version, ephemeral, password }
 
   let closed = false
-  let joined = await becomeUser(options)
+  let joined = await becomeUser(options, onStart)
   const stay = (socket: Socket): void => {
     socket.unref()
     socket.once('close', () => {
@@ -75,7 +78,7 @@ interface Joined {
   port: number
 }
 
-async function becomeUser(options: ClusterOptions): Promise<Joined> {
+async function becomeUser(options: ClusterOptions, onStart = () => {}): Promise<Joined> {
   let keeper: ChildProcess | undefined
   for (let failures = 0; ; ) {
     const joined = await knock(options.home)
@@ -85,6 +88,7 @@ async function becomeUser(options: ClusterOptions): Promise<Joined> {
       if (keeper && keeper.exitCode !== 0 && ++failures === 3) {
         throw new Error(`PostgreSQL did not start, see ${join(options.home, 'keeper.log')}`)
       }
+      if (!keeper) onStart()
       keeper = spawnKeeper(options)
     }
     await sleep(30)

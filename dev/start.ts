@@ -1,15 +1,11 @@
 // npm start: the server with everything it needs, for development and for a first look.
 import { createServer } from 'node:net'
+import { ListenError } from '../src/http/listeners.ts'
 import { fillEnvironment } from './environment.ts'
 import { explain } from './explain.ts'
 import { tryNext } from './try-next.ts'
 
 const say = (line: string): void => console.log(`claviger: ${line}`)
-
-interface Failure extends Error {
-  code?: string
-  port?: number
-}
 
 let stopServer: (() => Promise<void>) | undefined
 let closeDatabase: (() => Promise<void>) | undefined
@@ -43,7 +39,7 @@ function end(code: number): void {
 
 async function start(): Promise<void> {
   const env = process.env
-  closeDatabase = await fillEnvironment(env, say)
+  closeDatabase = (await fillEnvironment(env, say)).close
   if (stopping) return end(0)
   // A second server on this machine, with a PORT of its own, need not be told another port for its metrics.
   const metricsPort = 9464
@@ -51,8 +47,8 @@ async function start(): Promise<void> {
   if (chooses && !(await isFree(metricsPort))) env.METRICS_PORT = '0'
 
   const { serve } = await import('../src/main.ts')
-  const server = await serve(env).catch((error: Failure) => {
-    if (error.code !== 'EADDRINUSE' || error.port !== metricsPort || !chooses) throw error
+  const server = await serve(env).catch((error: Error) => {
+    if (!(error instanceof ListenError) || error.setting !== 'METRICS_PORT' || !chooses) throw error
     env.METRICS_PORT = '0'
     return serve(env)
   })
@@ -69,11 +65,7 @@ function isFree(port: number): Promise<boolean> {
   })
 }
 
-start().catch((error: Failure) => {
-  if (error.code === 'EADDRINUSE') {
-    console.error(`claviger: port ${error.port} is in use; choose another one, as in: PORT=3001 npm start`)
-  } else {
-    console.error(explain(error))
-  }
+start().catch((error: Error) => {
+  console.error(explain(error))
   end(1)
 })

@@ -1,22 +1,47 @@
-/** What a newcomer can paste into a terminal once the server listens. */
-export function tryNext({ url, metricsUrl }: { url: string; metricsUrl: string }): string {
+import type { RunningServer } from '../src/main.ts'
+
+/** What a newcomer can read, and paste into a terminal, once the server listens. No comments in it: zsh takes none at its prompt. */
+export function tryNext({ config, url, metricsUrl }: Pick<RunningServer, 'config' | 'url' | 'metricsUrl'>): string {
+  const { ISSUER, ALLOWED_ORIGINS } = config
+  const base = isSameListener(ISSUER, url) ? ISSUER : url
   const post = (path: string, body: string): string =>
-    `curl -s ${url}${path} -H 'content-type: application/json' -d ${body}`
+    `curl -s ${base}${path} -H 'content-type: application/json' -d ${body}`
   const account = '"email":"ada@example.com","password":"seven-green-lanterns-42"'
   const field = (name: string): string => `sed 's/.*"${name}":"\\([^"]*\\)".*/\\1/'`
+  const lines = [
+    ['issuer', base === ISSUER ? ISSUER : `${ISSUER} (this server listens on ${url})`],
+    config.localhostPages
+      ? ['pages', 'http://localhost, on any port; name others in ALLOWED_ORIGINS']
+      : ['pages', `${ALLOWED_ORIGINS.join(', ')}, as ALLOWED_ORIGINS says`],
+    ...(config.DOCS ? [['API', `${base}/docs`]] : []),
+    ['metrics', `${metricsUrl}/metrics`],
+  ]
   return `
-Claviger listens on ${url} (metrics: ${metricsUrl}). What to try next, in another terminal:
+Claviger is ready.
 
-  # make an account, sign in, and keep the refresh token
+${lines.map(([name = '', value]) => `  ${name.padEnd(7)}  ${value}`).join('\n')}
+
+What to try next, in another terminal. Make an account, sign in, and keep the refresh token:
+
   ${post('/register', `'{${account}}'`)}
   TOKEN=$(${post('/login', `'{${account},"client_id":"native"}'`)} | ${field('refresh_token')})
 
-  # trade it for a new access token and a new refresh token
+Trade it for a new access token and a new refresh token:
+
   ${post('/refresh', `"{\\"refresh_token\\":\\"$TOKEN\\"}"`)}
 
-  # the public keys that verify access tokens, offline and in any language
-  curl -s ${url}/.well-known/jwks.json
+The public keys that verify access tokens, offline and in any language:
+
+  curl -s ${base}/.well-known/jwks.json
 
 Ctrl-C stops the server. Accounts and keys stay in .claviger/; delete that folder to start over.
 `
+}
+
+/** Then the issuer is the address to try: to a browser 127.0.0.1 and localhost are two sites, of which one keeps no cookie. */
+function isSameListener(issuer: string, url: string): boolean {
+  const [stated, listening] = [new URL(issuer), new URL(url)]
+  return (
+    ['localhost', '127.0.0.1', '[::1]', listening.hostname].includes(stated.hostname) && stated.port === listening.port
+  )
 }

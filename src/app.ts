@@ -19,7 +19,7 @@ import { logRequests, noteCallers, retireConnections } from './http/request-log.
 import { checkTargets } from './http/target.ts'
 import { keyRoutes, publicDocuments } from './keys/routes.ts'
 import { authenticate } from './sessions/authenticate.ts'
-import { ACCOUNT_SCOPE, builtInClients } from './sessions/clients.ts'
+import { ACCOUNT_SCOPE, builtInClients, pagesOf } from './sessions/clients.ts'
 import { sessionRoutes } from './sessions/routes.ts'
 import { createTurns } from './turns.ts'
 import { userRoutes } from './users/routes.ts'
@@ -35,7 +35,7 @@ const TIMEOUTS = {
 export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }): FastifyInstance {
   const { config, log, metrics } = deps
   const clients = builtInClients(config)
-  const origins = new Set([...clients.values()].flatMap((client) => [...client.origins]))
+  const origins = pagesOf(clients.values())
   const limits = createLimits(deps)
   const inTurn = createTurns()
   // As Fastify's own type: pino's would pass through every plugin's type, and theirs do not know it.

@@ -81,6 +81,8 @@ export interface Config
     'CLAVIGER_SECRET' | 'DATABASE_URL' | 'SHUTDOWN_DELAY_SECONDS' | 'ISSUER' | 'REGISTRATION' | 'DOCS'
   > {
   production: boolean
+  /** Pages of http://localhost may act for the client `web`, whatever their port. */
+  localhostPages: boolean
   SHUTDOWN_DELAY_SECONDS: number
   /** `iss`, and the base of every URL that is stated. No trailing slash. */
   ISSUER: string
@@ -161,6 +163,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   const config: Config = {
     ...withoutSecrets(values),
     production,
+    localhostPages: !production && values.ALLOWED_ORIGINS.length === 0,
     // In development nobody waits for a load balancer.
     SHUTDOWN_DELAY_SECONDS: values.SHUTDOWN_DELAY_SECONDS ?? (production ? 2 : 0.1),
     ISSUER: issuer,

@@ -1,21 +1,19 @@
 #!/usr/bin/env node
 // oxlint-disable-next-line import/no-unassigned-import -- its effect must come before all other imports
 import './threads.ts'
-import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import { NO_REQUEST, record } from './audit/audit.ts'
 import { createTally } from './audit/tally.ts'
 import { createDatabaseClock } from './clock.ts'
-import { ConfigError, judgeDatabaseLink, parseConfig } from './config.ts'
-import { cannotWrite, isUnavailable } from './db/errors.ts'
-import { MayNotMigrate, migrate } from './db/migrate.ts'
+import { describeTarget } from './config/database-target.ts'
+import { type Config, ConfigError, judgeDatabaseLink, parseConfig } from './config.ts'
+import { migrateOrWait, patience } from './db/patience.ts'
 import { connectServer } from './db/pools.ts'
-import { explainRefusal } from './db/refusals.ts'
 import { databaseTime } from './db/time.ts'
 import { probeWrites } from './db/write-probe.ts'
 import type { Deps } from './deps.ts'
 import type { Lifecycle } from './http/health.ts'
-import { closeServer, drain, listen, urlOf } from './http/listeners.ts'
+import { closeServer, drain, listen, opening, urlOf } from './http/listeners.ts'
 import { createMetricsServer, registerGauges } from './http/metrics.ts'
 import { startKeys } from './keys/keys.ts'
 import { createLog } from './log.ts'
@@ -26,13 +24,11 @@ import { deriveServerKeys, type KeyList } from './secrets.ts'
 import { createHashProcess } from './users/hash-process.ts'
 import { createPasswordHasher } from './users/password.ts'
 
-const DATABASE_WAIT_MS = 60_000
 const PRUNE_EVERY_MS = 15 * 60_000
 const TALLY_EVERY_MS = 1000
-const LOOK_AGAIN_MS = 1000
-const SAY_AGAIN_MS = 30_000
 
 export interface RunningServer {
+  config: Config
   /** Base of the public listener, with the port that it really has. */
   url: string
   metricsUrl: string
@@ -42,8 +38,8 @@ export interface RunningServer {
 
 /**
  * The server, from settings to listeners.
- * @throws ConfigError with every fault; SealError if the secret does not fit the database; the database's error if it
- * does not answer for a minute.
+ * @throws ConfigError with every fault; SealError if the secret does not fit the database; Unreachable if it does not answer
+ * for a minute, or not to us; ListenError.
  */
 export async function serve(env: Readonly<Record<string, string | undefined>>): Promise<RunningServer> {
   const parsed = parseConfig(env)
@@ -52,7 +48,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   for (const warning of warnings) log.warn(warning)
 
   const metrics = createMetrics()
-  const whenUp = patience(log)
+  const whenUp = patience(log, describeTarget(parsed.database))
   await whenUp(async () => {
     await judgeDatabaseLink(parsed)
     const applied = await migrateOrWait(log, secrets.databaseUrl)
@@ -131,8 +127,12 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       () => drain(app, config, lifecycle),
     )
     await Promise.all([
-      app.listen({ host: config.HOST, port: config.PORT }),
-      listen(metricsServer, config.METRICS_HOST, config.METRICS_PORT),
+      opening({ host: 'HOST', port: 'PORT' }, config, app.listen({ host: config.HOST, port: config.PORT })),
+      opening(
+        { host: 'METRICS_HOST', port: 'METRICS_PORT' },
+        config,
+        listen(metricsServer, config.METRICS_HOST, config.METRICS_PORT),
+      ),
       record(
         db,
         clock.now(),
@@ -151,49 +151,10 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       await closeAll()
       log.info('stopped')
     }
-    return { url, metricsUrl, stop: () => (stopped ??= stop()) }
+    return { config, url, metricsUrl, stop: () => (stopped ??= stop()) }
   } catch (error) {
     await closeAll()
     throw error
-  }
-}
-
-/**
- * Containers start in any order: the database may come up after this process, or still be a standby that is about to be
- * promoted. What is done with it at the start is tried again for a minute in all.
- */
-function patience(log: Logger): (work: () => Promise<void>) => Promise<void> {
-  const giveUpAt = performance.now() + DATABASE_WAIT_MS
-  return async (work) => {
-    for (let attempt = 1, wait = 100; ; attempt++, wait = Math.min(wait * 2, 3000)) {
-      try {
-        return await work()
-      } catch (error) {
-        const refusal = explainRefusal(error)
-        if (refusal !== undefined) throw new Error(refusal, { cause: error })
-        if (!isUnavailable(error) || performance.now() + wait > giveUpAt) throw error
-        const facts = { err: error, attempt, retryInMs: wait }
-        if (cannotWrite(error)) log.warn(facts, 'the database takes no writes yet')
-        else log.warn(facts, 'the database does not answer yet')
-        await new Promise((resolve) => setTimeout(resolve, wait))
-      }
-    }
-  }
-}
-
-/** A role that only serves may start before the owner of the tables has migrated them. That may take as long as it takes. */
-async function migrateOrWait(log: Logger, databaseUrl: string): Promise<string[]> {
-  for (let sayAt = 0; ; ) {
-    try {
-      return await migrate(databaseUrl)
-    } catch (error) {
-      if (!(error instanceof MayNotMigrate)) throw error
-      if (performance.now() >= sayAt) {
-        log.warn({ reason: error.message }, 'the schema is not up to date: waiting until its owner has migrated it')
-        sayAt = performance.now() + SAY_AGAIN_MS
-      }
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
-    }
   }
 }
 

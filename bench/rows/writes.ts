@@ -88,6 +88,7 @@ async function rotate(stage: Stage, database: Database, tokens: string[], rotati
   const clients = builtInClients({
     ISSUER: stage.issuer,
     ALLOWED_ORIGINS: [],
+    localhostPages: false,
     NATIVE_ORIGINS: [],
     AUDIENCE: ['bench'],
     SCOPES: [],

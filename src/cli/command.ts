@@ -22,9 +22,13 @@ export interface Io {
   stderr: NodeJS.WritableStream & { isTTY?: boolean }
 }
 
+/** By the names of variables that were not in the environment: what gave them their value, such as `.env`. */
+export type Sources = Readonly<Record<string, string>>
+
 export interface Context {
   /** The settings, as environment variables. What has to be made for them first is made at the first call. */
   environment(): Promise<NodeJS.ProcessEnv>
+  sources(): Promise<Sources>
   io: Io
   paint: Paint
   /** Columns of the terminal; infinite where the output is not one, so that nothing is cut for a pipe. */

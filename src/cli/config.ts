@@ -3,12 +3,11 @@ import { describeTarget } from '../config/database-target.ts'
 import { textOf } from '../config/sources.ts'
 import { ConfigError, parseConfig, settings } from '../config.ts'
 import { deriveServerKeys } from '../secrets.ts'
-import { command, EXIT } from './command.ts'
+import { command, EXIT, type Sources } from './command.ts'
 import { type Paint, printable, table } from './terminal.ts'
 
 type Env = NodeJS.ProcessEnv
 type Fault = ConfigError['faults'][number]
-type Source = 'default' | 'environment' | 'file'
 
 type Value = string | number | boolean | readonly string[] | null
 
@@ -16,7 +15,8 @@ interface Row {
   name: string
   /** Null: not set, not valid, or not known because of other faults. */
   value: Value
-  source: Source
+  /** `default`, `environment`, `file` for what `*_FILE` names, `.env`, or `.claviger` for what was made there. */
+  source: string
   fault: string | null
 }
 
@@ -27,8 +27,8 @@ const config = command({
   details: 'Secrets are never shown. Exit code 78 if there are faults.',
   takes: [0, 0],
   options: {},
-  run: async ({ environment, paint, width }) => {
-    const shown = await readAll(await environment())
+  run: async ({ environment, sources, paint, width }) => {
+    const shown = await readAll(await environment(), await sources())
     const { rows, faults, warnings, notes } = shown
     return {
       json: { settings: rows, faults, warnings, notes },
@@ -46,11 +46,12 @@ interface Shown {
   notes: string[]
 }
 
-async function readAll(env: Env): Promise<Shown> {
+async function readAll(env: Env, sources: Sources): Promise<Shown> {
+  const sourceOf = (name: string) => findSource(name, env, sources)
   const rowsOf = (valueOf: (name: string) => Value | undefined, faults: Fault[]): Row[] =>
     Object.keys(settings).map((name) => {
       const fault = faults.filter((each) => each.name === name).map(({ message }) => message)
-      return { name, value: valueOf(name) ?? null, source: sourceOf(name, env), fault: fault.join('; ') || null }
+      return { name, value: valueOf(name) ?? null, source: sourceOf(name), fault: fault.join('; ') || null }
     })
   try {
     const { config: parsed, secrets, database, warnings } = parseConfig(env)
@@ -75,7 +76,7 @@ async function readAll(env: Env): Promise<Shown> {
     if (!(error instanceof ConfigError)) throw error
     const valid = (name: string): Value | undefined => {
       const setting = settings[name as keyof typeof settings]
-      if (setting.secret) return sourceOf(name, env) === 'default' ? null : 'set'
+      if (setting.secret) return sourceOf(name) === 'default' ? null : 'set'
       return error.faults.some((fault) => fault.name === name)
         ? null
         : (setting.parse(textOf(name, setting, env)) as Value | undefined)
@@ -84,17 +85,19 @@ async function readAll(env: Env): Promise<Shown> {
   }
 }
 
-function sourceOf(name: string, env: Env): Source {
+function findSource(name: string, env: Env, sources: Sources): string {
   if (settings[name as keyof typeof settings].secret && env[`${name}_FILE`]) return 'file'
-  return env[name] ? 'environment' : 'default'
+  return env[name] ? (sources[name] ?? 'environment') : 'default'
 }
 
 function describe({ rows, faults, warnings, notes }: Shown, style: { paint: Paint; width: number }): string {
   const { paint } = style
+  const isProduction = rows.some(({ name, value }) => name === 'NODE_ENV' && value === 'production')
+  const empty = isProduction ? WHEN_EMPTY : { ...WHEN_EMPTY, ...WHEN_EMPTY_IN_DEVELOPMENT }
   const cells = rows.map(({ name, value, source, fault }) => [
     fault ? paint('red', name) : name,
     source === 'default' ? paint('dim', source) : source,
-    fault ? paint('red', 'not valid') : show(value, paint),
+    fault ? paint('red', 'not valid') : show(value, empty[name], paint),
   ])
   const remarks = [
     ...faults.map(({ name, message }) => `${paint('red', '✗')} ${name} ${message}`),
@@ -106,8 +109,17 @@ function describe({ rows, faults, warnings, notes }: Shown, style: { paint: Pain
   )
 }
 
-function show(value: Value, paint: Paint): string {
-  if (value === null || (typeof value === 'object' && value.length === 0)) return paint('dim', 'none')
+/** What a list means that has nothing in it. */
+const WHEN_EMPTY: Record<string, string> = {
+  ALLOWED_HOSTS: 'any',
+  ALLOWED_ORIGINS: 'the issuer’s own',
+  TRUSTED_PROXIES: 'nobody',
+  SCOPES: 'account',
+}
+const WHEN_EMPTY_IN_DEVELOPMENT = { ALLOWED_ORIGINS: 'the issuer’s own, and http://localhost on any port' }
+
+function show(value: Value, whenEmpty: string | undefined, paint: Paint): string {
+  if (value === null || (typeof value === 'object' && value.length === 0)) return paint('dim', whenEmpty ?? 'none')
   return printable(typeof value === 'object' ? value.join(', ') : String(value))
 }
 

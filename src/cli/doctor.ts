@@ -1,12 +1,12 @@
 import { describeLink, inspectLink } from '../config/database-link.ts'
 import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig, settings } from '../config.ts'
 import { explainRefusal } from '../db/refusals.ts'
+import { Unreachable } from '../db/unreachable.ts'
 import { type Answer, type Context, command, EXIT } from './command.ts'
 import { checkDatabase } from './doctor-database.ts'
 import { checkPasswords } from './doctor-passwords.ts'
 import { explainFailure } from './failure.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
-import { Unreachable } from './open.ts'
 import { wrap } from './terminal.ts'
 
 const doctor = command({

@@ -2,7 +2,7 @@
 // oxlint-disable-next-line import/no-unassigned-import -- its effect must come before all other imports
 import '../threads.ts'
 import { parseArgs } from 'node:util'
-import { type Answer, type Command, type Context, EXIT, Failure, type Io } from './command.ts'
+import { type Answer, type Command, type Context, EXIT, Failure, type Io, type Sources } from './command.ts'
 import { configCommands } from './config.ts'
 import { doctorCommands } from './doctor.ts'
 import { explainFailure } from './failure.ts'
@@ -27,23 +27,23 @@ const commands: readonly Command[] = [
 /**
  * The operator's command line.
  * @param argv what follows the program's name.
- * @param fill completes `env`. Called by the first command that wants settings: whoever asks for help, or mistypes, needs none.
+ * @param fill completes `env`, and says of each name that it added where its value comes from. Called by the first command that
+ * wants settings: whoever asks for help, or mistypes, needs none.
  * @returns the exit code; see EXIT.
  */
 export async function main(
   argv: string[],
   env: NodeJS.ProcessEnv,
   io: Io = process,
-  fill: () => Promise<void> = async () => {},
+  fill: () => Promise<Sources> = async () => ({}),
 ): Promise<number> {
-  let filled: Promise<void> | undefined
+  let filled: Promise<Sources> | undefined
   let opened: Promise<Opened> | undefined
-  const environment = async (): Promise<NodeJS.ProcessEnv> => {
-    await (filled ??= fill())
-    return env
-  }
+  const sources = () => (filled ??= fill())
+  const environment = () => sources().then(() => env)
   const context: Context = {
     environment,
+    sources,
     io,
     paint: painter(io.stdout, env),
     width: io.stdout.isTTY ? (io.stdout.columns ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY,

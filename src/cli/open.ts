@@ -2,8 +2,8 @@ import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
 import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from '../config.ts'
 import { connect } from '../db/connect.ts'
-import { explainRefusal } from '../db/refusals.ts'
 import { databaseTime } from '../db/time.ts'
+import { Unreachable } from '../db/unreachable.ts'
 import type { Deps } from '../deps.ts'
 import { deriveServerKeys, type KeyList } from '../secrets.ts'
 
@@ -14,17 +14,6 @@ export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKe
   /** Milliseconds that the database took to say what time it is, connecting included. */
   connectedIn: number
   close(): Promise<void>
-}
-
-/** Thrown where the first question to the database has no answer. */
-export class Unreachable extends Error {
-  /** `host:port/database`, never the user or the password. */
-  readonly target: string
-  constructor(target: string, cause: unknown) {
-    super(`the database at ${target} cannot be reached: ${reasonOf(cause)}`, { cause })
-    this.name = 'Unreachable'
-    this.target = target
-  }
 }
 
 /** @throws ConfigError; Unreachable. */
@@ -54,14 +43,4 @@ export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
     connectedIn,
     close: () => db.destroy(),
   }
-}
-
-/** The code of a broken connection says more than its message, which names the address a second time. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0])
-  if (!(error instanceof Error)) return 'unknown error'
-  const refusal = explainRefusal(error)
-  if (refusal !== undefined) return refusal
-  const code = (error as { code?: unknown }).code
-  return typeof code === 'string' && /^E[A-Z_]+$/.test(code) ? code : error.message
 }

@@ -3,9 +3,9 @@ import { judgeDatabaseLink, parseConfig } from '../config.ts'
 import { isUnavailable } from '../db/errors.ts'
 import { migrate } from '../db/migrate.ts'
 import { explainRefusal } from '../db/refusals.ts'
+import { Unreachable } from '../db/unreachable.ts'
 import { prune } from '../prune.ts'
 import { command } from './command.ts'
-import { Unreachable } from './open.ts'
 import { table } from './terminal.ts'
 
 const serve = command({

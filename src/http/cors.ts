@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
+import type { Origins } from '../config/origins.ts'
 import type { KnownPaths } from './methods.ts'
+import { reportOrigins } from './refused-origins.ts'
 
 /** What our endpoints read, and what tracing libraries add to every request of a page: one of them left out blocks sign-in. */
 const REQUEST_HEADERS =
@@ -9,11 +11,13 @@ const READABLE_HEADERS = 'retry-after, x-request-id'
 /**
  * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Exact string comparison with the list: an
  * origin that is not on it gets no `Access-Control-*` header at all. Routes with `config.cors: 'public'` hold nothing
- * private and answer any page, without credentials. This is not authorisation: `origin.ts` refuses what must be refused.
+ * private and answer any page, without credentials. Refused origins are reported: all that the author of the page sees is
+ * that the browser blocked it. This is not authorisation: `origin.ts` refuses what must be refused.
  * Order: after `checkTargets`, before `refuseUnknown`; a preflight is answered here and goes no further.
  * @param origins the union of all clients' origins.
  */
-export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: ReadonlySet<string>): void {
+export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: Origins): void {
+  const report = reportOrigins()
   app.addHook('onRequest', (request, reply, done) => {
     const { origin } = request.headers
     const preflight =
@@ -32,6 +36,8 @@ export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: Rea
         .header('access-control-allow-credentials', 'true')
         .header('access-control-expose-headers', READABLE_HEADERS)
     }
+    const served = path !== undefined || !request.is404
+    if (origin !== undefined && !open && !allowed && served) report(request.log, origin)
     if (!path) return done()
     if (open || allowed) {
       reply

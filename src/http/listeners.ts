@@ -32,6 +32,48 @@ export async function listen(server: Server, host: string, port: number): Promis
   await once(server, 'listening')
 }
 
+type ListenerSetting = 'HOST' | 'PORT' | 'METRICS_HOST' | 'METRICS_PORT'
+
+/** Thrown where a listener cannot be opened. Names the setting to change. */
+export class ListenError extends Error {
+  readonly setting: ListenerSetting
+  constructor(setting: ListenerSetting, message: string, cause: unknown) {
+    super(message, { cause })
+    this.name = 'ListenError'
+    this.setting = setting
+  }
+}
+
+/** Resolves when a listener is open, which those settings say where to open. @throws ListenError; the system's error. */
+export async function opening(
+  listener: { host: 'HOST' | 'METRICS_HOST'; port: 'PORT' | 'METRICS_PORT' },
+  config: Pick<Config, ListenerSetting>,
+  opened: Promise<unknown>,
+): Promise<void> {
+  try {
+    await opened
+  } catch (error) {
+    const [host, port] = [config[listener.host], config[listener.port]]
+    switch ((error as { code?: unknown }).code) {
+      case 'EADDRINUSE':
+        throw new ListenError(listener.port, `port ${port} is in use: choose another one with ${listener.port}`, error)
+      case 'EACCES':
+        throw new ListenError(
+          listener.port,
+          `port ${port} is not for this user to open: choose one above 1023 with ${listener.port}`,
+          error,
+        )
+      case 'EADDRNOTAVAIL':
+        throw new ListenError(listener.host, `${listener.host} is ${host}, which is no address of this machine`, error)
+      case 'ENOTFOUND':
+      case 'EAI_AGAIN':
+        throw new ListenError(listener.host, `${listener.host} is ${host}, a name that does not resolve`, error)
+      default:
+        throw error
+    }
+  }
+}
+
 /** At once: whoever is connected is cut off. */
 export function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {

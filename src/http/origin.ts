@@ -1,11 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Origins } from '../config/origins.ts'
 import { isPlainHttp } from '../config/rules.ts'
 import { Problem } from '../errors.ts'
 
 /** Who a request acts for, as far as its origin is concerned. */
 interface Caller {
   /** Pages that may act for it. */
-  origins: ReadonlySet<string>
+  origins: Origins
   /** Where its refresh tokens travel. */
   delivery: 'cookie' | 'body'
 }
@@ -19,7 +20,7 @@ const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
  * Order: after `refuseUnknown`, before `limitRates`.
  * @param origins the union of all clients' origins.
  */
-export function refuseForeignPages(app: FastifyInstance, origins: ReadonlySet<string>): void {
+export function refuseForeignPages(app: FastifyInstance, origins: Origins): void {
   app.addHook('onRequest', ({ method, headers: { origin } }, _reply, done) => {
     if (origin !== undefined && CHANGES.has(method) && !origins.has(origin)) refuse('Origin is not allowed')
     done()
@@ -32,7 +33,7 @@ export function refuseForeignPages(app: FastifyInstance, origins: ReadonlySet<st
  * agree (W3C Fetch Metadata): `none` and `cross-site` cannot come from a page of ours.
  * @throws Problem `origin_not_allowed`, before anything has changed.
  */
-export function requireOrigin(request: FastifyRequest, allowed: ReadonlySet<string>): void {
+export function requireOrigin(request: FastifyRequest, allowed: Origins): void {
   const { origin } = request.headers
   const site = request.headers['sec-fetch-site']
   if (origin === undefined) refuse('Origin is missing')

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Origins } from '../config/origins.ts'
 import { transact } from '../db/errors.ts'
 import type { Delivery } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
@@ -12,7 +13,7 @@ import { refuseForeignOrigin, requireOrigin } from '../http/origin.ts'
 import { Audience, ClientId, errors, Id, Scope, TokenReply } from '../http/schemas.ts'
 import { watchStalls } from '../http/stalls.ts'
 import type { InTurn } from '../turns.ts'
-import { type Clients, clientOfPage } from './clients.ts'
+import { type Clients, clientOfPage, pagesOf } from './clients.ts'
 import { endAll, endOwn } from './end.ts'
 import { createLogout } from './logout.ts'
 import { listFamilies } from './queries.ts'
@@ -208,10 +209,10 @@ function readCredential(
  * Origins of the client that is named. A name that does not fit the delivery is not refused here: whether the token
  * belongs to it is for the rotation to decide, and its answer is the same for every cause.
  */
-function originsOf(clients: Clients, delivery: Delivery, clientId: string | undefined): ReadonlySet<string> {
+function originsOf(clients: Clients, delivery: Delivery, clientId: string | undefined): Origins {
   const fitting = [...clients.values()].filter((client) => client.delivery === delivery)
   const named = fitting.filter((client) => client.id === clientId)
-  return new Set((named.length > 0 ? named : fitting).flatMap((client) => [...client.origins]))
+  return pagesOf(named.length > 0 ? named : fitting)
 }
 
 /** Opaque to us. One header of reasonable length; nothing else is a key. */

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
+import { main } from '../../src/cli/main.ts'
 import { settings } from '../../src/config.ts'
 import { createTestCli, run } from './support.ts'
 
@@ -34,6 +36,49 @@ test('every setting is shown with its source, and no secret', async () => {
     expect(text).not.toContain('someone')
     expect(text).not.toContain(SECRET)
   }
+})
+
+test('a value that did not come from the environment is said to come from where it did', async () => {
+  const written: string[] = []
+  const stdout = new Writable({
+    write: (chunk, _encoding, done) => {
+      written.push(String(chunk))
+      done()
+    },
+  })
+  const given: Record<string, string> = { PORT: '4000', LOG_LEVEL: '' }
+  const fill = async () => {
+    Object.assign(given, env, { PORT: '4000', ACCESS_TOKEN_SECONDS: '60', REGISTRATION: '' })
+    return {
+      DATABASE_URL: '.claviger',
+      CLAVIGER_SECRET: '.claviger',
+      ACCESS_TOKEN_SECONDS: '.env',
+      REGISTRATION: '.env',
+    }
+  }
+  expect(await main(['config', '--json'], given, { stdin: process.stdin, stdout, stderr: stdout }, fill)).toBe(0)
+  const { settings: rows } = JSON.parse(written.join('')) as Shown
+  const sources = Object.fromEntries(rows.map(({ name, source }) => [name, source]))
+  expect(sources).toMatchObject({
+    PORT: 'environment',
+    ACCESS_TOKEN_SECONDS: '.env',
+    DATABASE_URL: '.claviger',
+    CLAVIGER_SECRET: '.claviger',
+    LOG_LEVEL: 'default',
+    REGISTRATION: 'default',
+    KEY_BITS: 'default',
+  })
+})
+
+test('an empty list is told as what it means', async () => {
+  const row = async (name: string, more: Record<string, string> = {}) =>
+    (await run(['config'], { env: { ...env, ...more } })).out.split('\n').find((line) => line.startsWith(`${name} `))
+  expect(await row('ALLOWED_HOSTS')).toMatch(/ default +any$/)
+  expect(await row('TRUSTED_PROXIES')).toMatch(/ default +nobody$/)
+  expect(await row('ALLOWED_ORIGINS')).toMatch(/ default +the issuer’s own, and http:\/\/localhost on any port$/)
+  const production = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com' }
+  expect(await row('ALLOWED_ORIGINS', production)).toMatch(/ default +the issuer’s own$/)
+  expect(await row('ALLOWED_HOSTS', { ALLOWED_HOSTS: 'a.example' })).toMatch(/ environment +a\.example$/)
 })
 
 test('faults are listed without their values', async () => {

@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
 import { explain } from '../../dev/explain.ts'
+import { tryNext } from '../../dev/try-next.ts'
 import { main } from '../../src/cli/main.ts'
-import { ConfigError } from '../../src/config.ts'
+import { ConfigError, parseConfig } from '../../src/config.ts'
 import { SealError } from '../../src/keys/sealing.ts'
 import { createTestCli } from './support.ts'
 
@@ -40,7 +42,7 @@ describe('what settings need', () => {
     [['sessions', 'end']],
     [['sessions', 'why', 'not-an-id']],
   ])('is not made for %j', async (argv) => {
-    const fill = vi.fn(async () => {})
+    const fill = vi.fn(async () => ({}))
     await main(argv, {}, streams().io, fill)
     expect(fill).not.toHaveBeenCalled()
   })
@@ -49,7 +51,10 @@ describe('what settings need', () => {
     await using cli = await createTestCli()
     const { io, written } = streams()
     const env: Record<string, string> = {}
-    const fill = vi.fn(async () => void Object.assign(env, cli.env))
+    const fill = vi.fn(async () => {
+      Object.assign(env, cli.env)
+      return {}
+    })
     expect(await main(argv, env, io, fill), written.join('')).toBe(0)
     expect(fill).toHaveBeenCalledTimes(1)
   })
@@ -79,4 +84,38 @@ test('what stops npm start is told without a stack, unless the program is at fau
     '    at ',
   )
   expect(explain(new TypeError('x is not a function'))).toContain('    at ')
+})
+
+describe('what npm start prints', () => {
+  const listening = { url: 'http://127.0.0.1:3000', metricsUrl: 'http://127.0.0.1:9464' }
+  const banner = (env: Record<string, string>, where = listening) => {
+    const stated = { DATABASE_URL: 'postgres://u:p@127.0.0.1/d', CLAVIGER_SECRET: randomBytes(32).toString('base64') }
+    return tryNext({ ...where, config: parseConfig({ ...stated, ...env }).config })
+  }
+
+  test('is the issuer, which keeps the cookie where 127.0.0.1 would lose it', () => {
+    expect(banner({})).toMatch(/^ {2}issuer +http:\/\/localhost:3000$/m)
+    expect(banner({})).toContain('curl -s http://localhost:3000/register')
+    expect(banner({}).replace(/^ {2}metrics.*$/m, '')).not.toContain('127.0.0.1')
+    const everywhere = { ...listening, url: 'http://0.0.0.0:3000' }
+    expect(banner({ HOST: '0.0.0.0' }, everywhere)).toContain('curl -s http://localhost:3000/register')
+  })
+
+  test('is also where the server listens, if the issuer is somewhere else', () => {
+    for (const ISSUER of ['https://auth.example.com', 'http://localhost:4000']) {
+      expect(banner({ ISSUER })).toContain(`${ISSUER} (this server listens on http://127.0.0.1:3000)`)
+      expect(banner({ ISSUER })).toContain('curl -s http://127.0.0.1:3000/register')
+    }
+  })
+
+  test('names the pages that may use it, and the setting for others', () => {
+    expect(banner({})).toMatch(/^ {2}pages +http:\/\/localhost, on any port; name others in ALLOWED_ORIGINS$/m)
+    const stated = banner({ ALLOWED_ORIGINS: 'http://localhost:5173,http://two.localhost' })
+    expect(stated).toMatch(/^ {2}pages +http:\/\/localhost:5173, http:\/\/two\.localhost, as ALLOWED_ORIGINS says$/m)
+  })
+
+  test('leads to nothing that is switched off', () => {
+    expect(banner({})).toContain('/docs')
+    expect(banner({ DOCS: 'false' })).not.toContain('/docs')
+  })
 })

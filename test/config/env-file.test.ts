@@ -10,9 +10,9 @@ test('a byte order mark is no part of the first name, and what is set already st
   try {
     writeFileSync(file, '\ufeffPORT=4000\r\nHOST="::1"\nLOG_LEVEL=debug\nDOCS=true\n')
     const env = { LOG_LEVEL: 'warn', DOCS: '' }
-    readEnvFile(file, env)
+    expect(readEnvFile(file, env)).toEqual({ PORT: '.env', HOST: '.env' })
     expect(env).toEqual({ PORT: '4000', HOST: '::1', LOG_LEVEL: 'warn', DOCS: '' })
-    readEnvFile(join(folder, 'none'), env)
+    expect(readEnvFile(join(folder, 'none'), env)).toEqual({})
   } finally {
     rmSync(folder, { recursive: true })
   }

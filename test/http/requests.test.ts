@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../../src/errors.ts'
-import { ALWAYS, createHttpApp, ORIGIN, request } from './support.ts'
+import { ALWAYS, createHttpApp, type HttpApp, ORIGIN, request } from './support.ts'
 
 const calls: string[] = []
 const HOST = 'Host: auth.example.com'
@@ -421,6 +421,48 @@ describe('CORS', () => {
       expect(answer.headers.vary).toBe('Origin')
     }
     expect(answers[1]?.statusCode).toBe(204)
+  })
+
+  describe('a page that is refused', () => {
+    const REFUSED = 'a page was refused, because its origin is not allowed'
+    const reported = (app: HttpApp) =>
+      app.logs
+        .filter(({ msg }) => msg === REFUSED)
+        .map(({ level, origin, allowWith }) => ({ level, origin, allowWith }))
+    const ask = (app: HttpApp, method: 'OPTIONS' | 'POST' | 'GET', url: string, origin: string) =>
+      app.app.inject({ method, url, headers: { origin, 'access-control-request-method': 'POST' } })
+
+    test('is logged once, with its origin and the setting that would allow it', async () => {
+      await using app = await createHttpApp(routes)
+      const page = 'http://localhost:5173'
+      for (let sent = 0; sent < 3; sent++) await ask(app, 'OPTIONS', '/login', page)
+      await ask(app, 'POST', '/login', page)
+      for (const other of ['capacitor://localhost', 'null']) await ask(app, 'OPTIONS', '/login', other)
+      await ask(app, 'GET', '/g', 'https://simple.example')
+      expect(reported(app)).toEqual([
+        { level: 'warn', origin: page, allowWith: 'ALLOWED_ORIGINS; NATIVE_ORIGINS for a web view' },
+        { level: 'warn', origin: 'capacitor://localhost', allowWith: 'NATIVE_ORIGINS' },
+        { level: 'warn', origin: 'null', allowWith: expect.stringContaining('serve the page over http') },
+        { level: 'warn', origin: 'https://simple.example', allowWith: expect.stringContaining('ALLOWED_ORIGINS') },
+      ])
+    })
+
+    test('is not logged where it was not refused, or asked for nothing that there is', async () => {
+      await using app = await createHttpApp(routes)
+      await ask(app, 'OPTIONS', '/login', ORIGIN)
+      await ask(app, 'OPTIONS', '/.well-known/jwks.json', 'https://evil.example')
+      await ask(app, 'OPTIONS', '/nothing', 'https://evil.example')
+      await ask(app, 'GET', '/nothing', 'https://evil.example')
+      expect(reported(app)).toEqual([])
+    })
+
+    test('fills neither memory nor log, whatever strangers call themselves', async () => {
+      await using app = await createHttpApp(routes)
+      await ask(app, 'OPTIONS', '/login', `https://${'x'.repeat(9000)}.example/secret`)
+      for (let i = 0; i < 150; i++) await ask(app, 'OPTIONS', '/login', `https://${i}.example`)
+      expect(reported(app)).toHaveLength(100)
+      expect(reported(app)[0]).toMatchObject({ origin: 'not an origin' })
+    })
   })
 
   test('opens public key material to every page, without credentials', async () => {

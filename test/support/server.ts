@@ -66,14 +66,17 @@ export async function startServer(options: {
   }
 }
 
-/** Starts the process with exactly these settings, and waits for nothing. */
-export function spawnServer(env: Record<string, string>): {
+/** Starts the process with exactly these settings, and waits for nothing. @param script another way to start it. */
+export function spawnServer(
+  env: Record<string, string>,
+  script = MAIN,
+): {
   child: ChildProcess
   output: () => string
   exited: Promise<number | null>
 } {
   noteSecretsOf(env)
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [script], {
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,0 +1,33 @@
+import type { FastifyBaseLogger } from 'fastify'
+
+const HOUR_MS = 3_600_000
+/** Origins an hour. Strangers choose them: what they may fill is as bounded as the memory for it. */
+const MOST = 100
+
+/**
+ * Tells the operator of pages that were refused, once an hour for each: their author sees no more than a blocked request, and
+ * in the log it looks like any other.
+ */
+export function reportOrigins(): (log: FastifyBaseLogger, origin: string) => void {
+  let since = Number.NEGATIVE_INFINITY
+  const told = new Set<string>()
+  return (log, origin) => {
+    const now = performance.now()
+    if (now - since > HOUR_MS) {
+      told.clear()
+      since = now
+    }
+    if (told.size === MOST || told.has(origin)) return
+    told.add(origin)
+    log.warn(describe(origin), 'a page was refused, because its origin is not allowed')
+  }
+}
+
+/** Browsers send nothing but these forms. What else a header may hold is nobody's business. */
+function describe(origin: string): { origin: string; allowWith: string } {
+  if (origin === 'null') return { origin, allowWith: 'nothing: serve the page over http, and in no sandbox' }
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[\w.:[\]-]{1,255}$/.test(origin))
+    return { origin: 'not an origin', allowWith: 'nothing' }
+  const isPage = /^https?:/.test(origin)
+  return { origin, allowWith: isPage ? 'ALLOWED_ORIGINS; NATIVE_ORIGINS for a web view' : 'NATIVE_ORIGINS' }
+}
