@@ -21,6 +21,7 @@ export type EndCause =
   | 'reuse_detected'
   | 'password_changed'
   | 'user_disabled'
+  | 'user_deleted'
   | 'replaced_by_login'
   | 'too_many_sessions'
   | 'operator'
@@ -39,7 +40,10 @@ interface About {
 export type AuditEvent = About &
   (
     | { type: 'user.registered'; outcome: 'success' }
-    | { type: 'user.created' | 'user.disabled' | 'user.enabled'; outcome: 'success' }
+    | {
+        type: 'user.created' | 'user.disabled' | 'user.enabled' | 'user.deleted' | 'user.email_changed'
+        outcome: 'success'
+      }
     | {
         type: 'user.roles_changed' | 'user.claims_changed'
         outcome: 'success'

@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import { importKey, listKeys, type Rotation, rotateKeys } from '../keys/operator.ts'
 import { command, EXIT, Failure, type Io } from './command.ts'
+import { consent } from './consent.ts'
 import { refuse } from './options.ts'
-import { confirm, type Paint, table } from './terminal.ts'
+import { type Paint, table } from './terminal.ts'
 import { duration, iso, when } from './times.ts'
 
 type Key = Awaited<ReturnType<typeof listKeys>>[number]
@@ -48,20 +49,15 @@ const rotate = command({
   options: { compromised: { type: 'boolean' }, all: { type: 'boolean' }, yes: { type: 'boolean' } },
   run: async ({ io, open, paint }, _args, { compromised = false, all = false, yes = false }) => {
     if (all && !compromised) refuse('--all goes with --compromised')
+    const ask = consent(io, yes || !compromised)
     const opened = await open()
-    if (compromised && !yes) await confirmEmergency(io, all)
+    const what = all ? 'Every key is' : 'The active key is'
+    await ask(`${what} withdrawn at once: every access token signed with it is refused, and clients have to refresh.`)
     const rotation = await rotateKeys(opened, { compromised, all })
     const text = describeRotation(rotation, opened.config.WITHDRAWN_KEYS, opened.clock(), paint)
     return { json: rotationToJson(rotation, opened.config.WITHDRAWN_KEYS), text }
   },
 })
-
-async function confirmEmergency(io: Io, all: boolean): Promise<void> {
-  if (!io.stdin.isTTY) refuse('nobody can be asked here: confirm with --yes')
-  const what = all ? 'Every key is' : 'The active key is'
-  const question = `${what} withdrawn at once: every access token signed with it is refused, and clients have to refresh. Go on?`
-  if (!(await confirm(io, question))) throw new Failure(EXIT.failed, 'not confirmed; nothing was changed')
-}
 
 function describeRotation(rotation: Rotation, withdrawn: readonly string[], now: Date, paint: Paint): string {
   switch (rotation.outcome) {

@@ -1,3 +1,5 @@
+import type { Config } from '../config.ts'
+import { createPasswordHasher, type PasswordHasher } from '../users/password.ts'
 import { EXIT, Failure, type Io } from './command.ts'
 import { ask } from './terminal.ts'
 
@@ -24,6 +26,10 @@ export async function newPassword(io: Io): Promise<string> {
   // What the terminal sent and could not be read has become this character, whichever it was.
   if (password.includes('\ufffd')) refuse('the terminal does not send UTF-8, or the password has the character U+FFFD')
   return checked(password)
+}
+
+export function hasherOf({ ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes }: Config): PasswordHasher {
+  return createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })
 }
 
 async function firstLine(stdin: Io['stdin']): Promise<Buffer> {

@@ -1,3 +1,4 @@
+import { buffer as readAll } from 'node:stream/consumers'
 import { parseJson } from '../http/json-text.ts'
 import { findUser } from '../users/accounts.ts'
 import { setClaims, setRoles } from '../users/rights.ts'
@@ -61,15 +62,16 @@ function split(text: string): string[] {
 
 const claims = command({
   name: 'users claims',
-  usage: '<email|id> [--set JSON]',
+  usage: '<email|id> [--set JSON|-]',
   summary: 'show or replace the custom claims of an account',
   details: `They stand in its access tokens beside ours. Tokens that are out keep the old ones until their next refresh.
 
-  --set JSON   exactly these, as in --set '{"tenant":"acme"}'; --set '{}' takes all away`,
+  --set JSON   exactly these, as in --set '{"tenant":"acme"}'; --set '{}' takes all away
+  --set -      the same, read from standard input`,
   takes: [1, 1],
   options: { set: { type: 'string' } },
-  run: async ({ open, paint }, [who = ''], { set }) => {
-    const wanted = set === undefined ? undefined : parseClaims(set)
+  run: async ({ io, open, paint }, [who = ''], { set }) => {
+    const wanted = set === undefined ? undefined : parseClaims(set === '-' ? await readAll(io.stdin) : Buffer.from(set))
     const opened = await open()
     const before = await findUser(opened.db, who)
     if (wanted) await setClaims(opened, before.id, wanted)
@@ -82,10 +84,10 @@ const claims = command({
 })
 
 /** Of two members of one name, JSON.parse takes the last and says nothing. */
-function parseClaims(text: string): Record<string, unknown> {
+function parseClaims(text: Buffer): Record<string, unknown> {
   let value: unknown
   try {
-    value = parseJson(Buffer.from(text))
+    value = parseJson(text)
   } catch {
     refuse('--set takes a JSON object, each of its names once')
   }

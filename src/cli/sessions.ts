@@ -3,11 +3,12 @@ import { transact } from '../db/errors.ts'
 import { endAll, endEverybody, endOne } from '../sessions/end.ts'
 import { endsIfUnused } from '../sessions/rotation.ts'
 import { findUser } from '../users/accounts.ts'
-import { command, EXIT, Failure, type Io } from './command.ts'
+import { command, EXIT } from './command.ts'
+import { consent } from './consent.ts'
 import type { Opened } from './open.ts'
 import { isId, limitOf, refuse } from './options.ts'
 import { emailOf, findFamily, historyOfFamily, type LiveSession, liveSessions } from './queries.ts'
-import { confirm, printable, table } from './terminal.ts'
+import { printable, table } from './terminal.ts'
 import { iso, relative } from './times.ts'
 import { type Evidence, explain } from './why.ts'
 
@@ -68,10 +69,12 @@ const end = command({
     if (!all && (before !== undefined || yes)) refuse('--before and --yes go with --all')
     if (id !== undefined) requireId(id)
     const until = before === undefined ? undefined : timeOf(before)
+    const ask = consent(io, yes || !all)
     const opened = await open()
     const { db, clock } = opened
     if (all) {
-      if (!yes) await confirmAll(io, until)
+      const which = until ? `that began until ${iso(until)}` : 'of everybody'
+      await ask(`All sessions ${which} end, and their people have to sign in again.`)
       const ended = await endEverybody(opened, { before: until, ...BY_OPERATOR })
       return { json: { ended, before: until ?? null }, text: `Ended ${ended} session${ended === 1 ? '' : 's'}.` }
     }
@@ -92,14 +95,6 @@ function timeOf(text: string): Date {
     : undefined
   if (!time || Number.isNaN(time.getTime())) refuse('--before wants a time with its zone, such as 2026-03-01T09:30:00Z')
   return time
-}
-
-async function confirmAll(io: Io, before: Date | undefined): Promise<void> {
-  if (!io.stdin.isTTY) refuse('nobody can be asked here: confirm with --yes')
-  const which = before ? `that began until ${iso(before)}` : 'of everybody'
-  if (!(await confirm(io, `All sessions ${which} end, and their people have to sign in again. Go on?`))) {
-    throw new Failure(EXIT.failed, 'not confirmed; nothing was changed')
-  }
 }
 
 const BY_OPERATOR = { cause: 'operator', actor: 'operator', facts: NO_REQUEST } as const

@@ -1,21 +1,15 @@
-import type { Config } from '../config.ts'
-import {
-  type Account,
-  createUser,
-  disableUser,
-  enableUser,
-  findUser,
-  listUsers,
-  setPassword,
-} from '../users/accounts.ts'
+import { createUser, findUser, listUsers } from '../users/accounts.ts'
+import { heldOffUntil } from '../users/backoff.ts'
 import { normaliseEmail } from '../users/email.ts'
-import { createPasswordHasher, type PasswordHasher } from '../users/password.ts'
+import { accountCommands } from './account.ts'
+import { describe, stateOf, toJson } from './account-view.ts'
 import { command } from './command.ts'
 import { isId, limitOf, refuse } from './options.ts'
-import { newPassword } from './password.ts'
+import { hasherOf, newPassword } from './password.ts'
+import { liveSessions } from './queries.ts'
 import { rightsCommands } from './rights.ts'
-import { type Paint, pairs, table } from './terminal.ts'
-import { iso, when } from './times.ts'
+import { table } from './terminal.ts'
+import { iso } from './times.ts'
 
 const create = command({
   name: 'users create',
@@ -41,28 +35,6 @@ argument.
     }
   },
 })
-
-const password = command({
-  name: 'users password',
-  usage: '<email|id>',
-  summary: 'give an account another password, and end its sessions',
-  details: `The password is asked for twice on a terminal, else read from the first line of standard input. It is never an
-argument.`,
-  takes: [1, 1],
-  options: {},
-  run: async ({ io, open, paint }, [who = '']) => {
-    const opened = await open()
-    const { email } = await findUser(opened.db, who)
-    const secret = await newPassword(io)
-    const sessions_ended = await setPassword({ ...opened, hasher: hasherOf(opened.config) }, who, secret)
-    const text = `Set the password of ${paint('bold', email)}; ${count(sessions_ended, 'session')} ended. Tell it to nobody but its owner, who should change it.`
-    return { json: { user: toJson(await findUser(opened.db, who)), sessions_ended }, text }
-  },
-})
-
-function hasherOf({ ARGON2_MEMORY_KIB: memoryKib, ARGON2_PASSES: passes }: Config): PasswordHasher {
-  return createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 })
-}
 
 const list = command({
   name: 'users list',
@@ -97,73 +69,36 @@ const list = command({
   },
 })
 
-const disable = command({
-  name: 'users disable',
+const show = command({
+  name: 'users show',
   usage: '<email|id>',
-  summary: 'end all sessions of an account and let nobody start another',
-  details: 'Access tokens that are out stay valid for verifiers that work offline until they expire.',
+  summary: 'tell all that is known of an account',
+  details: `“claviger sessions list --user <email|id>” shows its sessions, “claviger sessions why <email|id>” tells what became of
+them.`,
   takes: [1, 1],
   options: {},
-  run: async (context, [who = '']) => {
-    const opened = await context.open()
-    const sessions_ended = await disableUser(opened, who)
+  run: async ({ open, paint }, [who = '']) => {
+    const opened = await open()
     const user = await findUser(opened.db, who)
-    const text = `Disabled ${context.paint('bold', user.email)}; ${count(sessions_ended, 'session')} ended. Access tokens that are out expire within ${opened.config.ACCESS_TOKEN_SECONDS} s.`
-    return { json: { user: toJson(user), sessions_ended }, text }
-  },
-})
-
-const enable = command({
-  name: 'users enable',
-  usage: '<email|id>',
-  summary: 'let an account sign in again, after a disable or too many failures',
-  takes: [1, 1],
-  options: {},
-  run: async (context, [who = '']) => {
-    const opened = await context.open()
-    await enableUser(opened, who)
-    const user = await findUser(opened.db, who)
+    const now = opened.clock()
+    const heldOff = await heldOffUntil(opened, now, user.email)
+    const sessions = await liveSessions(opened.db, now, { userId: user.id, limit: MOST_COUNTED })
+    const lastUsed = sessions[0]?.rotatedAt ?? null
     return {
-      json: { user: toJson(user) },
-      text: `Enabled ${context.paint('bold', user.email)}: it may sign in, and no failure counts against it.`,
+      json: {
+        user: {
+          ...toJson(user),
+          held_off_until: heldOff ?? null,
+          live_sessions: sessions.length,
+          last_used_at: lastUsed,
+        },
+      },
+      text: `${paint('bold', user.email)}\n${describe(user, paint, now, { heldOff, sessions: sessions.length, lastUsed })}`,
     }
   },
 })
 
-function stateOf(user: Account, paint: Paint): string {
-  if (user.disabledAt) return paint('red', 'disabled')
-  if (user.passwordDisabled) return paint('yellow', 'locked')
-  return user.hasPassword ? paint('green', 'active') : 'no password'
-}
+/** As many as SESSIONS_PER_USER may be. */
+const MOST_COUNTED = 1000
 
-function describe(user: Account, paint: Paint, now: Date): string {
-  return pairs(
-    [
-      ['id', user.id],
-      ['roles', user.roles.join(', ') || paint('dim', 'none')],
-      ['password', user.hasPassword ? 'set' : 'none: nobody can sign in with one'],
-      ['created', when(user.createdAt, now)],
-    ],
-    paint,
-  )
-}
-
-function toJson(user: Account) {
-  return {
-    id: user.id,
-    email: user.email,
-    email_verified: user.emailVerified,
-    roles: user.roles,
-    claims: user.claims,
-    has_password: user.hasPassword,
-    password_disabled: user.passwordDisabled,
-    disabled_at: user.disabledAt,
-    created_at: user.createdAt,
-  }
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`
-}
-
-export const userCommands = [create, list, disable, enable, password, ...rightsCommands]
+export const userCommands = [create, list, show, ...accountCommands, ...rightsCommands]

@@ -77,6 +77,8 @@ function because(cause: EndCause, end: AuditRow | undefined, history: readonly A
       return `the password of the account was changed${from(end)}`
     case 'user_disabled':
       return 'an operator disabled the account'
+    case 'user_deleted':
+      return 'an operator deleted the account'
     case 'replaced_by_login':
       return `somebody signed in again in the same browser${from(end)}, which replaced the cookie of this session`
     case 'too_many_sessions':

@@ -1,3 +1,4 @@
+import { violatedConstraint } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { hmac, type KeyList } from '../secrets.ts'
@@ -49,9 +50,24 @@ export async function reserve(
   wanted: Wanted = { by: 'email', value: email },
 ): Promise<Reserved> {
   const identifiers = identifiersOf(deps.serverKeys, email)
-  const { user, attempt, inUse } = await reserveAttempt(deps.db, { identifiers, wanted, now }, RULE)
+  const ask = () => reserveAttempt(deps.db, { identifiers, wanted, now }, RULE)
+  const { user, attempt, inUse } = await ask().catch((error: unknown) => {
+    if (violatedConstraint(error) !== 'login_failures_user_id_fkey') throw error
+    // The account was deleted in this very moment: now there is none.
+    return ask()
+  })
   if (attempt) return { kind: 'attempt', user, attempt, inUse }
   return { kind: 'held_off', user, retryAfter: retryAfter(await findCounter(deps.db, identifiers), now) }
+}
+
+/** Until when no attempt on an account is looked at, if so. */
+export async function heldOffUntil(
+  deps: Pick<Deps, 'db' | 'serverKeys'>,
+  now: Date,
+  email: string,
+): Promise<Date | undefined> {
+  const counter = await findCounter(deps.db, identifiersOf(deps.serverKeys, email))
+  return counter && counter.blockedUntil > now ? counter.blockedUntil : undefined
 }
 
 /** Attempts that are not decided yet count as failed, but may prove right in a moment: then the next is looked at. */

@@ -79,6 +79,16 @@ export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefine
     .executeTakeFirst()
 }
 
+/** On a row that the caller has locked. The constraint decides whether the address is free. */
+export async function writeEmail(tx: Tx, id: string, email: string): Promise<void> {
+  await tx.updateTable('users').set({ email, email_verified: false }).where('id', '=', id).execute()
+}
+
+/** On a row that the caller has locked. Its sessions and counters go with it. */
+export async function removeUser(tx: Tx, id: string): Promise<void> {
+  await tx.deleteFrom('users').where('id', '=', id).execute()
+}
+
 /** On a row that the caller has locked. */
 export async function writePasswordHash(tx: Tx, id: string, passwordHash: string): Promise<void> {
   await tx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()

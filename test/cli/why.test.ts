@@ -44,10 +44,16 @@ async function rotate(t: TestApp, token: string, key?: string): Promise<string> 
   return refreshTokenOf(answer)
 }
 
-type Ended = Record<EndCause, { end(t: TestApp): Promise<string>; because: string; env?: Record<string, string> }>
+interface Ended {
+  end(t: TestApp): Promise<string>
+  because: string
+  env?: Record<string, string>
+  /** There is no address to be told any more. */
+  userGone?: true
+}
 
 /** How every cause comes about, and what is said of it. A new cause does not compile until it stands here. */
-const CAUSES: Ended = {
+const CAUSES: Record<EndCause, Ended> = {
   logout: {
     end: async (t) => {
       const { id, refreshToken } = await signUp(t)
@@ -104,6 +110,15 @@ const CAUSES: Ended = {
     },
     because: 'an operator disabled the account',
   },
+  user_deleted: {
+    end: async (t) => {
+      const { id } = await signUp(t)
+      expect((await run(['users', 'delete', 'alice@example.com', '--yes'], { env: t.env })).code).toBe(0)
+      return id
+    },
+    because: 'an operator deleted the account',
+    userGone: true,
+  },
   replaced_by_login: {
     end: async (t) => {
       const { id, refreshToken } = await signUp(t, { client_id: 'web' })
@@ -136,12 +151,13 @@ const CAUSES: Ended = {
   },
 }
 
-test.each(Object.entries(CAUSES))('ended: %s', async (cause, { end, because, env = {} }) => {
+test.each(Object.entries(CAUSES))('ended: %s', async (cause, { end, because, env = {}, userGone }) => {
   await using t = await createTestApp({ env })
   const id = await end(t)
   const told = await why(t, id)
   expect(told).toMatchObject({ state: 'ended', cause })
-  expect(told.sentence).toMatch(new RegExp(`^Session ${id} of alice@example\\.com ended at ${TIME} because `))
+  const whose = userGone ? '' : String.raw` of alice@example\.com`
+  expect(told.sentence).toMatch(new RegExp(`^Session ${id}${whose} ended at ${TIME} because `))
   expect(told.sentence.split(' because ').slice(1).join(' because ')).toBe(`${because}.`)
 
   // The trail outlives the row.

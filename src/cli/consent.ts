@@ -1,0 +1,18 @@
+import { EXIT, Failure, type Io } from './command.ts'
+import { refuse } from './options.ts'
+import { confirm } from './terminal.ts'
+
+/**
+ * How a command asks whose effect nobody can take back: at a terminal, and not at all with `--yes`. To be called before
+ * anything is opened.
+ * @throws Failure at once where nobody can be asked; from the question if the answer is no.
+ */
+export function consent(io: Io, yes: boolean): (question: string) => Promise<void> {
+  if (yes) return async () => {}
+  if (!io.stdin.isTTY) refuse('nobody can be asked here: confirm with --yes')
+  return async (question) => {
+    if (!(await confirm(io, `${question} Go on?`))) {
+      throw new Failure(EXIT.failed, 'not confirmed; nothing was changed')
+    }
+  }
+}

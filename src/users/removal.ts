@@ -1,0 +1,29 @@
+import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
+import type { Deps } from '../deps.ts'
+import { endAll } from '../sessions/end.ts'
+import { clearFailures } from './backoff.ts'
+import { withUser } from './lookup.ts'
+import { removeUser } from './queries.ts'
+
+/**
+ * Deletes an account and everything that was kept with it. What the audit trail says of it stays, under its id: the trail has
+ * no e-mail addresses. The address may be registered anew.
+ * @returns how many sessions ended.
+ * @throws Problem not_found.
+ */
+export async function deleteUser(
+  deps: Pick<Deps, 'db' | 'clock' | 'serverKeys'>,
+  idOrEmail: string,
+  facts: RequestFacts = NO_REQUEST,
+): Promise<number> {
+  const now = deps.clock()
+  return await withUser(deps, idOrEmail, async (tx, user) => {
+    // Ended, not only deleted with the row: the trail is all that is left to say why.
+    const ended = await endAll(tx, now, { userId: user.id, cause: 'user_deleted', actor: 'operator', facts })
+    // Before the row: an attempt that holds a counter waits for the row of its user, and must not be waited for.
+    await clearFailures(tx, deps.serverKeys, user)
+    await removeUser(tx, user.id)
+    await record(tx, now, 'operator', { type: 'user.deleted', outcome: 'success', userId: user.id }, facts)
+    return ended
+  })
+}

@@ -1,0 +1,85 @@
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { changeEmail } from '../../src/users/address.ts'
+import { deleteUser } from '../../src/users/removal.ts'
+import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+
+/** Another connection, which may hold what it has changed. */
+async function openHolder(t: TestApp) {
+  const client = new pg.Client({ connectionString: t.database.ownerUrl })
+  await client.connect()
+  return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() })
+}
+
+/** Resolves when a statement of the app waits for a lock. */
+async function someoneWaits(holder: pg.Client): Promise<void> {
+  const waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+  await expect
+    .poll(async () => (await holder.query(waiting)).rowCount, { timeout: 5000, interval: 10 })
+    .toBeGreaterThan(0)
+}
+
+test('an attempt at the moment in which its account is deleted is refused like any other', async () => {
+  await using t = await createTestApp()
+  const { userId, email } = await t.signUp()
+  await using holder = await openHolder(t)
+  await holder.query('BEGIN')
+  await holder.query('DELETE FROM users WHERE id = $1', [userId])
+  const attempt = t.login({ email, password: 'not the right phrase' })
+  await someoneWaits(holder)
+  await holder.query('COMMIT')
+  const answer = await attempt
+  expect([answer.statusCode, answer.json().code]).toEqual([401, 'invalid_credentials'])
+})
+
+test('no session is left by sign-ins while their account is deleted, and each that began is told as ended', async () => {
+  await using t = await createTestApp({ env: { SESSIONS_PER_USER: '1000' } })
+  for (let round = 0; round < 5; round++) {
+    const { userId, email, password, refreshToken } = await t.signUp()
+    const outcomes = await Promise.all([
+      ...Array.from({ length: 4 }, () => t.login({ email, password })),
+      t.refresh(refreshToken),
+      deleteUser(t.deps, userId).then(() => undefined),
+      ...Array.from({ length: 4 }, () => t.login({ email, password })),
+    ])
+    for (const answer of outcomes) if (answer) expect(answer.statusCode).toBeOneOf([200, 401, 429])
+    for (const answer of outcomes) {
+      if (answer?.statusCode === 200) expect((await t.refresh(refreshTokenOf(answer))).statusCode).toBe(401)
+    }
+    expect(await t.db.selectFrom('families').select('id').where('user_id', '=', userId).execute()).toEqual([])
+    const trail = t.db
+      .selectFrom('audit')
+      .select('family_id')
+      .where('user_id', '=', userId)
+      .where('outcome', '=', 'success')
+    const begun = await trail.where('type', '=', 'login').execute()
+    const ended = await trail.where('type', '=', 'session.ended').execute()
+    const ids = (rows: typeof ended) => rows.map((row) => `${row.family_id}`).toSorted()
+    expect(ids(ended)).toEqual(ids(begun))
+  }
+})
+
+test('of two accounts that want one address at the same moment one gets it', async () => {
+  await using t = await createTestApp()
+  const ids = [await t.signUp(), await t.signUp(), await t.signUp()].map(({ userId }) => userId)
+  const outcomes = await Promise.allSettled(ids.map((id) => changeEmail(t.deps, id, 'wanted@example.com')))
+  const refused = outcomes.filter(({ status }) => status === 'rejected')
+  expect(refused).toHaveLength(2)
+  for (const outcome of refused) expect(outcome).toMatchObject({ reason: { code: 'email_taken' } })
+  expect((await t.login({ email: 'wanted@example.com', password: TEST_PASSWORD })).statusCode).toBe(200)
+})
+
+test('attempts go on while an address is changed, and wait for nobody who waits for them', async () => {
+  await using t = await createTestApp()
+  const { userId, email } = await t.signUp()
+  const addresses = [email, 'second@example.com', 'third@example.com']
+  for (let round = 0; round < 5; round++) {
+    const next = addresses[(round + 1) % 3] ?? ''
+    const answers = await Promise.all([
+      ...addresses.map((address) => t.login({ email: address, password: 'not the right phrase' })),
+      changeEmail(t.deps, userId, next).then(() => undefined),
+      ...addresses.map((address) => t.login({ email: address, password: 'not the right phrase' })),
+    ])
+    for (const answer of answers) if (answer) expect(answer.statusCode).toBeOneOf([401, 429])
+  }
+})
