@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createTestApp, type TestApp } from '../support/app.ts'
-import { answer, createDevice, type Device, only, signUp } from './browser-support.ts'
+import type { TestApp } from '../support/app.ts'
+import { answer, createDevice, type Device, only, signUp, startIssuer } from './browser-support.ts'
 
 // The browser package where the wall clock of the device is wrong, and where it is set meanwhile.
 
@@ -10,8 +10,9 @@ let t: TestApp
 let device: Device
 
 beforeEach(async () => {
-  t = await createTestApp()
-  device = createDevice(await t.listen())
+  const started = await startIssuer()
+  t = started.t
+  device = createDevice(started.issuer)
 })
 afterEach(async () => {
   vi.restoreAllMocks()
@@ -67,13 +68,9 @@ describe('a Retry-After that is kept for the next start', () => {
   })
 
   test.each([
-    ['without the time at which it was written', { notBefore: realNow() + HOUR }],
-    [
-      'further from that time than any Retry-After',
-      { notBefore: realNow() + 2 * HOUR, waitingSince: realNow() - 1000 },
-    ],
-    ['written in the future', { notBefore: realNow() + HOUR + 30_000, waitingSince: realNow() + HOUR }],
-    ['no number', { notBefore: 'soon', waitingSince: 'now' }],
+    ['without the time at which it was written', { wait: HOUR }],
+    ['written in the future', { wait: 30_000, waitingSince: realNow() + HOUR }],
+    ['no number', { wait: 'soon', waitingSince: 'now' }],
   ])('does not count: %s', async (_name, changes) => {
     const { user } = await signUp(device)
     device.storage.change(changes)

@@ -1,8 +1,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createTestApp, type TestApp } from '../support/app.ts'
-import { answer, createDevice, type Device, loseAnswers, only, shorten, signUp } from './browser-support.ts'
+import type { TestApp } from '../support/app.ts'
+import {
+  answer,
+  createDevice,
+  type Device,
+  loseAnswers,
+  only,
+  shorten,
+  signUp,
+  startIssuer,
+} from './browser-support.ts'
 
 // `fetch` of the browser package, when it refreshes, and how it behaves towards an issuer in trouble.
 
@@ -19,8 +28,7 @@ let issuer: string
 let services: Service[]
 
 beforeEach(async () => {
-  t = await createTestApp()
-  issuer = await t.listen()
+  ;({ t, issuer } = await startIssuer())
   services = []
 })
 afterEach(async () => {

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createClient } from '../../sdk/browser/src/index.ts'
-import { createTestApp, type TestApp } from '../support/app.ts'
-import { createDevice, type Device, signUp } from './browser-support.ts'
+import type { TestApp } from '../support/app.ts'
+import { createDevice, type Device, signUp, startIssuer } from './browser-support.ts'
 
 // Which requests of the browser package's `fetch` carry the access token. In Chromium, with Requests of other windows:
 // test/browser/origins.test.ts.
@@ -73,9 +73,10 @@ describe('the access token', () => {
   let seen: { origin: string; authorized: boolean }[]
 
   beforeEach(async () => {
-    t = await createTestApp()
+    const started = await startIssuer()
+    t = started.t
     seen = []
-    device = createDevice(await t.listen(), { resources: [`${TRUSTED}/api/`] })
+    device = createDevice(started.issuer, { resources: [`${TRUSTED}/api/`] })
     await signUp(device)
     // Both services exist here only: what would have been sent is looked at as the platform reads it.
     device.network.interfere = async ({ url, headers }) => {

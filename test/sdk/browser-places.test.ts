@@ -4,8 +4,8 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createClient } from '../../sdk/browser/src/index.ts'
 import type { Client } from '../../sdk/browser/src/types.ts'
-import { createTestApp, type TestApp } from '../support/app.ts'
-import { answer, createDevice, createNetwork, only, signUp } from './browser-support.ts'
+import type { TestApp } from '../support/app.ts'
+import { answer, createDevice, createNetwork, only, signUp, startIssuer } from './browser-support.ts'
 
 // Where a client of the browser package can keep a session and where it cannot, and what is left of one that is closed.
 
@@ -13,8 +13,7 @@ let t: TestApp
 let issuer: string
 
 beforeEach(async () => {
-  t = await createTestApp()
-  issuer = await t.listen()
+  ;({ t, issuer } = await startIssuer())
 })
 afterEach(async () => {
   vi.restoreAllMocks()

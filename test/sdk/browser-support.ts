@@ -1,6 +1,17 @@
 import { createClient } from '../../sdk/browser/src/index.ts'
 import type { Client, Options } from '../../sdk/browser/src/types.ts'
+import { createTestApp, type TestApp } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
+import { freePort } from '../support/server.ts'
+
+/** A server that is reached by the name that its tokens give it. */
+export async function startIssuer(env: Record<string, string> = {}): Promise<{ t: TestApp; issuer: string }> {
+  const port = await freePort()
+  const issuer = `http://127.0.0.1:${port}`
+  const t = await createTestApp({ env: { ISSUER: issuer, ...env } })
+  await t.app.listen({ host: '127.0.0.1', port })
+  return { t, issuer }
+}
 
 /** A request as the client sent it. */
 export interface Sent {

@@ -1,7 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ClavigerError, type Client } from '../../sdk/browser/src/index.ts'
-import { createTestApp, type TestApp } from '../support/app.ts'
-import { answer, createDevice, type Device, loseAnswers, only, shorten, signUp } from './browser-support.ts'
+import type { TestApp } from '../support/app.ts'
+import {
+  answer,
+  createDevice,
+  type Device,
+  loseAnswers,
+  only,
+  shorten,
+  signUp,
+  startIssuer,
+} from './browser-support.ts'
 
 // The core of the browser package where there is no browser: against the real server, over a network that fails.
 
@@ -10,8 +19,7 @@ let issuer: string
 let device: Device
 
 beforeEach(async () => {
-  t = await createTestApp()
-  issuer = await t.listen()
+  ;({ t, issuer } = await startIssuer())
   device = createDevice(issuer)
 })
 afterEach(async () => {
@@ -200,7 +208,7 @@ describe('Idempotency-Key', () => {
     expect(key).toBeDefined()
     expect(token).toMatch(/^rt1_/)
     device.network.interfere = undefined
-    device.storage.change({ notBefore: undefined })
+    device.storage.change({ wait: undefined })
     expect(await device.restart().ready).toEqual(user)
     expect(new Set(keys())).toEqual(new Set([key]))
   })

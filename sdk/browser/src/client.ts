@@ -1,4 +1,4 @@
-import { isOver } from './errors.ts'
+import { isOver, noAnswer } from './errors.ts'
 import { trustedOrigins } from './origins.ts'
 import { elapsed, platform } from './platform.ts'
 import { createSession } from './session.ts'
@@ -10,12 +10,17 @@ const REFUSALS_APART_MS = 10_000
 /** Looks for a session at once. One client per page is enough; those of other tabs share its session. */
 export function createClient(options: Options): Client {
   // Looked up at each call: whoever wraps `fetch` later is heard too.
-  const send: typeof fetch = (input, init) => (options.fetch ?? fetch)(input, init)
-  const issuer = options.issuer.replace(/\/+$/, '')
+  const send: typeof fetch = (input, init) =>
+    (options.fetch ?? fetch)(input, init).catch((error) => {
+      // This is how `fetch` says that there was no answer.
+      throw error.name === 'TypeError' ? noAnswer(error) : error
+    })
+  if (!/^https?:\/\/./i.test(options.issuer)) throw new TypeError(`issuer: ${options.issuer} is no URL of a server`)
+  const issuer = new URL(options.issuer).origin
   const trusted = trustedOrigins(issuer, options.resources)
   const session = createSession(options, issuer, send)
   let refusedAt = -REFUSALS_APART_MS
-  let replacing: Promise<string | undefined> | undefined
+  let replacing: Promise<unknown> | undefined
 
   /** Undefined if nobody is signed in, or can be: the request then goes without. */
   const token = (refused?: string): Promise<string | undefined> =>
@@ -35,42 +40,28 @@ export function createClient(options: Options): Client {
 
     const first = await unlessAborted(token(), init?.signal ?? request?.signal)
     if (!first) return send(target, init)
-    const attach = (value: string) => {
+    const sendWith = (value: string, what: typeof target) => {
       headers.set('authorization', `Bearer ${value}`)
-      return { ...init, headers }
+      return send(what, { ...init, headers })
     }
-    // A stream can be sent once only; `duplex` is what it takes to send one.
-    const replayable = !(init as { duplex?: string } | undefined)?.duplex
-    const response = await send(request && replayable ? request.clone() : target, attach(first))
+    const response = await sendWith(first, request?.clone() ?? target)
     // What another origin said, after a redirect, is not about the token: it has not seen it.
     const refused = response.status === 401 && new URL(response.url || url).origin === url.origin
-    if (!refused || !replayable) return response
+    // A stream can be sent once only; `duplex` is what it takes to send one.
+    if (!refused || (init as { duplex?: string } | undefined)?.duplex) return response
 
-    const replace = () => token(first).catch(() => undefined)
-    if (session.state.held?.token === first && !replacing) {
-      if (elapsed() - refusedAt < REFUSALS_APART_MS) return response
+    if (session.state.held?.token === first && elapsed() - refusedAt > REFUSALS_APART_MS) {
       refusedAt = elapsed()
-      replacing = replace().finally(() => {
-        replacing = undefined
-      })
+      replacing = token(first).catch(() => {})
     }
-    const second = await (replacing ?? replace())
-    if (!second) return response
+    await replacing
+    const second = session.state.held?.token
+    if (!second || second === first) return response
     void response.body?.cancel()
-    return send(target, attach(second))
+    return sendWith(second, target)
   }
 
-  return {
-    ...session.calls,
-    get state() {
-      return session.state.status
-    },
-    get user() {
-      return session.state.user
-    },
-    fetch: fetchWithToken,
-    getAccessToken: () => session.token(),
-  }
+  return Object.assign(session.calls, { issuer, fetch: fetchWithToken, getAccessToken: () => session.token() })
 }
 
 /** Waits no longer than the caller of `fetch` wants to. */

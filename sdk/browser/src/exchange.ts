@@ -1,14 +1,11 @@
-import { ClavigerError, cookieBlocked, isOver, isPassing, signedOut } from './errors.ts'
-import { hold, isUsable } from './held.ts'
+import { ClavigerError, cookieBlocked, isOver, isPassing, signedOut, wrongIssuer } from './errors.ts'
+import { claimsOf, hold, isUsable } from './held.ts'
 import type { Post, Reply } from './issuer.ts'
 import type { Exclusive } from './lock.ts'
 import { platform } from './platform.ts'
-import type { Record, RecordStore } from './record.ts'
+import { RELEASE, type Record, type RecordStore } from './record.ts'
 import type { State } from './state.ts'
-import type { Credentials, Login, User } from './types.ts'
-
-/** `Retry-After` is an hour at most, and its jitter a second. */
-const LONGEST_WAIT_MS = 3_601_000
+import type { Login, Registration, User } from './types.ts'
 
 interface Parts {
   issuer: string
@@ -24,45 +21,53 @@ interface Parts {
   onTrouble: (error: ClavigerError) => number
 }
 
-/** Milliseconds; none if the clock has been set since, back or by more than the issuer can have asked for. */
-function leftToWait({ notBefore = 0, waitingSince = Infinity }: Record): number {
-  const now = Date.now()
-  return waitingSince <= now && notBefore <= waitingSince + LONGEST_WAIT_MS ? notBefore - now : 0
+/** @returns `iss` of an access token; of one that cannot be read, what was expected; undefined without a token. */
+function nameIn(token: string | undefined, expected: string): string | undefined {
+  try {
+    return token && claimsOf(token).iss
+  } catch {
+    return expected
+  }
 }
 
 /** What is said between this client and the issuer about the session, and how the record keeps step with it. */
 export function createExchange({ issuer, state, records, post, exclusive, native, wanted, onTrouble }: Parts) {
-  async function accept(reply: Partial<Reply>, record: Record, sentAt: number, isLogin: boolean): Promise<User> {
-    const life = (reply.expires_in ?? 0) * 1000
+  /** @throws ClavigerError unless the reply is a token of this issuer. */
+  async function ask(path: string, body: object, headers?: { [name: string]: string }): Promise<Reply> {
+    const reply = await post(path, { ...body, ...wanted }, headers)
+    const name = nameIn(reply.access_token, issuer)
+    if (name !== issuer) throw wrongIssuer(issuer, 200, name)
+    return reply as Reply
+  }
+
+  async function accept(reply: Reply, record: Record, sentAt: number, isLogin: boolean): Promise<User> {
+    const life = reply.expires_in * 1000
     const until = sentAt + life
     const cause = isLogin ? 'login' : state.hasMissed(record) ? state.elsewhere() : 'found'
-    const ends = sentAt + (reply.refresh_expires_in as number) * 1000
+    const ends = sentAt + reply.refresh_expires_in * 1000
     const version = state.advance(record)
     // The successor must be where a restart finds it before anything is done with it; its answer being in, the key goes.
     const since = isLogin ? version : (record.since ?? version)
-    await records.write({
-      version,
-      until,
-      ends,
-      since,
-      token: reply.refresh_token,
-      leaving: state.leaving > 0 || undefined,
-    })
+    await records.write({ version, until, ends, since, token: reply.refresh_token, leaving: state.leaving })
     if (state.leaving) throw signedOut()
-    if (isLogin && !native) records.noteSignIn(version)
-    state.become(cause, reply.user as User, hold(reply.access_token as string, life, until), since)
+    state.become(cause, reply.user, hold({ token: reply.access_token, life, until }), since)
     state.tell()
-    return reply.user as User
+    return reply.user
   }
+
+  const forget = (record: Record) => records.write({ version: state.advance(record), none: RELEASE })
 
   /** Nobody is signed in, says the issuer. */
   async function end(record: Record): Promise<never> {
-    const isFirst = !native && records.isFirst(record)
-    const cause = !record.ends ? state.elsewhere() : record.ends > Date.now() ? 'ended' : 'expired'
-    await records.write({ version: state.advance(record) })
-    state.become(cause, null)
+    const { version, since, ends } = record
+    const hasSeen = native || records.hasSeen(record)
+    await forget(record)
+    state.become((ends as number) <= Date.now() ? 'expired' : ends && hasSeen ? 'ended' : state.elsewhere())
     state.tell()
-    throw isFirst ? cookieBlocked(issuer, 401, 'No session since the sign-in, unless it was ended. ') : signedOut()
+    // Nothing has become of the sign-in yet.
+    throw !native && hasSeen && version === since
+      ? cookieBlocked(issuer, 401, 'No session since the sign-in, unless it was ended. ')
+      : signedOut()
   }
 
   /** @param since of the session that is to end, if it is known. */
@@ -73,7 +78,7 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     // Without a body it needs no preflight: one way less to go for a page that is being closed.
     if (!native) await post('/logout')
     else if (record.token) await post('/logout', { refresh_token: record.token })
-    await records.write({ version: state.advance(record) })
+    await forget(record)
     state.tell()
   }
 
@@ -87,14 +92,15 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     const record = seen.version < state.version ? { ...seen, leaving: undefined } : seen
     if (record.leaving) await leave(record.since).catch(() => {})
     if (state.leaving || record.leaving || (state.version > since && state.status === 'signed-out')) {
-      state.become(state.elsewhere(), null)
+      state.become(state.elsewhere())
       throw signedOut()
     }
     if (native && !record.token) return end(record)
 
-    const wait = leftToWait(record)
-    if (wait > 0) {
-      const error = new ClavigerError('unavailable', 503, 'The issuer asked to wait', Math.ceil(wait / 1000))
+    const { wait = 0, waitingSince = Infinity } = record
+    const left = waitingSince + wait - Date.now()
+    if (left > 0 && left <= wait) {
+      const error = new ClavigerError('unavailable', 503, 'Asked to wait', Math.ceil(left / 1000))
       onTrouble(error)
       throw error
     }
@@ -105,18 +111,16 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     const before = state.version
     const hasMoved = async () => state.version !== before || (await records.read()).version !== record.version
     const sentAt = Date.now()
-    let reply: Partial<Reply>
+    let reply: Reply
     try {
-      reply = await post('/refresh', { refresh_token: record.token, ...wanted }, { 'idempotency-key': key })
-      if (!reply.access_token) throw new ClavigerError('network', 0, 'No answer')
+      reply = await ask('/refresh', { refresh_token: record.token }, { 'idempotency-key': key })
     } catch (error) {
       // Late, it may be about the session before the present one.
       if (isOver(error)) return (await hasMoved()) ? refresh(before) : end(record)
       if (isPassing(error)) {
-        const waitingSince = Date.now()
-        const notBefore = waitingSince + onTrouble(error)
+        const wait = onTrouble(error)
         // For the other tabs, and for whoever reloads. What a tab without a network found out is its own affair.
-        if (error.status) await records.write({ ...(await records.read()), notBefore, waitingSince })
+        if (error.status) await records.write({ ...(await records.read()), wait, waitingSince: Date.now() })
       }
       throw error
     }
@@ -125,29 +129,34 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     await accept(reply, record, sentAt, false)
   }
 
+  const login = ({ email, password, remember }: Login): Promise<User> =>
+    // Alone: the answer to a refresh of the session before must not overwrite the new cookie.
+    exclusive(async () => {
+      const sentAt = Date.now()
+      const reply = await ask('/login', { email, password, remember })
+      return accept(reply, await records.read(), sentAt, true)
+    })
+
   return {
+    login,
+
     refresh: (since: number): Promise<void> => exclusive((waited) => refresh(since, waited)),
 
-    login: ({ email, password, remember }: Login): Promise<User> =>
-      // Alone: the answer to a refresh of the session before must not overwrite the new cookie.
-      exclusive(async () => {
-        const sentAt = Date.now()
-        const reply = await post('/login', { email, password, remember, ...wanted })
-        return accept(reply, await records.read(), sentAt, true)
-      }),
-
-    register: async ({ email, password }: Credentials): Promise<User | null> =>
-      (await post('/register', { email, password })).user ?? null,
+    register: async (registration: Registration): Promise<User | null> => {
+      const { email, password, signIn } = registration
+      const { user = null } = await post('/register', { email, password })
+      return user && signIn ? login(registration) : user
+    },
 
     logout: async (): Promise<void> => {
       state.leaving++
       try {
-        state.become('logout', null)
+        state.become('logout')
         const record = await records.read()
         // Later than the record first: a tab that has followed it would take this for old news, had the clock been set back.
         const version = state.advance(record)
         state.tell()
-        await records.write({ ...record, version, until: undefined, leaving: true })
+        await records.write({ ...record, version, until: undefined, leaving: 1 })
         await exclusive(() => leave(record.since))
       } finally {
         state.leaving--

@@ -1,3 +1,14 @@
 export { createClient } from './client.ts'
 export { ClavigerError } from './errors.ts'
-export type { AuthState, Cause, Client, Credentials, Listener, Login, Options, Storage, User } from './types.ts'
+export type {
+  AuthState,
+  Cause,
+  Client,
+  Credentials,
+  Listener,
+  Login,
+  Options,
+  Registration,
+  Storage,
+  User,
+} from './types.ts'

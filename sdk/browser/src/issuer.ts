@@ -1,4 +1,4 @@
-import { ClavigerError } from './errors.ts'
+import { ClavigerError, noAnswer, wrongIssuer } from './errors.ts'
 import type { User } from './types.ts'
 
 /** Longer than the server takes at its worst. */
@@ -22,12 +22,9 @@ export function createPost(issuer: string, credentials: 'omit' | 'include', send
   return async (path, body, headers) => {
     const control = new AbortController()
     const timer = setTimeout(() => control.abort(), TIMEOUT_MS)
-    let response: Response | undefined
     try {
-      response = await send(issuer + path, {
+      const response = await send(issuer + path, {
         method: 'POST',
-        mode: 'cors',
-        cache: 'no-store',
         redirect: 'error',
         credentials,
         // The person may close the page the moment they have signed out.
@@ -35,31 +32,35 @@ export function createPost(issuer: string, credentials: 'omit' | 'include', send
         signal: control.signal,
         ...(body && { headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }),
       })
-      const text = await response.text()
-      if (response.ok) return text ? JSON.parse(text) : {}
-      const problem = JSON.parse(text)
-      throw new ClavigerError(
-        problem.code ?? 'unexpected',
-        response.status,
-        problem.detail ?? problem.title,
-        retryAfter(response),
-      )
+      return await read(issuer, response)
     } catch (error) {
-      if (error instanceof ClavigerError) throw error
-      // A success that is cut off or is no JSON (a captive portal's page) says nothing about the session.
-      if (!response || response.ok) throw new ClavigerError('network', 0, 'No answer', undefined, error)
-      throw new ClavigerError('unexpected', response.status, 'Not an answer of Claviger', retryAfter(response), error)
+      throw error instanceof ClavigerError ? error : noAnswer(error)
     } finally {
       clearTimeout(timer)
     }
   }
 }
 
+/** @throws ClavigerError unless it is a success of the issuer's that can be read whole. */
+export async function read<Answer>(issuer: string, response: Response): Promise<Partial<Answer>> {
+  const { ok, status } = response
+  let answer: Partial<Answer> & { code?: string; title?: string; detail?: string } = {}
+  try {
+    answer = Object(JSON.parse((await response.text()) || '{}'))
+  } catch (error) {
+    // A success that is cut off or is no JSON (a captive portal's page) says nothing about the session.
+    if (ok) throw noAnswer(error)
+  }
+  if (ok) return answer
+  const { code, detail, title } = answer
+  if (typeof code !== 'string' && /40[45]/.test(`${status}`)) throw wrongIssuer(issuer, status)
+  throw new ClavigerError(code ?? 'unexpected', status, detail ?? title ?? 'no Claviger answered', retryAfter(response))
+}
+
 /** Seconds or an HTTP-date (RFC 9110 §10.2.3), which is measured by the clock that it comes from. @returns seconds. */
 function retryAfter({ headers }: Response): number | undefined {
-  const value = headers.get('retry-after')
-  if (!value) return
-  const date = (text: string | null) => Date.parse(text ?? '')
-  const seconds = /^\d+$/.test(value) ? Number(value) : (date(value) - (date(headers.get('date')) || Date.now())) / 1000
+  const value = headers.get('retry-after') ?? ''
+  const sent = Date.parse(headers.get('date') ?? '') || Date.now()
+  const seconds = Number(value) || (Date.parse(value) - sent) / 1000
   return seconds > 0 ? Math.min(Math.ceil(seconds), LONGEST_RETRY_AFTER) : undefined
 }

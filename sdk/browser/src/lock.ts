@@ -15,7 +15,7 @@ export type Exclusive = <T>(run: (waited: boolean) => Promise<T>) => Promise<T>
  */
 export function createExclusive(name: string): Exclusive {
   let last: Promise<unknown> = Promise.resolve()
-  return async (run) => {
+  return (run) => {
     const turn = last.then(() => locked(name, run))
     last = turn.catch(() => {})
     return turn
@@ -32,10 +32,7 @@ async function locked<T>(name: string, run: (waited: boolean) => Promise<T>): Pr
   // Not all in the same moment: behind the first who takes it, the others need not.
   const timer = setTimeout(() => control.abort(), LONGEST_WAIT_MS + Math.random() * 1000)
   await locks
-    .request(name, { signal: control.signal }, () => {
-      clearTimeout(timer)
-      return start()
-    })
+    .request(name, { signal: control.signal }, start)
     .catch(() => work ?? locks.request(name, { steal: true }, start))
     // Where the lock was taken from here, or is refused, the work itself says what becomes of it.
     .catch(() => {})

@@ -6,10 +6,11 @@ interface WebStorage {
 /** What a browser has and Node and React Native lack, in whole or in part. */
 export const platform = globalThis as unknown as {
   document?: { visibilityState: string; baseURI: string }
-  /** Also where `location` has none, as in a frame of `srcdoc`. */
+  /** Undefined outside of browsers. */
   origin?: string
   isSecureContext?: boolean
-  location?: { origin: string; ancestorOrigins?: ArrayLike<string> }
+  BroadcastChannel?: unknown
+  location?: { hash?: string; ancestorOrigins?: Iterable<string> }
   navigator?: {
     onLine?: boolean
     cookieEnabled?: boolean
@@ -19,12 +20,9 @@ export const platform = globalThis as unknown as {
   }
   localStorage: WebStorage
   sessionStorage: WebStorage
-  addEventListener(type: string, listener: (event: { type: string }) => void, options: { signal: AbortSignal }): void
+  addEventListener(type: string, listener: (event: { type: string }) => unknown, options: { signal: AbortSignal }): void
   crypto?: { randomUUID?: () => string }
 }
-
-/** Undefined outside of browsers. */
-export const ownOrigin = (): string | undefined => platform.origin ?? platform.location?.origin
 
 /** Does not go back when somebody sets the clock. It may stand still while the device sleeps. Milliseconds. */
 export const elapsed = (): number => performance.now()

@@ -1,6 +1,9 @@
 import { platform } from './platform.ts'
 import type { Storage } from './types.ts'
 
+/** A record of an older release may have been written by other rules. */
+export const RELEASE = '0.1.0'
+
 /**
  * What all tabs, and the next start, must know. In a browser it is nothing that a thief could use: the key alone is no
  * credential. Whoever holds the lock writes it.
@@ -16,12 +19,14 @@ export interface Record {
   since?: number | undefined
   /** `Idempotency-Key` of an exchange whose answer is not in. */
   key?: string | undefined
-  /** The issuer asked not to be asked before. Wall clock, milliseconds. */
-  notBefore?: number | undefined
-  /** When it said so, by the same clock: if that was wrong and has been set, `notBefore` means nothing. */
+  /** The issuer asked not to be asked for so many milliseconds. */
+  wait?: number | undefined
+  /** When it said so. Wall clock, milliseconds: if that was wrong and has been set since, `wait` means nothing. */
   waitingSince?: number | undefined
-  /** Signed out here, and the issuer has not confirmed it. */
-  leaving?: boolean | undefined
+  /** Not 0: signed out here, and the issuer has not confirmed it. */
+  leaving?: number | undefined
+  /** The issuer has said to this release that nobody is signed in. */
+  none?: string | undefined
   /** The refresh token; never in a browser. */
   token?: string | undefined
 }
@@ -29,10 +34,10 @@ export interface Record {
 export interface RecordStore {
   read(): Promise<Record>
   write(record: Record): Promise<void>
-  /** In a browser this tab keeps the version that its sign-in made, for as long as it is open. */
-  noteSignIn(version: number): void
-  /** Nothing has become of a sign-in in this tab yet. The cookie cannot be gone because the browser was closed meanwhile. */
-  isFirst(record: Record): boolean
+  /** @param since of the session that this tab has seen. */
+  note(since: number): void
+  /** This tab has seen the session, so its cookie is not gone because the browser was closed meanwhile. */
+  hasSeen(record: Record): boolean
 }
 
 export function openRecord(name: string, storage?: Storage): RecordStore {
@@ -42,7 +47,7 @@ export function openRecord(name: string, storage?: Storage): RecordStore {
     read: async () => {
       const text = await place.get(name)
       try {
-        return { version: 0, ...JSON.parse(text ?? '{}') }
+        return { version: 0, ...JSON.parse(text as string) }
       } catch {
         return { version: 0 }
       }
@@ -51,8 +56,8 @@ export function openRecord(name: string, storage?: Storage): RecordStore {
       if (storage && !record.token) await storage.remove(name)
       else await place.set(name, JSON.stringify(record))
     },
-    noteSignIn: (version) => tab.set(name, `${version}`),
-    isFirst: ({ version }) => tab.get(name) === `${version}`,
+    note: (since) => tab.set(name, `${since}`),
+    hasSeen: ({ since }) => tab.get(name) === `${since}`,
   }
 }
 
@@ -63,9 +68,7 @@ function webStorage(kind: 'localStorage' | 'sessionStorage') {
     get: (name: string) => {
       try {
         return memory ?? platform[kind].getItem(name)
-      } catch {
-        return null
-      }
+      } catch {}
     },
     set: (name: string, value: string) => {
       try {

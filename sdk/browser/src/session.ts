@@ -1,11 +1,11 @@
-import { ClavigerError, isPassing, signedOut } from './errors.ts'
+import { ClavigerError, isOver, isPassing, signedOut } from './errors.ts'
 import { createExchange } from './exchange.ts'
 import { dueIn, isUsable } from './held.ts'
 import { createPost } from './issuer.ts'
 import { createExclusive } from './lock.ts'
 import { findObstacle } from './obstacle.ts'
 import { elapsed, inBackground, platform, sleep } from './platform.ts'
-import { openRecord } from './record.ts'
+import { openRecord, RELEASE } from './record.ts'
 import { createState } from './state.ts'
 import type { Options, User } from './types.ts'
 
@@ -19,6 +19,9 @@ const LONGEST_BACKOFF_AHEAD_MS = 60_000
 const OFFLINE_MS = 30_000
 /** A timer that sleeps with the device is wrong afterwards; so none runs for long. */
 const LONGEST_TIMER_MS = 30_000
+
+/** What the issuer's pages add to the address that they lead back to. */
+const SIGNED_IN = '#signed-in'
 
 /** A token that is valid whenever somebody wants one: when to refresh, when to try again, when to give up. */
 export function createSession(options: Options, issuer: string, send: typeof fetch) {
@@ -39,7 +42,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     native,
     post: createPost(issuer, native ? 'omit' : 'include', send),
     exclusive: createExclusive(name),
-    wanted: { client_id: native ? clientId : options.clientId, audience, scope },
+    wanted: { client_id: clientId, audience, scope },
     onTrouble,
   })
 
@@ -56,13 +59,13 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   let timer: ReturnType<typeof setTimeout> | undefined
 
   const isVisible = () => platform.document?.visibilityState === 'visible'
-  const hasMissed = async () => state.hasMissed(await records.read())
 
   const forgetTrouble = () => {
     failures = blockedUntil = jitter = 0
   }
   state.changed = () => {
     if (state.held) forgetTrouble()
+    if (state.since) records.note(state.since)
     keep()
   }
 
@@ -141,20 +144,18 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   }
 
   /** After sleep, in front again, back from the network's end: much may have passed by. */
-  async function wake(): Promise<void> {
+  async function wake({ type }: { type: string }): Promise<void> {
+    // What the issuer asked for holds; that there was no network does not any more.
+    if (type === 'online' && failure.status === 0) forgetTrouble()
     if (!isVisible()) return
-    if ((await hasMissed()) || (await records.read()).leaving) await attempt().catch(() => {})
+    const record = await records.read()
+    if (state.hasMissed(record) || record.leaving) await attempt().catch(() => {})
     keep()
   }
 
   if (inBrowser) {
-    const listener = ({ type }: { type: string }) => {
-      // What the issuer asked for holds; that there was no network does not any more.
-      if (type === 'online' && failure.status === 0) forgetTrouble()
-      void wake()
-    }
     for (const event of ['visibilitychange', 'pageshow', 'focus', 'online'])
-      platform.addEventListener(event, listener, { signal: closing.signal })
+      platform.addEventListener(event, wake, { signal: closing.signal })
   }
 
   /** Asks only where what the answer promises can be kept. */
@@ -166,24 +167,25 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     }
 
   async function token(refused?: string): Promise<string> {
-    if (await hasMissed()) return renew(PATIENCE_MS, state.held?.token)
+    const missed = state.hasMissed(await records.read())
     const { status, held } = state
-    if (status === 'signed-out') throw signedOut()
-    if (!held || held.token === refused || !isUsable(held)) return renew(PATIENCE_MS, refused)
-    if (dueIn(held) <= 0 && retryAt(true) <= elapsed()) attempt().catch(() => {})
-    return held.token
+    if (!missed && status === 'signed-out') throw signedOut()
+    // Ahead of expiry: nobody waits for it.
+    if (held && dueIn(held) <= 0 && retryAt(true) <= elapsed()) attempt().catch(() => {})
+    return renew(PATIENCE_MS, missed ? held?.token : refused)
   }
 
-  async function find(): Promise<User | null> {
+  /** @param atStart the first look after the page was loaded: not where the answer is known. */
+  async function find(atStart?: boolean): Promise<User | null> {
     try {
-      await renew(PATIENCE_MS / 2)
+      const known = atStart && inBrowser && platform.location?.hash !== SIGNED_IN && (await records.read()).none
+      if (known === RELEASE) state.become('found')
+      else await renew(atStart ? PATIENCE_MS / 2 : PATIENCE_MS, state.held?.token)
     } catch (error) {
-      keep()
       const { code } = error as ClavigerError
       // On a server that renders pages there is no session to look for.
-      if (code !== 'invalid_grant' && code !== 'no_storage') {
-        if (code === 'cookie_blocked') state.become('found', null)
-        else state.miss()
+      if (!isOver(error) && code !== 'no_storage') {
+        if (state.status === 'loading') state.become(code === 'cookie_blocked' ? 'found' : 'unreachable')
         throw error
       }
     }
@@ -196,7 +198,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     closing.abort()
   }
 
-  const ready = find()
+  const ready = find(true)
   // Who does not wait for it need not handle its failure.
   ready.catch(() => {})
   return {
@@ -204,10 +206,20 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     token: unobstructed(token),
     /** What an app calls as it is. */
     calls: {
+      get state() {
+        return state.status
+      },
+      get user() {
+        return state.user
+      },
+      get cause() {
+        return state.cause
+      },
       ready,
       login: unobstructed(exchange.login),
       register: unobstructed(exchange.register),
       logout: unobstructed(exchange.logout),
+      refresh: unobstructed(() => find()),
       onChange: state.onChange,
       close,
     },

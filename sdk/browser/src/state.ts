@@ -1,5 +1,5 @@
-import { dueIn, type Held, hold, leftOf } from './held.ts'
-import { inBackground, sleep } from './platform.ts'
+import { type Arrival, dueIn, type Held, hold, leftOf } from './held.ts'
+import { inBackground, platform, sleep } from './platform.ts'
 import type { Record } from './record.ts'
 import type { AuthState, Cause, Listener, User } from './types.ts'
 
@@ -12,8 +12,8 @@ interface News {
   version: number
   since: number | undefined
   user: User | null
-  cause: Cause
-  held: (Omit<Held, 'end'> & { left: number }) | undefined
+  cause: Cause | undefined
+  held: Arrival | undefined
   grant: string
 }
 
@@ -26,8 +26,7 @@ export type State = ReturnType<typeof createState>
  * sign-out that a page was left with is one in all of them.
  */
 export function createState(name: string, grant: string, shared: boolean, closed: AbortSignal) {
-  const channel =
-    shared && typeof BroadcastChannel === 'function' ? inBackground(new BroadcastChannel(name)) : undefined
+  const channel = shared && platform.BroadcastChannel ? inBackground(new BroadcastChannel(name)) : undefined
   const listeners = new Set<Listener>()
   let told = ''
   let heard = () => {}
@@ -39,26 +38,21 @@ export function createState(name: string, grant: string, shared: boolean, closed
     since: undefined as number | undefined,
     status: 'loading' as AuthState,
     user: null as User | null,
-    /** Of the latest change, also if nobody was told. */
-    cause: 'found' as Cause,
+    /** Of the latest change. */
+    cause: undefined as Cause | undefined,
     held: undefined as Held | undefined,
     /** Sign-outs under way here: whatever arrives meanwhile is not wanted any more. */
     leaving: 0,
     /** Called after every change. */
     changed: () => {},
     become,
-    miss,
     elsewhere,
     tell,
     hear,
     /** Later than anything that this tab or the record has seen, also if the clock was set back. */
-    advance: (record?: Record): number => {
-      state.version = Math.max(Date.now(), state.version + 1, (record?.version ?? 0) + 1)
-      return state.version
-    },
+    advance: (record: Record): number => (state.version = Math.max(Date.now(), state.version, record.version) + 1),
     /** A frozen tab hears of no sign-in and no sign-out; the record is where it sees that there was one. */
-    hasMissed: (record: Record): boolean =>
-      channel !== undefined && record.version > state.version && record.since !== state.since,
+    hasMissed: (record: Record): boolean => !!channel && record.version > state.version && record.since !== state.since,
     onChange: (listener: Listener) => {
       listeners.add(listener)
       return () => {
@@ -67,29 +61,19 @@ export function createState(name: string, grant: string, shared: boolean, closed
     },
   }
 
-  function become(cause: Cause, user: User | null, held?: Held, since?: number): void {
-    state.since = since
-    state.held = held
-    announce(user ? 'signed-in' : 'signed-out', user, cause)
+  function become(cause: Cause, user: User | null = null, held?: Held, since?: number): void {
+    const status = user ? 'signed-in' : cause === 'unreachable' ? cause : 'signed-out'
+    const news = JSON.stringify([status, user])
+    Object.assign(state, { held, since })
+    if (news !== told) {
+      told = news
+      Object.assign(state, { status, user, cause })
+      // A listener that throws must not stop what happens here.
+      if (!closed.aborted)
+        for (const listener of listeners) void Promise.resolve().then(() => listener(status, user, cause))
+    }
     heard()
     state.changed()
-  }
-
-  /** Nobody could find out whether there is a session. */
-  function miss(): void {
-    if (state.status === 'loading') announce('unreachable', null, 'unreachable')
-  }
-
-  function announce(status: AuthState, user: User | null, cause: Cause): void {
-    const news = JSON.stringify([status, user])
-    state.cause = cause
-    if (news === told) return
-    told = news
-    state.status = status
-    state.user = user
-    // A listener that throws must not stop what happens here.
-    if (!closed.aborted)
-      for (const listener of listeners) void Promise.resolve().then(() => listener(status, user, cause))
   }
 
   /** The cause of what has not happened here: the first thing that is known at all is found. */
@@ -110,7 +94,7 @@ export function createState(name: string, grant: string, shared: boolean, closed
    * the lock may be here first.
    */
   async function hear(record: Record, waited: boolean): Promise<void> {
-    const missed = record.version > state.version && (record.until ?? 0) > Date.now()
+    const missed = record.version > state.version && (record.until as number) > Date.now()
     if (!channel || !(missed || waited)) return
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- likewise
     channel.postMessage({ ask: state.version })
@@ -131,7 +115,7 @@ export function createState(name: string, grant: string, shared: boolean, closed
       // What another client of the session got for other services leaves this one's token as it is.
       const mine = !sameGrant && data.user?.id === user?.id ? held : undefined
       const cause = data.cause === 'expired' || data.cause === 'ended' ? data.cause : elsewhere()
-      become(cause, data.user, token ? hold(token.token, token.life, token.until, token.left) : mine, data.since)
+      become(cause, data.user, token ? hold(token) : mine, data.since)
     }
   }
   channel?.addEventListener('message', listener, { signal: closed })

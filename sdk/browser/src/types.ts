@@ -27,6 +27,11 @@ export interface Login extends Credentials {
   remember?: boolean | undefined
 }
 
+export interface Registration extends Login {
+  /** Sign in at once, unless the address has to be proved first. */
+  signIn?: boolean | undefined
+}
+
 /** A place for one short text; it holds the refresh token, so give it one that is encrypted. Sync or async. */
 export interface Storage {
   get(name: string): string | null | undefined | Promise<string | null | undefined>
@@ -53,6 +58,8 @@ export interface Options {
 }
 
 export interface Client {
+  /** Origin of the server. */
+  readonly issuer: string
   /**
    * The user of a session that was there already, `null` if there is none.
    * @throws ClavigerError if the issuer could not be asked; a visible tab goes on trying and `onChange` will tell.
@@ -61,12 +68,19 @@ export interface Client {
   readonly ready: Promise<User | null>
   /** On a server that renders pages it stays `loading`, which is what a page begins with. */
   readonly state: AuthState
+  /** Of the latest change; undefined before the first. */
+  readonly cause: Cause | undefined
   /** As far as is known at this moment. It does not become `null` because the issuer is out of reach. */
   readonly user: User | null
   /** @throws ClavigerError `invalid_credentials`, `too_many_requests`, `network`, `cookie_blocked` … */
   login(login: Login): Promise<User>
-  /** Makes an account and signs nobody in. `null`: the answer comes by mail. @throws ClavigerError `email_taken` … */
-  register(credentials: Credentials): Promise<User | null>
+  /** Makes an account. `null`: the answer comes by mail, and nobody is signed in. @throws ClavigerError `email_taken` … */
+  register(registration: Registration): Promise<User | null>
+  /**
+   * Asks the issuer for a new token, with the rights of this moment, whatever is known here.
+   * @returns the user, `null` if nobody is signed in.
+   */
+  refresh(): Promise<User | null>
   /**
    * Signed out in all tabs at once, whatever the network does.
    * @throws ClavigerError if the issuer could not be told; it will be, as soon as it can be reached.
