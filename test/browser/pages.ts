@@ -11,8 +11,10 @@ export interface Site extends AsyncDisposable {
   calls: number[]
   /** Issuer whose tokens the API takes; the pages use it, too. */
   issuer: string
-  /** `/bare` of a site that means harm. */
+  /** `/bare`, for what a test wants to show. */
   html: string
+  /** Scripts by their paths, likewise. */
+  files: Map<string, string>
 }
 
 const SDK = join(import.meta.dirname, '../../sdk/browser/src/index.ts')
@@ -60,9 +62,10 @@ export async function openSite(issuer = ''): Promise<Site> {
   let keys: ReturnType<typeof createRemoteJWKSet> | undefined
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<unknown> => {
     const path = (request.url ?? '').split('?')[0]
-    if (path === '/sdk.js') {
+    const script = path === '/sdk.js' ? await bundleSdk() : site.files.get(path ?? '')
+    if (script !== undefined) {
       response.setHeader('content-type', 'text/javascript')
-      return response.end(await bundleSdk())
+      return response.end(script)
     }
     if (path === '/api') {
       keys ??= createRemoteJWKSet(new URL(`${site.issuer}/.well-known/jwks.json`))
@@ -85,6 +88,7 @@ export async function openSite(issuer = ''): Promise<Site> {
     calls: [],
     issuer,
     html: '',
+    files: new Map(),
     [Symbol.asyncDispose]: async () => {
       server.close()
       server.closeAllConnections()

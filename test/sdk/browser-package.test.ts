@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
 import { expect, test } from 'vitest'
+import { RELEASE } from '../../sdk/browser/src/record.ts'
 
 const folder = join(import.meta.dirname, '../../sdk/browser')
 const TSC = join(folder, '../../node_modules/typescript/bin/tsc')
@@ -48,10 +49,12 @@ test('an app pays less than 5 KiB for the package, minified and gzipped', async 
   expect(size).toBeLessThan(5120)
 })
 
-test('it depends on nothing', async () => {
+test('it depends on nothing, and knows React only where an app has it', async () => {
   const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>
   expect(manifest).not.toHaveProperty('dependencies')
-  expect(manifest).not.toHaveProperty('peerDependencies')
+  expect(manifest.peerDependencies).toEqual({ react: '^19.0.0' })
+  expect(manifest.peerDependenciesMeta).toEqual({ react: { optional: true } })
+  expect(manifest.version, 'what a client notes down').toBe(RELEASE)
 })
 
 test('packed and installed elsewhere, it is there with its types', async () => {
@@ -73,14 +76,16 @@ test('packed and installed elsewhere, it is there with its types', async () => {
     await run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(place, filename)], app)
     await writeFile(
       join(app, 'app.ts'),
-      `import { type Client, ClavigerError, createClient, type User } from '@claviger/browser'
+      `import { account } from '@claviger/browser/account'
+      import { type Client, ClavigerError, createClient, type User } from '@claviger/browser'
       const client: Client = createClient({ issuer: 'https://auth.example.com' })
       const user: User | null = await client.ready
-      console.log(user, client.user, new ClavigerError('network', 0, '') instanceof Error)\n`,
+      console.log(user, client.user, new ClavigerError('network', 0, '') instanceof Error)
+      console.log(await account(client).me().catch((error: ClavigerError) => error.code))\n`,
     )
     const options = ['--strict', '--noEmit', '--target', 'es2022', '--module', 'nodenext', '--types', '']
     await run(process.execPath, [TSC, ...options, '--lib', 'es2022,dom', 'app.ts'], app)
-    expect(await run(process.execPath, ['app.ts'], app)).toBe('null null true\n')
+    expect(await run(process.execPath, ['app.ts'], app)).toBe('null null true\nno_storage\n')
   } finally {
     await rm(place, { recursive: true, force: true })
   }
@@ -88,11 +93,14 @@ test('packed and installed elsewhere, it is there with its types', async () => {
 
 test('the code in the README compiles against the package', async () => {
   const readme = await readFile(join(folder, 'README.md'), 'utf8')
-  const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? '')
-  expect(blocks.length).toBeGreaterThanOrEqual(4)
+  const blocks = [...readme.matchAll(/^```(tsx?)\n(.*?)^```$/gms)]
+  expect(blocks.length).toBe(readme.match(/^```[jt]sx?$/gm)?.length)
+  expect(blocks.length).toBeGreaterThanOrEqual(6)
   const place = await mkdtemp(join(tmpdir(), 'claviger-readme-'))
   try {
-    await Promise.all(blocks.map((block, index) => writeFile(join(place, `block-${index}.ts`), block)))
+    await Promise.all(
+      blocks.map(([, type = '', code = ''], index) => writeFile(join(place, `block-${index}.${type}`), code)),
+    )
     await writeFile(
       join(place, 'expo.d.ts'),
       `declare module 'expo-secure-store' {
@@ -114,9 +122,14 @@ test('the code in the README compiles against the package', async () => {
         exactOptionalPropertyTypes: true,
         allowImportingTsExtensions: true,
         skipLibCheck: true,
-        paths: { '@claviger/browser': [join(folder, 'src/index.ts')] },
+        jsx: 'react-jsx',
+        paths: {
+          '@claviger/browser': [join(folder, 'src/index.ts')],
+          '@claviger/browser/*': [join(folder, 'src/*.ts')],
+          'react/*': [join(folder, '../../node_modules/@types/react/*')],
+        },
       },
-      include: ['./*.ts'],
+      include: ['./*.ts', './*.tsx'],
     }
     await writeFile(join(place, 'tsconfig.json'), JSON.stringify(options))
     expect(await run(process.execPath, [TSC, '-p', place])).toBe('')
