@@ -1,0 +1,31 @@
+// Judges the built packages in sdk/ as npm would publish them: that everything their manifests name is there, and that what others
+// import resolves, with its types. CommonJS is left out: all of them are ES modules, which `require` can load in Node 20.19.
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const root = join(import.meta.dirname, '..')
+const judges = [
+  ['publint', '--strict'],
+  ['attw', '--profile', 'esm-only', '--pack'],
+] as const
+
+/** @returns what was found, if anything was. */
+async function judge(folder: string): Promise<string> {
+  let found = ''
+  // One after the other: each packs the folder.
+  for (const [tool, ...options] of judges) {
+    await promisify(execFile)(join(root, 'node_modules/.bin', tool), [...options, folder]).catch((error) => {
+      found += `${tool} ${folder}\n${error.stdout}${error.stderr}\n`
+    })
+  }
+  return found
+}
+
+const folders = readdirSync(join(root, 'sdk')).map((name) => join(root, 'sdk', name))
+const findings = await Promise.all(folders.filter((folder) => existsSync(join(folder, 'package.json'))).map(judge))
+if (findings.join('')) {
+  console.error(findings.join(''))
+  process.exitCode = 1
+}
