@@ -1,15 +1,19 @@
 import { rm } from 'node:fs/promises'
 import { prepareIssuer } from '../recipes/issuer.ts'
+import { tryNative } from '../recipes/native.ts'
 import { layOut, readRecipe } from '../recipes/page.ts'
 import { tryService } from '../recipes/service.ts'
 import { startService } from '../recipes/start.ts'
 import { askGateway } from './gateway.ts'
-import { type Program, workFolder } from './program.ts'
+import { type Program, type Run, workFolder } from './program.ts'
 
-interface ServiceRecipe extends Pick<Program, 'detect' | 'prepare' | 'versions'> {
+interface Page extends Pick<Program, 'detect' | 'prepare' | 'versions'> {
   /** Of the page in docs/recipes/, without its ending. */
   page: string
   title: string
+}
+
+interface ServiceRecipe extends Page {
   /** For the command of the page. */
   env?: Record<string, string>
   known?: Program['known']
@@ -28,19 +32,24 @@ export async function layOutRecipe(page: string): Promise<void> {
   await layOut(recipe, recipeFolder(page))
 }
 
+/** What both kinds have in common: the files of the page are there before anything is built. */
+const programOf = ({ page, title, detect, prepare, versions }: Page) => ({
+  name: `recipe-${page}`,
+  title: `Recipe: ${title}`,
+  detect,
+  prepare: async (run: Run) => {
+    await layOutRecipe(page)
+    await prepare(run)
+  },
+  versions,
+})
+
 /** A page whose service judges the vectors over HTTP, and then is tried as its callers would. */
-export function serviceRecipe({ page, title, detect, prepare, versions, env, known = {} }: ServiceRecipe): Program {
+export function serviceRecipe({ env, known = {}, ...page }: ServiceRecipe): Program {
   const start = async (issuer: string, signal: AbortSignal) =>
-    startService(await readRecipe(page), recipeFolder(page), { issuer, signal, env })
+    startService(await readRecipe(page.page), recipeFolder(page.page), { issuer, signal, env })
   return {
-    name: `recipe-${page}`,
-    title: `Recipe: ${title}`,
-    detect,
-    prepare: async (run) => {
-      await layOutRecipe(page)
-      await prepare(run)
-    },
-    versions,
+    ...programOf(page),
     check: async (job) => {
       await using service = await start(job.issuer, job.signal)
       return await askGateway(service.port, job)
@@ -52,3 +61,10 @@ export function serviceRecipe({ page, title, detect, prepare, versions, env, kno
     known,
   }
 }
+
+/** A page whose program keeps somebody signed in. */
+export const nativeRecipe = (page: Page): Program => ({
+  ...programOf(page),
+  trial: async (trial) => tryNative(await readRecipe(page.page), { folder: recipeFolder(page.page), ...trial }),
+  known: {},
+})

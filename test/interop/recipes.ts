@@ -1,5 +1,5 @@
 import type { Program } from './program.ts'
-import { fastapi } from './python/recipes.ts'
+import { fastapi, nativePython } from './python/recipes.ts'
 
 /** In the order of docs/recipes/README.md. */
-export const recipes: Program[] = [fastapi]
+export const recipes: Program[] = [fastapi, nativePython]

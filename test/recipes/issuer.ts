@@ -19,8 +19,8 @@ type Who = 'clerk' | 'visitor'
 /** The real server, as docs/recipes/README.md starts it. */
 export interface OrdersIssuer extends AsyncDisposable {
   url: string
-  /** Standard output since it was started last. */
-  log(): string
+  /** Exchanges of a refresh token since it was started last, answered or not. */
+  rotations(): Promise<number>
   /** Registered at the first start. */
   accounts: Record<Who, Account>
   /** As a native client. @returns the access token. */
@@ -55,7 +55,10 @@ export async function prepareIssuer(databaseUrl: string, settings: Record<string
   return {
     url,
     accounts,
-    log: () => server?.output() ?? '',
+    rotations: async () => {
+      const text = await (await fetch(`${server?.metricsUrl}/metrics`)).text()
+      return Number(/^claviger_refreshes_total\{outcome="rotated"\} (\d+)$/m.exec(text)?.[1] ?? 0)
+    },
     start: async () => {
       server = await startServer({ databaseUrl, env })
       if (!registered) await register()

@@ -1,4 +1,4 @@
-import { serviceRecipe, spacesAreHttp } from '../recipe.ts'
+import { nativeRecipe, serviceRecipe, spacesAreHttp } from '../recipe.ts'
 import { detect, environment, prepare, quiet, versionsOf } from './program.ts'
 
 export const fastapi = serviceRecipe({
@@ -9,4 +9,12 @@ export const fastapi = serviceRecipe({
   versions: versionsOf('FastAPI', 'PyJWT', 'uvicorn'),
   known: spacesAreHttp,
   env: { ...quiet, PATH: `${environment}/bin:${process.env.PATH}` },
+})
+
+export const nativePython = nativeRecipe({
+  page: 'native-python',
+  title: 'a native client in Python',
+  detect,
+  prepare: async () => {},
+  versions: async (run) => (await run({ file: 'python3', args: ['--version'] })).trim(),
 })
