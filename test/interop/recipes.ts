@@ -1,5 +1,6 @@
+import { goMiddleware, nativeGo } from './go/recipes.ts'
 import type { Program } from './program.ts'
 import { fastapi, nativePython } from './python/recipes.ts'
 
 /** In the order of docs/recipes/README.md. */
-export const recipes: Program[] = [fastapi, nativePython]
+export const recipes: Program[] = [fastapi, goMiddleware, nativePython, nativeGo]

@@ -6,23 +6,29 @@ const folder = sourceFolder('go')
 const work = workFolder('go')
 const binary = join(work, 'verify')
 /** The machine's own Go, whatever go.mod would have it download; go.sum pins the modules. */
-const env = { GOTOOLCHAIN: 'local', GOWORK: 'off', GOFLAGS: '-mod=readonly -buildvcs=false', CGO_ENABLED: '0' }
+export const env = { GOTOOLCHAIN: 'local', GOWORK: 'off', GOFLAGS: '-mod=readonly -buildvcs=false', CGO_ENABLED: '0' }
 
-async function detect(run: Run): Promise<string | undefined> {
-  const version = await run({ file: 'go', args: ['env', 'GOVERSION'], env, cwd: '/' }).catch(() => '')
-  const [, minor] = /^go1\.(\d+)/.exec(version) ?? []
-  return Number(minor) >= 25 ? undefined : 'no Go 1.25 or newer'
-}
+export const detectGo =
+  (wanted: number) =>
+  async (run: Run): Promise<string | undefined> => {
+    const version = await run({ file: 'go', args: ['env', 'GOVERSION'], env, cwd: '/' }).catch(() => '')
+    const [, minor] = /^go1\.(\d+)/.exec(version) ?? []
+    return Number(minor) >= wanted ? undefined : `no Go 1.${wanted} or newer`
+  }
+
+const detect = detectGo(25)
 
 async function prepare(run: Run): Promise<void> {
   await mkdir(work, { recursive: true })
   await run({ file: 'go', args: ['build', '-trimpath', '-o', binary, '.'], cwd: folder, env })
 }
 
-const versionsOf =
-  (...modules: string[]) =>
+const versionsOf = (...modules: string[]) => versionsIn(binary, modules)
+
+export const versionsIn =
+  (executable: string, modules: string[]) =>
   async (run: Run): Promise<string> => {
-    const text = await run({ file: 'go', args: ['version', '-m', binary], env })
+    const text = await run({ file: 'go', args: ['version', '-m', executable], env })
     return modules
       .map((module) => {
         const [, name, version] = new RegExp(`dep\\t\\S*(${module})\\S*\\tv(\\S+)`).exec(text) ?? []

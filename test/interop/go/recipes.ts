@@ -1,0 +1,32 @@
+import { cp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Run, sourceFolder } from '../program.ts'
+import { nativeRecipe, recipeFolder, serviceRecipe, spacesAreHttp } from '../recipe.ts'
+import { detectGo, env, versionsIn } from './program.ts'
+
+/** With our go.mod and go.sum instead of what `go get` would find today. */
+const build = (page: string) => async (run: Run) => {
+  const folder = recipeFolder(page)
+  await cp(join(sourceFolder('go'), 'recipes', page), folder, { recursive: true })
+  await run({ file: 'go', args: ['build', '-o', executableOf(page), '.'], cwd: folder, env })
+}
+
+const executableOf = (page: string): string => join(recipeFolder(page), 'client')
+
+export const goMiddleware = serviceRecipe({
+  page: 'go',
+  title: 'Go',
+  detect: detectGo(25),
+  prepare: build('go'),
+  versions: versionsIn(executableOf('go'), ['golang-jwt', 'keyfunc']),
+  known: spacesAreHttp,
+  env,
+})
+
+export const nativeGo = nativeRecipe({
+  page: 'native-go',
+  title: 'a native client in Go',
+  detect: detectGo(26),
+  prepare: build('native-go'),
+  versions: versionsIn(executableOf('native-go'), ['term']),
+})
