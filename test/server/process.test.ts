@@ -213,11 +213,12 @@ describe('SIGTERM', () => {
       }
     }
     const clients = Array.from({ length: 8 }, (_, name) => client(name))
-    await sleep(700)
+    await expect.poll(() => seen.length, { timeout: 15_000 }).toBeGreaterThan(8)
+    const before = seen.length
     const code = server.stop()
     await Promise.all(clients)
     expect(await code).toBe(0)
-    expect(seen.length).toBeGreaterThan(8)
+    expect(seen.length).toBeGreaterThan(before)
     expect(seen.filter((status) => status !== 201)).toEqual([])
     expect(server.output()).toContain('"msg":"stopped"')
     await own.drop()
