@@ -6,7 +6,6 @@ import { count, toJson } from './account-view.ts'
 import { command } from './command.ts'
 import { consent } from './consent.ts'
 import { hasherOf, newPassword } from './password.ts'
-import { liveSessions } from './queries.ts'
 
 const password = command({
   name: 'users password',
@@ -95,10 +94,7 @@ account: “claviger users disable”.
     const ask = consent(io, yes)
     const opened = await open()
     const { id, email: address } = await findUser(opened.db, who)
-    const live = await liveSessions(opened.db, opened.clock(), { userId: id, limit: 1000 })
-    await ask(
-      `${address} is deleted for good, and ${count(live.length, 'session')} of it ${live.length === 1 ? 'ends' : 'end'}.`,
-    )
+    await ask(`${address} is deleted for good, and its sessions end.`)
     const sessions_ended = await deleteUser(opened, id)
     const text = `Deleted ${paint('bold', address)}; ${count(sessions_ended, 'session')} ended. Access tokens that are out expire within ${opened.config.ACCESS_TOKEN_SECONDS} s.`
     return { json: { id, email: address, sessions_ended }, text }

@@ -14,3 +14,6 @@ export function limitOf(text: string | undefined, fallback = 50): number {
 export function isId(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
 }
+
+/** In a message to whoever wrote something else. */
+export const AN_ID = 'an id looks like 019a5c9e-2f6b-7c3d-8e21-5a4f0b9d7c11'

@@ -5,29 +5,58 @@ import { endsIfUnused } from '../sessions/rotation.ts'
 import { findUser } from '../users/accounts.ts'
 import { command, EXIT } from './command.ts'
 import { consent } from './consent.ts'
+import { endedSessions } from './ended-queries.ts'
 import type { Opened } from './open.ts'
-import { isId, limitOf, refuse } from './options.ts'
-import { emailOf, findFamily, historyOfFamily, type LiveSession, liveSessions } from './queries.ts'
+import { AN_ID, isId, limitOf, refuse } from './options.ts'
+import { liveSessions } from './queries.ts'
+import { gather, why } from './story.ts'
 import { printable, table } from './terminal.ts'
 import { iso, relative } from './times.ts'
-import { type Evidence, explain } from './why.ts'
+import { explain } from './why.ts'
 
 const list = command({
   name: 'sessions list',
-  usage: '[--user <email|id>] [--limit N]',
-  summary: 'list live sessions, last used first',
-  details: `  --user <email|id>   of this account alone
+  usage: '[--ended] [--user <email|id>] [--limit N]',
+  summary: 'list live sessions, last used first; or those that ended',
+  details: `  --ended             those that are over, with cause and time, ended last first. “claviger sessions why <id>” tells more
+  --user <email|id>   of this account alone
   --limit N           at most so many (1 to 1000, default 50)`,
   takes: [0, 0],
-  options: { user: { type: 'string' }, limit: { type: 'string' } },
-  run: async ({ open, paint, width }, _args, values) => {
+  options: { ended: { type: 'boolean' }, user: { type: 'string' }, limit: { type: 'string' } },
+  run: async ({ open, paint, width }, _args, { ended = false, ...values }) => {
     const limit = limitOf(values.limit)
     const { db, clock } = await open()
     const userId = values.user === undefined ? undefined : (await findUser(db, values.user)).id
     const now = clock()
-    const found = await liveSessions(db, now, { userId, limit: limit + 1 })
+    const filter = { userId, limit: limit + 1 }
+    const found = ended ? await listEnded(db, now, filter) : await listLive(db, now, filter)
+    const more = found.length > limit
     const sessions = found.slice(0, limit)
-    const rows = sessions.map((session) => [
+    const which = ended ? 'ended' : 'were used'
+    const note = more ? `\n\n${paint('dim', `There are more; these ${limit} ${which} last.`)}` : ''
+    const headings = ended ? ENDED_HEADINGS : LIVE_HEADINGS
+    const rows = sessions.map(({ cells }) => cells)
+    const text =
+      sessions.length === 0
+        ? `No ${ended ? 'ended' : 'live'} sessions.`
+        : table(headings, rows, { paint, width }) + note
+    return { json: { sessions: sessions.map(({ json }) => json), more }, text }
+  },
+})
+
+/** A session in both forms. */
+interface Listed {
+  cells: string[]
+  json: Record<string, unknown>
+}
+
+type Filter = Parameters<typeof liveSessions>[2]
+
+const LIVE_HEADINGS = ['ID', 'USER', 'CLIENT', 'STARTED', 'LAST USED', 'ENDS IF UNUSED', 'ADDRESS', 'USER AGENT']
+
+async function listLive(db: Opened['db'], now: Date, filter: Filter): Promise<Listed[]> {
+  return (await liveSessions(db, now, filter)).map((session) => ({
+    cells: [
       session.id,
       session.email,
       session.clientId,
@@ -36,14 +65,48 @@ const list = command({
       relative(endsIfUnused(session), now),
       session.address ?? '-',
       printable(session.userAgent ?? '-'),
-    ])
-    const headings = ['ID', 'USER', 'CLIENT', 'STARTED', 'LAST USED', 'ENDS IF UNUSED', 'ADDRESS', 'USER AGENT']
-    const more = found.length > limit
-    const note = more ? `\n\n${paint('dim', `There are more; these ${limit} were used last.`)}` : ''
-    const text = sessions.length === 0 ? 'No live sessions.' : table(headings, rows, { paint, width }) + note
-    return { json: { sessions: sessions.map(toJson), more }, text }
-  },
-})
+    ],
+    json: {
+      id: session.id,
+      user_id: session.userId,
+      email: session.email,
+      client_id: session.clientId,
+      created_at: session.createdAt,
+      last_used_at: session.rotatedAt,
+      expires_at: endsIfUnused(session),
+      user_agent: session.userAgent,
+      address: session.address,
+    },
+  }))
+}
+
+const ENDED_HEADINGS = ['ID', 'USER', 'CLIENT', 'STARTED', 'ENDED', 'CAUSE', 'ENDED FROM', 'USER AGENT']
+
+async function listEnded(db: Opened['db'], now: Date, filter: Filter): Promise<Listed[]> {
+  return (await endedSessions(db, now, filter)).map((session) => ({
+    cells: [
+      session.id,
+      session.email ?? '-',
+      session.clientId ?? '-',
+      session.createdAt ? iso(session.createdAt) : '-',
+      relative(session.endedAt, now),
+      printable(session.cause),
+      session.endedFrom ?? '-',
+      printable(session.userAgent ?? '-'),
+    ],
+    json: {
+      id: session.id,
+      user_id: session.userId,
+      email: session.email,
+      client_id: session.clientId,
+      created_at: session.createdAt,
+      ended_at: session.endedAt,
+      cause: session.cause,
+      ended_from: session.endedFrom,
+      user_agent: session.userAgent,
+    },
+  }))
+}
 
 const end = command({
   name: 'sessions end',
@@ -117,69 +180,8 @@ async function endById(opened: Opened, id: string) {
   return { json: { id, ended: Number(ended), state: 'ended' }, text }
 }
 
-const why = command({
-  name: 'sessions why',
-  usage: '<id>',
-  summary: 'tell in one sentence why a session ended',
-  details: 'The id is the claim “sid” of its access tokens. Exit code 3 if nothing is known of the session.',
-  takes: [1, 1],
-  options: {},
-  run: async ({ open }, [id = '']) => {
-    requireId(id)
-    const opened = await open()
-    const evidence = await gather(opened, id)
-    const { state, cause, at, sentence } = explain(evidence, opened.clock())
-    const events = evidence.history.map(({ at: when, type, outcome, reason, actor, address, user_agent, details }) => ({
-      at: when,
-      type,
-      outcome,
-      reason,
-      actor,
-      address,
-      user_agent,
-      details,
-    }))
-    return {
-      json: {
-        id,
-        state,
-        cause,
-        at,
-        sentence,
-        user_id: evidence.family?.userId ?? null,
-        email: evidence.email ?? null,
-        events,
-      },
-      text: sentence,
-      ...(state === 'unknown' ? { code: EXIT.notFound } : {}),
-    }
-  },
-})
-
-async function gather({ db }: Pick<Opened, 'db'>, id: string): Promise<Evidence> {
-  const [family, history] = [await findFamily(db, id), await historyOfFamily(db, id)]
-  const userId = history.find((event) => event.user_id !== null)?.user_id
-  const email = family?.email ?? (userId ? await emailOf(db, userId) : undefined)
-  return { id: id.toLowerCase(), family, email, history }
-}
-
 function requireId(id: string): void {
-  if (!isId(id))
-    refuse('a session id looks like 019a5c9e-2f6b-7c3d-8e21-5a4f0b9d7c11: “claviger sessions list” shows them')
-}
-
-function toJson(session: LiveSession) {
-  return {
-    id: session.id,
-    user_id: session.userId,
-    email: session.email,
-    client_id: session.clientId,
-    created_at: session.createdAt,
-    last_used_at: session.rotatedAt,
-    expires_at: endsIfUnused(session),
-    user_agent: session.userAgent,
-    address: session.address,
-  }
+  if (!isId(id)) refuse(`that is no session: ${AN_ID}, and “claviger sessions list” shows them`)
 }
 
 export const sessionCommands = [list, end, why]

@@ -83,7 +83,7 @@ test('deleting asks at a terminal, and elsewhere wants --yes', async () => {
     out: '',
     err: 'claviger: nobody can be asked here: confirm with --yes\n',
   })
-  const question = `${ALICE} is deleted for good, and 1 session of it ends. Go on? [y/N] `
+  const question = `${ALICE} is deleted for good, and its sessions end. Go on? [y/N] `
   const declined = await cli(t, ['users', 'delete', ALICE], ['\r'])
   expect(declined).toMatchObject({ code: 1, err: expect.stringContaining(question) })
   expect(declined.err).toContain('not confirmed; nothing was changed')
