@@ -17,7 +17,7 @@ export function explain(error: unknown): string {
   const known = sentences[error.code]
   if (known) return known
   // For whoever runs the page: it is served from where it cannot work, and the message says what it takes.
-  if (error.code === 'origin_not_allowed' || error.code === 'cookie_blocked') return error.message
+  if (['origin_not_allowed', 'cookie_blocked', 'wrong_issuer'].includes(error.code)) return error.message
   if (error.status === 429) return `Too many attempts. ${wait(error.retryAfter)}`
   if (error.status >= 500) return `The server cannot answer at the moment. ${wait(error.retryAfter)}`
   return navigator.onLine ? unreachable : offline

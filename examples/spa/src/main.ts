@@ -1,4 +1,4 @@
-import { createClient } from '@claviger/browser'
+import { type Cause, createClient } from '@claviger/browser'
 import { createActivity } from './activity.ts'
 import { loadConfig } from './config.ts'
 import { explain } from './errors.ts'
@@ -21,7 +21,13 @@ const client = createClient({
   fetch: activity.watchedFetch,
 })
 
-let leaving = false
+/** Why somebody who was signed in is not any more, unless they know. */
+const reasons: Partial<Record<Cause, string>> = {
+  'other-tab': 'You have signed out in another tab.',
+  expired: 'You were away for long. Sign in again.',
+  ended: 'This session was ended: in a list of sessions, by a new password, or because a token was stolen.',
+}
+
 const page = shell({ tab, signOut }, activityView(activity))
 document.querySelector('#app')?.append(page.element)
 
@@ -30,10 +36,9 @@ let open: { userId: string; close(): void } | undefined
 
 function render(notice?: string): void {
   const first = page.main.className === ''
-  const { user } = client
+  const { user, cause } = client
   page.showUser(user)
   if (user && open?.userId === user.id) return
-  const had = open !== undefined
   open?.close()
   open = undefined
   if (user) {
@@ -41,24 +46,18 @@ function render(notice?: string): void {
     open = { userId: user.id, close: panels.close }
     page.show('signed-in', panels.main, panels.beside)
   } else {
-    const why = had && !leaving ? 'You are signed out: in another tab, or because the session has ended.' : notice
-    page.show('signed-out', [welcomeView(), signInView(client, config, why)])
+    page.show('signed-out', [welcomeView(), signInView(client, config, notice ?? (cause && reasons[cause]))])
   }
   // The panel that had the focus is gone.
   if (!first) page.main.focus({ preventScroll: true })
-  leaving = false
 }
 
 async function signOut(): Promise<void> {
-  leaving = true
   // Signed out here in any case. Without network the issuer is told later, which is the client’s business.
   await client.logout().catch(() => {})
 }
 
 page.main.textContent = 'Looking for a session…'
-const found = client.ready.then(
-  () => undefined,
-  (error: unknown) => explain(error),
-)
-render(await found)
 client.onChange(() => render())
+// The state says that there is no answer; this, why.
+client.ready.catch((error: unknown) => render(explain(error)))

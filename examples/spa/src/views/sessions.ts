@@ -1,18 +1,10 @@
+import { ClavigerError } from '@claviger/browser'
+import { account, type Session as Listed } from '@claviger/browser/account'
 import { button, card, h } from '../dom.ts'
 import { explain } from '../errors.ts'
 import { type IconName, icon } from '../icons.ts'
 import type { Session } from '../session.ts'
 import { ago } from '../times.ts'
-
-interface Listed {
-  id: string
-  client_id: string
-  created_at: string
-  last_used_at: string
-  user_agent: string | null
-  address: string | null
-  current: boolean
-}
 
 export interface SessionsView {
   element: HTMLElement
@@ -21,34 +13,34 @@ export interface SessionsView {
 }
 
 /** Where else one is signed in, and how to end that. */
-export function sessionsView({ client, config }: Session): SessionsView {
+export function sessionsView({ client }: Session): SessionsView {
+  const mine = account(client)
   const list = h('ul', { class: 'rows', 'aria-live': 'polite' })
   const trouble = h('p', { class: 'trouble', role: 'alert' })
-  const endOthers = button('End all others', 'danger small', () => end('/sessions'))
+  const endOthers = button('End all others', 'danger small', () => end(() => mine.endOtherSessions()))
   const again = button('Look again', 'plain small', () => update())
   let shown = new Set<string>()
 
-  const end = async (path: string): Promise<void> => {
-    await attempt(() => client.fetch(config.issuer + path, { method: 'DELETE' }))
+  const end = async (request: () => Promise<void>): Promise<void> => {
+    await attempt(request)
     await update()
   }
 
-  const attempt = async (request: () => Promise<Response>): Promise<Response | undefined> => {
+  const attempt = async <T>(request: () => Promise<T>): Promise<T | undefined> => {
     try {
-      const reply = await request()
-      // 404: it has ended in the meantime.
-      trouble.textContent = reply.ok || reply.status === 404 ? '' : `Claviger answered ${reply.status}.`
-      return reply.ok ? reply : undefined
+      const answer = await request()
+      trouble.textContent = ''
+      return answer
     } catch (error) {
-      trouble.textContent = explain(error)
+      const endedMeanwhile = error instanceof ClavigerError && error.code === 'not_found'
+      trouble.textContent = endedMeanwhile ? '' : explain(error)
       return undefined
     }
   }
 
   const update = async (): Promise<void> => {
-    const reply = await attempt(() => client.fetch(`${config.issuer}/sessions`))
-    if (!reply) return
-    const { sessions } = (await reply.json()) as { sessions: Listed[] }
+    const sessions = await attempt(() => mine.sessions())
+    if (!sessions) return
     const sorted = sessions.toSorted(
       (a, b) => Number(b.current) - Number(a.current) || b.last_used_at.localeCompare(a.last_used_at),
     )
@@ -59,7 +51,7 @@ export function sessionsView({ client, config }: Session): SessionsView {
 
   const row = (each: Listed, isNew: boolean): HTMLElement => {
     const { name, picture } = deviceOf(each)
-    const endThis = button('End', 'danger small', () => end(`/sessions/${each.id}`))
+    const endThis = button('End', 'danger small', () => end(() => mine.endSession(each.id)))
     endThis.ariaLabel = `End the session on ${name}`
     return h(
       'li',

@@ -38,8 +38,9 @@ export function signInView(client: Client, config: DemoConfig, notice: string | 
     trouble.textContent = ''
     const credentials = { email: email.value.trim(), password: password.value }
     try {
-      if (registering) await client.register(credentials)
-      await client.login({ ...credentials, remember: remember.checked })
+      const login = { ...credentials, remember: remember.checked }
+      if (!registering) await client.login(login)
+      else if (!(await client.register({ ...login, signIn: true }))) trouble.textContent = 'Look into your mail.'
     } catch (error) {
       trouble.textContent = explain(error)
       password.select()
