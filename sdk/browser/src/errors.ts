@@ -23,7 +23,7 @@ export const signedOut = (): ClavigerError => new ClavigerError('invalid_grant',
 
 /** A browser does not say whether there was none, or one that it hides from the page. */
 export const noAnswer = (cause: unknown): ClavigerError =>
-  new ClavigerError('network', 0, 'No answer, or none for this origin', undefined, cause)
+  new ClavigerError('network', 0, 'No answer for this origin', undefined, cause)
 
 /** @param name what the server calls itself, if it is an issuer at all. */
 export const wrongIssuer = (issuer: string, status: number, name = 'no Claviger'): ClavigerError =>

@@ -41,7 +41,8 @@ export function createExchange({ issuer, state, records, post, exclusive, native
   }
 
   async function accept(reply: Reply, record: Record, sentAt: number, isLogin: boolean): Promise<User> {
-    const life = reply.expires_in * 1000
+    // `exp` is in whole seconds, so the token may live up to one less.
+    const life = (reply.expires_in - 1) * 1000
     const until = sentAt + life
     const cause = isLogin ? 'login' : state.hasMissed(record) ? state.elsewhere() : 'found'
     const ends = sentAt + reply.refresh_expires_in * 1000
