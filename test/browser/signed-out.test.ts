@@ -67,10 +67,10 @@ describe.skipIf(withoutBrowser)('where nobody is signed in', patience, () => {
     expect(await reload(other)).toEqual([['signed-in', world.email, 'found']])
   })
 
-  test('it is asked where somebody comes back from a page of the issuer’s', async () => {
+  test('it is asked where somebody is led back to who has signed in elsewhere', async () => {
     await using world = await createWorld(browser)
     const page = await world.open()
-    // As such a page does: with the cookie, and without a word to the app.
+    // As another app does: with the cookie, and without a word to this one.
     await page.evaluate(`fetch('${world.line.url}/login', {
       method: 'POST', credentials: 'include', headers: { 'content-type': 'application/json' },
       body: ${JSON.stringify(JSON.stringify({ email: world.email, password: world.password }))}

@@ -20,7 +20,7 @@ const OFFLINE_MS = 30_000
 /** A timer that sleeps with the device is wrong afterwards; so none runs for long. */
 const LONGEST_TIMER_MS = 30_000
 
-/** What the issuer's pages add to the address that they lead back to. */
+/** In the address of a page that somebody is led back to after a sign-in elsewhere. */
 const SIGNED_IN = '#signed-in'
 
 /** A token that is valid whenever somebody wants one: when to refresh, when to try again, when to give up. */

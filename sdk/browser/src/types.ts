@@ -41,7 +41,7 @@ export interface Storage {
 }
 
 export interface Options {
-  /** URL of the Claviger server. */
+  /** URL of the Claviger server, by the name that its tokens give it: its `ISSUER`. */
   issuer: string
   /** `web`; with `storage`, `native`. */
   clientId?: string | undefined
@@ -79,6 +79,7 @@ export interface Client {
   /**
    * Asks the issuer for a new token, with the rights of this moment, whatever is known here.
    * @returns the user, `null` if nobody is signed in.
+   * @throws ClavigerError `network`, `unavailable` …
    */
   refresh(): Promise<User | null>
   /**
@@ -86,7 +87,10 @@ export interface Client {
    * @throws ClavigerError if the issuer could not be told; it will be, as soon as it can be reached.
    */
   logout(): Promise<void>
-  /** `window.fetch` with the access token, for the issuer, the page's own origin and `resources`; others get none. */
+  /**
+   * `window.fetch` with the access token, for the issuer, the page's own origin and `resources`; others get none.
+   * @throws ClavigerError `network` if there was no answer, and what keeps a token from being renewed.
+   */
   fetch: typeof fetch
   /** One that is valid now. @throws ClavigerError `invalid_grant` if nobody is signed in, `network`, `no_storage` … */
   getAccessToken(): Promise<string>
