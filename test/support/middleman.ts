@@ -60,7 +60,7 @@ export interface Middleman {
 export async function startMiddleman(options: {
   program: string
   files: (place: { port: number; folder: string }) => Record<string, string>
-  args: (folder: string) => string[]
+  args: (folder: string, port: number) => string[]
   writes?: boolean
 }): Promise<Middleman> {
   const port = await freePort()
@@ -73,7 +73,7 @@ export async function startMiddleman(options: {
   const start = async () => {
     // Of a test that hangs, the process is killed; what it started goes with it.
     const mortal = setpriv ? [setpriv, '--pdeathsig', 'KILL'] : []
-    const [command = '', ...args] = [...mortal, options.program, ...options.args(folder)]
+    const [command = '', ...args] = [...mortal, options.program, ...options.args(folder, port)]
     // Caddy and others keep things at home.
     const env = { ...process.env, HOME: folder }
     child = spawn(command, args, { ...nobody, env, stdio: ['ignore', 'pipe', 'pipe'] })
