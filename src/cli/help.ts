@@ -29,6 +29,15 @@ export function overview(commands: readonly Command[], paint: Paint = plain): st
   ].join('\n\n')
 }
 
+/** Of commands that have their first word in common. */
+export function groupHelp(group: string, members: readonly Command[], paint: Paint = plain): string {
+  return [
+    `“${group}” has these commands:`,
+    listing(members, paint),
+    `“claviger ${group} <command> --help” tells more about one of them.`,
+  ].join('\n\n')
+}
+
 export function commandHelp(command: Command, paint: Paint = plain): string {
   const { name, usage, summary, details } = command
   return [

@@ -6,12 +6,14 @@ import { type Answer, type Command, type Context, EXIT, Failure, type Io, type S
 import { configCommands } from './config.ts'
 import { doctorCommands } from './doctor.ts'
 import { explainFailure } from './failure.ts'
-import { commandHelp, listing, overview } from './help.ts'
+import { find, insistOnMember } from './find.ts'
+import { commandHelp, groupHelp, overview } from './help.ts'
 import { keyCommands } from './keys.ts'
 import { type Opened, open } from './open.ts'
 import { serverCommands } from './server.ts'
 import { sessionCommands } from './sessions.ts'
-import { painter, printable } from './terminal.ts'
+import { suggest } from './suggest.ts'
+import { type Paint, painter, printable } from './terminal.ts'
 import { userCommands } from './users.ts'
 import { version } from './version.ts'
 
@@ -75,21 +77,33 @@ async function dispatch(context: Context, argv: string[]): Promise<{ answer: Ans
   const [first, ...others] = argv
   if (first === undefined) throw new Failure(EXIT.usage, `a command is needed\n\n${overview(commands)}`)
   if (first === '--version') return text(version())
-  if (first === '--help' || first === '-h') return text(overview(commands, paint))
-  if (first === 'help') {
-    return text(others.length === 0 ? overview(commands, paint) : commandHelp(find(others).command, paint))
-  }
+  if (first === 'help') return text(helpOn(others, paint))
+  if (asksForHelp([first])) return text(helpOn([], paint))
 
-  const { command, rest } = find(argv)
-  refusePasswords(rest)
+  const found = find(commands, argv)
+  refusePasswords(found.rest)
+  if (asksForHelp(found.rest)) return text(helpOn(argv, paint))
+  if ('group' in found) return insistOnMember(found.group, found.members)
+  const { command, rest } = found
   const { values, positionals } = parse(command, rest)
-  if (values.help) return text(commandHelp(command, paint))
   const [fewest, most] = command.takes
   if (positionals.length < fewest || positionals.length > most) {
     const what = positionals.length < fewest ? 'an argument is missing' : 'there are too many arguments'
     throw new Failure(EXIT.usage, `${what}\n\n${usageOf(command)}`)
   }
   return { answer: await command.run(context, positionals, values), json: values.json === true }
+}
+
+/** Wherever it stands, and whatever else is wrong: whoever asks how it is done need not have done it right. */
+function asksForHelp(args: string[]): boolean {
+  const end = args.indexOf('--')
+  return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
+}
+
+function helpOn(words: string[], paint: Paint): string {
+  if (words.length === 0) return overview(commands, paint)
+  const found = find(commands, words)
+  return 'group' in found ? groupHelp(found.group, found.members, paint) : commandHelp(found.command, paint)
 }
 
 function parse(command: Command, args: string[]) {
@@ -100,19 +114,11 @@ function parse(command: Command, args: string[]) {
   } catch (error) {
     // Its second sentence explains how to pass a file whose name begins with a dash.
     const message = (error as Error).message.split('. ')[0] ?? ''
-    throw new Failure(EXIT.usage, `${printable(message)}\n\n${usageOf(command)}`)
+    const [, option] = /^Unknown option '--([^']*)'/.exec(message) ?? []
+    const meant = option === undefined ? undefined : suggest([option], Object.keys(options))
+    const question = meant === undefined ? '' : `. Did you mean --${meant}?`
+    throw new Failure(EXIT.usage, `${printable(message)}${question}\n\n${usageOf(command)}`)
   }
-}
-
-function find(words: string[]): { command: Command; rest: string[] } {
-  for (const count of [2, 1]) {
-    const name = words.slice(0, count).join(' ')
-    const found = commands.find((command) => command.name === name)
-    if (found) return { command: found, rest: words.slice(name.split(' ').length) }
-  }
-  const group = commands.filter((command) => command.name.startsWith(`${words[0]} `))
-  if (group.length > 0) throw new Failure(EXIT.usage, `“${words[0]}” has these commands:\n\n${listing(group)}`)
-  throw new Failure(EXIT.usage, `unknown command: ${printable(words[0] ?? '')}\n\n${overview(commands)}`)
 }
 
 function refusePasswords(args: string[]): void {

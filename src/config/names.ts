@@ -1,3 +1,5 @@
+import { editDistance } from './edit-distance.ts'
+
 type Env = Readonly<Record<string, string | undefined>>
 
 /**
@@ -57,29 +59,4 @@ function isRelated(name: string, setting: string): boolean {
   const stem =
     words.length > 2 ? words.slice(0, 2).join('_') : words.length === 1 && setting.length > 5 ? setting : undefined
   return stem !== undefined && name.startsWith(`${stem}_`)
-}
-
-/** Letters to insert, delete, replace or swap with their neighbour. */
-function editDistance(a: string, b: string): number {
-  let previous: number[] = []
-  let current = Array.from({ length: b.length + 1 }, (_, column) => column)
-  for (let row = 1; row <= a.length; row++) {
-    const next = [row]
-    for (let column = 1; column <= b.length; column++) {
-      const same = a[row - 1] === b[column - 1]
-      const at = (list: number[], index: number) => list[index] ?? Number.POSITIVE_INFINITY
-      const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]
-      next.push(
-        Math.min(
-          at(current, column) + 1,
-          at(next, column - 1) + 1,
-          at(current, column - 1) + (same ? 0 : 1),
-          swapped ? at(previous, column - 2) + 1 : Number.POSITIVE_INFINITY,
-        ),
-      )
-    }
-    previous = current
-    current = next
-  }
-  return current[b.length] ?? 0
 }
