@@ -140,6 +140,8 @@ test('no page names a setting that does not exist', () => {
     'DEMO_ISSUER_PORT',
     'ORDERS_PORT',
     'SPA_PORT',
+    // Of a site on Next.js.
+    'SESSION_SECRET',
   ])
   const found = pages.flatMap((page) =>
     [...read(page).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map(([, name = '']) => ({ page, name })),

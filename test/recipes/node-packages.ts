@@ -7,7 +7,11 @@ const root = join(import.meta.dirname, '../..')
 const tsc = join(root, 'node_modules/typescript/bin/tsc')
 
 /** Fills `node_modules` of a folder: with a package of ours as it is published, and with others as they lie here. */
-export async function installPackages(folder: string, own: 'verifier' | 'browser', others: string[]): Promise<void> {
+export async function installPackages(
+  folder: string,
+  own: 'verifier' | 'browser' | 'server',
+  others: string[],
+): Promise<void> {
   const source = join(root, 'sdk', own)
   const target = join(folder, 'node_modules/@claviger', own)
   await cp(source, target, { recursive: true, filter: (path) => !/\/(dist|node_modules)$/.test(path) })

@@ -18,7 +18,7 @@ export async function readRecipe(name: string): Promise<Recipe> {
     code,
   }))
   const run = blocks.find((block) => block.name === 'Run it')?.code ?? ''
-  return { files: blocks.filter(({ name: heading }) => /^[\w./-]+\.\w+$/.test(heading)), run: run.trim() }
+  return { files: blocks.filter(({ name: heading }) => /^[\w./[\]-]+\.\w+$/.test(heading)), run: run.trim() }
 }
 
 /** Writes the page's files, as somebody who pastes them would. */

@@ -13,6 +13,7 @@ const foldersWithPages = [
   'data',
   'examples',
   'sdk/browser',
+  'sdk/server',
   'sdk/verifier',
   'test/interop',
 ]
