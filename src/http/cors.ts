@@ -11,8 +11,8 @@ const READABLE_HEADERS = 'retry-after, x-request-id'
 /**
  * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Exact string comparison with the list: an
  * origin that is not on it gets no `Access-Control-*` header at all. Routes with `config.cors: 'public'` hold nothing
- * private and answer any page, without credentials. Refused origins are reported: all that the author of the page sees is
- * that the browser blocked it. This is not authorisation: `origin.ts` refuses what must be refused.
+ * private and answer any page, without credentials. Refused preflights are reported: all that the author of the page sees
+ * is that the browser blocked it. This is not authorisation: `origin.ts` refuses what must be refused.
  * Order: after `checkTargets`, before `refuseUnknown`; a preflight is answered here and goes no further.
  * @param origins the union of all clients' origins.
  */
@@ -36,8 +36,6 @@ export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: Ori
         .header('access-control-allow-credentials', 'true')
         .header('access-control-expose-headers', READABLE_HEADERS)
     }
-    const served = path !== undefined || !request.is404
-    if (origin !== undefined && !open && !allowed && served) report(request.log, origin)
     if (!path) return done()
     if (open || allowed) {
       reply
@@ -45,6 +43,8 @@ export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: Ori
         .header('access-control-allow-headers', REQUEST_HEADERS)
         .header('access-control-max-age', '600')
         .removeHeader('access-control-expose-headers')
+    } else {
+      report(request.log, origin ?? '')
     }
     reply.code(204).send()
   })
