@@ -16,7 +16,9 @@ import { refuseForeignPages } from './http/origin.ts'
 import { handleProblems } from './http/problems.ts'
 import { findSources } from './http/proxies.ts'
 import { logRequests, noteCallers, retireConnections } from './http/request-log.ts'
+import { rootRoutes } from './http/root.ts'
 import { checkTargets } from './http/target.ts'
+import { AUTHORIZATION_SERVER, KEY_SET } from './keys/metadata.ts'
 import { keyRoutes, publicDocuments } from './keys/routes.ts'
 import { authenticate } from './sessions/authenticate.ts'
 import { ACCOUNT_SCOPE, builtInClients, pagesOf } from './sessions/clients.ts'
@@ -73,6 +75,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   writeCookies(app)
 
   addDocs(app, config)
+  app.register(rootRoutes(config, { metadata: AUTHORIZATION_SERVER, keys: KEY_SET }))
   app.register(userRoutes(deps, clients, limits))
   app.register(sessionRoutes(deps, clients, { ...limits, inTurn }))
   app.register(keyRoutes(deps))

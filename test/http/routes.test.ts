@@ -47,6 +47,7 @@ const ROUTES = [
   'GET /.well-known/jwks.json: public, none',
   'GET /.well-known/oauth-authorization-server: public, none',
   'GET /.well-known/openid-configuration: public, none',
+  'GET /: public, none',
   'GET /docs: public, none',
   'GET /livez: public, none',
   'GET /me: bearer, account',

@@ -75,3 +75,35 @@ test('in production both are absent unless they are asked for', async () => {
   await using asked = await createTestApp({ env: { ...production, DOCS: 'true' } })
   expect((await asked.inject({ url: '/docs' })).statusCode).toBe(200)
 })
+
+describe('GET /', () => {
+  test('says what this is, and where the rest is, whatever Host says', async () => {
+    await using t = await createTestApp()
+    const { ISSUER } = t.config
+    const answer = await t.inject({ url: '/', headers: { host: 'elsewhere.example', accept: 'text/html' } })
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([200, 'application/json; charset=utf-8'])
+    expect(answer.headers['content-security-policy']).toContain("default-src 'none'")
+    const about = answer.json<Record<string, string>>()
+    expect(about).toEqual({
+      name: 'Claviger',
+      about: expect.stringContaining('auth server'),
+      issuer: ISSUER,
+      metadata: `${ISSUER}/.well-known/oauth-authorization-server`,
+      jwks_uri: `${ISSUER}/.well-known/jwks.json`,
+      docs: `${ISSUER}/docs`,
+      openapi: `${ISSUER}/openapi.json`,
+    })
+    for (const name of ['metadata', 'jwks_uri', 'docs', 'openapi']) {
+      expect((await t.inject({ url: about[name]?.slice(ISSUER.length) ?? '' })).statusCode, name).toBe(200)
+    }
+    const head = await t.inject({ method: 'HEAD', url: '/' })
+    expect([head.statusCode, head.body]).toEqual([200, ''])
+    expect((await t.inject({ method: 'POST', url: '/' })).headers.allow).toBe('GET, HEAD')
+  })
+
+  test('does not lead to what is switched off', async () => {
+    await using t = await createTestApp({ env: { NODE_ENV: 'production', ISSUER: 'https://auth.example.com' } })
+    const about = (await t.inject({ url: '/' })).json<Record<string, string>>()
+    expect(Object.keys(about)).toEqual(['name', 'about', 'issuer', 'metadata', 'jwks_uri'])
+  })
+})

@@ -131,6 +131,12 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Server metadata, at the OpenID address',
     replies: { 200: 'What this server offers' },
   },
+  'GET /': {
+    group: 'Description',
+    summary: 'What this is',
+    description: 'And where its metadata, its keys and, where they are on, this description and its page are.',
+    replies: { 200: 'Name, issuer and addresses' },
+  },
   'GET /livez': {
     group: 'Health',
     summary: 'Is the process alive',
