@@ -2,6 +2,8 @@ import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -62,7 +64,7 @@ export async function tryNative(
   const client: Client = { issuer, line, home, begin, session }
 
   await signsIn(client)
-  for (const survives of [lostAnswer, kill, killsAtAnyMoment, manyAtOnce, outage]) {
+  for (const survives of [lostAnswer, kill, killsAtAnyMoment, manyAtOnce, outage, refusals, stranger]) {
     const before = await session()
     await survives(client)
     equal(await session(), before, `the session is the same after: ${survives.name}`)
@@ -141,6 +143,43 @@ async function outage({ issuer, line, begin }: Client): Promise<void> {
   equal(code, 1)
   match(err, /try later/)
   line.lead(Number(new URL(issuer.url).port))
+}
+
+/** They say when to come back. */
+async function refusals({ issuer, line, begin }: Client): Promise<void> {
+  const answers = [503, 429]
+  await using server = await listen((_request, response) => {
+    const status = answers.shift() ?? 503
+    if (answers.length === 0) line.lead(Number(new URL(issuer.url).port))
+    response.writeHead(status, { 'retry-after': '1', connection: 'close' }).end()
+  })
+  line.lead(server.port)
+  line.cut()
+  const { code, err } = await begin(['get', `${issuer.url}/me`]).outcome
+  equal(code, 0, err)
+  deepEqual(answers, [])
+}
+
+/** A 401 of something in between is not the server's word on the session. */
+async function stranger({ issuer, line, begin }: Client): Promise<void> {
+  await using server = await listen((_request, response) => {
+    response.writeHead(401, { 'content-type': 'text/html', connection: 'close' }).end('<p>Sign in to the network</p>')
+  })
+  line.lead(server.port)
+  equal((await begin(['get', `${issuer.url}/me`]).outcome).code, 1)
+  line.lead(Number(new URL(issuer.url).port))
+}
+
+async function listen(answer: RequestListener): Promise<AsyncDisposable & { port: number }> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
 }
 
 /** Ended from elsewhere: nothing is left on the disk. */
