@@ -19,13 +19,13 @@ export async function startService(): Promise<AsyncDisposable & { address: strin
   }
 }
 
-/** Waits until somebody listens. @throws Error after 10 s, or with `ended` if that comes first. */
-export async function waitForPort(port: number, ended: Promise<unknown>): Promise<void> {
+/** Waits until somebody listens. @throws Error when time is up, or with `ended` if that comes first. */
+export async function waitForPort(port: number, ended: Promise<unknown>, seconds = 10): Promise<void> {
   let failure: Error | undefined
   ended.catch((error: Error) => {
     failure = error
   })
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < seconds * 20; tries++) {
     if (failure) throw failure
     const socket = connect(port, '127.0.0.1')
     const open = await Promise.race([

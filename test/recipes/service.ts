@@ -85,7 +85,7 @@ async function answersAsRfc6750(
     }
   }
 
-  match(service.output(), /audience|is for \\*"invoices/i, 'the log says why a token was refused')
+  match(service.output(), /audience|\baud claim|is for \\*"invoices/i, 'the log says why a token was refused')
 
   const scope = await ask(service, { method: 'POST', token: reader })
   equal(scope.status, 403, 'a token without the scope')

@@ -11,19 +11,30 @@ export interface Service extends AsyncDisposable {
 }
 
 /** Of the page's command: what stands for addresses that a test has others for. */
-const written = { issuer: 'http://localhost:3000', port: '4000' }
+export const written = { issuer: 'http://localhost:3000', port: '4000' }
 export const ORIGIN = 'http://localhost:5173'
+
+interface Surroundings {
+  issuer: string
+  /** Of the pages that may call. */
+  origin?: string
+  env?: Record<string, string> | undefined
+  signal?: AbortSignal
+}
 
 /** Runs the command of the page in the folder with its files, against another issuer and on a free port. */
 export async function startService(
   { run }: Recipe,
   folder: string,
-  { issuer, env, signal }: { issuer: string; env?: Record<string, string> | undefined; signal?: AbortSignal },
+  { issuer, origin = ORIGIN, env, signal }: Surroundings,
 ): Promise<Service> {
   const port = await freePort()
-  const command = run.replaceAll(written.issuer, issuer).replaceAll(written.port, String(port))
-  if (!command.includes(issuer) || !command.includes(String(port)) || !command.includes(`ORIGINS=${ORIGIN}`))
-    throw new Error(`the command of the page says neither issuer nor port nor origins: ${run}`)
+  const missing = [written.issuer, written.port, `ORIGINS=${ORIGIN}`].filter((each) => !run.includes(each))
+  if (missing.length > 0) throw new Error(`the command of the page does not say ${missing.join()}: ${run}`)
+  const command = run
+    .replaceAll(ORIGIN, origin)
+    .replaceAll(written.issuer, issuer)
+    .replaceAll(written.port, String(port))
   // A group of its own: what the shell starts ends with it.
   const child = spawn('sh', ['-c', command], { cwd: folder, env: { ...process.env, ...env }, detached: true })
   let output = ''
@@ -44,7 +55,8 @@ export async function startService(
   }
   const early = closed.then(() => Promise.reject(new Error(`the service has ended:\n${output}`)))
   try {
-    await waitForPort(port, early)
+    // A virtual machine takes its time on a busy computer.
+    await waitForPort(port, early, 40)
   } catch (error) {
     await stop()
     throw error

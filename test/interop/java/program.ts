@@ -6,7 +6,7 @@ import { type Program, type Run, sourceFolder, workFolder } from '../program.ts'
 const folder = sourceFolder('java')
 const built = workFolder('java')
 
-const detect = async (run: Run): Promise<string | undefined> => {
+export const detect = async (run: Run): Promise<string | undefined> => {
   const javac = await run({ file: 'javac', args: ['-version'] }).catch(() => '')
   const release = Number(/javac (\d+)/.exec(javac)?.[1])
   if (!(release >= 17)) return 'no JDK of Java 17 or newer on this machine'
@@ -16,27 +16,32 @@ const detect = async (run: Run): Promise<string | undefined> => {
   )
 }
 
-/** Maven takes seconds to find that there is nothing to do, so it is asked only after a change of the sources. */
-async function prepare(run: Run): Promise<void> {
+const prepare = (run: Run): Promise<void> => build(folder, built, 'compile', run)
+
+/**
+ * Maven takes seconds to find that there is nothing to do, so it is asked only after a change of the sources.
+ * @param target where the project's pom.xml has it build.
+ */
+export async function build(project: string, target: string, phase: 'compile' | 'package', run: Run): Promise<void> {
   const hash = createHash('sha256')
   for (const file of [
     'pom.xml',
-    ...(await readdir(join(folder, 'src'), { recursive: true })).toSorted().map((f) => join('src', f)),
+    ...(await readdir(join(project, 'src'), { recursive: true })).toSorted().map((f) => join('src', f)),
   ]) {
-    hash.update(file).update(await readFile(join(folder, file)).catch(() => ''))
+    hash.update(file).update(await readFile(join(project, file)).catch(() => ''))
   }
   const now = hash.digest('hex')
-  const stamp = join(built, 'sources.sha256')
+  const stamp = join(target, 'sources.sha256')
   if ((await readFile(stamp, 'utf8').catch(() => '')) === now) return
   const maven = (...args: string[]) =>
     run({
       file: 'mvn',
-      args: ['--batch-mode', '--quiet', '--no-transfer-progress', ...args, 'clean', 'compile'],
-      cwd: folder,
+      args: ['--batch-mode', '--quiet', '--no-transfer-progress', ...args, 'clean', phase],
+      cwd: project,
     })
   // Without the network first: a mirror may be slow, or not there.
   await maven('--offline').catch(() => maven())
-  await mkdir(built, { recursive: true })
+  await mkdir(target, { recursive: true })
   await writeFile(stamp, now)
 }
 
