@@ -30,9 +30,13 @@ export interface OrdersIssuer extends AsyncDisposable {
 }
 
 /** @param databaseUrl of a database that is migrated. Not started yet, and without a token, until start(). */
-export async function prepareIssuer(databaseUrl: string, settings: Record<string, string> = {}): Promise<OrdersIssuer> {
+export async function prepareIssuer(
+  databaseUrl: string,
+  settings: Record<string, string> = {},
+  host = '127.0.0.1',
+): Promise<OrdersIssuer> {
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
+  const url = `http://${host}:${port}`
   const env = {
     ...testEnvironment(databaseUrl),
     PORT: String(port),
