@@ -8,8 +8,11 @@ export interface Connections {
   take(): Promise<pg.PoolClient>
   /** It has answered. */
   praise(client: pg.PoolClient): void
-  /** @returns whether the error shows that this one is good for nothing more, which others may not be. */
-  blame(client: pg.PoolClient, error: unknown): boolean
+  /**
+   * @param askedAt when the statement was sent that came to this.
+   * @returns whether the error shows that this one is good for nothing more, which others may not be.
+   */
+  blame(client: pg.PoolClient, error: unknown, askedAt: number): boolean
   giveBack(client: pg.PoolClient, discard: boolean): void
   /** Closes one that is idle, if there is one. */
   spare(): void
@@ -26,7 +29,7 @@ const RETRY_MS = 250
 /** @param onCrowded is called where the pool has no connection, and the database none for it. */
 export function watchConnections(
   pool: pg.Pool,
-  limits: { acquire: number; answer: number; age: number },
+  limits: { acquire: number; age: number },
   onCrowded: () => void = () => {},
 ): Connections {
   const size = pool.options.max
@@ -86,7 +89,7 @@ export function watchConnections(
       const life = lives.get(client)
       if (life) life.heard = performance.now()
     },
-    blame: (client, error) => {
+    blame: (client, error, askedAt) => {
       const now = performance.now()
       // A session may have become read-only for good when it was opened, or with its server; a new one tells which.
       if (cannotWrite(error)) {
@@ -96,7 +99,7 @@ export function watchConnections(
       // A migration, or a pooler that forgot: all that were there have prepared the same.
       if (hasStaleStatements(error)) bornBefore = now
       // A server that is gone without a word: each of the others would cost somebody the same wait.
-      if (isSilence(error)) silentSince = now - limits.answer
+      if (isSilence(error)) silentSince = Math.max(silentSince, askedAt)
       return belongsToConnection(error)
     },
     giveBack: (client, discard) => client.release(discard || !isTrusted(client) || isInTransaction(client)),

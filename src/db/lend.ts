@@ -23,6 +23,7 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
     const attempt = async (text: string, values?: readonly unknown[]) => {
       // What the first error has left is no better for the next statement, a ROLLBACK above all, whose error would hide it.
       if (spoilt || !client) throw spoilt
+      const askedAt = performance.now()
       try {
         const result = await ask(client, text, values)
         connections.praise(client)
@@ -31,7 +32,7 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
         failure = undefined
         return result
       } catch (error) {
-        if (connections.blame(client, error)) spoilt = error
+        if (connections.blame(client, error, askedAt)) spoilt = error
         // After an error every statement of its transaction fails, and only the first one says why.
         if (!failure || !inFailedTransaction(error)) failure = error as Error
         throw failure

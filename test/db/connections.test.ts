@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { watchConnections } from '../../src/db/connections.ts'
 import { belongsToConnection } from '../../src/db/errors.ts'
 import { startForwarder } from '../support/forwarder.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
@@ -87,6 +89,29 @@ test('after a server has gone without a word, one wait shows it for all connecti
   await expect(pid(pool)).rejects.toThrow('Query read timeout')
   for (const each of await pids(pool, 4)) expect(before.has(each)).toBe(false)
 })
+
+test('what was heard in the millisecond before the question that nobody answered is no better', async () => {
+  await using opened = await openRaw()
+  const { connections } = opened
+  const [silent, before, after] = [await connections.take(), await connections.take(), await connections.take()]
+  connections.praise(before)
+  const askedAt = performance.now()
+  // Timers end up to a millisecond early: the time of the error, less the wait, is no measure.
+  connections.praise(after)
+  expect(connections.blame(silent, new Error('Query read timeout'), askedAt)).toBe(true)
+  for (const client of [after, before, silent]) connections.giveBack(client, client === silent)
+  const next = await connections.take()
+  connections.giveBack(next, false)
+  expect(next).toBe(after)
+  expect(opened.pool.totalCount).toBe(1)
+})
+
+/** The watch over a pool without what lends its connections. */
+async function openRaw() {
+  const pool = new pg.Pool({ connectionString: database.url, max: 3 })
+  const connections = watchConnections(pool, { acquire: 2000, age: 60_000 })
+  return { pool, connections, [Symbol.asyncDispose]: () => pool.end() }
+}
 
 test('one slow answer costs only its own connection, where others have answered meanwhile', async () => {
   await using pool = openPool(database.url, { size: 2, timeouts: { answer: 400 } })
