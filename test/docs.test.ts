@@ -127,6 +127,15 @@ test('the table of metrics lists every metric that the server has', () => {
   expect(alerted.filter((name) => !names.includes(name.replace(/_(count|sum|bucket)$/, '')))).toEqual([])
 })
 
+test('the changelog has the form of Keep a Changelog, and what is not released is on top', () => {
+  const headings = [...read('CHANGELOG.md').matchAll(/^(##+) (.+)$/gm)].map(([, level, text = '']) => ({ level, text }))
+  const versions = headings.filter(({ level }) => level === '##').map(({ text }) => text)
+  expect(versions[0]).toBe('Unreleased')
+  for (const version of versions.slice(1)) expect(version).toMatch(/^\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d$/)
+  const kinds = headings.filter(({ level }) => level === '###').map(({ text }) => text)
+  expect(kinds.filter((kind) => !/^(Added|Changed|Deprecated|Removed|Fixed|Security)$/.test(kind))).toEqual([])
+})
+
 test('no page names a setting that does not exist', () => {
   const known = new Set(entries.map((entry) => entry.name))
   // Variables of tools and tests, words in capitals that are no settings; settings of Supabase Auth in the comparison.
