@@ -14,6 +14,8 @@ interface Page extends Pick<Program, 'detect' | 'prepare' | 'versions'> {
 }
 
 interface ServiceRecipe extends Page {
+  /** What makes keys old at once, so that the trial sees what happens then: texts of the page's files, and others. */
+  hurry: [text: string, other: string][]
   /** For the command of the page. */
   env?: Record<string, string>
   known?: Program['known']
@@ -26,30 +28,37 @@ export const spacesAreHttp = { 'space-before': 'in a header, this is the good to
 export const recipeFolder = (page: string): string => workFolder(`recipes/${page}`)
 
 /** Writes the files of a page where its program finds them, and leaves what was built beside them. */
-export async function layOutRecipe(page: string): Promise<void> {
-  const recipe = await readRecipe(page)
-  for (const { name } of recipe.files) await rm(`${recipeFolder(page)}/${name}`, { force: true })
-  await layOut(recipe, recipeFolder(page))
+async function layOutRecipe(page: string, hurry: ServiceRecipe['hurry']): Promise<void> {
+  const { files, run } = await readRecipe(page)
+  const changed = files.map(({ name, code }) => ({
+    name,
+    code: hurry.reduce((text, [from, to]) => text.replace(from, to), code),
+  }))
+  for (const [from] of hurry) {
+    if (!files.some(({ code }) => code.includes(from))) throw new Error(`the page ${page} does not say: ${from}`)
+  }
+  for (const { name } of files) await rm(`${recipeFolder(page)}/${name}`, { force: true })
+  await layOut({ files: changed, run }, recipeFolder(page))
 }
 
 /** What both kinds have in common: the files of the page are there before anything is built. */
-const programOf = ({ page, title, detect, prepare, versions }: Page) => ({
+const programOf = ({ page, title, detect, prepare, versions }: Page, hurry: ServiceRecipe['hurry'] = []) => ({
   name: `recipe-${page}`,
   title: `Recipe: ${title}`,
   detect,
   prepare: async (run: Run) => {
-    await layOutRecipe(page)
+    await layOutRecipe(page, hurry)
     await prepare(run)
   },
   versions,
 })
 
 /** A page whose service judges the vectors over HTTP, and then is tried as its callers would. */
-export function serviceRecipe({ env, known = {}, ...page }: ServiceRecipe): Program {
+export function serviceRecipe({ env, hurry, known = {}, ...page }: ServiceRecipe): Program {
   const start = async (issuer: string, signal: AbortSignal) =>
     startService(await readRecipe(page.page), recipeFolder(page.page), { issuer, signal, env })
   return {
-    ...programOf(page),
+    ...programOf(page, hurry),
     check: async (job) => {
       await using service = await start(job.issuer, job.signal)
       return await askGateway(service.port, job)

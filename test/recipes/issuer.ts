@@ -19,6 +19,8 @@ type Who = 'clerk' | 'visitor'
 /** The real server, as docs/recipes/README.md starts it. */
 export interface OrdersIssuer extends AsyncDisposable {
   url: string
+  /** Its settings, for commands beside it. */
+  env: Record<string, string>
   /** Exchanges of a refresh token since it was started last, answered or not. */
   rotations(): Promise<number>
   /** Registered at the first start. */
@@ -58,6 +60,7 @@ export async function prepareIssuer(
   }
   return {
     url,
+    env,
     accounts,
     rotations: async () => {
       const text = await (await fetch(`${server?.metricsUrl}/metrics`)).text()

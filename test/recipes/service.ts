@@ -35,6 +35,8 @@ export async function tryService(issuer: OrdersIssuer, start: () => Promise<Serv
   await letsPagesCall(service, clerk)
 
   await issuer.stop()
+  // Keys have been to be read again since.
+  await sleep(2500)
   equal((await ask(service, { token: clerk })).status, 200, 'a good token, without the issuer')
   equal((await ask(service, { token: bad.forged })).status, 401, 'a forged token, without the issuer')
   equal((await ask(service, { token: good.reader, method: 'POST' })).status, 403, 'no scope, without the issuer')

@@ -16,6 +16,7 @@ const executableOf = (page: string): string => join(recipeFolder(page), 'client'
 export const goMiddleware = serviceRecipe({
   page: 'go',
   title: 'Go',
+  hurry: [['RefreshInterval: 5 * time.Minute', 'RefreshInterval: time.Second']],
   detect: detectGo(25),
   prepare: build('go'),
   versions: versionsIn(executableOf('go'), ['golang-jwt', 'keyfunc']),

@@ -8,6 +8,10 @@ const folder = recipeFolder('spring')
 export const spring = serviceRecipe({
   page: 'spring',
   title: 'Spring Boot',
+  hurry: [
+    ['Duration.ofMinutes(5)', 'Duration.ofSeconds(1)'],
+    ['now == null ? 1 : 30', '1'],
+  ],
   detect,
   prepare: (run) => build(folder, join(folder, 'target'), 'package', run),
   versions: async () => {

@@ -4,6 +4,10 @@ import { detect, environment, prepare, quiet, versionsOf } from './program.ts'
 export const fastapi = serviceRecipe({
   page: 'fastapi',
   title: 'FastAPI',
+  hurry: [
+    ['READ_AGAIN_AFTER = 300', 'READ_AGAIN_AFTER = 1'],
+    ['pause = 30 ', 'pause = 1 '],
+  ],
   detect,
   prepare,
   versions: versionsOf('FastAPI', 'PyJWT', 'uvicorn'),
