@@ -174,10 +174,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   faults.push(
     ...missing(values, production).filter(({ name }) => !faulty.has(name)),
     ...rules.acrossSettings(config).filter(({ name, other }) => !faulty.has(name) && !faulty.has(other)),
-    ...(production ? rules.insecureInProduction(config, database?.target) : []),
+    ...(production ? rules.insecureInProduction(env, database?.target) : []),
   )
   const misspelt = misspeltNames(env, settings)
-  if (faults.length > 0 || !database || !values.CLAVIGER_SECRET) throw new ConfigError(faults, misspelt)
+  if (faults.length > 0 || !database || !values.CLAVIGER_SECRET) throw new ConfigError(oneEach(faults), misspelt)
 
   return {
     config,
@@ -201,6 +201,15 @@ export async function judgeDatabaseLink(
   const link = await inspectLink(database, resolve)
   if (link.kind === 'outside') throw new ConfigError([{ name: 'DATABASE_URL', message: OPEN_LINK }])
   if (link.kind === 'unknown') throw link.error
+}
+
+/** What is wrong with one setting is told in one place. */
+function oneEach(faults: readonly Fault[]): Fault[] {
+  const names = [...new Set(faults.map(({ name }) => name))]
+  return names.map((name) => ({
+    name,
+    message: faults.flatMap((fault) => (fault.name === name ? [fault.message] : [])).join('; '),
+  }))
 }
 
 function withoutSecrets({ CLAVIGER_SECRET: _secret, DATABASE_URL: _url, ...rest }: Settings) {

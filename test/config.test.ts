@@ -110,7 +110,26 @@ test('a fault hides no other, neither of the same list nor of what depends on it
     'REMEMBER_IDLE_SECONDS',
     'SESSION_IDLE_SECONDS',
   ])
-  expect(() => parseConfig(env)).toThrow(/ALLOWED_ORIGINS: item 1: .*; item 3: /)
+  expect(() => parseConfig(env)).toThrow(/ALLOWED_ORIGINS: item 1: .*; item 3: .*; item 2: must be https/)
+})
+
+test.each<[Record<string, string>, RegExp]>([
+  [{ ISSUER: 'http://A.example.com:80/x/?y#z' }, /query or fragment; .* path: .*; .* normal form.*; must be https/],
+  [{ ISSUER: 'https://auth.example.com/.' }, /ISSUER: must be written in its normal form/],
+  [{ CLAVIGER_SECRET: `short,${secret},changeme` }, /CLAVIGER_SECRET: entry 1 must be .*; entry 3 must be /],
+  [
+    { ALLOWED_ORIGINS: 'https://a.example.com/,,*' },
+    /ALLOWED_ORIGINS: has an empty item; item 1: .*; item 3: must not be a wildcard/,
+  ],
+  [{ SCOPES: 'a,a,"' }, /SCOPES: names an item twice; item 3: /],
+  [
+    { ALLOWED_ORIGINS: 'http://a.example.com,https://b.example.com,http://c.example.com' },
+    /ALLOWED_ORIGINS: item 1, 3: must be https/,
+  ],
+])('all that is wrong with one setting is told in one line: %j', (env, message) => {
+  const all = { ...good, NODE_ENV: 'production', ...env }
+  expect(faultsOf(all)).toEqual(Object.keys(env))
+  expect(() => parseConfig(all)).toThrow(message)
 })
 
 test('what is missing is named, also several at once', () => {
@@ -235,6 +254,8 @@ test('idle times longer than the absolute ones are faults', () => {
 })
 
 test('what deserves a second look is a warning', () => {
+  const { NODE_ENV: _production, ISSUER: _stated, ...development } = good
+  expect(parseConfig({ ...development, PORT: '0' }).warnings.join()).toContain('an address that leads nowhere')
   expect(parseConfig({ ...good, ACCESS_TOKEN_SECONDS: '5' }).warnings.join()).toContain('ACCESS_TOKEN_SECONDS')
   expect(parseConfig({ ...good, ACCESS_TOKEN_SECONDS: '1200' }).warnings.join()).toContain('ACCESS_TOKEN_SECONDS')
   expect(parseConfig({ ...good, REMEMBER_MAX_SECONDS: String(60 * 86400) }).warnings.join()).toContain(

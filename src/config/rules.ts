@@ -4,20 +4,23 @@ import { cookieWarnings } from './cookie-warnings.ts'
 import { linkWithoutLookup, OPEN_LINK } from './database-link.ts'
 import type { DatabaseTarget } from './database-target.ts'
 import { isLoopback } from './networks.ts'
-import type { Fault } from './settings.ts'
+import { type Fault, itemsOf } from './settings.ts'
 
 /** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
 export function issuer(value: string): string {
   const url = parseUrl(value)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new Error('must be an https URL')
-  if (url.username || url.password) throw new Error('must not hold a user name or password')
-  if (value.includes('?') || value.includes('#')) throw new Error('must not have a query or fragment')
-  if (value.endsWith('/')) throw new Error('must not end with a slash')
+  const faults: string[] = []
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') faults.push('must be an https URL')
+  if (url.username || url.password) faults.push('must not hold a user name or password')
+  if (value.includes('?') || value.includes('#')) faults.push('must not have a query or fragment')
+  if (value.endsWith('/')) faults.push('must not end with a slash')
   // The cookie is of the whole host: what else is on it under other paths would get it.
-  if (url.pathname !== '/') throw new Error('must not have a path: the server needs a host name of its own')
-  if (value !== url.origin) {
-    throw new Error('must be written in its normal form (lower-case host, no default port)')
-  }
+  if (url.pathname !== '/') faults.push('must not have a path: the server needs a host name of its own')
+  // Of an issuer with any of these faults, what stands before the path alone can be judged.
+  const judged = faults.length > 0 ? /^[^/]*\/\/[^/?#]*/.exec(value)?.[0] : value
+  if (judged !== url.origin && !url.username && !url.password)
+    faults.push('must be written in its normal form (lower-case host, no default port)')
+  if (faults.length > 0) throw new Error(faults.join('; '))
   return value
 }
 
@@ -101,17 +104,34 @@ export function acrossSettings(config: Config): (Fault & { other: string })[] {
   return faults
 }
 
-/** What development forgives and production does not. Each message says why. */
-export function insecureInProduction(config: Config, database: DatabaseTarget | undefined): Fault[] {
+/**
+ * What development forgives and production does not. Each message says why. Judged as it is stated, so that another fault of the
+ * same setting hides nothing.
+ */
+export function insecureInProduction(
+  stated: Readonly<Record<string, string | undefined>>,
+  database: DatabaseTarget | undefined,
+): Fault[] {
+  const plain = (name: string) =>
+    itemsOf(stated[name] ?? '').flatMap((item, index) => (URL.canParse(item) && isPlainHttp(item) ? [index + 1] : []))
   const faults: Fault[] = []
   const fault = (name: string, message: string) => faults.push({ name, message })
-  if (isPlainHttp(config.ISSUER))
+  if (plain('ISSUER').length > 0)
     fault('ISSUER', 'must be https: whoever listens to plain http holds every password and token')
-  if (config.ALLOWED_ORIGINS.some(isPlainHttp)) {
-    fault('ALLOWED_ORIGINS', 'must be https: anybody on the network path could act as a page of a plain http origin')
+  const pages = plain('ALLOWED_ORIGINS')
+  if (pages.length > 0) {
+    fault(
+      'ALLOWED_ORIGINS',
+      `item ${pages.join(', ')}: must be https: anybody on the network path could act as a page of a plain http origin`,
+    )
   }
-  if (config.NATIVE_ORIGINS.some(isPlainHttp))
-    fault('NATIVE_ORIGINS', 'must not be plain http: anybody on the network path could act as a page of that origin')
+  const views = plain('NATIVE_ORIGINS')
+  if (views.length > 0) {
+    fault(
+      'NATIVE_ORIGINS',
+      `item ${views.join(', ')}: must not be plain http: anybody on the network path could act as a page of that origin`,
+    )
+  }
   if (database && linkWithoutLookup(database)?.kind === 'outside') fault('DATABASE_URL', OPEN_LINK)
   return faults
 }
@@ -123,6 +143,8 @@ export function warnings(config: Config): string[] {
     found.push('ACCESS_TOKEN_SECONDS is above 900: verifiers that work offline accept an ended session that long')
   if (config.REMEMBER_MAX_SECONDS > 30 * 86400)
     found.push('REMEMBER_MAX_SECONDS is above 30 days (NIST SP 800-63B-4 §2.1.3)')
+  if (new URL(config.ISSUER).port === '0')
+    found.push('PORT is 0 and ISSUER is not set: tokens name an address that leads nowhere. Set ISSUER')
   return [...found, ...cookieWarnings(config)]
 }
 

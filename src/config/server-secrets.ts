@@ -5,13 +5,16 @@ const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/
 
 /** Base64 (standard or URL-safe) or hexadecimal, comma-separated, newest first. */
 export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
-  const secrets = value.split(',').map((item, index) => {
+  const faults: string[] = []
+  const secrets = value.split(',').flatMap((item, index) => {
     try {
-      return readSecret(item)
+      return [readSecret(item)]
     } catch (error) {
-      throw new Error(`entry ${index + 1} ${(error as Error).message}`, { cause: error })
+      faults.push(`entry ${index + 1} ${(error as Error).message}`)
+      return []
     }
   })
+  if (faults.length > 0) throw new Error(faults.join('; '))
   if (new Set(secrets.map((secret) => secret.toString('hex'))).size !== secrets.length)
     throw new Error('names an entry twice')
   return secrets as [Buffer, ...Buffer[]]

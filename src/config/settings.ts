@@ -66,14 +66,20 @@ export function secret<T, D extends T | undefined>(fallback: D, rule: Rule<T>): 
   return setting(rule, fallback, true)
 }
 
+export function itemsOf(raw: string): string[] {
+  return raw.split(',').map((item) => item.trim())
+}
+
 /** Comma-separated; white space around items is dropped, duplicates are refused. */
 export function list<T>(fallback: T[], rule: Rule<T>): Setting<T[]> {
   return setting((raw) => {
-    const items = raw.split(',').map((item) => item.trim())
-    if (items.some((item) => item === '')) throw new Error('has an empty item')
-    if (new Set(items).size !== items.length) throw new Error('names an item twice')
+    const items = itemsOf(raw)
+    const present = items.filter((item) => item !== '')
     const faults: string[] = []
+    if (present.length < items.length) faults.push('has an empty item')
+    if (new Set(present).size < present.length) faults.push('names an item twice')
     const values = items.flatMap((item, index) => {
+      if (item === '') return []
       try {
         return [rule(item)]
       } catch (error) {
