@@ -2,8 +2,10 @@ import { describeLink, inspectLink } from '../config/database-link.ts'
 import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig, settings } from '../config.ts'
 import { explainRefusal } from '../db/refusals.ts'
 import { Unreachable } from '../db/unreachable.ts'
+import { listKeys } from '../keys/operator.ts'
 import { type Answer, type Context, command, EXIT } from './command.ts'
 import { checkDatabase } from './doctor-database.ts'
+import { checkIssuer } from './doctor-issuer.ts'
 import { checkPasswords } from './doctor-passwords.ts'
 import { explainFailure } from './failure.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
@@ -22,7 +24,7 @@ const doctor = command({
     if (parsed) {
       findings.push(await checkLink(parsed))
       for await (const finding of databaseFindings(context, parsed)) findings.push(finding)
-      findings.push(await checkPasswords(parsed.config))
+      findings.push(await checkIssuer(parsed.config, await kidsOf(context)), await checkPasswords(parsed.config))
     }
     return report(findings, context)
   },
@@ -112,6 +114,15 @@ async function* databaseFindings(context: Context, { config }: ParsedConfig): As
     yield* checkDatabase(await context.open(), config)
   } catch (error) {
     yield bad('database', explainFailure(error).message, remedyFor(error))
+  }
+}
+
+/** Of the signing keys. Why there are none to be had has been said. */
+async function kidsOf({ open }: Context): Promise<string[] | undefined> {
+  try {
+    return (await listKeys(await open())).map(({ kid }) => kid)
+  } catch {
+    return undefined
   }
 }
 

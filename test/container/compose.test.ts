@@ -26,6 +26,24 @@ test('nothing is published but the server and the demo, on loopback', () => {
   for (const each of demo) expect(each).toMatch(/^\['127\.0\.0\.1:\$\{[A-Z_]+:-\d+\}:\d+'\]$/)
 })
 
+/** As Compose fills it in. */
+function valueOf(name: string, env: Record<string, string>): string {
+  let value = new RegExp(`^    ${name}: (.*)$`, 'm').exec(compose)?.[1] ?? ''
+  // From the inside out: a default may be made of another variable.
+  for (const innermost = /\$\{([A-Z_]+):-([^${}]*)\}/; innermost.test(value); ) {
+    value = value.replace(innermost, (_whole, variable: string, otherwise: string) => env[variable] || otherwise)
+  }
+  return value
+}
+
+test.each([
+  [{}, 'http://localhost:3000'],
+  [{ CLAVIGER_PORT: '4610' }, 'http://localhost:4610'],
+  [{ CLAVIGER_PORT: '4610', ISSUER: 'https://auth.example.com' }, 'https://auth.example.com'],
+])('the issuer is where the server is published, unless it is stated: %j', (env, issuer) => {
+  expect(valueOf('ISSUER', env)).toBe(issuer)
+})
+
 const services = compose.slice(compose.indexOf('\nservices:\n'), compose.indexOf('\nnetworks:\n'))
 const blocks = services.split(/^ {2}(?=[a-z-]+:$)/m).slice(1)
 const nameOf = (block: string) => block.split(':')[0]
