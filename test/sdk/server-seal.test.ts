@@ -69,7 +69,7 @@ describe('secrets', () => {
   ])('%s are refused, and not shown', (_name, secret) => {
     expect(() => readSecrets(secret)).toThrow(TypeError)
     expect(() => readSecrets(secret)).toThrow(/secret(, entry \d,)? (must be|is not random).*openssl rand -base64 32/)
-    expect(() => readSecrets(secret)).not.toThrow(new RegExp(secret.slice(0, 8)))
+    expect(() => readSecrets(secret)).not.toThrow(secret.slice(0, 8))
   })
 
   test('base64 and base64url of the same bytes are the same', async () => {
