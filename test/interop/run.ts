@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRun } from './commands.ts'
 import { type Issuer, startLiveIssuer, startVectorIssuer } from './issuers.ts'
+import { runtimes } from './javascript/program.ts'
 import { type Judgement, judge } from './judge.ts'
 import { programs as verifiers } from './languages.ts'
 import { isOutOfReach } from './out-of-reach.ts'
@@ -16,7 +17,7 @@ const prepareMs = 300_000
 const checkMs = 120_000
 const trialMs = 180_000
 
-const programs = [...verifiers, ...recipes]
+const programs = [...verifiers, ...runtimes, ...recipes]
 
 const interrupted = new AbortController()
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
