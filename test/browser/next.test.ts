@@ -12,7 +12,10 @@ import { eventually, launchChromium, patience, withoutBrowser } from './support.
 
 // The site of docs/recipes/nextjs.md: built by Next.js, run as two processes, and looked at in Chromium.
 
-const ACCESS_TOKEN_SECONDS = 5
+/** Long enough for thirty renders on a busy machine between two refreshes. */
+const ACCESS_TOKEN_SECONDS = 8
+/** A refresh is due in the last fifth. */
+const DUE_MS = 6800
 
 describe.skipIf(withoutBrowser)('the recipe for Next.js', patience, () => {
   let browser: Browser
@@ -139,8 +142,8 @@ describe.skipIf(withoutBrowser)('the recipe for Next.js', patience, () => {
     // What was refreshed while the tabs were opened is not what is counted here.
     let rotated = await counted('rotated')
     let asked = line.to('/refresh').length
-    for (const wait of [4.3, 4.3, 7]) {
-      await sleep(wait * 1000)
+    for (const wait of [DUE_MS, DUE_MS, ACCESS_TOKEN_SECONDS * 1000 + 500]) {
+      await sleep(wait)
       const [pages] = await Promise.all([renders(27), ...tabs.map((tab) => tab.reload())])
       expect(pages.filter((page) => !page.includes(`<dd id="email">${email}</dd>`))).toEqual([])
       for (const tab of tabs) expect(await tab.locator('#user').textContent()).toBe(email)
@@ -172,7 +175,7 @@ describe.skipIf(withoutBrowser)('the recipe for Next.js', patience, () => {
 
   test('scripts ask the routes, and an answer that sets the cookie is for no cache', async () => {
     const page = await signedIn()
-    await sleep(4300)
+    await sleep(DUE_MS)
     const [answer] = await Promise.all([page.waitForResponse(`${site.url}/account`), page.reload()])
     const headers = await answer.allHeaders()
     expect(headers['set-cookie']).toContain('claviger')
