@@ -52,6 +52,9 @@ test.each([
   ['the default port', 'https://auth.example.com:443'],
   ['another scheme', 'ftp://auth.example.com'],
   ['no URL', 'auth.example.com'],
+  ['the end of a template', 'https://auth.example.com}'],
+  ['the beginning of one', 'https://$auth.example.com'],
+  ['a quotation mark', "https://auth.example.com'"],
 ])('production refuses an issuer with %s', (_name, issuer) => {
   expect(faultsOf({ ...good, ISSUER: issuer })).toEqual(['ISSUER'])
 })
@@ -204,6 +207,8 @@ test.each([
   ['a plain http origin', { ALLOWED_ORIGINS: 'http://app.example.com' }, 'ALLOWED_ORIGINS'],
   ['every origin', { ALLOWED_ORIGINS: '*' }, 'ALLOWED_ORIGINS'],
   ['the origin null', { ALLOWED_ORIGINS: 'null' }, 'ALLOWED_ORIGINS'],
+  ['an origin with the end of a template', { ALLOWED_ORIGINS: 'https://app.example.com}' }, 'ALLOWED_ORIGINS'],
+  ['a web view with the end of a template', { NATIVE_ORIGINS: 'capacitor://localhost}' }, 'NATIVE_ORIGINS'],
   ['a pattern of origins', { ALLOWED_ORIGINS: 'https://*.example.com' }, 'ALLOWED_ORIGINS'],
   ['a web view of a plain http origin', { NATIVE_ORIGINS: 'http://app.example.com' }, 'NATIVE_ORIGINS'],
   ['limits switched off', { RATE_LIMIT_LOGIN_PER_MINUTE: '0' }, 'RATE_LIMIT_LOGIN_PER_MINUTE'],

@@ -20,6 +20,7 @@ export function issuer(value: string): string {
   const judged = faults.length > 0 ? /^[^/]*\/\/[^/?#]*/.exec(value)?.[0] : value
   if (judged !== url.origin && !url.username && !url.password)
     faults.push('must be written in its normal form (lower-case host, no default port)')
+  if (!hasPlainHost(url)) faults.push(ODD_HOST)
   if (faults.length > 0) throw new Error(faults.join('; '))
   return value
 }
@@ -31,7 +32,15 @@ export function origin(value: string): string {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new Error('must begin with https://')
   if (url.origin !== value)
     throw new Error('must be a plain origin such as https://app.example.com, without path or slash')
+  if (!hasPlainHost(url)) throw new Error(ODD_HOST)
   return value
+}
+
+const ODD_HOST = 'must have a host of letters, digits, dots and hyphens'
+
+/** The parser of URLs takes `https://auth.example.com}`, which a brace too many in a template makes. No name is like that. */
+function hasPlainHost({ host }: URL): boolean {
+  return /^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(host)
 }
 
 /**
@@ -44,6 +53,7 @@ export function nativeOrigin(value: string): string {
   if (url.protocol === 'https:' || url.protocol === 'http:') return origin(value)
   if (url.host === '' || `${url.protocol}//${url.host}` !== value)
     throw new Error('must be a plain origin such as capacitor://localhost, without path or slash')
+  if (!hasPlainHost(url)) throw new Error(ODD_HOST)
   return value
 }
 
