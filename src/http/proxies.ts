@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config.ts'
+import { onceAnHour } from './once-an-hour.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -18,12 +19,23 @@ export interface Source {
   protocol: string | undefined
 }
 
+const UNTRUSTED =
+  'X-Forwarded-For was ignored: it came from an address that is not in TRUSTED_PROXIES. If that is your proxy, all its clients share one address and its limits'
+
 /** Finds each request's source. Order: before everything that counts, judges or logs by it. */
-export function findSources(app: FastifyInstance, config: Pick<Config, 'TRUSTED_PROXIES'>): void {
+export function findSources(app: FastifyInstance, config: Pick<Config, 'TRUSTED_PROXIES' | 'ISSUER'>): void {
   const sourceOf = sources(config.TRUSTED_PROXIES)
+  const trusts = trustedPeers(config.TRUSTED_PROXIES)
+  const isBehindProxy = config.ISSUER.startsWith('https:')
+  const isNew = onceAnHour()
   app.decorateRequest('source')
   app.addHook('onRequest', (request, _reply, done) => {
     request.source = sourceOf(request.raw)
+    // Said here, as everything seems to work until all clients together have used up the limits of one address.
+    if (isBehindProxy && request.source.protocol === undefined && request.headers['x-forwarded-for'] !== undefined) {
+      const { address: peer = '' } = request.source
+      if (!trusts(request.raw.socket.remoteAddress) && isNew(peer)) request.log.warn({ peer }, UNTRUSTED)
+    }
     done()
   })
 }

@@ -1,25 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
-
-const HOUR_MS = 3_600_000
-/** Origins an hour. Strangers choose them: what they may fill is as bounded as the memory for it. */
-const MOST = 100
+import { onceAnHour } from './once-an-hour.ts'
 
 /**
  * Tells the operator of pages that were refused, once an hour for each: their author sees no more than a blocked request, and
  * in the log it looks like any other.
  */
 export function reportOrigins(): (log: FastifyBaseLogger, origin: string) => void {
-  let since = Number.NEGATIVE_INFINITY
-  const told = new Set<string>()
+  const isNew = onceAnHour()
   return (log, origin) => {
-    const now = performance.now()
-    if (now - since > HOUR_MS) {
-      told.clear()
-      since = now
-    }
-    if (told.size === MOST || told.has(origin)) return
-    told.add(origin)
-    log.warn(describe(origin), 'a page was refused, because its origin is not allowed')
+    if (isNew(origin)) log.warn(describe(origin), 'a page was refused, because its origin is not allowed')
   }
 }
 
