@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 read -ra compose <<<"${COMPOSE:-docker compose}"
 export COMPOSE_PROJECT_NAME=claviger-smoke CLAVIGER_PORT=${SMOKE_PORT:-3000}
-export ISSUER=http://localhost:$CLAVIGER_PORT
+unset ISSUER
 work=$(mktemp -d)
 
 compose() { "${compose[@]}" "$@"; }
