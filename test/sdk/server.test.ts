@@ -105,6 +105,14 @@ describe('the cookies', () => {
     expect((await site.client.read({ headers: twice })).state).toBe('signed-out')
   })
 
+  test('are found in a header of many blanks as fast as in any other', async () => {
+    await signUp(site, visitor)
+    const header = visitor.request().headers.get('cookie')
+    // Many more than a request may have: if each of them began a search to the end, it would take more than a minute.
+    const long = new Headers({ cookie: `x${' \t'.repeat(250_000)}y=1; ${header}` })
+    expect((await site.client.read({ headers: long })).state).toBe('signed-in')
+  })
+
   test('that would be too large are not made, and the session is ended again', async () => {
     const { email, password, user } = await signUp(site, visitor)
     await site.client.signOut(visitor.request())

@@ -36,7 +36,8 @@ export function parseCookies(header: string | null): Pair[] {
   })
 }
 
-const strip = (text: string): string => text.replace(/^[ \t]+|[ \t]+$/g, '')
+/** In linear time: a search for blanks at the end begins anew at each of them, and strangers may send nothing else. */
+const strip = (text: string): string => /[^ \t](?:.*[^ \t])?/s.exec(text)?.[0] ?? ''
 
 /** The `Cookie` header with another value under a name, or with none. */
 export function replaceCookie(header: string | null, name: string, value: string | undefined): string {
