@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createTestApp, type TestApp } from '../support/app.ts'
-import { answer, loseAnswers, only } from './browser-support.ts'
+import { answer, type Interference, loseAnswers, only } from './browser-support.ts'
 import { createSite, createVisitor, SITE, signUp, type TestSite, type Visitor } from './server-support.ts'
 
 // Sessions of a site that renders on a server: against the real server, over a network that fails.
@@ -217,6 +217,30 @@ describe('a refresh', () => {
 })
 
 describe('while the issuer is out of reach', () => {
+  test('a page is rendered although the cookie has no room to spare', async () => {
+    const { email, password } = await signUp(site, visitor)
+    const padded =
+      (letters: number): Interference =>
+      async (_sent, forward) => {
+        const reply = (await (await forward()).json()) as { user: { email: string } }
+        reply.user.email += 'x'.repeat(letters)
+        return Response.json(reply)
+      }
+    const signIn = async (letters: number) => {
+      site.network.interfere = only('/login', padded(letters))
+      return (await site.client.signIn({ email, password }, visitor.request())).setCookies
+    }
+    const room = (lines: string[]) => 4096 - Math.max(...lines.map(({ length }) => length))
+    const setCookies = await signIn(Math.floor((room(await signIn(0)) * 3) / 4) - 4)
+    expect(room(setCookies)).toBeLessThan(12)
+    visitor.take(setCookies)
+    site.network.interfere = only('/refresh', answer(503, { code: 'unavailable' }))
+    travel(500)
+    const { session, cookieHeader } = await site.client.renew(visitor.request())
+    expect(session.state).toBe('unreachable')
+    expect(await site.client.read({ headers: new Headers({ cookie: cookieHeader }) })).toEqual(session)
+  })
+
   test('pages have the old token as long as it is valid, then none, and the session goes on afterwards', async () => {
     const errors: unknown[] = []
     site = createSite(issuer, { onError: ({ code }) => errors.push(code) })

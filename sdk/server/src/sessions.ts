@@ -77,7 +77,8 @@ export function createSessions(settings: Settings, jar: Jar, post: Post) {
     return {
       session: sessionOf(kept, Date.now()),
       cookies: [],
-      cookieHeader: replaceCookie(header, name, await sealInto(name, kept)),
+      // Goes to no browser, so it may be larger than those allow.
+      cookieHeader: replaceCookie(header, name, await seal.seal(pack(kept), name)),
     }
   }
 
