@@ -241,6 +241,22 @@ describe('while the issuer is out of reach', () => {
     expect(await site.client.read({ headers: new Headers({ cookie: cookieHeader }) })).toEqual(session)
   })
 
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no log')
+      },
+    ],
+    ['rejects', async () => Promise.reject(new Error('no log'))],
+  ])('a log that %s costs no page', async (_how, onError) => {
+    site = createSite(issuer, { onError })
+    await signUp(site, visitor)
+    site.network.interfere = only('/refresh', answer(503, { code: 'unavailable' }))
+    travel(500)
+    expect((await site.client.renew(visitor.request())).session.state).toBe('unreachable')
+  })
+
   test('pages have the old token as long as it is valid, then none, and the session goes on afterwards', async () => {
     const errors: unknown[] = []
     site = createSite(issuer, { onError: ({ code }) => errors.push(code) })

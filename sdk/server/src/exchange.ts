@@ -75,7 +75,10 @@ export function createExchange(
           await sleep(100 + Math.random() * 200)
           continue
         }
-        void onError?.(error)
+        // Apart: a log line that cannot be written must cost no page, and no process.
+        void Promise.resolve(error)
+          .then(onError)
+          .catch(() => {})
         return { kind: 'trouble', error }
       }
     }
