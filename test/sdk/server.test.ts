@@ -113,6 +113,16 @@ describe('the cookies', () => {
     expect((await site.client.read({ headers: long })).state).toBe('signed-in')
   })
 
+  test('of a site on another port of the same host are other ones', async () => {
+    await signUp(site, visitor)
+    const neighbour = createSite(issuer, { site: `${SITE}:8443` })
+    const { setCookies } = await signUp(neighbour, visitor)
+    expect(setCookies.filter((line) => !line.startsWith('__Host-claviger-8443'))).toEqual([])
+    const { setCookies: dropped } = await neighbour.client.signOut(visitor.request())
+    visitor.take(dropped)
+    expect((await site.client.read(visitor.request())).state).toBe('signed-in')
+  })
+
   test('that would be too large are not made, and the session is ended again', async () => {
     const { email, password, user } = await signUp(site, visitor)
     await site.client.signOut(visitor.request())

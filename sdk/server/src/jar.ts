@@ -13,8 +13,8 @@ export type Jar = ReturnType<typeof createJar>
  * counts. A refresh, or a refusal, writes the cookie of its own session alone. The pointer is written by who signs in or out.
  */
 export function createJar({ cookie, site, secure }: Pick<Settings, 'cookie' | 'site' | 'secure'>) {
-  // Cookies know no ports: several sites in development, all on localhost, would take each other's.
-  const pointer = secure ? `__Host-${cookie}` : [cookie, new URL(site).port].filter(Boolean).join('-')
+  // Cookies know no ports: sites on several ports of one host would take each other's, and sign each other out.
+  const pointer = (secure ? '__Host-' : '') + [cookie, new URL(site).port].filter(Boolean).join('-')
   const attributes = { path: '/', httpOnly: true, secure, sameSite: 'lax' } as const
   const own = (pairs: readonly Pair[]) => pairs.filter(({ name }) => name.startsWith(`${pointer}.`))
 
