@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createTestApp, type TestApp } from '../support/app.ts'
 import { answer, type Interference, loseAnswers, only } from './browser-support.ts'
-import { createSite, createVisitor, SITE, signUp, type TestSite, type Visitor } from './server-support.ts'
+import { createSite, createVisitor, makeSecret, SITE, signUp, type TestSite, type Visitor } from './server-support.ts'
 
 // Sessions of a site that renders on a server: against the real server, over a network that fails.
 
@@ -198,6 +198,19 @@ describe('a refresh', () => {
     expect(new Set(keys).size).toBe(1)
     expect(keys[0]).toMatch(/^[\w-]{43}$/)
     expect((await rolledOut.read(visitor.request())).state).toBe('signed-in')
+  })
+
+  test('goes on in all processes while the secret is changed, which takes two deployments', async () => {
+    await signUp(site, visitor)
+    const [old, next] = [String(site.options.secret), makeSecret()]
+    const steps = [[old], [old, next], [next, old]]
+    for (const [index, step] of steps.entries()) {
+      travel(500)
+      visitor.take((await site.another({ secret: step }).renew(visitor.request())).setCookies)
+      for (const other of steps.slice(Math.max(0, index - 1), index + 2))
+        expect((await site.another({ secret: other }).read(visitor.request())).state).toBe('signed-in')
+    }
+    expect((await site.client.read(visitor.request())).state, 'control: in one step').toBe('signed-out')
   })
 
   test('whose answer was lost is repeated at once', async () => {
