@@ -145,6 +145,8 @@ test('no page names a setting that does not exist', () => {
     'TEST_POSTGRES',
     'NODE_OPTIONS',
     'POSTGRES_PASSWORD',
+    // Of docker-compose.yml.
+    'CLAVIGER_PORT',
     // Of the demo.
     'DEMO_ISSUER_PORT',
     'ORDERS_PORT',

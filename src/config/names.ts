@@ -14,6 +14,9 @@ export function misspeltNames(env: Env, settings: Readonly<Record<string, { secr
     .flatMap(([name]) => {
       const file = /^(.*)_FILE$/.exec(name)?.[1]
       if (file !== undefined && names.includes(file)) return [`${name} is not read: only secrets may come from files`]
+      // In a file .env that Compose shares with whatever else is started beside it.
+      if (name === 'CLAVIGER_PORT')
+        return ['CLAVIGER_PORT is what Compose publishes; the server itself listens on PORT']
       const meant = closest(name, names)
       if (meant !== undefined) return [`${name} is not a setting; ${meant} is`]
       return name.startsWith('CLAVIGER_') || name.startsWith('RATE_LIMIT_') ? [`${name} is not a setting`] : []

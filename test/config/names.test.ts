@@ -17,7 +17,7 @@ test.each([
   ['DATABASE_POOL_MAX', 'DATABASE_POOL_SIZE'],
   ['CLAVIGER_SECRETS', 'CLAVIGER_SECRET'],
   ['CLAVIGER_ISSUER', 'ISSUER'],
-  ['CLAVIGER_PORT', 'PORT'],
+  ['CLAVIGER_HOST', 'HOST'],
   ['CLAVIGER_DATABASE_URL', 'DATABASE_URL'],
   ['ISSUER_URL', 'ISSUER'],
   ['ISUSER', 'ISSUER'],
@@ -29,6 +29,12 @@ test.each([
   ['TRUSTED_PROXY', 'TRUSTED_PROXIES'],
 ])('%s was meant as %s', (name, meant) => {
   expect(found(name)).toEqual([`${name} is not a setting; ${meant} is`])
+})
+
+test('the port that Compose publishes is told from the one of the server', () => {
+  expect(found('CLAVIGER_PORT', '4610')).toEqual([
+    'CLAVIGER_PORT is what Compose publishes; the server itself listens on PORT',
+  ])
 })
 
 test('names that can only be ours are named without a suggestion too', () => {
