@@ -153,6 +153,22 @@ describe('a handler with the session', () => {
     expect(renewed.headers.get('content-type')).toBe('application/json')
   })
 
+  test('may tell caches what it likes: none of them stores an answer that brings a cookie', async () => {
+    await signUp(site, visitor)
+    const targeted = ['cdn-cache-control', 'Vercel-CDN-Cache-Control', 'surrogate-control']
+    const handler = site.client.withSession(
+      () => new Response('', { headers: targeted.map((name) => [name, 'public, max-age=600'] as [string, string]) }),
+    )
+    const left = async () => {
+      const { headers } = await handler(visitor.request('/page'))
+      return targeted.filter((name) => headers.has(name))
+    }
+    expect(await left()).toEqual(targeted)
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 500_000 })
+    t.travel(500)
+    expect(await left()).toEqual([])
+  })
+
   test('may answer with a redirect, whose headers cannot be changed', async () => {
     await signUp(site, visitor)
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 500_000 })

@@ -7,6 +7,9 @@ import type { Session } from './types.ts'
 /** Longer than any address and password. */
 const MOST_BYTES = 16_384
 
+/** What caches of content networks read instead of `Cache-Control` (RFC 9213 §2.2). */
+const TARGETED = /(^|-)cdn-cache-control$|^surrogate-control$/
+
 /** Puts the cookies on an answer, which then is nobody else's. */
 export function withCookies(response: Response, cookies: readonly Cookie[]): Response {
   if (cookies.length === 0) return response
@@ -14,6 +17,7 @@ export function withCookies(response: Response, cookies: readonly Cookie[]): Res
   const answer = new Response(response.body, response)
   for (const cookie of cookies) answer.headers.append('set-cookie', serialize(cookie))
   answer.headers.set('cache-control', 'private, no-store')
+  for (const name of response.headers.keys()) if (TARGETED.test(name)) answer.headers.delete(name)
   return answer
 }
 
