@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
 import { isUnavailable, transact } from '../../src/db/errors.ts'
+import { holdRow } from '../sessions/holds.ts'
 import { createTestApp } from '../support/app.ts'
 
 const serialisation = Object.assign(new Error('could not serialize access'), { code: '40001' })
@@ -109,19 +110,12 @@ test('every wait is bounded: statements 5 s, locks 2 s, idle transactions 10 s, 
 test('a family whose row somebody holds is answered 503 with Retry-After, and the token stays good', async () => {
   await using t = await createTestApp()
   const { refreshToken } = await t.signUp()
-  let release: (() => void) | undefined
-  const held = new Promise<void>((resolve) => {
-    release = resolve
-  })
-  const holder = t.db.transaction().execute(async (tx) => {
-    await tx.selectFrom('families').select('id').forUpdate().execute()
-    await held
-  })
+  const { id } = await t.db.selectFrom('families').select('id').executeTakeFirstOrThrow()
+  const held = await holdRow(t.db, id)
   const answer = await t.refresh(refreshToken)
   expect(answer.statusCode).toBe(503)
   expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0)
-  release?.()
-  await holder
+  await held.release()
   expect((await t.refresh(refreshToken)).statusCode).toBe(200)
 })
 

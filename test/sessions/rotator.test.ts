@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { holdRow } from './holds.ts'
 
 /** Many sessions of one user, by their refresh tokens. */
 async function sessions(t: TestApp, count: number): Promise<string[]> {
@@ -73,22 +74,14 @@ test('whatever is in a batch is judged by itself: a replay ends its own family a
 test('a family that somebody holds makes nobody else in its batch wait', async () => {
   await using t = await createTestApp({ env: { SESSIONS_PER_USER: '100' } })
   const [held = '', ...others] = await sessions(t, 10)
-  let release: (() => void) | undefined
-  const holding = new Promise<void>((resolve) => {
-    release = resolve
-  })
   // After the one of the sign-up.
   const first = await t.db.selectFrom('families').select('id').orderBy('created_at').offset(1).executeTakeFirstOrThrow()
-  const holder = t.db.transaction().execute(async (tx) => {
-    await tx.selectFrom('families').select('id').where('id', '=', first.id).forUpdate().execute()
-    await holding
-  })
+  const hold = await holdRow(t.db, first.id)
   // Whoever comes first may go alone; the rest make up the next batch.
   const waiting = [t.refresh(others[0] ?? ''), t.refresh(held), ...others.slice(1).map((token) => t.refresh(token))]
   const served = await Promise.all(waiting.filter((_answer, index) => index !== 1))
   expect(statusesOf(served)).toEqual(Array(9).fill(200))
-  release?.()
-  await holder
+  await hold.release()
   expect((await waiting[1])?.statusCode).toBe(200)
 })
 
