@@ -103,6 +103,7 @@ describe.skipIf(withoutBrowser)('the recipe for Next.js', patience, () => {
     await eventually(() => wrong.getByRole('alert').first().textContent()).toBe(
       'The e-mail address or the password is wrong.',
     )
+    expect(await wrong.getByLabel('E-mail address').inputValue(), 'is not to be typed again').toBe(email)
     expect(await context.cookies()).toEqual([])
 
     const account = await signedIn()

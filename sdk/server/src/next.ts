@@ -4,6 +4,7 @@ import type { Cookie } from './cookies.ts'
 import { createCore } from './core.ts'
 import { createHandle, withCookies } from './handlers.ts'
 import type { Options } from './options.ts'
+import { requireOwnPage } from './origin.ts'
 import type { Credentials, Session, SignIn, User } from './types.ts'
 
 export type Decide<R extends Request> = (
@@ -35,7 +36,12 @@ export interface NextAuth {
 export function createAuth(options: Options): NextAuth {
   const core = createCore(options)
   const handle = createHandle(core)
-  const visit = async () => ({ headers: await headers() })
+  /** Not left to Next.js alone, of which some versions took the `Origin: null` of a sandboxed frame for none at all. */
+  const ownPage = async () => {
+    const visit = { headers: await headers() }
+    requireOwnPage(visit, core().settings.site)
+    return visit
+  }
   const set = async (changes: readonly Cookie[]) => {
     const jar = await cookies()
     for (const cookie of changes) jar.set(cookie)
@@ -60,15 +66,15 @@ export function createAuth(options: Options): NextAuth {
     },
     handlers: { GET: handle, POST: handle },
     signIn: async (credentials) => {
-      const { user, cookies: changes } = await core().signIn(credentials, await visit())
+      const { user, cookies: changes } = await core().signIn(credentials, await ownPage())
       await set(changes)
       return user
     },
     signOut: async () => {
-      const { ended, cookies: changes } = await core().signOut(await visit())
+      const { ended, cookies: changes } = await core().signOut(await ownPage())
       await set(changes)
       return ended
     },
-    register: async (credentials) => core().register(credentials, await visit()),
+    register: async (credentials) => core().register(credentials, await ownPage()),
   }
 }

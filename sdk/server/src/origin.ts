@@ -1,11 +1,12 @@
 import { ClavigerError } from './errors.ts'
+import type { Visit } from './types.ts'
 
 /**
  * The defence against CSRF: what signs somebody in or out comes from a page of this site. Every browser sends `Origin` with a
  * POST; `Sec-Fetch-Site`, where it is sent, must agree.
  * @throws ClavigerError `origin_not_allowed`, before anything has changed.
  */
-export function requireOwnPage({ headers }: Request, site: string): void {
+export function requireOwnPage({ headers }: Visit, site: string): void {
   const origin = headers.get('origin')
   const fetchSite = headers.get('sec-fetch-site')
   if (origin === site && (fetchSite === null || fetchSite === 'same-origin')) return
