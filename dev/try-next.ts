@@ -2,7 +2,7 @@ import type { RunningServer } from '../src/main.ts'
 
 /** What a newcomer can read, and paste into a terminal, once the server listens. No comments in it: zsh takes none at its prompt. */
 export function tryNext({ config, url, metricsUrl }: Pick<RunningServer, 'config' | 'url' | 'metricsUrl'>): string {
-  const { ISSUER, ALLOWED_ORIGINS } = config
+  const { ISSUER, ALLOWED_ORIGINS, AUDIENCE } = config
   const base = isSameListener(ISSUER, url) ? ISSUER : url
   const post = (path: string, body: string): string =>
     `curl -s ${base}${path} -H 'content-type: application/json' -d ${body}`
@@ -13,6 +13,9 @@ export function tryNext({ config, url, metricsUrl }: Pick<RunningServer, 'config
     config.localhostPages
       ? ['pages', 'http://localhost, on any port; name others in ALLOWED_ORIGINS']
       : ['pages', `${ALLOWED_ORIGINS.join(', ')}, as ALLOWED_ORIGINS says`],
+    AUDIENCE.join() === ISSUER
+      ? ['tokens', 'for the issuer itself; name services in AUDIENCE']
+      : ['tokens', `for ${AUDIENCE.join(', ')}, as AUDIENCE says`],
     ...(config.DOCS ? [['API', `${base}/docs`]] : []),
     ['metrics', `${metricsUrl}/metrics`],
   ]

@@ -114,6 +114,11 @@ describe('what npm start prints', () => {
     expect(stated).toMatch(/^ {2}pages +http:\/\/localhost:5173, http:\/\/two\.localhost, as ALLOWED_ORIGINS says$/m)
   })
 
+  test('names the services that tokens are for, and the setting for others', () => {
+    expect(banner({})).toMatch(/^ {2}tokens +for the issuer itself; name services in AUDIENCE$/m)
+    expect(banner({ AUDIENCE: 'orders,stock' })).toMatch(/^ {2}tokens +for orders, stock, as AUDIENCE says$/m)
+  })
+
   test('leads to nothing that is switched off', () => {
     expect(banner({})).toContain('/docs')
     expect(banner({ DOCS: 'false' })).not.toContain('/docs')

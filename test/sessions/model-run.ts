@@ -238,6 +238,7 @@ export class Run {
     const { client, world } = this
     this.sent.push({ token: client.token, key: client.key })
     const before = await this.row()
+    const connections = await this.connections()
     const arrived = this.now
     world.line.pause('toClient')
     const asked = this.t.refresh(client.token, client.key === undefined ? {} : { key: client.key })
@@ -247,12 +248,24 @@ export class Run {
     const reply = await asked
     world.line.resume('toClient')
     expect(reply.statusCode).toBe(503)
+    // What PostgreSQL has read it carries out, however late, also when nobody is there for the answer.
+    await expect
+      .poll(async () => (await this.connections()).filter((pid) => connections.includes(pid)), { timeout: 10_000 })
+      .toEqual([])
     const after = await this.row()
     if (after.generation !== before.generation) {
       expect((after.previous_hash as Buffer).equals(hashToken(client.token))).toBe(true)
       this.model.rotatedUnheard(client.token, Number(after.generation), client.key, await this.rotatedAt())
     }
     this.putOff(client.token, arrived, Number(reply.headers['retry-after']))
+  }
+
+  /** Of the servers, which all go over the line. */
+  async connections(): Promise<number[]> {
+    const { rows } = await sql<{ pid: number }>`
+      SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'claviger'`.execute(this.world.direct)
+    return rows.map(({ pid }) => pid)
   }
 
   async brownOut(pauses: number[]): Promise<void> {

@@ -69,7 +69,7 @@ describe.each(policies)(
         urls.set(app, url)
         return url
       }
-      const { db: direct } = connect({ url: t.databaseUrl, size: 2 })
+      const { db: direct } = connect({ url: t.databaseUrl, size: 2, applicationName: 'model' })
       const user = await t.signUp(undefined, password)
       world = { t, started: [t], policy, user, password, line, direct, listen, steps: 0, promised: 0 }
     })

@@ -147,7 +147,7 @@ describe('ending one session', () => {
     expect(await eventsOf(t, expired.sid)).toEqual([])
   })
 
-  test.each(['x', 'undefined', '1', '..', '00000000-0000-0000-0000-00000000000g', '%27', 'a'.repeat(65)])(
+  test.each(['x', 'undefined', '1', '...', '00000000-0000-0000-0000-00000000000g', '%27', 'a'.repeat(65)])(
     'with the id %j is 404',
     async (id) => {
       const { accessToken } = await signIn(t, await register(t))

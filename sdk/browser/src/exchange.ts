@@ -98,9 +98,10 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     }
     if (native && !record.token) return end(record)
 
-    const { wait = 0, waitingSince = Infinity } = record
-    const left = waitingSince + wait - Date.now()
-    if (left > 0 && left <= wait) {
+    // Only differences: `wait` has fractions, which a time of day has no room for. Without numbers nothing holds.
+    const gone = Date.now() - (record.waitingSince as number)
+    const left = (record.wait as number) - gone
+    if (gone >= 0 && left > 0) {
       const error = new ClavigerError('unavailable', 503, 'Asked to wait', Math.ceil(left / 1000))
       onTrouble(error)
       throw error
