@@ -238,20 +238,18 @@ export class Run {
     const { client, world } = this
     this.sent.push({ token: client.token, key: client.key })
     const before = await this.row()
-    const connections = await this.connections()
     const arrived = this.now
     world.line.pause('toClient')
     const asked = this.t.refresh(client.token, client.key === undefined ? {} : { key: client.key })
     await sleep(25)
     this.t.travel(seconds)
+    const { rows } = await sql<{ at: Date }>`SELECT clock_timestamp() AS at`.execute(world.direct)
     world.line.cut()
     const reply = await asked
     world.line.resume('toClient')
     expect(reply.statusCode).toBe(503)
     // What PostgreSQL has read it carries out, however late, also when nobody is there for the answer.
-    await expect
-      .poll(async () => (await this.connections()).filter((pid) => connections.includes(pid)), { timeout: 10_000 })
-      .toEqual([])
+    await expect.poll(() => this.connectionsUntil(rows[0]?.at as Date), { timeout: 10_000 }).toBe(0)
     const after = await this.row()
     if (after.generation !== before.generation) {
       expect((after.previous_hash as Buffer).equals(hashToken(client.token))).toBe(true)
@@ -260,12 +258,14 @@ export class Run {
     this.putOff(client.token, arrived, Number(reply.headers['retry-after']))
   }
 
-  /** Of the servers, which all go over the line. */
-  async connections(): Promise<number[]> {
-    const { rows } = await sql<{ pid: number }>`
-      SELECT pid FROM pg_stat_activity
-      WHERE datname = current_database() AND application_name = 'claviger'`.execute(this.world.direct)
-    return rows.map(({ pid }) => pid)
+  /** Connections of the servers, which all go over the line, that were opened until then. */
+  async connectionsUntil(time: Date): Promise<number> {
+    const { rows } = await sql<{ count: number }>`
+      SELECT count(*)::int AS count FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'claviger' AND backend_start <= ${time}`.execute(
+      this.world.direct,
+    )
+    return rows[0]?.count ?? 0
   }
 
   async brownOut(pauses: number[]): Promise<void> {
