@@ -128,6 +128,30 @@ describe.skipIf(withoutBrowser)('the recipe for Next.js', patience, () => {
     expect(errors).toEqual([])
   })
 
+  test('a page of another site signs nobody in, whatever Next.js makes of its Origin', async () => {
+    const page = await open('/sign-in')
+    // What Next.js puts into the form, so that it works without scripts.
+    const hidden = await page.locator('input[type=hidden]').all()
+    const fields = await Promise.all(
+      hidden.map(async (field) => [await field.getAttribute('name'), await field.getAttribute('value')]),
+    )
+    expect(fields.length).toBeGreaterThan(0)
+    const post = (origin: string) => {
+      const body = new FormData()
+      for (const [name, value] of [...fields, ['email', email], ['password', password]])
+        body.set(name ?? '', value ?? '')
+      // Next.js compares Origin with the host that a proxy says, which is not the site that the session is sealed for.
+      const headers = { origin, 'x-forwarded-host': new URL(origin).host }
+      return fetch(`${site.url}/sign-in`, { method: 'POST', body, headers, redirect: 'manual' })
+    }
+    const refused = await post('http://evil.example')
+    expect(refused.headers.getSetCookie()).toEqual([])
+    expect(await refused.text()).toContain('Signing in does not work at the moment.')
+    expect(line.to('/login')).toEqual([])
+    // The same without scripts, from the site's own page.
+    expect((await post(site.url)).headers.getSetCookie().join()).toContain('claviger')
+  })
+
   test('tokens expire while thirty renders are under way: one rotation each time, nobody is signed out', async () => {
     const tabs = [await signedIn(), await open('/account'), await open('/')]
     const first = await open('/')
