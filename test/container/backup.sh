@@ -22,9 +22,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-ok() { printf 'ok    %s\n' "$*"; }
-fail() { printf 'FAIL  %s\n' "$*"; exit 1; }
-is() { [ "$2" = "$3" ] && ok "$1" || fail "$1: ‘$2’ instead of ‘$3’"; }
+. test/container/checks.sh
 # block N: the lines of the page's Nth block of commands under that heading
 block() { awk -v n="$1" '/^### /{here = /^### Backup with Compose$/} here && /^```/{inside = !inside; if (inside) count++; next} here && inside && count == n' "$operations"; }
 # follow N: runs them as somebody would who has pasted them, but stops at the first that fails
@@ -36,7 +34,6 @@ follow() {
   . "$work/commands"
   cd - >/dev/null
 }
-container() { docker ps -q --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --filter "label=com.docker.compose.service=$1"; }
 claviger() { docker exec -i "$(container claviger)" claviger "$@"; }
 as_superuser() { docker exec "$(container postgres)" psql -U postgres -d claviger -Atc "$1"; }
 field() { node -e 'console.log(JSON.parse(require("fs").readFileSync(0, "utf8"))[process.argv[1]])' "$1"; }

@@ -19,10 +19,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-ok() { printf 'ok    %s\n' "$*"; }
-fail() { printf 'FAIL  %s\n' "$*"; exit 1; }
-is() { [ "$2" = "$3" ] && ok "$1" || fail "$1: ‘$2’ instead of ‘$3’"; }
-container() { docker ps -q --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --filter "label=com.docker.compose.service=$1"; }
+. test/container/checks.sh
 in_server() { docker exec "$server" "$@"; }
 field() { node -e 'const value = JSON.parse(require("fs").readFileSync(0, "utf8"))[process.argv[1]]; console.log(typeof value === "string" ? value : JSON.stringify(value))' "$1"; }
 # post BASE PATH BODY: the reply's body, then its status in a line of its own

@@ -22,10 +22,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-ok() { printf 'ok    %s\n' "$*"; }
-fail() { printf 'FAIL  %s\n' "$*"; exit 1; }
-is() { [ "$2" = "$3" ] && ok "$1" || fail "$1: ‘$2’ instead of ‘$3’"; }
-container() { docker ps -q --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --filter "label=com.docker.compose.service=$1"; }
+. test/container/checks.sh
 as_superuser() { docker exec "$(container postgres)" psql -U postgres -d claviger -Atc "$1"; }
 field() { node -e 'console.log(JSON.parse(require("fs").readFileSync(0, "utf8"))[process.argv[1]])' "$1"; }
 post() { curl -sS -H 'content-type: application/json' -w '\n%{http_code}' -d "$2" "http://127.0.0.1:$CLAVIGER_PORT$1" -H "host: localhost:$CLAVIGER_PORT"; }

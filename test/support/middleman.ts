@@ -2,12 +2,12 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { answers } from './ports.ts'
 import { freePort } from './server.ts'
 
 /** Where packages put servers, though it is not on every user's PATH; and what test/deploy has of Python's registry. */
@@ -78,7 +78,7 @@ export async function startMiddleman(options: {
     const env = { ...process.env, HOME: folder }
     child = spawn(command, args, { ...nobody, env, stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (text += chunk.toString()))
-    for (let waited = 0; !(await isOpen(port)); waited += 10) {
+    for (let waited = 0; !(await answers(port)); waited += 10) {
       if (child.exitCode !== null || waited > 5000) throw new Error(`${options.program} did not start:\n${text}`)
       await sleep(10)
     }
@@ -108,17 +108,5 @@ export async function startMiddleman(options: {
       await kill()
       await rm(folder, { recursive: true, force: true })
     },
-  }
-}
-
-async function isOpen(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
   }
 }

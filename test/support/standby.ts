@@ -1,8 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { appendFile, chmod, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +9,7 @@ import pg from 'pg'
 import { type Cluster, type ClusterOptions, startCluster, urlOf } from '../../dev/postgres/cluster.ts'
 import { findTools } from '../../dev/postgres/run-as.ts'
 import { type Forwarder, startForwarder } from './forwarder.ts'
+import { answers } from './ports.ts'
 import { query } from './postgres.ts'
 
 /** A primary and a streaming standby, made from a copy of its files. */
@@ -106,16 +105,4 @@ async function copy({ port }: Cluster, from: ClusterOptions, to: ClusterOptions,
 async function postmasterOf(options: ClusterOptions): Promise<number> {
   const [pid] = (await readFile(join(await dataOf(options), 'postmaster.pid'), 'utf8')).split('\n')
   return Number(pid)
-}
-
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
 }
