@@ -3,8 +3,8 @@
 import { parseArgs } from 'node:util'
 import argon2 from 'argon2'
 import pg from 'pg'
+import type { KeyList } from '../src/config/secrets.ts'
 import { migrate } from '../src/db/migrate.ts'
-import type { KeyList } from '../src/secrets.ts'
 import { hashToken, mintFirst } from '../src/tokens/refresh.ts'
 
 export interface SeedOptions {

@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { settings } from '../src/config.ts'
+import { settings } from '../src/config/config.ts'
 import { end, plainEnvironment, start } from './children.ts'
 import { createConnection } from './connection.ts'
 

@@ -1,6 +1,6 @@
 // npm start: the server with everything it needs, for development and for a first look.
 import { createServer } from 'node:net'
-import { ListenError } from '../src/http/listeners.ts'
+import { ListenError } from '../src/http/server/listeners.ts'
 import { fillEnvironment } from './environment.ts'
 import { explain } from './explain.ts'
 import { tryNext } from './try-next.ts'

@@ -1,12 +1,12 @@
 import type { Logger } from 'pino'
 import type { Tally } from './audit/tally.ts'
 import type { Clock } from './clock.ts'
-import type { Config } from './config.ts'
+import type { Config } from './config/config.ts'
+import type { KeyList } from './config/secrets.ts'
+import type { PasswordHasher } from './credentials/passwords/hasher.ts'
 import type { Db } from './db/schema.ts'
 import type { Keyring } from './keys/keyring.ts'
 import type { Metrics } from './metrics.ts'
-import type { KeyList } from './secrets.ts'
-import type { PasswordHasher } from './users/password.ts'
 
 /** Everything that is made once and handed down. A function takes the part that it uses: `Pick<Deps, 'db' | 'clock'>`. */
 export interface Deps {

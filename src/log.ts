@@ -1,5 +1,5 @@
 import { type DestinationStream, type LogFn, type Logger, pino } from 'pino'
-import type { Config } from './config.ts'
+import type { Config } from './config/config.ts'
 
 /**
  * One JSON object a line to standard output. Three walls keep secrets out: requests and replies are never serialised,

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deleteOld as deleteOldAudit } from './audit/queries.ts'
+import { deleteStaleFailures } from './credentials/attempt-queries.ts'
 import type { Deps } from './deps.ts'
-import { deleteStaleWindows } from './http/queries.ts'
+import { deleteStaleWindows } from './http/limits/queries.ts'
 import { deleteExpired } from './sessions/queries.ts'
-import { deleteStaleFailures } from './users/attempt-queries.ts'
 
 const BATCH = 1000
 const HOUR = 3_600_000

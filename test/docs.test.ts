@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { settings } from '../src/config.ts'
+import { settings } from '../src/config/config.ts'
 import { problems } from '../src/errors.ts'
 import { files, pages, read } from './support/pages.ts'
 
@@ -120,7 +120,9 @@ test('the log inventory lists every message that the server writes', () => {
 
 test('the table of metrics lists every metric that the server has', () => {
   const inventory = read('docs/operations.md')
-  const names = ['src/metrics.ts', 'src/http/metrics.ts'].flatMap((path) => read(path).match(/claviger_[a-z_]+/g) ?? [])
+  const names = ['src/metrics.ts', 'src/http/server/metrics.ts'].flatMap(
+    (path) => read(path).match(/claviger_[a-z_]+/g) ?? [],
+  )
   expect(names.length).toBeGreaterThan(10)
   expect(names.filter((name) => !inventory.includes(`\`${name}`))).toEqual([])
   const alerted = read('docs/alerts.yml').match(/claviger_[a-z_]+/g) ?? []

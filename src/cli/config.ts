@@ -1,8 +1,8 @@
+import { ConfigError, parseConfig, settings } from '../config/config.ts'
 import { describeLink, inspectLink, OPEN_LINK } from '../config/database-link.ts'
 import { describeTarget } from '../config/database-target.ts'
+import { deriveServerKeys } from '../config/secrets.ts'
 import { textOf } from '../config/sources.ts'
-import { ConfigError, parseConfig, settings } from '../config.ts'
-import { deriveServerKeys } from '../secrets.ts'
 import { command, EXIT, type Sources } from './command.ts'
 import { type Paint, printable, table } from './terminal.ts'
 

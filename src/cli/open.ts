@@ -1,11 +1,11 @@
 import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
+import { ConfigError, judgeDatabaseLink, parseConfig } from '../config/config.ts'
 import { describeTarget } from '../config/database-target.ts'
-import { ConfigError, judgeDatabaseLink, parseConfig } from '../config.ts'
+import { deriveServerKeys, type KeyList } from '../config/secrets.ts'
 import { connect } from '../db/connect.ts'
 import { databaseTime } from '../db/time.ts'
 import { Unreachable } from '../db/unreachable.ts'
 import type { Deps } from '../deps.ts'
-import { deriveServerKeys, type KeyList } from '../secrets.ts'
 
 /** What a command works with: the server's parts, without HTTP and without signing. */
 export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys'> {

@@ -1,5 +1,5 @@
-import type { Config } from '../config.ts'
-import { createPasswordHasher, type PasswordHasher } from '../users/password.ts'
+import type { Config } from '../config/config.ts'
+import { createPasswordHasher, type PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { EXIT, Failure, type Io } from './command.ts'
 import { ask } from './terminal.ts'
 

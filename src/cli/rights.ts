@@ -1,5 +1,5 @@
 import { buffer as readAll } from 'node:stream/consumers'
-import { parseJson } from '../http/json-text.ts'
+import { parseJson } from '../json-text.ts'
 import { findUser } from '../users/accounts.ts'
 import { setClaims, setRoles } from '../users/rights.ts'
 import { type Context, command } from './command.ts'

@@ -1,5 +1,5 @@
+import { heldOffUntil } from '../credentials/attempts.ts'
 import { createUser, findUser, listUsers } from '../users/accounts.ts'
-import { heldOffUntil } from '../users/backoff.ts'
 import { normaliseEmail } from '../users/email.ts'
 import { accountCommands } from './account.ts'
 import { describe, stateOf, toJson } from './account-view.ts'

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import type { Config } from '../config.ts'
+import type { Config } from './config.ts'
 import { cookieWarnings } from './cookie-warnings.ts'
 import { linkWithoutLookup, OPEN_LINK } from './database-link.ts'
 import type { DatabaseTarget } from './database-target.ts'

@@ -1,6 +1,6 @@
 import { type Actor, NO_REQUEST, record } from '../audit/audit.ts'
+import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
-import type { KeyList } from '../secrets.ts'
 import type { Action, KeyFacts } from './lifecycle.ts'
 import { type KeyMaterial, toDer } from './material.ts'
 import * as queries from './queries.ts'

@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { KeyState } from '../db/schema.ts'
 
 const HOUR = 3_600_000

@@ -2,9 +2,15 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import type { Deps } from '../deps.ts'
-import type { PublicDocument } from '../http/documents.ts'
+import type { PublicDocument } from '../http/replies/documents.ts'
+import {
+  AUTHORIZATION_SERVER,
+  authorizationServerMetadata,
+  KEY_SET,
+  OPENID,
+  openidMetadata,
+} from '../oauth/metadata.ts'
 import { etagOf } from './keyring.ts'
-import { AUTHORIZATION_SERVER, authorizationServerMetadata, KEY_SET, OPENID, openidMetadata } from './metadata.ts'
 
 /**
  * Five minutes fresh, then for one more the old copy while a new one is fetched. A cache that cannot reach us may go on

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import type { KeyList, ServerKeys } from '../secrets.ts'
+import type { KeyList, ServerKeys } from '../config/secrets.ts'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16

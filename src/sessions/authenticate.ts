@@ -1,7 +1,7 @@
+import type { Clients } from '../clients/clients.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { verifyAccessToken } from '../tokens/verify.ts'
-import type { Clients } from './clients.ts'
 import { findLive, type Subject } from './queries.ts'
 
 /** Who stands behind a bearer request: what the database says now, not what the token said when it was issued. */

@@ -1,8 +1,8 @@
+import type { Grant } from '../clients/grants.ts'
 import type { Delivery } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { type AccessTokenInput, issueAccessToken, lengthOfAccessToken, MAX_ACCESS_TOKEN } from '../tokens/access.ts'
-import type { Grant } from './grants.ts'
 import type { FamilyFacts, Subject } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
 

@@ -1,5 +1,5 @@
 import type { RefreshRefusal, ReuseReason } from '../audit/audit.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { Delivery } from '../db/schema.ts'
 
 // No I/O and no clock: the whole rule for a presented refresh token is decide(), the table "Refresh tokens" of docs/reference.md.

@@ -1,10 +1,10 @@
 import { type RequestFacts, recording } from '../audit/audit.ts'
+import type { Client } from '../clients/clients.ts'
+import type { Grant } from '../clients/grants.ts'
 import type { Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'
 import { authenticateToken, hashToken, mintFirst } from '../tokens/refresh.ts'
-import type { Client } from './clients.ts'
 import { endOne } from './end.ts'
-import type { Grant } from './grants.ts'
 import type { Session } from './issue.ts'
 import { insertFamily, lockFamily, type Subject } from './queries.ts'
 

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto'
+import { hmac, type KeyList, type ServerKeys } from '../config/secrets.ts'
 import { randomBytes } from '../random.ts'
-import { hmac, type KeyList, type ServerKeys } from '../secrets.ts'
 
 /**
  * The refresh token: `rt1_` and base64url of 69 bytes, so that the encoding has no spare bits and each token exactly one

@@ -1,7 +1,7 @@
 import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
+import { clearFailures } from '../credentials/attempts.ts'
 import type { Deps } from '../deps.ts'
 import { endAll } from '../sessions/end.ts'
-import { clearFailures } from './backoff.ts'
 import { withUser } from './lookup.ts'
 import { removeUser } from './queries.ts'
 

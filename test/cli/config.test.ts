@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { main } from '../../src/cli/main.ts'
-import { settings } from '../../src/config.ts'
+import { settings } from '../../src/config/config.ts'
 import { createTestCli, run } from './support.ts'
 
 interface Shown {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseConfig } from '../../src/config.ts'
+import { parseConfig } from '../../src/config/config.ts'
 
 const warningsOf = (ISSUER: string, ALLOWED_ORIGINS = '') =>
   parseConfig({

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { ConfigError, parseConfig, settings } from '../../src/config/config.ts'
 import { misspeltNames } from '../../src/config/names.ts'
-import { ConfigError, parseConfig, settings } from '../../src/config.ts'
 
 const found = (name: string, value = 'x') => misspeltNames({ [name]: value }, settings)
 

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { parseConfig, settings } from '../../src/config.ts'
+import { parseConfig, settings } from '../../src/config/config.ts'
 import { createTestApp } from '../support/app.ts'
 import { read } from '../support/pages.ts'
 import { findTool, judge } from './tools.ts'
 
 const FILE = 'deploy/kubernetes/claviger.yaml'
-/** What is under way when the process is told to stop may take so long (src/http/listeners.ts). */
+/** What is under way when the process is told to stop may take so long (src/http/server/listeners.ts). */
 const CUT_OFF_SECONDS = 25
 
 interface Container {

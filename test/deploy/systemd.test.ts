@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/cli/command.ts'
-import { settings } from '../../src/config.ts'
+import { settings } from '../../src/config/config.ts'
 import { files, read } from '../support/pages.ts'
 import { findTool, judge } from './tools.ts'
 
 const FOLDER = 'deploy/systemd'
 const NAMES = ['claviger.service', 'claviger-migrate.service']
-/** What is under way when the process is told to stop may take so long (src/http/listeners.ts). */
+/** What is under way when the process is told to stop may take so long (src/http/server/listeners.ts). */
 const CUT_OFF_SECONDS = 25
 /** 100 is a service with every right; systemd calls what is below 20 "OK". */
 const MOST_EXPOSED = 20

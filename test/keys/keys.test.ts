@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import pg from 'pg'
 import { expect, test, vi } from 'vitest'
+import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { connect } from '../../src/db/connect.ts'
 import { advanceKeys, type KeyService } from '../../src/keys/keys.ts'
 import { generateKey } from '../../src/keys/material.ts'
 import { importKey, rotateKeys } from '../../src/keys/operator.ts'
-import { deriveServerKeys } from '../../src/secrets.ts'
 import { DAY, HOUR, headerOf, keyLab, kidsOf, MINUTE, publishedBy } from './support.ts'
 
 const otherSecret = () => deriveServerKeys(randomBytes(32))

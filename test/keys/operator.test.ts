@@ -1,9 +1,9 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { advanceKeys } from '../../src/keys/keys.ts'
 import { fromPem, KeyRefused } from '../../src/keys/material.ts'
 import { importKey, listKeys, rotateKeys } from '../../src/keys/operator.ts'
-import { deriveServerKeys } from '../../src/secrets.ts'
 import { DAY, headerOf, keyLab, kidsOf, MINUTE } from './support.ts'
 
 const pkcs8 = { format: 'pem', type: 'pkcs8' } as const

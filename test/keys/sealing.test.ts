@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { open, SealError, seal } from '../../src/keys/sealing.ts'
-import { deriveServerKeys } from '../../src/secrets.ts'
 
 const KID = 'k'.repeat(43)
 const secret = randomBytes(32)

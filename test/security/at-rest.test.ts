@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { deriveServerKeys } from '../../src/secrets.ts'
+import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { authenticateToken, hashToken, mintFirst, mintSuccessor } from '../../src/tokens/refresh.ts'
 import { createTestApp } from '../support/app.ts'
 import { findSecrets } from '../support/canary.ts'

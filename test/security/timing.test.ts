@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { createPasswordHasher } from '../../src/users/password.ts'
+import { createPasswordHasher } from '../../src/credentials/passwords/hasher.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 
 const classes = ['known', 'unknown', 'disabled', 'passwordless', 'locked for good'] as const

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { deriveServerKeys, type KeyList } from '../../src/secrets.ts'
+import { deriveServerKeys, type KeyList } from '../../src/config/secrets.ts'
 import {
   type AuthenticToken,
   authenticateToken,

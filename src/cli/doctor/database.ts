@@ -1,0 +1,149 @@
+import type { Config } from '../../config/config.ts'
+import { isUnprepared } from '../../db/errors.ts'
+import { type Excess, explainExcess, findExcess } from '../../db/grants.ts'
+import { MayNotMigrate, planMigrations, SchemaError } from '../../db/migrate.ts'
+import { probeWrites } from '../../db/write-probe.ts'
+import { inspectKeys, listKeys } from '../../keys/operator.ts'
+import type { Opened } from '../open.ts'
+import { type DatabaseFacts, databaseFacts, familyTableFacts, hasUsers } from '../queries.ts'
+import { bad, type Finding, fine, unsure } from './finding.ts'
+import { judgeFamilies, judgeKeys, judgeWithdrawn } from './tables.ts'
+
+const OLDEST_VERSION = 15
+
+/** Everything that can be asked of the database, as it is found: what comes before a failure is not lost. */
+export async function* checkDatabase(opened: Opened, config: Config): AsyncGenerator<Finding> {
+  const { db, clock, serverKeys } = opened
+  const facts = await databaseFacts(db)
+  yield* judgeDatabase(facts, opened.connectedIn)
+  yield* judgeConnections(facts, config.DATABASE_POOL_SIZE)
+  yield judgeClock(opened.hostOffset)
+  const schema = await checkSchema(opened, facts)
+  yield schema
+  if (schema.status === 'failed') return
+  yield judgeRole(facts.role, await findExcess(db, facts.role), config.production)
+
+  const now = clock()
+  yield* judgeWithdrawn(await listKeys(opened), config.WITHDRAWN_KEYS)
+  yield* judgeKeys(await inspectKeys(opened), now, config, serverKeys[0].fingerprint)
+  yield* judgeFamilies(await familyTableFacts(db, now))
+  if (config.REGISTRATION === 'closed' && !(await hasUsers(db))) {
+    yield unsure(
+      'accounts',
+      'there are none, and registration is closed',
+      'claviger users create you@example.com --role admin',
+    )
+  }
+}
+
+export function judgeDatabase(facts: DatabaseFacts, connectedIn: number): Finding[] {
+  const check = 'database'
+  const version = `${Math.floor(facts.version / 10_000)}.${facts.version % 10_000}`
+  const message = `PostgreSQL ${version} answers, connecting took ${Math.round(connectedIn)} ms; ${facts.connections} of ${facts.maxConnections} connections are in use`
+  const findings = [
+    facts.version >= OLDEST_VERSION * 10_000
+      ? fine(check, message)
+      : bad(check, `PostgreSQL ${version} is too old`, `upgrade to ${OLDEST_VERSION} or newer`),
+  ]
+  if (facts.standby)
+    findings.push(bad(check, 'this is a standby: nothing can be written', 'point DATABASE_URL at the primary'))
+  else if (facts.readOnly) {
+    findings.push(
+      bad(
+        check,
+        'default_transaction_read_only is on: nothing can be written',
+        'ALTER DATABASE or ALTER ROLE … RESET default_transaction_read_only, and drop it from the options in DATABASE_URL',
+      ),
+    )
+  }
+  if (facts.fsync === 'off') {
+    findings.push(
+      unsure(check, 'fsync is off: a crash of its machine can destroy the data', 'switch it on, unless this is a test'),
+    )
+  }
+  if (facts.synchronousCommit === 'off') {
+    findings.push(
+      unsure(
+        check,
+        'synchronous_commit is off: after a crash, sessions that were ended may live again',
+        'switch it on for this database',
+      ),
+    )
+  }
+  if (facts.oldestTransaction > 300) {
+    findings.push(
+      unsure(
+        check,
+        `a transaction has been open for ${Math.round(facts.oldestTransaction / 60)} min: old row versions cannot be cleaned up and refreshes slow down`,
+        'find it in pg_stat_activity (xact_start) and end it',
+      ),
+    )
+  }
+  return findings
+}
+
+/** To serve as the owner of the tables is a choice, and as a superuser it is one outside production. All else is a mistake. */
+export function judgeRole(role: string, excess: Excess | undefined, production: boolean): Finding {
+  const check = 'role'
+  if (!excess) return fine(check, `“${role}” may serve, and change neither the tables nor the audit trail`)
+  const message = `${explainExcess(role, excess)}. Whoever takes over the server can change the audit trail`
+  const remedy = 'make a role that only serves: see “Two roles” in docs/operations.md'
+  const chosen = excess.kind === 'owner' || (excess.kind === 'superuser' && !production)
+  return excess.holder === role && chosen ? fine(check, message, remedy) : unsure(check, message, remedy)
+}
+
+/** One server against each of the limits; of how many there are, a database knows nothing. */
+export function judgeConnections(facts: DatabaseFacts, poolSize: number): Finding[] {
+  const check = 'connections'
+  const { connections, maxConnections, reservedConnections, roleConnections, databaseConnections } = facts
+  const limits = [
+    { of: 'CONNECTION LIMIT of the role', allows: roleConnections },
+    { of: 'CONNECTION LIMIT of the database', allows: databaseConnections },
+    { of: 'max_connections, without those that are reserved,', allows: maxConnections - reservedConnections },
+  ]
+  const findings = limits
+    .filter(({ allows }) => allows !== null && allows < poolSize)
+    .map(({ of, allows }) =>
+      unsure(
+        check,
+        `${of} allows ${allows}, but DATABASE_POOL_SIZE is ${poolSize}: requests wait for each other`,
+        'raise it to the pools of all replicas and two for each command, or lower DATABASE_POOL_SIZE',
+      ),
+    )
+  if (connections > 0.9 * maxConnections) {
+    findings.push(unsure(check, 'few are left', 'raise max_connections, or lower DATABASE_POOL_SIZE of the replicas'))
+  }
+  return findings
+}
+
+async function checkSchema({ db }: Opened, { standby, readOnly }: DatabaseFacts): Promise<Finding> {
+  const check = 'schema'
+  try {
+    const pending = await planMigrations(db)
+    if (pending.length > 0) {
+      return bad(check, `not up to date: ${pending.join(', ')}`, 'run claviger migrate, or start the server')
+    }
+    if (!standby && !readOnly) await probeWrites(db)
+    return fine(check, 'up to date')
+  } catch (error) {
+    if (error instanceof SchemaError || error instanceof MayNotMigrate || isUnprepared(error)) {
+      return bad(check, (error as Error).message, 'see “Two roles” and “Beside other programs” in docs/operations.md')
+    }
+    throw error
+  }
+}
+
+export function judgeClock(hostOffset: number): Finding {
+  const size = Math.abs(hostOffset)
+  const amount = size < 1000 ? `${size} ms` : `${(size / 1000).toFixed(1)} s`
+  const message =
+    size < 2
+      ? 'this host and the database agree'
+      : `this host is ${amount} ${hostOffset < 0 ? 'behind' : 'ahead of'} the database`
+  if (size <= 2000) return fine('clock', message)
+  return unsure(
+    'clock',
+    `${message}; the server goes by the database, but verifiers go by their own clocks`,
+    'run NTP on both machines',
+  )
+}

@@ -1,0 +1,164 @@
+import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig, settings } from '../../config/config.ts'
+import { describeLink, inspectLink } from '../../config/database-link.ts'
+import { explainRefusal } from '../../db/refusals.ts'
+import { Unreachable } from '../../db/unreachable.ts'
+import { listKeys } from '../../keys/operator.ts'
+import { type Answer, type Context, command, EXIT } from '../command.ts'
+import { explainFailure } from '../failure.ts'
+import { wrap } from '../terminal.ts'
+import { checkDatabase } from './database.ts'
+import { bad, type Finding, fine, unsure } from './finding.ts'
+import { checkIssuer } from './issuer.ts'
+import { checkPasswords } from './passwords.ts'
+
+const doctor = command({
+  name: 'doctor',
+  usage: '',
+  summary: 'check configuration, database, keys and this machine',
+  details: 'Changes nothing. Exit code 1 if a check failed (✗); points that deserve a second look (!) do not fail it.',
+  takes: [0, 0],
+  options: {},
+  run: async (context) => {
+    const findings: Finding[] = []
+    const parsed = await checkConfiguration(await context.environment(), findings)
+    if (parsed) {
+      findings.push(await checkLink(parsed))
+      for await (const finding of databaseFindings(context, parsed)) findings.push(finding)
+      findings.push(await checkIssuer(parsed.config, await kidsOf(context)), await checkPasswords(parsed.config))
+    }
+    return report(findings, context)
+  },
+})
+
+async function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): Promise<ParsedConfig | undefined> {
+  let parsed: ParsedConfig
+  try {
+    parsed = parseConfig(env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const { name, message } of error.faults) {
+      findings.push(
+        bad('configuration', `${name} ${message}`, 'see .env.example; the other checks need a valid configuration'),
+      )
+    }
+    for (const message of error.misspelt) findings.push(unsure('configuration', message, 'see .env.example'))
+    return undefined
+  }
+  const { config, secrets, warnings } = parsed
+  const names = Object.keys(settings)
+  const set = names.filter((name) => env[name] || env[`${name}_FILE`]).length
+  findings.push(
+    fine('configuration', `valid; ${set} of ${names.length} settings are set, the rest have their defaults`),
+  )
+  for (const warning of warnings) findings.push(unsure('configuration', warning, 'claviger config shows all settings'))
+  if (!config.production) {
+    const refused = await refusedInProduction(env, parsed)
+    const which = refused.length > 0 ? `; production would refuse ${refused.join(', ')}` : ''
+    findings.push(
+      unsure(
+        'configuration',
+        `NODE_ENV is ${config.NODE_ENV}: insecure settings are accepted${which}`,
+        'set NODE_ENV=production wherever others sign in',
+      ),
+    )
+  }
+  if (config.ISSUER.startsWith('https:') && config.TRUSTED_PROXIES.length === 0) {
+    findings.push(
+      unsure(
+        'configuration',
+        'ISSUER is https, so a proxy terminates TLS, but TRUSTED_PROXIES is empty: all clients seem to have the proxy’s address and share its rate limits',
+        'set TRUSTED_PROXIES to the addresses of the proxy',
+      ),
+    )
+  }
+  if (secrets.serverSecrets.length > 1) {
+    findings.push(
+      unsure(
+        'configuration',
+        `CLAVIGER_SECRET has ${secrets.serverSecrets.length} entries`,
+        'drop the old ones when no key is sealed with them and the longest session since the change is over',
+      ),
+    )
+  }
+  return parsed
+}
+
+/** Names of the settings that stand in the way of NODE_ENV=production. */
+async function refusedInProduction(env: NodeJS.ProcessEnv, { config, database }: ParsedConfig): Promise<string[]> {
+  const judgements = [
+    async () => void parseConfig({ ...env, NODE_ENV: 'production' }),
+    () => judgeDatabaseLink({ config: { ...config, production: true }, database }),
+  ]
+  const outcomes = await Promise.allSettled(judgements.map((judge) => judge()))
+  const names = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' && outcome.reason instanceof ConfigError
+      ? outcome.reason.faults.map(({ name }) => name)
+      : [],
+  )
+  return [...new Set(names)]
+}
+
+async function checkLink({ config, database }: ParsedConfig): Promise<Finding> {
+  const check = 'database link'
+  const link = await inspectLink(database)
+  const message = describeLink(database, link)
+  const remedy = 'use TLS with sslmode=verify-full; see “The database’s URL” in docs/operations.md'
+  if (link.kind === 'outside') return config.production ? bad(check, message, remedy) : unsure(check, message, remedy)
+  if (link.kind === 'unknown') return unsure(check, message, 'check the host in DATABASE_URL, and the name server')
+  return fine(check, message)
+}
+
+/** A database that fails half-way is a finding like any other. */
+async function* databaseFindings(context: Context, { config }: ParsedConfig): AsyncGenerator<Finding> {
+  try {
+    yield* checkDatabase(await context.open(), config)
+  } catch (error) {
+    yield bad('database', explainFailure(error).message, remedyFor(error))
+  }
+}
+
+/** Of the signing keys. Why there are none to be had has been said. */
+async function kidsOf({ open }: Context): Promise<string[] | undefined> {
+  try {
+    return (await listKeys(await open())).map(({ kid }) => kid)
+  } catch {
+    return undefined
+  }
+}
+
+function remedyFor(error: unknown): string {
+  if (error instanceof ConfigError) return 'see .env.example'
+  if (!(error instanceof Unreachable)) return 'look at the rights of the role, and at the log of PostgreSQL'
+  // A refusal says by itself what to change.
+  if (explainRefusal(error.cause) !== undefined) return 'see “The database’s URL” in docs/operations.md'
+  return 'check DATABASE_URL, that PostgreSQL runs, and the way to it'
+}
+
+function report(findings: Finding[], { paint, width }: Pick<Context, 'paint' | 'width'>): Answer {
+  const failed = findings.filter(({ status }) => status === 'failed').length
+  const warned = findings.filter(({ status }) => status === 'warning').length
+  const widest = Math.max(...findings.map(({ check }) => check.length))
+  const lines = findings.map((finding, index) => {
+    const repeated = findings[index - 1]?.check === finding.check
+    const mark = { ok: paint('green', '✓'), warning: paint('yellow', '!'), failed: paint('red', '✗') }[finding.status]
+    const name = (repeated ? '' : finding.check).padEnd(widest)
+    const indent = widest + 4
+    const remedy = finding.remedy
+      ? `\n${' '.repeat(indent)}${paint('dim', `→ ${wrap(finding.remedy, indent + 2, width)}`)}`
+      : ''
+    return `${mark} ${paint('bold', name)}  ${wrap(finding.message, indent, width)}${remedy}`
+  })
+  const verdict =
+    failed > 0
+      ? paint('red', `${failed} of ${findings.length} checks failed.`)
+      : warned > 0
+        ? `Nothing failed; ${warned} ${warned === 1 ? 'point deserves' : 'points deserve'} a second look.`
+        : paint('green', 'All is well.')
+  return {
+    json: { ok: failed === 0, checks: findings },
+    text: [...lines, '', verdict].join('\n'),
+    code: failed > 0 ? EXIT.failed : EXIT.ok,
+  }
+}
+
+export const doctorCommands = [doctor]

@@ -1,0 +1,129 @@
+import type { Config } from '../../config/config.ts'
+import { dueAt, type KeyFacts, keyPolicy } from '../../keys/lifecycle.ts'
+import type { listKeys } from '../../keys/operator.ts'
+import type { FamilyTableFacts } from '../queries.ts'
+import { relative, when } from '../times.ts'
+import { bad, type Finding, fine, unsure } from './finding.ts'
+
+const HOUR = 3_600_000
+
+type WithdrawnFacts = Pick<Awaited<ReturnType<typeof listKeys>>[number], 'kid' | 'state' | 'compromised'>
+
+/** What a restore of the database brings back, and what one would. */
+export function judgeWithdrawn(keys: readonly WithdrawnFacts[], withdrawn: readonly string[]): Finding[] {
+  const check = 'signing keys'
+  const back = keys.filter(({ kid, state }) => withdrawn.includes(kid) && state !== 'removed')
+  const unlisted = keys.filter(({ kid, compromised }) => compromised && !withdrawn.includes(kid))
+  return [
+    ...back.map(({ kid, state }) =>
+      bad(
+        check,
+        `${kid} is in WITHDRAWN_KEYS and back in the table (${state}), as after a restore`,
+        'restart the servers with these settings: none believes it, and the first one removes it',
+      ),
+    ),
+    ...(unlisted.length === 0
+      ? []
+      : [
+          unsure(
+            check,
+            'a restore would bring back keys that were withdrawn as compromised',
+            `set WITHDRAWN_KEYS=${[...withdrawn, ...unlisted.map(({ kid }) => kid)].join(',')}`,
+          ),
+        ]),
+  ]
+}
+
+export function judgeKeys(
+  all: readonly KeyFacts[],
+  now: Date,
+  config: Pick<Config, 'KEY_ROTATION_DAYS' | 'WITHDRAWN_KEYS'>,
+  sealWith: string,
+): Finding[] {
+  const check = 'signing keys'
+  const policy = keyPolicy(config, sealWith)
+  const keys = all.filter(({ kid }) => !policy.withdrawn.has(kid))
+  const findings: Finding[] = []
+  const closed = keys.filter((key) => !key.usable)
+  for (const key of closed) {
+    const message = `CLAVIGER_SECRET does not open the ${key.state} key ${key.kid}`
+    const remedy =
+      'add the CLAVIGER_SECRET that sealed it to the end of the list; if that is lost: claviger keys rotate --compromised --all'
+    findings.push(key.state === 'retiring' ? unsure(check, message, remedy) : bad(check, message, remedy))
+  }
+  const active = keys.find((key) => key.state === 'active')
+  if (!active) return [...findings, unsure(check, 'there is no active key', 'start the server: it makes one')]
+  if (active.usable) {
+    const next = keys.find((key) => key.state === 'next')
+    const due = dueAt(next ?? active, policy)
+    const since = active.activatedAt ?? active.createdAt
+    findings.push(
+      fine(check, `${active.kid} signs since ${when(since, now)}; the next one takes over ${relative(due, now)}`),
+    )
+    if (now.getTime() - due.getTime() > HOUR) {
+      findings.push(
+        unsure(
+          check,
+          `that was due ${relative(due, now)}`,
+          'keys rotate only while a server runs: start one, or look at its log',
+        ),
+      )
+    }
+  }
+  const older = keys.filter((key) => key.usable && key.sealedBy !== sealWith).length
+  if (older > 0) {
+    findings.push(
+      unsure(
+        check,
+        `${older} sealed with an older CLAVIGER_SECRET`,
+        'a running server re-seals them within a minute: keep the old secret until then',
+      ),
+    )
+  }
+  return findings
+}
+
+export function judgeFamilies(facts: FamilyTableFacts): Finding[] {
+  const check = 'sessions'
+  const { updates, hotUpdates, live, dead, bytes, overdue } = facts
+  const share = updates > 0 ? Math.floor((100 * hotUpdates) / updates) : 100
+  const hot = updates > 0 ? `, ${share} % of updates are HOT` : ''
+  const findings = [fine(check, `${whole(live)} rows and ${whole(dead)} dead ones in ${size(bytes)}${hot}`)]
+  if (updates >= 1000 && share < 90) {
+    findings.push(
+      unsure(
+        check,
+        `only ${share} % of updates are HOT: refreshes write to every index`,
+        'drop indexes that were added on columns which a refresh changes, and run VACUUM FULL families in a quiet hour',
+      ),
+    )
+  }
+  if (dead > 1000 && dead > 2 * live) {
+    findings.push(
+      unsure(
+        check,
+        'most of the table is dead rows',
+        'look for long transactions and for autovacuum being off, then VACUUM families',
+      ),
+    )
+  }
+  if (overdue > 0) {
+    const amount = overdue > 10_000 ? 'more than 10,000' : whole(overdue)
+    findings.push(
+      unsure(
+        check,
+        `${amount} expired more than a day ago and are still here`,
+        'a running server prunes by itself; or run claviger prune',
+      ),
+    )
+  }
+  return findings
+}
+
+function whole(number: number): string {
+  return number.toLocaleString('en')
+}
+
+function size(bytes: number): string {
+  return bytes < 1024 ** 2 ? `${Math.ceil(bytes / 1024)} kB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`
+}

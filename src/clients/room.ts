@@ -1,0 +1,40 @@
+import type { Config } from '../config/config.ts'
+import { lengthOfJwt } from '../keys/jwt.ts'
+import { LARGEST_KEY_BITS } from '../keys/material.ts'
+import { claimsFor, MAX_ACCESS_TOKEN } from '../tokens/access.ts'
+import type { Client, Clients } from './clients.ts'
+
+const UUID = '00000000-0000-0000-0000-000000000000'
+
+/**
+ * Bytes of JSON that roles and custom claims of a user may have together so that every access token stays within
+ * MAX_ACCESS_TOKEN: of whatever client, for all that it may have, signed by the largest key. Negative where the settings
+ * alone are too much.
+ */
+export function roomForRights(config: Pick<Config, 'ISSUER'>, clients: Clients): number {
+  return Math.min(...[...clients.values()].map((client) => roomBeside(config, client)))
+}
+
+function roomBeside({ ISSUER }: Pick<Config, 'ISSUER'>, { id, scopes, audiences }: Client): number {
+  const now = new Date()
+  const claims = claimsFor(now, {
+    issuer: ISSUER,
+    lifetimeSeconds: 0,
+    userId: UUID,
+    sessionId: UUID,
+    clientId: id,
+    scope: scopes,
+    audience: audiences,
+    authTime: now,
+    amr: ['pwd'],
+    roles: [],
+    claims: {},
+  })
+  const left = MAX_ACCESS_TOKEN - lengthOfJwt('at+jwt', claims, LARGEST_KEY_BITS)
+  return Math.floor((left * 3) / 4)
+}
+
+/** In bytes of JSON. */
+export function sizeOfRights({ roles, claims }: { roles: string[]; claims: Record<string, unknown> }): number {
+  return Buffer.byteLength(JSON.stringify(roles)) + Buffer.byteLength(JSON.stringify(claims))
+}

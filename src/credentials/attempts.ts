@@ -1,0 +1,97 @@
+import { hmac, type KeyList } from '../config/secrets.ts'
+import { violatedConstraint } from '../db/errors.ts'
+import type { Db } from '../db/schema.ts'
+import type { Deps } from '../deps.ts'
+import type { User } from '../users/queries.ts'
+import {
+  type Attempt,
+  accountsWithFailures,
+  deleteFailures,
+  findCounter,
+  PASSWORD_DISABLED,
+  releaseAttempt,
+  reserveAttempt,
+  type Wanted,
+} from './attempt-queries.ts'
+
+const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600, longestFlightSeconds: 30 }
+
+/** The fifth consecutive failure starts the back-off. */
+export const BACKOFF_STARTS = RULE.threshold
+
+/**
+ * What the counter of a person is kept under: people type passwords into the e-mail field, so never what was typed. One for
+ * each listed CLAVIGER_SECRET: a counter outlives a planned change of the secret. Ascending, see reserveAttempt.
+ */
+function identifiersOf(serverKeys: KeyList, email: string): Buffer[] {
+  return serverKeys.map((keys) => hmac(keys.identifiers, email)).toSorted(Buffer.compare)
+}
+
+/** The one that stands in the trail. */
+export function identify(serverKeys: KeyList, email: string): string {
+  return hmac(serverKeys[0].identifiers, email).toString('hex')
+}
+
+export type Reserved = { user: User | undefined } & (
+  | { kind: 'attempt'; attempt: Attempt; inUse: string[] }
+  /** Whole seconds. */
+  | { kind: 'held_off'; retryAfter: number }
+)
+
+/**
+ * Reserves an attempt to prove who one is, whether or not the account exists. To be called before the hash.
+ * @param email as normaliseEmail returns it.
+ * @returns the account, and the attempt or after how many whole seconds the next one is looked at.
+ */
+export async function reserve(
+  deps: Pick<Deps, 'db' | 'serverKeys'>,
+  now: Date,
+  email: string,
+  wanted: Wanted = { by: 'email', value: email },
+): Promise<Reserved> {
+  const identifiers = identifiersOf(deps.serverKeys, email)
+  const ask = () => reserveAttempt(deps.db, { identifiers, wanted, now }, RULE)
+  const { user, attempt, inUse } = await ask().catch((error: unknown) => {
+    if (violatedConstraint(error) !== 'login_failures_user_id_fkey') throw error
+    // The account was deleted in this very moment: now there is none.
+    return ask()
+  })
+  if (attempt) return { kind: 'attempt', user, attempt, inUse }
+  return { kind: 'held_off', user, retryAfter: retryAfter(await findCounter(deps.db, identifiers), now) }
+}
+
+/** Until when no attempt on an account is looked at, if so. */
+export async function heldOffUntil(
+  deps: Pick<Deps, 'db' | 'serverKeys'>,
+  now: Date,
+  email: string,
+): Promise<Date | undefined> {
+  const counter = await findCounter(deps.db, identifiersOf(deps.serverKeys, email))
+  return counter && counter.blockedUntil > now ? counter.blockedUntil : undefined
+}
+
+/** Attempts that are not decided yet count as failed, but may prove right in a moment: then the next is looked at. */
+function retryAfter(counter: Awaited<ReturnType<typeof findCounter>>, now: Date): number {
+  if (!counter) return 1
+  const { blockedUntil, inFlight, lastAttemptAt } = counter
+  if (inFlight > 0 && now.getTime() - lastAttemptAt.getTime() < RULE.longestFlightSeconds * 1000) return 1
+  return Math.max(1, Math.ceil((blockedUntil.getTime() - now.getTime()) / 1000))
+}
+
+/** For an attempt that was not decided: nobody is to pay for our being too busy. */
+export async function release(deps: Pick<Deps, 'db'>, attempt: Attempt): Promise<void> {
+  await releaseAttempt(deps.db, attempt, RULE.threshold)
+}
+
+/** Forgets the failures of an account. @returns whether there were any. */
+export async function clearFailures(db: Db, serverKeys: KeyList, user: Pick<User, 'id' | 'email'>): Promise<boolean> {
+  return (await deleteFailures(db, identifiersOf(serverKeys, user.email), user.id)) > 0
+}
+
+/** Of these accounts, those whose password no longer works because of too many failures. */
+export async function withDisabledPassword(db: Db, users: readonly User[]): Promise<Set<string>> {
+  const ids = users.map(({ id }) => id)
+  const disabled = users.filter(({ passwordDisabledAt }) => passwordDisabledAt !== null).map(({ id }) => id)
+  // Or about to be: whoever counts to a hundred says so when the attempt is decided.
+  return new Set([...disabled, ...(await accountsWithFailures(db, ids, PASSWORD_DISABLED))])
+}

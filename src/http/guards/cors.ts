@@ -1,0 +1,51 @@
+import type { FastifyInstance } from 'fastify'
+import type { Origins } from '../../config/origins.ts'
+import type { KnownPaths } from './methods.ts'
+import { reportOrigins } from './refused-origins.ts'
+
+/** What our endpoints read, and what tracing libraries add to every request of a page: one of them left out blocks sign-in. */
+const REQUEST_HEADERS =
+  'content-type, authorization, idempotency-key, dpop, traceparent, tracestate, baggage, sentry-trace'
+const READABLE_HEADERS = 'retry-after, x-request-id'
+
+/**
+ * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Exact string comparison with the list: an
+ * origin that is not on it gets no `Access-Control-*` header at all. Routes with `config.cors: 'public'` hold nothing
+ * private and answer any page, without credentials. Refused preflights are reported: all that the author of the page sees
+ * is that the browser blocked it. This is not authorisation: `origin.ts` refuses what must be refused.
+ * Order: after `checkTargets`, before `refuseUnknown`; a preflight is answered here and goes no further.
+ * @param origins the union of all clients' origins.
+ */
+export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: Origins): void {
+  const report = reportOrigins()
+  app.addHook('onRequest', (request, reply, done) => {
+    const { origin } = request.headers
+    const preflight =
+      request.method === 'OPTIONS' &&
+      origin !== undefined &&
+      request.headers['access-control-request-method'] !== undefined
+    const path = preflight ? paths.find(request.raw.url ?? '') : undefined
+
+    const allowed = origin !== undefined && origins.has(origin)
+    const open = (path ?? request.routeOptions.config)?.cors === 'public'
+    if (open) {
+      reply.header('access-control-allow-origin', '*').header('cross-origin-resource-policy', 'cross-origin')
+    } else if (allowed) {
+      reply
+        .header('access-control-allow-origin', origin)
+        .header('access-control-allow-credentials', 'true')
+        .header('access-control-expose-headers', READABLE_HEADERS)
+    }
+    if (!path) return done()
+    if (open || allowed) {
+      reply
+        .header('access-control-allow-methods', [...path.methods].filter((method) => method !== 'HEAD').join(', '))
+        .header('access-control-allow-headers', REQUEST_HEADERS)
+        .header('access-control-max-age', '600')
+        .removeHeader('access-control-expose-headers')
+    } else {
+      report(request.log, origin ?? '')
+    }
+    reply.code(204).send()
+  })
+}

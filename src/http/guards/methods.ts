@@ -1,0 +1,66 @@
+import type { FastifyInstance } from 'fastify'
+import { Problem } from '../../errors.ts'
+import { splitTarget } from './target.ts'
+
+export interface KnownPath {
+  /** In order of registration, HEAD included. */
+  methods: Set<string>
+  /** Whether any web page may read the replies. */
+  cors: 'public' | undefined
+}
+
+/** Every path that is served, whatever the method. */
+export interface KnownPaths {
+  /** @param target as in the request line. */
+  find(target: string): KnownPath | undefined
+}
+
+/**
+ * Collects the routes as they are registered.
+ * Order: before any route, and before `answerCors` and `refuseUnknown`, which take the result.
+ */
+export function collectPaths(app: FastifyInstance): KnownPaths {
+  const exact = new Map<string, KnownPath>()
+  const patterns: { matches: RegExp; path: KnownPath }[] = []
+
+  app.addHook('onRoute', ({ method, url, config }) => {
+    let path = exact.get(url)
+    if (!path) {
+      path = { methods: new Set(), cors: undefined }
+      exact.set(url, path)
+      if (/[:*]/.test(url)) patterns.push({ matches: toPattern(url), path })
+    }
+    for (const each of [method].flat()) path.methods.add(each)
+    if (config?.cors) path.cors = config.cors
+  })
+  return {
+    find: (target) => {
+      const { path } = splitTarget(target)
+      return exact.get(path) ?? patterns.find(({ matches }) => matches.test(path))?.path
+    },
+  }
+}
+
+/** `/sessions/:id` and `/docs/*`: the only two kinds of pattern that are in use. */
+function toPattern(url: string): RegExp {
+  const source = url
+    .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+    .replace(/:[A-Za-z_]+/g, '[^/]+')
+    .replace(/\*/g, '.*')
+  return new RegExp(`^${source}$`)
+}
+
+/**
+ * Answers 404, and 405 with `Allow` (RFC 9110 §15.5.6) where only the method is wrong. Before the body is read, so that a
+ * wrong path is not reported as a wrong media type. OPTIONS is the CORS preflight's and is no method of a path.
+ * Order: after `answerCors`, before `limitRates` and `guardAccess`.
+ */
+export function refuseUnknown(app: FastifyInstance, paths: KnownPaths): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404) return done()
+    const path = paths.find(request.raw.url ?? '')
+    if (!path) throw new Problem('not_found')
+    reply.header('allow', [...path.methods].join(', '))
+    throw new Problem('method_not_allowed')
+  })
+}

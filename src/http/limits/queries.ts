@@ -1,0 +1,57 @@
+import { sql } from 'kysely'
+import type { Db } from '../../db/schema.ts'
+
+export interface Units {
+  policy: string
+  windowMs: number
+  units: number
+  /** Units per window. */
+  limit: number
+}
+
+export interface Window {
+  policy: string
+  startedAt: Date
+  /** Units taken in this window, those of this statement included; may exceed the limit. */
+  count: number
+}
+
+/**
+ * Takes units from counters that all replicas share, and starts a new window where the last one is over. One statement:
+ * whatever runs at the same moment, no unit is counted twice and none is lost.
+ * @param asked in order: once a counter has nothing left, nothing is taken from those behind it.
+ * @returns the windows of those that something was asked of.
+ */
+export async function takeUnits(db: Db, now: Date, key: string, asked: Units[]): Promise<Window[]> {
+  const steps = asked.map((units, index) => takeStep(now, key, units, index, asked[index - 1]))
+  const windows = asked.map((_, index) => sql`SELECT * FROM ${stepName(index)}`)
+  const { rows } = await sql<Window>`WITH ${sql.join(steps)} ${sql.join(windows, sql` UNION ALL `)}`.execute(db)
+  return rows
+}
+
+const stepName = (index: number) => sql.ref(`taken_${index}`)
+
+/** Takes from one counter, if the one before had something left. Counters are locked in this order and no other. */
+function takeStep(now: Date, key: string, { policy, windowMs, units }: Units, index: number, before?: Units) {
+  const over = new Date(now.getTime() - windowMs)
+  const condition = before
+    ? sql`FROM ${stepName(index - 1)} AS before WHERE before.count - ${before.units}::int < ${before.limit}::int`
+    : sql``
+  return sql`${stepName(index)} AS (
+    INSERT INTO rate_limits AS r (policy, key, window_started_at, count)
+    SELECT ${policy}, ${key}, ${now}::timestamptz, ${units}::int ${condition}
+    ON CONFLICT (policy, key) DO UPDATE SET
+      count = excluded.count + CASE WHEN r.window_started_at > ${over} THEN r.count ELSE 0 END,
+      window_started_at = CASE WHEN r.window_started_at > ${over} THEN r.window_started_at ELSE excluded.window_started_at END
+    RETURNING policy, window_started_at AS "startedAt", count)`
+}
+
+/** Deletes up to `batch` windows that began before then; rows that somebody is counting in are left for the next time. */
+export async function deleteStaleWindows(db: Db, before: Date, batch: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    DELETE FROM rate_limits WHERE (policy, key) IN (
+      SELECT policy, key FROM rate_limits WHERE window_started_at < ${before}
+      LIMIT ${batch} FOR UPDATE SKIP LOCKED
+    )`.execute(db)
+  return Number(numAffectedRows ?? 0)
+}

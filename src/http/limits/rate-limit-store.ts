@@ -1,0 +1,97 @@
+import type { Clock } from '../../clock.ts'
+import type { Db } from '../../db/schema.ts'
+import { takeUnits } from './queries.ts'
+
+export interface Policy {
+  /** Names the counter in the database, and the label of the metric. */
+  name: string
+  /** Requests per window and key. */
+  limit: number
+  windowMs: number
+  /** Units taken from the shared counter at a time, at least 1. */
+  lease: number
+}
+
+export type Verdict =
+  | { allowed: true }
+  /** By which policy, and until its window ends. */
+  | { allowed: false; policy: string; remainingMs: number }
+
+/** What this process holds of one window. */
+interface Lease {
+  left: number
+  endsAt: number
+  /** The shared counter has nothing left in this window: no need to ask again. */
+  exhausted: boolean
+}
+
+/** Keys remembered at most. Forgetting one only costs a question to the database, or the units that were left. */
+const MAX_KEYS = 10_000
+
+/**
+ * Spends from counters in PostgreSQL that all replicas share: one unit of every policy, or none. Units are taken in leases
+ * and spent locally, so that a busy client does not cost a round trip per request; units that are not spent lapse with
+ * their window. Replicas together therefore never allow more than a limit, and may allow a little less. Once a window is
+ * exhausted, refusals cost nothing.
+ * @param policies in the order in which they are asked: what one refuses does not count for those behind it.
+ * @returns spend(key): rejects with the database's error if it could not be asked.
+ */
+export function createAllowance(
+  { db, clock }: { db: Db; clock: Clock },
+  policies: Policy[],
+): (key: string) => Promise<Verdict> {
+  /** By key, then by policy. */
+  const leases = new Map<string, Map<string, Lease>>()
+  /** One question per key at a time: a burst must not take a lease per request. */
+  const asking = new Map<string, Promise<void>>()
+
+  const ask = async (key: string): Promise<void> => {
+    const now = clock()
+    const held = new Map([...(leases.get(key) ?? [])].filter(([, lease]) => isSpendable(lease, now)))
+    const wanted = policies.filter(({ name }) => !held.has(name))
+    const windows = await takeUnits(
+      db,
+      now,
+      key,
+      wanted.map(({ name, windowMs, lease, limit }) => ({ policy: name, windowMs, units: lease, limit })),
+    )
+    for (const { name, lease: size, limit, windowMs } of wanted) {
+      const window = windows.find(({ policy }) => policy === name)
+      if (!window) continue
+      const granted = Math.min(size, Math.max(0, limit - (window.count - size)))
+      held.set(name, { left: granted, endsAt: window.startedAt.getTime() + windowMs, exhausted: granted < size })
+    }
+    // Deleted first, so that the map stays in order of age.
+    leases.delete(key)
+    leases.set(key, held)
+    if (leases.size > MAX_KEYS) leases.delete(leases.keys().next().value as string)
+  }
+
+  return async (key) => {
+    for (;;) {
+      const now = clock()
+      const held = leases.get(key)
+      for (const { name } of policies) {
+        const lease = held?.get(name)
+        const remainingMs = lease ? lease.endsAt - now.getTime() : 0
+        if (lease?.exhausted && lease.left === 0 && remainingMs > 0)
+          return { allowed: false, policy: name, remainingMs }
+      }
+      const spendable = policies.map(({ name }) => held?.get(name)).filter((lease) => isSpendable(lease, now))
+      if (spendable.length === policies.length) {
+        for (const lease of spendable) lease.left--
+        return { allowed: true }
+      }
+      let question = asking.get(key)
+      if (!question) {
+        question = ask(key).finally(() => asking.delete(key))
+        asking.set(key, question)
+      }
+      await question
+    }
+  }
+}
+
+function isSpendable(lease: Lease | undefined, now: Date): lease is Lease {
+  return lease !== undefined && lease.left > 0 && lease.endsAt > now.getTime()
+}

@@ -1,0 +1,109 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Config } from '../../config/config.ts'
+import { isTurnedAway, isUnavailable, isUnprepared } from '../../db/errors.ts'
+import { Problem, type ProblemCode } from '../../errors.ts'
+import { describeInvalid } from '../requests/validation.ts'
+
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
+
+/** The problem document (RFC 9457) of one refusal. `instance` is the request id: it finds the reason in the log. */
+export function problemDocument(problem: Problem, requestId: string) {
+  return {
+    type: `urn:claviger:problem:${problem.code}`,
+    title: problem.title,
+    status: problem.status,
+    code: problem.code,
+    instance: requestId,
+    ...(problem.detail === undefined ? {} : { detail: problem.detail }),
+  }
+}
+
+/** A Bearer challenge (RFC 6750 §3). Values are ours and hold no quotation marks. */
+export function challenge(issuer: string, parameters: { error?: string; scope?: string } = {}): string {
+  const pairs = Object.entries({ realm: issuer, ...parameters }).map(([name, value]) => `${name}="${value}"`)
+  return `Bearer ${pairs.join(', ')}`
+}
+
+/**
+ * Turns whatever is thrown into a problem document. The code goes out, the reason to the log.
+ * Order: before any hook and any route.
+ */
+export function handleProblems(app: FastifyInstance, config: Pick<Config, 'ISSUER'>): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = toProblem(error, request)
+    logProblem(problem, error, request)
+    return sendProblem(problem, request, reply, config)
+  })
+  app.setNotFoundHandler(() => {
+    throw new Problem('not_found')
+  })
+}
+
+/** Writes the reply. Headers that belong to the success that did not happen are taken back. */
+export function sendProblem(
+  problem: Problem,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  config: Pick<Config, 'ISSUER'>,
+): FastifyReply {
+  reply.removeHeader('set-cookie')
+  reply.removeHeader('etag')
+  reply.code(problem.status).type(PROBLEM_TYPE).header('cache-control', 'no-store')
+  if (problem.retryAfter !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(problem.retryAfter))))
+  // RFC 9110 §15.5.2 wants a challenge with every 401. `error` is only for a bearer token that was sent and is bad.
+  if (problem.status === 401) {
+    const bad = problem.code === 'invalid_token' && /^bearer\b/i.test(request.headers.authorization ?? '')
+    reply.header('www-authenticate', challenge(config.ISSUER, bad ? { error: 'invalid_token' } : {}))
+  }
+  // A string: no serialiser of the route touches it, and the media type stays as it is.
+  return reply.send(JSON.stringify(problemDocument(problem, request.id)))
+}
+
+/** What the framework's own refusals mean. Any other status is a fault of ours. */
+const BY_STATUS: ReadonlyMap<number, ProblemCode> = new Map([
+  [400, 'invalid_request'],
+  [404, 'not_found'],
+  [408, 'request_timeout'],
+  [413, 'payload_too_large'],
+  [414, 'not_found'],
+  [415, 'unsupported_media_type'],
+  [503, 'unavailable'],
+])
+
+/** Reason of a refusal that does not pass by itself. */
+const SCHEMA = 'schema'
+
+export function toProblem(error: FastifyError, request: FastifyRequest): Problem {
+  if (error instanceof Problem) return error
+  if (error.validation) {
+    // An id of the wrong form names nothing, like an id that is unknown.
+    if (error.validationContext === 'params') return new Problem('not_found')
+    const { validation, validationContext: part = 'body' } = error
+    const schema = part === 'querystring' || part === 'body' ? request.routeOptions.schema?.[part] : undefined
+    const detail = describeInvalid(validation, part, schema)
+    return new Problem('invalid_request', { detail, reason: detail })
+  }
+  // Nobody is left to read the reply; and an ECONNRESET of the client must not pass for one of the database.
+  if (request.raw.destroyed && !request.raw.complete)
+    return new Problem('invalid_request', { reason: 'the client went away' })
+  if (error.code?.startsWith('FST_')) {
+    const code = BY_STATUS.get(error.statusCode ?? 500)
+    if (code) return new Problem(code, { reason: error.code, ...(code === 'unavailable' ? { retryAfter: 1 } : {}) })
+  }
+  // Turned away in the midst of things is an outage too: the credentials were changed, and a restart will have the new ones.
+  if (isUnavailable(error) || isTurnedAway(error))
+    return new Problem('unavailable', { reason: 'database', retryAfter: 1, cause: error })
+  if (isUnprepared(error)) return new Problem('unavailable', { reason: SCHEMA, retryAfter: 1, cause: error })
+  return new Problem('internal', { cause: error })
+}
+
+/** Code and reason go into the request's own line; only what somebody may have to look into has one more. */
+function logProblem(problem: Problem, error: unknown, { log, noted }: FastifyRequest): void {
+  noted.code = problem.code
+  if (problem.reason !== undefined) noted.reason = problem.reason
+  if (problem.code === 'internal') log.error({ err: problem.cause ?? error }, 'unexpected error')
+  else if (problem.reason === SCHEMA)
+    log.error({ err: problem.cause ?? error }, 'refused: tables are missing or closed to the role of the server')
+  else if (problem.code === 'unavailable')
+    log.warn({ reason: problem.reason, err: problem.cause ?? error }, 'refused: unavailable')
+}

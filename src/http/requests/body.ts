@@ -1,0 +1,86 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Problem } from '../../errors.ts'
+import { parseJson } from '../../json-text.ts'
+
+/** Bytes. Larger bodies are refused with 413 before they are parsed. */
+export const BODY_LIMIT = 16 * 1024
+
+/**
+ * Fastify's defaults turn numbers into strings, fill in what is missing and drop what is unknown: a request would be
+ * accepted that is not the one that was sent. All errors at once would let a body choose how much work its refusal is.
+ */
+export const STRICT_VALIDATION = {
+  coerceTypes: false,
+  removeAdditional: false,
+  useDefaults: false,
+  allErrors: false,
+} as const
+
+/** No other charset: the bytes are read as UTF-8 whatever is claimed. No other parameter: parsers disagree about them. */
+const JSON_TYPE = /^application\/json(?:; ?charset=(?:utf-8|"utf-8"))?$/i
+/** What Fastify is told of a type that is not JSON: one that it can read. */
+const OTHER_TYPE = 'application/octet-stream'
+const WITHOUT_BODY = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+/**
+ * Accepts JSON and nothing else. `text/plain` in particular, which Fastify would accept, needs no CORS preflight: any page
+ * could send it with the user's cookie. A route whose body is absent sees `{}`, so a schema with required members refuses
+ * it and one without accepts it; a route without a body schema refuses any content.
+ * Order: any; before the routes are registered.
+ */
+export function parseBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (request, bytes: Buffer, done) => {
+    try {
+      if (bytes.length === 0) return done(null)
+      checkMediaType(request)
+      done(null, parseJson(bytes))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+
+  // Runs after the access check and the limiter, and before a byte of the body is read.
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    if (!WITHOUT_BODY.has(request.method)) {
+      if (Number(request.headers['content-length'] ?? 0) > 0) checkMediaType(request)
+      else leaveTypeToTheEnd(request)
+    }
+    done(null, payload)
+  })
+
+  app.addHook('preValidation', (request, _reply, done) => {
+    const { schema } = request.routeOptions
+    if (schema?.body) {
+      if (request.body === undefined) request.body = {}
+    } else if (request.body !== undefined && !isEmptyObject(request.body)) {
+      throw new Problem('invalid_request', { detail: 'This endpoint takes no body.' })
+    }
+    done()
+  })
+}
+
+/**
+ * Chunks may add up to nothing (RFC 9112 §7.1), and proxies frame nothing so. Whether there is content, which must then be
+ * JSON, is known at its end; Fastify would refuse a type that it cannot read before that.
+ */
+function leaveTypeToTheEnd({ headers }: FastifyRequest): void {
+  const type = headers['content-type']
+  if (type !== undefined && !JSON_TYPE.test(type)) headers['content-type'] = OTHER_TYPE
+}
+
+function checkMediaType({ headers }: FastifyRequest): void {
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw new Problem('unsupported_media_type', {
+      detail: 'Send the body without Content-Encoding.',
+      reason: 'content encoding',
+    })
+  }
+  if (!JSON_TYPE.test(headers['content-type'] ?? ''))
+    throw new Problem('unsupported_media_type', { reason: 'content type' })
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+}

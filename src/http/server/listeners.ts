@@ -1,0 +1,89 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../../config/config.ts'
+import type { Lifecycle } from './health.ts'
+
+/** What runs when the signal comes may finish; what takes longer is cut off. */
+const CUT_OFF_MS = 25_000
+
+/**
+ * First every reply says that its connection ends while new ones are still accepted, so that nobody meets a closed
+ * door: a load balancer has time to read `/readyz`, and connections that are kept alive to hear that they end. Then the
+ * door closes and what is under way may finish.
+ */
+export async function drain(
+  app: FastifyInstance,
+  config: Pick<Config, 'SHUTDOWN_DELAY_SECONDS'>,
+  lifecycle: Lifecycle,
+): Promise<void> {
+  lifecycle.stopping = true
+  await sleep(config.SHUTDOWN_DELAY_SECONDS * 1000)
+  const cutOff = setTimeout(() => app.server.closeAllConnections(), CUT_OFF_MS)
+  await app.close()
+  clearTimeout(cutOff)
+}
+
+/** Resolves when the port is open. @throws the system's error, such as EADDRINUSE. */
+export async function listen(server: Server, host: string, port: number): Promise<void> {
+  server.listen(port, host)
+  await once(server, 'listening')
+}
+
+type ListenerSetting = 'HOST' | 'PORT' | 'METRICS_HOST' | 'METRICS_PORT'
+
+/** Thrown where a listener cannot be opened. Names the setting to change. */
+export class ListenError extends Error {
+  readonly setting: ListenerSetting
+  constructor(setting: ListenerSetting, message: string, cause: unknown) {
+    super(message, { cause })
+    this.name = 'ListenError'
+    this.setting = setting
+  }
+}
+
+/** Resolves when a listener is open, which those settings say where to open. @throws ListenError; the system's error. */
+export async function opening(
+  listener: { host: 'HOST' | 'METRICS_HOST'; port: 'PORT' | 'METRICS_PORT' },
+  config: Pick<Config, ListenerSetting>,
+  opened: Promise<unknown>,
+): Promise<void> {
+  try {
+    await opened
+  } catch (error) {
+    const [host, port] = [config[listener.host], config[listener.port]]
+    switch ((error as { code?: unknown }).code) {
+      case 'EADDRINUSE':
+        throw new ListenError(listener.port, `port ${port} is in use: choose another one with ${listener.port}`, error)
+      case 'EACCES':
+        throw new ListenError(
+          listener.port,
+          `port ${port} is not for this user to open: choose one above 1023 with ${listener.port}`,
+          error,
+        )
+      case 'EADDRNOTAVAIL':
+        throw new ListenError(listener.host, `${listener.host} is ${host}, which is no address of this machine`, error)
+      case 'ENOTFOUND':
+      case 'EAI_AGAIN':
+        throw new ListenError(listener.host, `${listener.host} is ${host}, a name that does not resolve`, error)
+      default:
+        throw error
+    }
+  }
+}
+
+/** At once: whoever is connected is cut off. */
+export function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}
+
+/** With the port that it really has. */
+export function urlOf(host: string, server: Server): string {
+  const { port } = server.address() as AddressInfo
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}

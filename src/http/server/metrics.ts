@@ -1,0 +1,57 @@
+import { createServer, type Server } from 'node:http'
+import { collectDefaultMetrics } from 'prom-client'
+import type { DatabaseClock } from '../../clock.ts'
+import type { Database } from '../../db/connect.ts'
+import type { Deps } from '../../deps.ts'
+
+/** Values that are read when somebody scrapes. */
+export function registerGauges(
+  { metrics, hasher }: Pick<Deps, 'metrics' | 'hasher'>,
+  from: {
+    pools: Database['pool'][]
+    clock: Pick<DatabaseClock, 'now' | 'hostOffset'>
+    activeSince: () => Date | undefined
+  },
+): void {
+  const { pools, clock, activeSince } = from
+  const all = (count: keyof Database['pool']) => () => pools.reduce((sum, pool) => sum + pool[count], 0)
+  metrics.gauge('claviger_db_connections', 'Connections to the database', all('totalCount'))
+  metrics.gauge('claviger_db_connections_idle', 'Connections at rest', all('idleCount'))
+  metrics.gauge('claviger_db_waiting', 'Callers that wait for a connection', all('waitingCount'))
+  metrics.gauge('claviger_password_hashes_pending', 'Hashes that run or wait', () => hasher.pending())
+  metrics.gauge(
+    'claviger_clock_offset_seconds',
+    'Clock of this host minus clock of the database',
+    () => clock.hostOffset() / 1000,
+  )
+  metrics.gauge('claviger_active_key_age_seconds', 'How long the active key has been signing', () => {
+    const since = activeSince()
+    return since ? (clock.now().getTime() - since.getTime()) / 1000 : Number.NaN
+  })
+  collectDefaultMetrics({ register: metrics.registry })
+}
+
+/**
+ * The listener for Prometheus. A server of its own, so that no routing mistake and no proxy rule can expose it on the
+ * public port (REQ-166). It answers `GET /metrics` and nothing else.
+ */
+export function createMetricsServer({ metrics, log }: Pick<Deps, 'metrics' | 'log'>): Server {
+  const { registry } = metrics
+  return createServer(
+    { requestTimeout: 10_000, headersTimeout: 5000, connectionsCheckingInterval: 2500 },
+    (request, reply) => {
+      reply.setHeader('x-content-type-options', 'nosniff')
+      reply.setHeader('cache-control', 'no-store')
+      if (request.url?.split('?')[0] !== '/metrics') return void reply.writeHead(404).end()
+      if (request.method !== 'GET' && request.method !== 'HEAD')
+        return void reply.writeHead(405, { allow: 'GET, HEAD' }).end()
+      registry.metrics().then(
+        (text) => reply.writeHead(200, { 'content-type': registry.contentType }).end(text),
+        (error: unknown) => {
+          log.error({ err: error }, 'the metrics could not be collected')
+          reply.writeHead(500).end()
+        },
+      )
+    },
+  )
+}

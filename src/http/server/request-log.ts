@@ -1,0 +1,80 @@
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../../config/config.ts'
+import type { Metrics } from '../../metrics.ts'
+import type { Lifecycle } from './health.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What a route learnt and the log may know: ids and the reason of a refusal. Never what was sent. */
+    noted: { userId?: string; familyId?: string; code?: string; reason?: string }
+  }
+}
+
+/**
+ * One measurement and one line per request, when its answer is out; at level debug for probes and public documents, which
+ * everybody fetches all the time and which tell nothing of anybody. The route pattern stands for the path, which may hold
+ * anything; the query string is never logged (REQ-24). Of the lines about successes a share is enough for some.
+ */
+export function logRequests(
+  app: FastifyInstance,
+  { requestSeconds }: Pick<Metrics, 'requestSeconds'>,
+  { LOG_SUCCESS_SAMPLE: sample }: Pick<Config, 'LOG_SUCCESS_SAMPLE'>,
+): void {
+  // Whoever counts lines must know that each stands for several.
+  const sampled = sample < 1 ? { sample } : {}
+  app.decorateRequest('noted')
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.noted = {}
+    done()
+  })
+  app.addHook('onResponse', (request, reply, done) => {
+    const { url: route = 'none', config } = request.routeOptions
+    const ms = reply.elapsedTime
+    requestSeconds.observe({ route, status: reply.statusCode }, ms / 1000)
+    const success = reply.statusCode < 400
+    if (success && sample < 1 && Math.random() >= sample) return done()
+    const quiet = success && (probe(route) || config.cors === 'public')
+    request.log[quiet ? 'debug' : 'info'](
+      {
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        ms: Math.round(ms * 10) / 10,
+        address: request.source.address,
+        ...request.noted,
+        ...(success ? sampled : {}),
+      },
+      'request',
+    )
+    done()
+  })
+  app.addHook('onRequestAbort', async (request) => {
+    request.log.info(
+      { method: request.method, route: request.routeOptions.url ?? 'none', address: request.source.address },
+      'the client went away',
+    )
+  })
+}
+
+function probe(route: string): boolean {
+  return route === '/livez' || route === '/readyz'
+}
+
+/** Bearer routes: who called. Order: after `guardAccess`. */
+export function noteCallers(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.routeOptions.config.access === 'bearer') {
+      const { subject, sessionId } = request.principal
+      request.noted = { userId: subject.id, familyId: sessionId }
+    }
+    done()
+  })
+}
+
+/** Once the server is stopping, every reply ends its connection: the client's next one goes elsewhere. */
+export function retireConnections(app: FastifyInstance, lifecycle: Lifecycle): void {
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (lifecycle.stopping) reply.header('connection', 'close')
+    done(null, payload)
+  })
+}

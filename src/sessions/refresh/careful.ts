@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type RequestFacts, record, type TalliedEvent } from '../../audit/audit.ts'
+import type { Clients } from '../../clients/clients.ts'
+import { grantNow } from '../../clients/grants.ts'
+import { isHeld, transact } from '../../db/errors.ts'
+import { share } from '../../db/pools.ts'
+import type { Tx } from '../../db/schema.ts'
+import { Problem } from '../../errors.ts'
+import { createLimit } from '../../limit.ts'
+import { endFamily } from '../end-queries.ts'
+import { expectTokenToFit } from '../issue.ts'
+import { type LockedFamily, lockFamily } from '../queries.ts'
+import { decide, type Verdict } from '../rotation.ts'
+import { about, type CarefulDeps, type Outcome, type Refreshed, type Request } from './outcome.ts'
+import { answerAgain, replaceToken } from './successors.ts'
+import { createTurns } from './turns.ts'
+
+export type RefreshCarefully = (request: Request, facts: RequestFacts) => Promise<Refreshed>
+
+const MOST_IN_LINE = 512
+/** As long as anything waits for the database. */
+const LONGEST_WAIT_MS = 2000
+const LOOK_AGAIN_MS = 25
+
+/**
+ * The careful path: locks the family, decides by the whole table, acts, commits; only then answers. An error thrown inside
+ * would roll the verdict back, and a stolen family would live on.
+ *
+ * A row that somebody holds is looked at again a moment later; in between, its connection serves other families.
+ */
+export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshCarefully {
+  const takeTurn = createTurns(MOST_IN_LINE)
+  const connections = createLimit(Math.max(1, share(deps.config.DATABASE_POOL_SIZE).refreshes), MOST_IN_LINE)
+
+  const attempt = async (request: Request, facts: RequestFacts, giveUpAt: number): Promise<Outcome | 'held'> => {
+    const turn = await connections.enter()
+    try {
+      if (!turn || performance.now() > giveUpAt) throw tooLong()
+      return await transact(deps.refreshDb, (tx) => lockAndDecide(deps, clients, tx, request, facts))
+    } catch (error) {
+      if (isHeld(error)) return 'held'
+      throw error
+    } finally {
+      turn?.leave()
+    }
+  }
+
+  /** The client has its right to an answer, whether or not this can be written. */
+  const note = async (suspicion: TalliedEvent, facts: RequestFacts): Promise<void> => {
+    try {
+      await deps.tally.add(deps.clock(), 'anonymous', suspicion, facts)
+    } catch (err) {
+      deps.log.error({ err, type: suspicion.type, familyId: suspicion.familyId }, 'a suspicion could not be recorded')
+    }
+  }
+
+  return async (request, facts) => {
+    const giveUpAt = performance.now() + LONGEST_WAIT_MS
+    const outcome = await takeTurn(request.token.family, async () => {
+      for (;;) {
+        const found = await attempt(request, facts, giveUpAt)
+        if (found !== 'held') return found
+        await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()))
+      }
+    })
+    count(deps, outcome)
+    if (outcome.kind === 'problem') {
+      if (outcome.refusal) await deps.tally.add(deps.clock(), 'anonymous', outcome.refusal, facts)
+      throw outcome.problem
+    }
+    if (outcome.suspicion) await note(outcome.suspicion, facts)
+    return outcome
+  }
+}
+
+function tooLong(): Problem {
+  return new Problem('unavailable', { reason: 'waited too long for the family', retryAfter: 1 })
+}
+
+async function lockAndDecide(
+  deps: CarefulDeps,
+  clients: Clients,
+  tx: Tx,
+  request: Request,
+  facts: RequestFacts,
+): Promise<Outcome> {
+  const family = await lockFamily(tx, request.token.family, { wait: false })
+  // Read when the row is ours: whatever is written now has not waited for it.
+  const now = deps.clock()
+  const verdict = decide(
+    request.presented,
+    family?.state,
+    { arrivedAt: request.arrivedAt, since: request.since, now },
+    deps.config,
+  )
+  if (verdict.kind === 'refuse') return refuse(family, verdict)
+  if (!family) throw new Error('a verdict other than refusal needs a family')
+  if (verdict.kind === 'reuse') return await endForReuse(tx, now, family, request, verdict, facts)
+  const problem = forbid(deps, clients, now, family, request)
+  if (problem) return { kind: 'problem', problem }
+  return verdict.kind === 'retry'
+    ? await answerAgain(deps, tx, now, family, request, facts)
+    : await replaceToken(deps, tx, now, family, request, verdict, facts)
+}
+
+/** What the hot path holds against a request besides the token: no access token could be issued. Nothing changes then. */
+function forbid(
+  deps: CarefulDeps,
+  clients: Clients,
+  now: Date,
+  { facts: family, subject }: LockedFamily,
+  { narrow }: Request,
+): Problem | undefined {
+  const client = clients.get(family.clientId)
+  if (!client) return new Problem('invalid_grant', { reason: 'client_gone' })
+  try {
+    expectTokenToFit(deps, now, { family, subject, grant: grantNow(client, family, narrow) })
+    return undefined
+  } catch (error) {
+    if (error instanceof Problem) return error
+    throw error
+  }
+}
+
+function refuse(family: LockedFamily | undefined, { reason }: Verdict & { kind: 'refuse' }): Outcome {
+  const problem = new Problem('invalid_grant', { reason })
+  // A token at the end of its life is everyday; other refusals are not.
+  if (!family || reason === 'unknown_family' || reason === 'ended' || reason === 'expired') {
+    return { kind: 'problem', problem }
+  }
+  const refusal = { type: 'refresh.refused', outcome: 'failure', reason, ...about(family) } as const
+  return { kind: 'problem', problem, refusal }
+}
+
+async function endForReuse(
+  tx: Tx,
+  now: Date,
+  family: LockedFamily,
+  { presented }: Request,
+  { reason }: Verdict & { kind: 'reuse' },
+  facts: RequestFacts,
+): Promise<Outcome> {
+  await endFamily(tx, family.facts.id, now, 'reuse_detected')
+  const details = { presented: presented.generation, current: family.state.generation }
+  await record(
+    tx,
+    now,
+    'anonymous',
+    { type: 'refresh.reuse_detected', outcome: 'failure', reason, details, ...about(family) },
+    facts,
+  )
+  await record(
+    tx,
+    now,
+    'server',
+    { type: 'session.ended', outcome: 'success', reason: 'reuse_detected', ...about(family) },
+    facts,
+  )
+  return { kind: 'problem', problem: new Problem('invalid_grant', { reason }), reuse: true }
+}
+
+/** Telemetry after the commit: a counter cannot be rolled back. */
+function count({ metrics }: CarefulDeps, outcome: Outcome): void {
+  if (outcome.kind === 'refreshed') {
+    metrics.refreshes.inc({ outcome: outcome.verdict === 'rotate' ? 'rotated' : outcome.verdict })
+    if (outcome.verdict === 'retry') metrics.retries.inc()
+    if (outcome.streak) metrics.retryStreaks.inc()
+    return
+  }
+  metrics.refreshes.inc({ outcome: outcome.reuse ? 'reuse' : outcome.problem.code })
+  if (outcome.reuse) metrics.reuseDetected.inc()
+}

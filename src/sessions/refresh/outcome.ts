@@ -1,0 +1,47 @@
+import type { TalliedEvent } from '../../audit/audit.ts'
+import type { Narrowing } from '../../clients/grants.ts'
+import type { Deps } from '../../deps.ts'
+import type { Problem } from '../../errors.ts'
+import type { AuthenticToken } from '../../tokens/refresh.ts'
+import type { FamilyFacts, LockedFamily, Subject } from '../queries.ts'
+import type { Presented, Verdict } from '../rotation.ts'
+
+/** A refresh that the hot path did not settle. */
+export interface Request {
+  token: AuthenticToken
+  presented: Presented
+  narrow: Narrowing
+  arrivedAt: Date
+  /** When the first of its attempts arrived. */
+  since: Date
+  /** Whether whoever asked has hung up. */
+  isGone: () => boolean
+  /** The client's address has no rotation left: seconds until it has. A retry is answered all the same. */
+  rotatesAgainIn: number | undefined
+}
+
+export interface Refreshed {
+  kind: 'refreshed'
+  verdict: Verdict['kind']
+  family: FamilyFacts
+  subject: Subject
+  refreshToken: string
+  /** Retries in so many rotations running that it is worth noting. */
+  streak?: boolean
+  /** A retry that an honest client would hardly have made. */
+  suspicion?: TalliedEvent
+}
+
+/** What the transaction decided and did. Anything that must be answered with an error is a value here, so that it commits. */
+export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean; refusal?: TalliedEvent }
+
+/** What the careful path works with. */
+export type CarefulDeps = Pick<
+  Deps,
+  'config' | 'refreshDb' | 'clock' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'
+>
+
+/** Whom an event about a family speaks of. */
+export function about(family: LockedFamily) {
+  return { userId: family.subject.id, familyId: family.facts.id, clientId: family.state.clientId }
+}

@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto'
+import type { RequestFacts } from '../../audit/audit.ts'
+import type { Clients } from '../../clients/clients.ts'
+import { grantNow, type Narrowing, narrowing } from '../../clients/grants.ts'
+import { roomForRights } from '../../clients/room.ts'
+import type { Delivery } from '../../db/schema.ts'
+import type { Deps } from '../../deps.ts'
+import { Problem } from '../../errors.ts'
+import { randomBytes } from '../../random.ts'
+import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../../tokens/refresh.ts'
+import { type Issued, issue } from '../issue.ts'
+import type { Presented } from '../rotation.ts'
+import { createCarefulPath } from './careful.ts'
+import { createDater, SLOW_ANSWER_MS } from './dater.ts'
+import type { Refreshed } from './outcome.ts'
+import { createOwed, type Debt } from './owed.ts'
+import { WINDOW_MS } from './rotation-queries.ts'
+import { createRotator } from './rotator.ts'
+
+export interface RefreshInput {
+  /** Undefined: none came, which is answered like any other refusal. */
+  token: string | undefined
+  delivery: Delivery
+  clientId: string | undefined
+  idempotencyKey: string | undefined
+  scope: string | undefined
+  audience: string | string[] | undefined
+  /** When the request was there to be read, on the database's clock. */
+  arrivedAt: Date
+  /** Whether whoever asked has hung up. */
+  isGone: () => boolean
+  /** Takes one refresh from what the client's address may have. */
+  spend: () => Promise<Spent>
+  /** Where it may have no more: takes one look at whether it is a retry. */
+  spendLook: () => Promise<Spent>
+  /** Takes one refresh where there is no token of ours. */
+  spendOnGarbage: () => Promise<Spent>
+}
+
+/** Whether there was something left to spend; if not, milliseconds until there is. */
+export type Spent = { allowed: true } | { allowed: false; remainingMs: number }
+
+type RefreshDeps = Pick<
+  Deps,
+  'config' | 'serverKeys' | 'refreshDb' | 'rotationDb' | 'clock' | 'keyring' | 'metrics' | 'log' | 'tally'
+>
+
+/**
+ * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
+ * @throws Problem `invalid_grant`, the same for every cause; `invalid_scope` or `invalid_target` if more was asked for than
+ * was granted, or nothing is left of it; `token_too_large`; `too_many_requests`; `unavailable`.
+ */
+export type Refresh = (input: RefreshInput, facts: RequestFacts) => Promise<Issued>
+
+/** Bytes: below it, ISSUER, AUDIENCE and SCOPES are longer than tokens of 4096 bytes should hold. */
+const LITTLE_ROOM = 512
+
+/** @param spendRetry takes one retry from what a family may have, which is as much again as it may rotate. */
+export function createRefresh(
+  deps: RefreshDeps,
+  clients: Clients,
+  spendRetry: (family: string) => Promise<Spent>,
+): Refresh {
+  const room = roomForRights(deps.config, clients)
+  if (room < LITTLE_ROOM)
+    deps.log.warn({ bytes: room }, 'the settings leave little room for roles and claims in access tokens')
+  const rotate = createRotator(deps, { clients, perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE, room })
+  const refreshCarefully = createCarefulPath(deps, clients)
+  const dateAnew = createDater(deps)
+  const owed = createOwed()
+  const underWay = createUnderWay()
+  const graceMs = deps.config.REFRESH_GRACE_SECONDS * 1000
+
+  const exchange = async (
+    token: AuthenticToken,
+    input: RefreshInput,
+    since: Date,
+    facts: RequestFacts,
+  ): Promise<Exchanged> => {
+    const narrow = narrowing(input)
+    const spent = await input.spend()
+    // Before the rotation: a rotated token without an access token would only have to be retried.
+    if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
+    // Whether it is a retry is known to the database alone, which must not be asked without bound either.
+    if (!spent.allowed) {
+      refuseOver(await input.spendLook(), 'look_over_per_minute')
+      refuseOver(await spendRetry(token.family), 'retry_per_minute')
+    }
+
+    const presented = presentedBy(token, input)
+    const salt = randomBytes(16)
+    const refreshToken = mintSuccessor(deps.serverKeys[0], token, token.generation + 1, salt)
+    const successor = { hash: hashToken(refreshToken), salt }
+    const { arrivedAt, isGone } = input
+    const rotated = spent.allowed
+      ? await rotate({ family: token.family, presented, successor, arrivedAt, narrow }, isGone)
+      : undefined
+    if (rotated) {
+      deps.metrics.refreshes.inc({ outcome: 'rotated' })
+      const { subject, ...family } = rotated
+      return { kind: 'refreshed', verdict: 'rotate', family, subject, refreshToken, narrow }
+    }
+    const rotatesAgainIn = spent.allowed ? undefined : Math.ceil(spent.remainingMs / 1000)
+    // What another attempt is about to do with the token is not known yet: this one is to come back for that, and soon.
+    const request = { token, presented, narrow, arrivedAt, since, isGone, rotatesAgainIn }
+    const found = await refreshCarefully(request, facts).catch((error: unknown) => {
+      const undecided =
+        error instanceof Problem && ROTATION_REFUSED.has(error.reason ?? '') && !underWay.isAlone(token.hash)
+      throw undecided
+        ? new Problem('too_many_requests', { reason: 'another attempt is under way', retryAfter: 1 })
+        : error
+    })
+    if (found.verdict === 'retry' && spent.allowed) refuseOver(await spendRetry(token.family), 'retry_per_minute')
+    return { ...found, narrow }
+  }
+
+  /** What a client that gets this answer now is owed, should the answer be lost. */
+  const settle = (token: AuthenticToken, { arrivedAt }: RefreshInput, debt: Debt | undefined, answer: Answer): void => {
+    const answeredAt = deps.clock()
+    const owe = (since: Date, milliseconds: number) =>
+      owed.defer(token.hash, { since, until: new Date(answeredAt.getTime() + milliseconds), answered: true })
+    const slow = (from: Date): boolean => answeredAt.getTime() - from.getTime() > SLOW_ANSWER_MS
+    if (answer.verdict !== 'retry') {
+      if (slow(answer.rotatedAt)) owe(arrivedAt, graceMs)
+      else if (debt) owed.settle(token.hash, debt)
+      return
+    }
+    const since = debt?.since ?? arrivedAt
+    const left = graceMs - Math.max(0, since.getTime() - answer.rotatedAt.getTime())
+    // Once only: otherwise the grace would slide with every attempt.
+    if (debt ? !debt.answered : slow(arrivedAt)) owe(since, left)
+  }
+
+  /** Somebody is asked to come again, and nobody has said no to the token. */
+  const defer = (
+    token: AuthenticToken,
+    { arrivedAt }: RefreshInput,
+    debt: Debt | undefined,
+    problem?: Problem,
+  ): void => {
+    const since = debt?.since ?? arrivedAt
+    const wait = (problem?.retryAfter ?? 1) * 1000
+    // Anybody can use up a limit, so what comes of that has an end: the window in which there is something left again.
+    const longest = problem?.status === 429 ? since.getTime() + WINDOW_MS + graceMs : Number.POSITIVE_INFINITY
+    const until = new Date(Math.min(deps.clock().getTime() + wait + graceMs, longest))
+    owed.defer(token.hash, { since, until, answered: false })
+  }
+
+  const answer = async (token: AuthenticToken, input: RefreshInput, facts: RequestFacts): Promise<Issued> => {
+    const debt = owed.find(token.hash, input.arrivedAt)
+    try {
+      const exchanged = await exchange(token, input, debt?.since ?? input.arrivedAt, facts)
+      const { verdict, family, subject, refreshToken, narrow } = exchanged
+      const client = clients.get(family.clientId)
+      if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
+      const grant = grantNow(client, family, narrow)
+      const issued = await issue(deps, deps.clock(), { family, subject, refreshToken, grant })
+      const rotatedAt = verdict === 'retry' ? family.rotatedAt : await dateAnew(family, refreshToken)
+      settle(token, input, debt, { verdict, rotatedAt })
+      return issued
+    } catch (error) {
+      const problem = error instanceof Problem ? error : undefined
+      if (problem?.code === 'too_many_requests') deps.metrics.throttled.inc({ policy: String(problem.reason) })
+      const decided =
+        problem && (ROTATION_REFUSED.has(problem.reason ?? '') || (problem.status < 500 && problem.status !== 429))
+      if (!decided) defer(token, input, debt, problem)
+      throw error
+    }
+  }
+
+  return async (input, facts) => {
+    const token = input.token === undefined ? undefined : authenticateToken(deps.serverKeys, input.token)
+    if (!token) return await refuseUnknown(deps, input)
+    return await underWay.during(token.hash, () => answer(token, input, facts))
+  }
+}
+
+/** Of a 429 that refuses a rotation: the token is the current one, and stays it. Nothing is owed for that. */
+const ROTATION_REFUSED = new Set(['refresh_per_minute', 'family limit'])
+
+interface Answer {
+  verdict: Refreshed['verdict']
+  rotatedAt: Date
+}
+
+/** How many requests with a token are under way in this process. */
+function createUnderWay() {
+  const counts = new Map<string, number>()
+  const count = (tokenHash: Buffer): number => counts.get(tokenHash.toString('base64')) ?? 0
+  return {
+    isAlone: (tokenHash: Buffer): boolean => count(tokenHash) <= 1,
+    during: async <T>(tokenHash: Buffer, work: () => Promise<T>): Promise<T> => {
+      const key = tokenHash.toString('base64')
+      counts.set(key, count(tokenHash) + 1)
+      try {
+        return await work()
+      } finally {
+        if (count(tokenHash) === 1) counts.delete(key)
+        else counts.set(key, count(tokenHash) - 1)
+      }
+    },
+  }
+}
+
+type Exchanged = Refreshed & { narrow: Narrowing }
+
+function presentedBy(token: AuthenticToken, { idempotencyKey, delivery, clientId }: RefreshInput): Presented {
+  return {
+    generation: token.generation,
+    hash: token.hash,
+    keyHash: idempotencyKey === undefined ? null : createHash('sha256').update(idempotencyKey).digest(),
+    delivery,
+    clientId: clientId ?? null,
+  }
+}
+
+/** Limited as everything else is; where the counters cannot be asked, it is refused all the same. */
+async function refuseUnknown({ metrics }: RefreshDeps, { token, spendOnGarbage }: RefreshInput): Promise<never> {
+  const spent = await spendOnGarbage().catch((): Spent => ({ allowed: true }))
+  if (!spent.allowed) {
+    const reason = 'refresh_per_minute'
+    metrics.throttled.inc({ policy: reason })
+    throw new Problem('too_many_requests', { reason, retryAfter: Math.ceil(spent.remainingMs / 1000) })
+  }
+  metrics.refreshes.inc({ outcome: 'not_ours' })
+  throw new Problem('invalid_grant', { reason: token === undefined ? 'no_token' : 'not_ours' })
+}
+
+/** A second: whoever retries has a grace that runs out, and the next minute's budget would not help them. */
+function refuseOver(spent: Spent, reason: string): void {
+  if (!spent.allowed) throw new Problem('too_many_requests', { reason, retryAfter: 1 })
+}

@@ -1,0 +1,164 @@
+import { CompiledQuery, sql } from 'kysely'
+import type { Clients } from '../../clients/clients.ts'
+import type { Narrowing } from '../../clients/grants.ts'
+import type { Db } from '../../db/schema.ts'
+import { type FamilyFacts, type FamilyRow, factsOf, type Subject, type SubjectRow, subjectOf } from '../queries.ts'
+import type { Presented } from '../rotation.ts'
+
+export interface Rotation {
+  family: string
+  presented: Presented
+  successor: { hash: Buffer; salt: Buffer }
+  /** By this the idle end is judged: what the request has waited in here since does not count. */
+  arrivedAt: Date
+  /** What the access token shall be narrowed to; null: all that was granted. */
+  narrow: Narrowing
+}
+
+/** What holds for all rotations of one statement. */
+export interface RotationRules {
+  clients: Clients
+  /** Rotations of one family. */
+  perMinute: number
+  /** Bytes of JSON that roles and custom claims may have together. With more, an access token may be too large. */
+  room: number
+}
+
+/** A family just rotated, and its user. */
+export type Rotated = FamilyFacts & { subject: Subject }
+
+const COLUMNS =
+  'family, generation, hash, delivery, client_id, next_hash, salt, arrived_at, key_hash, asked_scope, asked_audience'
+
+/**
+ * The hot path: everything that must hold for a plain rotation, and the rotation, in one statement of its own; $1 is now.
+ * The row's lock makes concurrent rotations of one family take turns; the second sees the first one's row and matches
+ * nothing. Rows that somebody holds are passed over and match nothing either: waiting for them would make a whole batch wait,
+ * and two batches that hold what the other one wants would wait for ever.
+ *
+ * Lists of one request are texts separated by spaces, which neither scope tokens nor audiences contain: the arrays of
+ * PostgreSQL cannot hold lists of different lengths. The text is constant, because building it from its parts for each
+ * request would cost as much as half of running it.
+ */
+const ROTATE = `
+  WITH a (${COLUMNS}) AS MATERIALIZED (
+    SELECT * FROM unnest($4::uuid[], $5::int[], $6::bytea[], $7::text[], $8::text[], $9::bytea[], $10::bytea[],
+      $11::timestamptz[], $12::bytea[], $13::text[], $14::text[])
+  ), clients (id, scopes, audiences) AS MATERIALIZED (
+    SELECT id, string_to_array(scopes, ' '), string_to_array(audiences, ' ')
+    FROM unnest($15::text[], $16::text[], $17::text[]) AS c (id, scopes, audiences)
+  ), free AS MATERIALIZED (
+    SELECT f.id FROM families f WHERE f.id = ANY ($4) FOR NO KEY UPDATE SKIP LOCKED
+  )
+  UPDATE families f SET
+    generation = f.generation + 1,
+    current_hash = a.next_hash,
+    previous_generation = f.generation,
+    previous_hash = f.current_hash,
+    salt = a.salt,
+    rotated_at = $1::timestamptz,
+    rotation_key_hash = a.key_hash,
+    retry_streak = CASE WHEN f.retried THEN f.retry_streak ELSE 0 END,
+    retried = false,
+    window_started_at = CASE WHEN f.window_started_at > $2::timestamptz THEN f.window_started_at ELSE $1 END,
+    window_count = CASE WHEN f.window_started_at > $2 THEN f.window_count + 1 ELSE 1 END
+  FROM a, free, clients c, users u
+  WHERE free.id = a.family
+    AND f.id = a.family
+    AND f.generation = a.generation
+    AND f.current_hash = a.hash
+    AND f.delivery = a.delivery
+    AND (a.client_id IS NULL OR f.client_id = a.client_id)
+    AND f.ended_at IS NULL
+    AND f.expires_at > $1
+    AND f.rotated_at + f.idle_seconds * interval '1 second' > a.arrived_at
+    AND (f.window_count < $3::int OR f.window_started_at <= $2)
+    AND (a.asked_scope IS NULL OR string_to_array(a.asked_scope, ' ') <@ f.scope)
+    AND (a.asked_audience IS NULL OR string_to_array(a.asked_audience, ' ') <@ f.audience)
+    AND c.id = f.client_id
+    AND coalesce(string_to_array(a.asked_scope, ' '), f.scope) && c.scopes
+    AND coalesce(string_to_array(a.asked_audience, ' '), f.audience) && c.audiences
+    AND u.id = f.user_id AND u.disabled_at IS NULL
+    AND octet_length(u.claims::text) + octet_length(to_json(u.roles)::text) <= $18::int
+  RETURNING f.id, f.client_id, f.delivery, f.remember, f.scope, f.audience, f.amr, f.auth_time, f.rotated_at, f.expires_at,
+    f.idle_seconds, u.id AS user_id, u.email, u.email_verified, u.roles, u.claims`
+
+/** Length of the windows in which a family's rotations are counted. */
+export const WINDOW_MS = 60_000
+
+/** One rotation in the order of COLUMNS. */
+function columnsOf({ family, presented, successor, arrivedAt, narrow }: Rotation): unknown[] {
+  const { generation, hash, delivery, clientId, keyHash } = presented
+  const [scope, audience] = [narrow.scope?.join(' '), narrow.audience?.join(' ')]
+  return [
+    family,
+    generation,
+    hash,
+    delivery,
+    clientId,
+    successor.hash,
+    successor.salt,
+    arrivedAt,
+    keyHash,
+    scope,
+    audience,
+  ]
+}
+
+/**
+ * Rotates those families about which nothing is out of the ordinary; none of them may come twice.
+ * @returns by family, those rotated. Of the others, lock the family and decide.
+ */
+export async function rotateThoseCurrent(
+  db: Db,
+  now: Date,
+  { clients, perMinute, room }: RotationRules,
+  rotations: readonly Rotation[],
+): Promise<Map<string, Rotated>> {
+  const rows = rotations.map(columnsOf)
+  const columns = COLUMNS.split(',').map((_name, index) => rows.map((row) => row[index]))
+  const found = await db.executeQuery<FamilyRow & SubjectRow>(
+    CompiledQuery.raw(ROTATE, [
+      now,
+      new Date(now.getTime() - WINDOW_MS),
+      perMinute,
+      ...columns,
+      ...clientColumns(clients),
+      room,
+    ]),
+  )
+  return new Map(found.rows.map((row) => [row.id, { ...factsOf(row), subject: subjectOf(row) }]))
+}
+
+function clientColumns(clients: Clients): string[][] {
+  const all = [...clients.values()]
+  return [
+    all.map(({ id }) => id),
+    all.map(({ scopes }) => scopes.join(' ')),
+    all.map(({ audiences }) => audiences.join(' ')),
+  ]
+}
+
+/** A rotation that has been made: by the hash of its new token it is known whether it is still the last one. */
+export interface Made {
+  family: string
+  currentHash: Buffer
+}
+
+/**
+ * Says when rotations took place, of those families that nobody has rotated or holds.
+ * @returns the families of which it is said.
+ */
+export async function dateRotations(db: Db, rotatedAt: Date, made: readonly Made[]): Promise<Set<string>> {
+  const families = made.map(({ family }) => family)
+  const hashes = made.map(({ currentHash }) => currentHash)
+  const { rows } = await sql<{ id: string }>`
+    WITH a AS MATERIALIZED (SELECT * FROM unnest(${families}::uuid[], ${hashes}::bytea[]) AS a (family, hash)),
+    free AS MATERIALIZED (
+      SELECT f.id FROM families f WHERE f.id = ANY (${families}) FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE families f SET rotated_at = ${rotatedAt} FROM a, free
+    WHERE free.id = a.family AND f.id = a.family AND f.current_hash = a.hash
+    RETURNING f.id`.execute(db)
+  return new Set(rows.map(({ id }) => id))
+}

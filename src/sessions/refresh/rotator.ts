@@ -1,0 +1,117 @@
+import { isDataFault } from '../../db/errors.ts'
+import type { Db } from '../../db/schema.ts'
+import type { Deps } from '../../deps.ts'
+import { Problem } from '../../errors.ts'
+import { type Rotated, type Rotation, type RotationRules, rotateThoseCurrent } from './rotation-queries.ts'
+
+/**
+ * Rotates if everything about the request is plain; undefined if not.
+ * @param isGone whether whoever asked has hung up: a token that nobody receives is not made.
+ * @throws Problem `unavailable` after a wait that was too long, with nothing used up; the database's error, after which
+ * nobody knows whether it was rotated.
+ */
+export type Rotate = (rotation: Rotation, isGone: () => boolean) => Promise<Rotated | undefined>
+
+interface Waiting {
+  rotation: Rotation
+  isGone: () => boolean
+  since: number
+  resolve: (rotated: Rotated | undefined) => void
+  reject: (error: unknown) => void
+}
+
+const BATCH = 32
+/** Half a second of work for two cores. Whoever waits behind more is better told to come back. */
+const LONGEST_QUEUE = 1024
+/** As long as anything waits for the database. */
+const LONGEST_WAIT_MS = 2000
+
+type RotatorDeps = Pick<Deps, 'rotationDb' | 'clock'>
+
+/**
+ * Rotations that arrive while one is on its way to the database wait for it and go together in the next statement: a
+ * commit, which waits for the disk, and a round trip then serve many. Alone, a rotation goes at once and by itself.
+ *
+ * A family is in a batch once at most, because one statement changes a row only once.
+ */
+export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
+  const waiting: Waiting[] = []
+  let busy = false
+  let alarm: NodeJS.Timeout | undefined
+
+  /** Tells those who have waited too long, also while the statement before them does not return. */
+  const watch = (): void => {
+    clearTimeout(alarm)
+    while (waiting[0] && age(waiting[0]) >= LONGEST_WAIT_MS)
+      waiting.shift()?.reject(tooBusy('waited too long to rotate'))
+    if (waiting[0]) alarm = setTimeout(watch, LONGEST_WAIT_MS - age(waiting[0])).unref()
+  }
+
+  const run = async (): Promise<void> => {
+    busy = true
+    while (waiting.length > 0) {
+      try {
+        // The connection first: who has hung up or waited too long, and what time it is, is asked when it is there.
+        await deps.rotationDb.connection().execute(async (connection) => {
+          watch()
+          const batch = takeBatch(waiting)
+          if (batch.length > 0) await settle(deps, connection, rules, batch)
+        })
+      } catch (error) {
+        for (const { reject } of waiting.splice(0)) reject(error)
+      }
+    }
+    busy = false
+  }
+
+  return (rotation, isGone) =>
+    new Promise((resolve, reject) => {
+      if (waiting.length >= LONGEST_QUEUE) return reject(tooBusy('too many wait to rotate'))
+      waiting.push({ rotation, isGone, since: performance.now(), resolve, reject })
+      if (waiting.length === 1) watch()
+      if (!busy) void run()
+    })
+}
+
+const age = ({ since }: Waiting): number => performance.now() - since
+
+function tooBusy(reason: string): Problem {
+  return new Problem('unavailable', { reason, retryAfter: 1 })
+}
+
+/** Those who wait longest and are still there, each family once. */
+function takeBatch(waiting: Waiting[]): Waiting[] {
+  const families = new Set<string>()
+  const batch: Waiting[] = []
+  const left: Waiting[] = []
+  for (const each of waiting) {
+    if (each.isGone()) {
+      each.reject(new Problem('invalid_request', { reason: 'the client went away' }))
+      continue
+    }
+    const fits = batch.length < BATCH && !families.has(each.rotation.family)
+    families.add(each.rotation.family)
+    if (fits) batch.push(each)
+    else left.push(each)
+  }
+  waiting.splice(0, waiting.length, ...left)
+  return batch
+}
+
+/** Rotates a batch and answers everybody in it. Never rejects. */
+async function settle(deps: RotatorDeps, connection: Db, rules: RotationRules, batch: Waiting[]): Promise<void> {
+  const now = deps.clock()
+  try {
+    const rotations = batch.map(({ rotation }) => rotation)
+    const rotated = await rotateThoseCurrent(connection, now, rules, rotations)
+    for (const { rotation, resolve } of batch) resolve(rotated.get(rotation.family))
+  } catch (error) {
+    // Something about one of them that the database does not take must not be the others' misfortune.
+    if (isDataFault(error) && batch.length > 1) {
+      for (const each of batch) await settle(deps, connection, rules, [each])
+      return
+    }
+    // Whether it was committed is unknown to all of them alike: each is told to try again.
+    for (const { reject } of batch) reject(error)
+  }
+}

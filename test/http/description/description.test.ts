@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { problems } from '../../../src/errors.ts'
+import { operations } from '../../../src/http/description/operations.ts'
+import type { OpenApi } from '../../../src/http/description/shapes.ts'
+import { createTestApp } from '../../support/app.ts'
+
+describe('the description', () => {
+  test('is OpenAPI 3.1 and has words for every operation', async () => {
+    await using t = await createTestApp()
+    const answer = await t.inject({ url: '/openapi.json' })
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([200, 'application/json; charset=utf-8'])
+    const api = answer.json<OpenApi>()
+    expect(api.openapi).toMatch(/^3\.1\./)
+    expect(api.servers).toEqual([{ url: t.config.ISSUER }])
+    const described = Object.entries(api.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    )
+    expect(described.toSorted()).toEqual(Object.keys(operations).toSorted())
+    const ids = Object.values(api.paths).flatMap((methods) =>
+      Object.values(methods).map((operation) => operation.operationId),
+    )
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  test('says for each operation who may call it, what goes in and what comes out', async () => {
+    await using t = await createTestApp()
+    const { paths } = (await t.inject({ url: '/openapi.json' })).json<OpenApi>()
+    const refresh = paths['/refresh']?.post
+    expect(refresh?.security).toEqual([{ refreshCookie: [] }, {}])
+    expect(refresh?.requestBody?.required).toBe(false)
+    expect(refresh?.parameters).toContainEqual(expect.objectContaining({ name: 'Idempotency-Key', in: 'header' }))
+    expect(refresh?.responses['401']?.content?.['application/problem+json']?.examples).toHaveProperty('invalid_grant')
+    const me = paths['/me']?.get
+    expect(me?.security).toEqual([{ accessToken: [] }])
+    expect(me?.responses['200']?.content?.['application/json']?.schema?.properties).toHaveProperty('email')
+    const login = paths['/login']?.post
+    expect(login?.requestBody?.content['application/json']?.schema?.required).toEqual(['email', 'password'])
+    expect(Object.keys(login?.responses ?? {})).toEqual(['200', '400', '401', '403', '413', '415', '429', '503'])
+  })
+})
+
+describe('the page', () => {
+  test('renders every operation and every problem, and needs nothing from elsewhere', async () => {
+    await using t = await createTestApp()
+    const answer = await t.inject({ url: '/docs' })
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8'])
+    for (const name of Object.keys(operations)) expect(answer.body).toContain(`<code>${name.split(' ')[1]}</code>`)
+    for (const code of Object.keys(problems)) expect(answer.body).toContain(`id="problem-${code}"`)
+    expect(answer.body).not.toMatch(/<script|<link|<img|<iframe|\ssrc=|@import|url\(|\sstyle=|\son\w+=/i)
+    for (const [, anchor] of answer.body.matchAll(/href="#([^"]+)"/g)) expect(answer.body).toContain(`id="${anchor}"`)
+  })
+
+  test('its policy lets in its own style sheet and nothing else; other replies keep theirs', async () => {
+    await using t = await createTestApp()
+    const answer = await t.inject({ url: '/docs' })
+    const style = /<style>([\s\S]*?)<\/style>/.exec(answer.body)?.[1] ?? ''
+    const hash = createHash('sha256').update(style).digest('base64')
+    expect(answer.headers['content-security-policy']).toBe(
+      `default-src 'none'; style-src 'sha256-${hash}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
+    )
+    expect(answer.headers['x-content-type-options']).toBe('nosniff')
+    const other = await t.inject({ url: '/openapi.json' })
+    expect(other.headers['content-security-policy']).not.toContain('style-src')
+  })
+})
+
+test('in production both are absent unless they are asked for', async () => {
+  const production = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com' }
+  await using t = await createTestApp({ env: production })
+  for (const url of ['/docs', '/openapi.json']) {
+    const answer = await t.inject({ url })
+    expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([404, 'not_found'])
+  }
+  await using asked = await createTestApp({ env: { ...production, DOCS: 'true' } })
+  expect((await asked.inject({ url: '/docs' })).statusCode).toBe(200)
+})
+
+describe('GET /', () => {
+  test('says what this is, and where the rest is, whatever Host says', async () => {
+    await using t = await createTestApp()
+    const { ISSUER } = t.config
+    const answer = await t.inject({ url: '/', headers: { host: 'elsewhere.example', accept: 'text/html' } })
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([200, 'application/json; charset=utf-8'])
+    expect(answer.headers['content-security-policy']).toContain("default-src 'none'")
+    const about = answer.json<Record<string, string>>()
+    expect(about).toEqual({
+      name: 'Claviger',
+      about: expect.stringContaining('auth server'),
+      issuer: ISSUER,
+      metadata: `${ISSUER}/.well-known/oauth-authorization-server`,
+      jwks_uri: `${ISSUER}/.well-known/jwks.json`,
+      docs: `${ISSUER}/docs`,
+      openapi: `${ISSUER}/openapi.json`,
+    })
+    for (const name of ['metadata', 'jwks_uri', 'docs', 'openapi']) {
+      expect((await t.inject({ url: about[name]?.slice(ISSUER.length) ?? '' })).statusCode, name).toBe(200)
+    }
+    const head = await t.inject({ method: 'HEAD', url: '/' })
+    expect([head.statusCode, head.body]).toEqual([200, ''])
+    expect((await t.inject({ method: 'POST', url: '/' })).headers.allow).toBe('GET, HEAD')
+  })
+
+  test('does not lead to what is switched off', async () => {
+    await using t = await createTestApp({ env: { NODE_ENV: 'production', ISSUER: 'https://auth.example.com' } })
+    const about = (await t.inject({ url: '/' })).json<Record<string, string>>()
+    expect(Object.keys(about)).toEqual(['name', 'about', 'issuer', 'metadata', 'jwks_uri'])
+  })
+})

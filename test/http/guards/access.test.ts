@@ -1,0 +1,94 @@
+import type { FastifyInstance } from 'fastify'
+import { expect, test } from 'vitest'
+import { createHttpApp, request } from '../support.ts'
+
+const REALM = 'Bearer realm="https://auth.example.com"'
+const BAD = `${REALM}, error="invalid_token"`
+
+const routes = (app: FastifyInstance): void => {
+  app.get('/me', { config: { access: 'bearer' } }, async ({ principal }) => ({ id: principal.subject.id }))
+  app.post('/password', { config: { access: 'bearer' } }, async () => ({}))
+  app.get('/open', { config: { access: 'public' } }, async () => ({}))
+  app.get('/careless', { config: { access: 'public' } }, async ({ principal }) => ({ id: principal.subject.id }))
+}
+
+const t = await createHttpApp(routes)
+const me = (headers: Record<string, string>, url = '/me') => t.app.inject({ url, headers })
+
+test('a good token opens a bearer route', async () => {
+  for (const authorization of ['Bearer good', 'bearer good', 'BEARER  good', 'Bearer good.a-b_c~d+e/f==']) {
+    const answer = await me({ authorization })
+    expect(answer.statusCode).toBe(200)
+    expect(answer.json()).toEqual({ id: 'u1' })
+  }
+  expect((await t.app.inject({ method: 'HEAD', url: '/me' })).statusCode).toBe(401)
+})
+
+test.each<[string, Record<string, string>, string]>([
+  ['no header', {}, REALM],
+  ['the cookie only', { cookie: '__Host-refresh_token=good' }, REALM],
+  ['another scheme', { authorization: 'Basic Z29vZDo=' }, REALM],
+  ['the token without a scheme', { authorization: 'good' }, REALM],
+  ['DPoP', { authorization: 'DPoP good' }, REALM],
+  ['an empty token', { authorization: 'Bearer ' }, BAD],
+  ['a bad token', { authorization: 'Bearer bad' }, BAD],
+  ['two tokens', { authorization: 'Bearer good good' }, BAD],
+  ['a list of tokens', { authorization: 'Bearer good, Bearer good' }, BAD],
+  ['a token with other characters', { authorization: 'Bearer go"od' }, BAD],
+  ['a token of more than 8 KiB', { authorization: `Bearer good${'d'.repeat(8200)}` }, BAD],
+])('%s is answered 401 with the right challenge', async (_name, headers, expected) => {
+  t.authenticated.length = 0
+  const answer = await me(headers)
+  expect(answer.statusCode).toBe(401)
+  expect(answer.json().code).toBe('invalid_token')
+  expect(answer.headers['www-authenticate']).toBe(expected)
+  if (headers.authorization !== 'Bearer bad') expect(t.authenticated).toEqual([])
+})
+
+test('two Authorization headers are refused', async () => {
+  for (const second of ['Bearer good', 'Basic x', '']) {
+    const text = await t.send(request('GET /me', ['Host: a', 'Authorization: Bearer good', `Authorization: ${second}`]))
+    expect(text).toMatch(/^HTTP\/1\.1 400 /)
+  }
+})
+
+test('a token in the query or the body is refused', async () => {
+  expect((await me({}, '/me?access_token=good')).statusCode).toBe(400)
+  const answer = await t.app.inject({ method: 'POST', url: '/password', payload: { access_token: 'good' } })
+  expect(answer.statusCode).toBe(401)
+})
+
+test('a token without the scope is answered 403 and told which', async () => {
+  const answer = await me({ authorization: 'Bearer good-narrow' })
+  expect(answer.statusCode).toBe(403)
+  expect(answer.json().code).toBe('insufficient_scope')
+  expect(answer.headers['www-authenticate']).toBe(`${REALM}, error="insufficient_scope", scope="account"`)
+})
+
+test('who may not call learns nothing of the body', async () => {
+  const payload = 'x'.repeat(20000)
+  const answer = await t.app.inject({
+    method: 'POST',
+    url: '/password',
+    payload,
+    headers: { 'content-type': 'text/plain' },
+  })
+  expect(answer.statusCode).toBe(401)
+})
+
+test('a public route asks for no token and knows no principal', async () => {
+  t.authenticated.length = 0
+  expect((await me({ authorization: 'Bearer bad' }, '/open')).statusCode).toBe(200)
+  expect((await me({ authorization: 'Bearer good' }, '/careless')).statusCode).toBe(500)
+  expect(t.authenticated).toEqual([])
+})
+
+test.each([[undefined], [{}], [{ access: 'everyone' }], [{ limit: 'login' }]])(
+  'a route with config %j does not boot',
+  async (config) => {
+    const boot = createHttpApp((app) => {
+      app.get('/x', { config: config as never }, async () => ({}))
+    })
+    await expect(boot).rejects.toThrow('GET /x declares no access')
+  },
+)

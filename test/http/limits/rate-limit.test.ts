@@ -1,0 +1,282 @@
+import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { connect, type Database } from '../../../src/db/connect.ts'
+import { deleteStaleWindows, takeUnits } from '../../../src/http/limits/queries.ts'
+import { createAllowance, type Policy } from '../../../src/http/limits/rate-limit-store.ts'
+import { cloneDatabase, query, type TestDatabase } from '../../support/postgres.ts'
+import { createHttpApp, type HttpApp } from '../support.ts'
+
+let database: TestDatabase
+let connection: Database
+let now: Date
+const clock = () => now
+const travel = (ms: number): void => {
+  now = new Date(now.getTime() + ms)
+}
+
+beforeAll(async () => {
+  database = await cloneDatabase()
+  connection = connect({ url: database.url, size: 10 })
+})
+afterAll(async () => {
+  await connection.db.destroy()
+  await database.drop()
+})
+beforeEach(async () => {
+  now = new Date('2026-03-01T12:00:00.000Z')
+  await connection.db.deleteFrom('rate_limits').execute()
+})
+
+const policy = (extra: Partial<Policy> = {}): Policy => ({
+  name: 'test',
+  limit: 20,
+  windowMs: 60_000,
+  lease: 1,
+  ...extra,
+})
+const allowance = (...of: Policy[]) => createAllowance({ db: connection.db, clock }, of)
+const countAllowed = async (answers: Promise<{ allowed: boolean }>[]) =>
+  (await Promise.all(answers)).filter(({ allowed }) => allowed).length
+const rows = () =>
+  connection.db.selectFrom('rate_limits').select(['policy', 'key', 'count', 'window_started_at']).execute()
+
+test('allows exactly the limit, then nothing until the window ends', async () => {
+  const spend = allowance(policy({ limit: 3 }))
+  for (let request = 1; request <= 3; request++) expect((await spend('a')).allowed).toBe(true)
+  travel(1000)
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'test', remainingMs: 59_000 })
+  expect((await spend('b')).allowed).toBe(true)
+  travel(58_999)
+  expect((await spend('a')).allowed).toBe(false)
+  travel(1)
+  expect((await spend('a')).allowed).toBe(true)
+})
+
+test('a window starts with its first request', async () => {
+  const spend = allowance(policy({ limit: 1 }))
+  await spend('a')
+  travel(90_000)
+  expect((await spend('a')).allowed).toBe(true)
+  travel(59_999)
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'test', remainingMs: 1 })
+})
+
+test.each([1, 2, 3, 7, 20, 50])('allows exactly the limit in a burst, with leases of %i', async (lease) => {
+  const spend = allowance(policy({ lease }))
+  expect(await countAllowed(Array.from({ length: 60 }, () => spend('a')))).toBe(20)
+  expect(await countAllowed(Array.from({ length: 10 }, () => spend('a')))).toBe(0)
+})
+
+test.each([1, 3, 7])('two instances together never allow more, with leases of %i', async (lease) => {
+  const one = allowance(policy({ lease }))
+  const two = allowance(policy({ lease }))
+  const burst = Array.from({ length: 100 }, (_, index) => (index % 2 ? one : two)('a'))
+  expect(await countAllowed(burst)).toBe(20)
+  // One is asked less than its last lease holds: what it does not spend is lost, not given to the other.
+  travel(60_000)
+  expect(await countAllowed([one('a')])).toBe(1)
+  const rest = await countAllowed(Array.from({ length: 100 }, () => two('a')))
+  expect(rest).toBe(20 - lease)
+})
+
+test('a lease saves round trips, and lapses with its window', async () => {
+  const spend = allowance(policy({ limit: 100, lease: 5 }))
+  for (let request = 0; request < 6; request++) await spend('a')
+  expect(await rows()).toMatchObject([{ policy: 'test', key: 'a', count: 10 }])
+  travel(60_000)
+  await spend('a')
+  expect(await rows()).toMatchObject([{ count: 5, window_started_at: now }])
+})
+
+test('refusals of an exhausted window cost no question', async () => {
+  const spend = allowance(policy({ limit: 1 }))
+  await countAllowed(Array.from({ length: 3 }, () => spend('a')))
+  const before = await rows()
+  await countAllowed(Array.from({ length: 50 }, () => spend('a')))
+  expect(await rows()).toEqual(before)
+})
+
+test('two policies cost one statement, and what the first refuses does not count for the second', async () => {
+  const minute = policy({ name: 'minute', limit: 2 })
+  const hour = policy({ name: 'hour', limit: 5, windowMs: 3_600_000 })
+  const spend = allowance(minute, hour)
+  const counts = async () => Object.fromEntries((await rows()).map((row) => [row.policy, row.count]))
+  for (let request = 1; request <= 2; request++) expect(await spend('a')).toEqual({ allowed: true })
+  expect(await counts()).toEqual({ minute: 2, hour: 2 })
+  // Another instance that has not heard yet that the minute is over.
+  for (const instance of [spend, allowance(minute, hour), allowance(minute, hour)]) {
+    expect(await instance('a')).toEqual({ allowed: false, policy: 'minute', remainingMs: 60_000 })
+  }
+  expect(await counts()).toEqual({ minute: 5, hour: 2 })
+  travel(60_000)
+  expect(await countAllowed([spend('a'), spend('a'), spend('a')])).toBe(2)
+  travel(60_000)
+  expect(await countAllowed([spend('a'), spend('a')])).toBe(1)
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'hour', remainingMs: 3_480_000 })
+  travel(3_480_000)
+  expect(await countAllowed([spend('a'), spend('a'), spend('a')])).toBe(2)
+})
+
+test.each([1, 3])(
+  'of two policies the tighter one decides, whatever is asked at once, with leases of %i',
+  async (lease) => {
+    const list = [
+      policy({ name: 'wide', limit: 50, lease }),
+      policy({ name: 'tight', limit: 20, windowMs: 90_000, lease }),
+    ]
+    const [one, two] = [allowance(...list), allowance(...list)]
+    expect(await countAllowed(Array.from({ length: 100 }, (_, index) => (index % 2 ? one : two)('a')))).toBe(20)
+    travel(60_000)
+    expect(await countAllowed([one('a'), two('a')])).toBe(0)
+  },
+)
+
+test('an instance that was restarted starts from what the others have counted', async () => {
+  expect(await countAllowed(Array.from({ length: 20 }, () => allowance(policy())('a')))).toBe(20)
+  expect((await allowance(policy())('a')).allowed).toBe(false)
+})
+
+test('a failed question fails those who wait for it, and only them', async () => {
+  const spend = allowance(policy())
+  await query(database.ownerUrl, 'ALTER TABLE rate_limits RENAME TO rate_limits_gone')
+  const answers = await Promise.allSettled(Array.from({ length: 5 }, () => spend('a')))
+  expect(answers.map(({ status }) => status)).toEqual(Array(5).fill('rejected'))
+  await query(database.ownerUrl, 'ALTER TABLE rate_limits_gone RENAME TO rate_limits')
+  expect(await countAllowed(Array.from({ length: 30 }, () => spend('a')))).toBe(20)
+})
+
+test('units are counted atomically', async () => {
+  const one = { policy: 'one', windowMs: 1000, units: 2, limit: 1000 }
+  const two = { policy: 'two', windowMs: 9000, units: 1, limit: 1000 }
+  const taken = await Promise.all(Array.from({ length: 50 }, () => takeUnits(connection.db, now, 'k', [one, two])))
+  for (const { policy, units } of [one, two]) {
+    const counts = taken.flatMap((windows) => windows.filter((window) => window.policy === policy))
+    expect(counts.map(({ count }) => count).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 50 }, (_, index) => units * (index + 1)),
+    )
+  }
+})
+
+test('windows that are long over are deleted in batches', async () => {
+  const units = { policy: 'p', windowMs: 1000, units: 1, limit: 9 }
+  for (const key of ['a', 'b', 'c']) await takeUnits(connection.db, now, key, [units])
+  const later = new Date(now.getTime() + 1)
+  expect(await deleteStaleWindows(connection.db, now, 10)).toBe(0)
+  expect(await deleteStaleWindows(connection.db, later, 2)).toBe(2)
+  expect(await deleteStaleWindows(connection.db, later, 2)).toBe(1)
+})
+
+let handled = 0
+const routes = (app: FastifyInstance): void => {
+  const handler = async () => ({ handled: ++handled })
+  for (const limit of ['login', 'register', 'refresh'] as const) {
+    app.post(`/${limit}`, { config: { access: 'public', limit }, schema: { body: {} } }, handler)
+  }
+  app.get('/free', { config: { access: 'public', limit: { none: 'free' } } }, handler)
+}
+const limitedApp = (env: Record<string, string>, db = connection.db) =>
+  createHttpApp(routes, { env, database: { db, clock } })
+const post = async (t: HttpApp, url: string, remoteAddress = '203.0.113.1', extra = {}) =>
+  t.app.inject({ method: 'POST', url, remoteAddress, ...extra })
+const statuses = async (t: HttpApp, url: string, times: number, address?: string) => {
+  const found: number[] = []
+  for (let request = 0; request < times; request++) found.push((await post(t, url, address)).statusCode)
+  return found
+}
+
+test('limits sign-ins per minute and per hour, and tells only when to come back', async () => {
+  await using t = await limitedApp({ RATE_LIMIT_LOGIN_PER_MINUTE: '2', RATE_LIMIT_LOGIN_PER_HOUR: '5' })
+  handled = 0
+  expect(await statuses(t, '/login', 4)).toEqual([200, 200, 429, 429])
+  travel(20_500)
+  const refused = await post(t, '/login')
+  expect(refused.json()).toMatchObject({ code: 'too_many_requests', status: 429 })
+  expect(refused.headers['retry-after']).toBe('40')
+  expect(Object.keys(refused.headers).filter((name) => /ratelimit/i.test(name))).toEqual([])
+  travel(60_000)
+  // What the first policy refused did not count for the second: three of five are left.
+  expect(await statuses(t, '/login', 3)).toEqual([200, 200, 429])
+  travel(60_000)
+  expect(await statuses(t, '/login', 1)).toEqual([200])
+  expect((await post(t, '/login')).headers['retry-after']).toBe(String(Math.ceil(3600 - 140.5)))
+  expect(handled).toBe(5)
+  const counted = await t.metrics.throttled.get()
+  expect(Object.fromEntries(counted.values.map(({ labels, value }) => [labels.policy, value]))).toEqual({
+    login_per_minute: 4,
+    login_per_hour: 1,
+  })
+})
+
+test('limits registrations and refreshes on their own', async () => {
+  const env = { RATE_LIMIT_REGISTER_PER_HOUR: '1', RATE_LIMIT_REFRESH_PER_MINUTE: '41' }
+  await using t = await limitedApp(env)
+  expect(await statuses(t, '/register', 2)).toEqual([200, 429])
+  expect((await statuses(t, '/refresh', 43)).filter((status) => status === 200)).toHaveLength(41)
+  expect((await t.app.inject({ url: '/free', remoteAddress: '203.0.113.1' })).statusCode).toBe(200)
+  expect(await statuses(t, '/login', 1)).toEqual([200])
+})
+
+test('two instances share the limit', async () => {
+  const env = { RATE_LIMIT_REFRESH_PER_MINUTE: '100' }
+  await using one = await limitedApp(env)
+  await using two = await limitedApp(env)
+  const answers = await Promise.all(Array.from({ length: 300 }, (_, index) => post(index % 2 ? one : two, '/refresh')))
+  expect(answers.filter(({ statusCode }) => statusCode === 200)).toHaveLength(100)
+  expect(answers.filter(({ statusCode }) => statusCode === 429)).toHaveLength(200)
+})
+
+test('counts IPv4 per address and IPv6 per /64', async () => {
+  await using t = await limitedApp({ RATE_LIMIT_REGISTER_PER_HOUR: '1' })
+  const status = async (address: string) => (await post(t, '/register', address)).statusCode
+  expect(await status('203.0.113.1')).toBe(200)
+  expect(await status('203.0.113.2')).toBe(200)
+  expect(await status('::ffff:203.0.113.2')).toBe(429)
+  expect(await status('2001:db8:1:1::1')).toBe(200)
+  expect(await status('2001:db8:1:1:ffff:ffff:ffff:ffff')).toBe(429)
+  expect(await status('2001:db8:1:2::1')).toBe(200)
+})
+
+test('no header of the client changes whose limit it is', async () => {
+  await using t = await limitedApp({ RATE_LIMIT_REGISTER_PER_HOUR: '1' })
+  const forged = (address: string) => ({
+    headers: { 'x-forwarded-for': address, 'x-real-ip': address, forwarded: `for=${address}` },
+  })
+  expect((await post(t, '/register', '203.0.113.1', forged('1.1.1.1'))).statusCode).toBe(200)
+  expect((await post(t, '/register', '203.0.113.1', forged('2.2.2.2'))).statusCode).toBe(429)
+})
+
+test('counts before the body is read, and not for preflights and wrong methods', async () => {
+  await using t = await limitedApp({ RATE_LIMIT_REGISTER_PER_HOUR: '1' })
+  const origin = 'https://app.example.com'
+  for (const method of ['GET', 'PUT', 'OPTIONS'] as const) {
+    await t.app.inject({ method, url: '/register', headers: { origin, 'access-control-request-method': 'POST' } })
+  }
+  expect(await rows()).toEqual([])
+  const nonsense = { payload: '{', headers: { 'content-type': 'application/json' } }
+  expect((await post(t, '/register', undefined, nonsense)).statusCode).toBe(400)
+  expect((await post(t, '/register', undefined, nonsense)).statusCode).toBe(429)
+})
+
+test('without the database: 503, and nothing is let through', async () => {
+  const broken = connect({ url: 'postgres://localhost:1/none', size: 1 })
+  await using t = await limitedApp({}, broken.db)
+  handled = 0
+  for (const url of ['/login', '/register', '/refresh']) {
+    const answer = await post(t, url)
+    expect(answer.statusCode).toBe(503)
+    expect(answer.json().code).toBe('unavailable')
+    expect(answer.headers['retry-after']).toBe('1')
+  }
+  expect(handled).toBe(0)
+  expect((await t.app.inject('/free')).statusCode).toBe(200)
+  await broken.db.destroy()
+})
+
+test.each([[{ access: 'public' }], [{ access: 'bearer' }]] as const)(
+  'a route with config %j does not boot',
+  async (config) => {
+    const database = { db: connection.db, clock }
+    const boot = createHttpApp((app) => void app.get('/x', { config }, async () => ({})), { database })
+    await expect(boot).rejects.toThrow('GET /x declares no limit')
+  },
+)

@@ -1,0 +1,441 @@
+import { connect as connectSocket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { connect } from '../../../src/db/connect.ts'
+import { createTestApp, type TestApp } from '../../support/app.ts'
+import { startForwarder } from '../../support/forwarder.ts'
+import { holdConnections, holdRow } from '../holds.ts'
+import {
+  expectRefused,
+  family,
+  granted,
+  isLive,
+  refresh,
+  register,
+  restore,
+  type SignedIn,
+  signIn,
+  startApp,
+} from '../support.ts'
+
+// The time that a request waits in here is not its client's: neither its grace nor its idle time runs out meanwhile. None of
+// these clients sends an Idempotency-Key, so the grace is all they have.
+
+const GRACE = 10
+const LONG = 60
+
+const refusalsFor = ({ logs }: TestApp, reason: string): number =>
+  logs.filter((line) => line.msg === 'request' && line.reason === reason).length
+
+/** What its address may have is asked for now and then, over a connection; the next requests need not ask. */
+async function takeAllowance(t: TestApp, session: SignedIn): Promise<void> {
+  session.token = granted(await refresh(t, 'body', session.token))
+}
+
+/** The successor was answered just now and is lost: a retry gets it for as long as the grace lasts, and no longer. */
+async function expectWholeGrace(t: TestApp, session: SignedIn, successor: string): Promise<void> {
+  t.travel(GRACE - 1)
+  expect(granted(await refresh(t, 'body', session.token))).toBe(successor)
+  t.travel(GRACE)
+  expectRefused(await refresh(t, 'body', session.token))
+  expect(await isLive(t, session.sid)).toBe(false)
+}
+
+describe('the grace begins with the answer, though the rotation waited', () => {
+  test('for a row that somebody held', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    const held = await holdRow(t.db, session.sid)
+    const answer = refresh(t, 'body', session.token)
+    await sleep(100)
+    t.travel(LONG)
+    await held.release()
+    await expectWholeGrace(t, session, granted(await answer))
+  })
+
+  test('for a connection', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    const held = await holdConnections(t)
+    const answer = refresh(t, 'body', session.token)
+    await sleep(50)
+    t.travel(LONG)
+    await held.release()
+    await expectWholeGrace(t, session, granted(await answer))
+  })
+
+  test('for its commit, alone or with others, on the hot path or the careful one', async () => {
+    await using line = await startForwarder()
+    await using t = await createTestApp({ line })
+    const direct = connect({ url: t.databaseUrl, size: 1 }).db
+    const user = await register(t)
+    const ahead = await signIn(t, user)
+    const others = [await signIn(t, user), await signIn(t, user)]
+    // This one is rolled forward, which the careful path does.
+    const before = await family(t, ahead.sid)
+    ahead.token = granted(await refresh(t, 'body', ahead.token))
+    await restore(t, before)
+
+    for (const group of [[ahead], others]) {
+      const generations = async () => {
+        const rows = direct.selectFrom('families').select('generation').orderBy('id')
+        return await rows
+          .where(
+            'id',
+            'in',
+            group.map(({ sid }) => sid),
+          )
+          .execute()
+      }
+      const generationsBefore = await generations()
+      line.delay({ toClient: 100 })
+      // So that they go together.
+      const held = await holdConnections(t)
+      const answers = group.map(({ token }) => refresh(t, 'body', token))
+      await sleep(50)
+      await held.release()
+      while (!(await generations()).every((row, index) => row.generation > (generationsBefore[index]?.generation ?? 0)))
+        await sleep(5)
+      // The commit is made, and its confirmation on the way.
+      t.travel(LONG)
+      line.delay({})
+      const successors = (await Promise.all(answers)).map(granted)
+      t.travel(GRACE - 1)
+      for (const [index, { token }] of group.entries()) {
+        expect(granted(await refresh(t, 'body', token))).toBe(successors[index])
+      }
+    }
+    await direct.destroy()
+  })
+})
+
+describe('whoever was told to come back is still in time', () => {
+  test('after a rotation of which nobody knew whether it was made', async () => {
+    await using line = await startForwarder()
+    await using t = await createTestApp({ line })
+    const direct = connect({ url: t.databaseUrl, size: 1 }).db
+    const session = await signIn(t, await register(t))
+    const generation = async (): Promise<number> =>
+      (await direct.selectFrom('families').select('generation').where('id', '=', session.sid).executeTakeFirstOrThrow())
+        .generation
+    // So that there is a connection.
+    session.token = granted(await refresh(t, 'body', session.token))
+    line.pause('toClient')
+    const answer = refresh(t, 'body', session.token)
+    while ((await generation()) === 1) await sleep(5)
+    t.travel(LONG)
+    line.cut()
+    const { statusCode, headers } = await answer
+    expect([statusCode, headers['retry-after']]).toEqual([503, '1'])
+    line.resume()
+
+    t.travel(GRACE - 1)
+    const successor = granted(await refresh(t, 'body', session.token))
+    expect(await generation()).toBe(2)
+    granted(await refresh(t, 'body', successor))
+    await direct.destroy()
+  })
+
+  test('however often, while the database is away', async () => {
+    await using line = await startForwarder()
+    await using t = await createTestApp({ line })
+    const session = await signIn(t, await register(t))
+    const successor = granted(await refresh(t, 'body', session.token))
+    line.lead(undefined)
+    line.cut()
+    for (let i = 0; i < 20; i++) {
+      t.travel(GRACE - 1)
+      const answer = await refresh(t, 'body', session.token)
+      expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '1'])
+    }
+    line.lead(Number(new URL(t.databaseUrl).port))
+    t.travel(GRACE - 1)
+    expect(granted(await refresh(t, 'body', session.token))).toBe(successor)
+    // It has its answer, and the rest of its grace once: that does not slide.
+    t.travel(GRACE)
+    expectRefused(await refresh(t, 'body', session.token))
+  })
+
+  test('a copy that was first presented too late is not', async () => {
+    await using line = await startForwarder()
+    await using t = await createTestApp({ line })
+    const session = await signIn(t, await register(t))
+    granted(await refresh(t, 'body', session.token))
+    t.travel(GRACE + 1)
+    line.lead(undefined)
+    line.cut()
+    expect((await refresh(t, 'body', session.token)).statusCode).toBe(503)
+    line.lead(Number(new URL(t.databaseUrl).port))
+    expectRefused(await refresh(t, 'body', session.token))
+  })
+
+  test('because the family has retried too often', async () => {
+    await using t = await startApp({ RATE_LIMIT_FAMILY_PER_MINUTE: '2' })
+    const session = await signIn(t, await register(t))
+    const successor = granted(await refresh(t, 'body', session.token))
+    for (let i = 0; i < 2; i++) expect(granted(await refresh(t, 'body', session.token))).toBe(successor)
+    t.travel(GRACE - 1)
+    let answer = await refresh(t, 'body', session.token)
+    let asked = 0
+    while (answer.statusCode !== 200) {
+      expect([answer.statusCode, answer.headers['retry-after']]).toEqual([429, '1'])
+      t.travel(1)
+      expect(++asked).toBeLessThan(61)
+      answer = await refresh(t, 'body', session.token)
+    }
+    expect(asked).toBeGreaterThan(GRACE)
+    expect(granted(answer)).toBe(successor)
+  })
+
+  test('a retry that waited until the grace was over has the rest of it once more', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    const successor = granted(await refresh(t, 'body', session.token))
+    t.travel(4)
+    const held = await holdRow(t.db, session.sid)
+    const answer = refresh(t, 'body', session.token)
+    await sleep(100)
+    t.travel(LONG)
+    await held.release()
+    expect(granted(await answer)).toBe(successor)
+    t.travel(GRACE - 5)
+    expect(granted(await refresh(t, 'body', session.token))).toBe(successor)
+    t.travel(GRACE)
+    expectRefused(await refresh(t, 'body', session.token))
+  })
+})
+
+describe('a thief with a copy gains no more than that', () => {
+  test('the rest of a grace runs out, however often the copy is presented', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    granted(await refresh(t, 'body', session.token))
+    t.travel(4)
+    const held = await holdRow(t.db, session.sid)
+    const answer = refresh(t, 'body', session.token)
+    await sleep(100)
+    t.travel(2)
+    await held.release()
+    granted(await answer)
+    let answers = 0
+    while ((await refresh(t, 'body', session.token)).statusCode === 200 && answers++ < 20) t.travel(1)
+    expect(answers).toBeLessThanOrEqual(GRACE)
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('being refused for his own limit makes a copy no older than it is', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '2', TRUSTED_PROXIES: '127.0.0.1' })
+    const session = await signIn(t, await register(t))
+    const from = (address: string, token: string) =>
+      refresh(t, 'body', token, { headers: { 'x-forwarded-for': address } })
+    for (let i = 0; i < 2; i++) expectRefused(await from('203.0.113.66', 'garbage'))
+    // Still the current one: nothing is used up.
+    expect((await from('203.0.113.66', session.token)).statusCode).toBe(429)
+    granted(await from('203.0.113.1', session.token))
+    t.travel(GRACE + 1)
+    expectRefused(await from('203.0.113.2', session.token))
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('an idle session is over, however often it was told to come back', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '1', REMEMBER_IDLE_SECONDS: '100' })
+    const session = await signIn(t, await register(t))
+    for (let i = 0; i < 20; i++) {
+      t.travel(9)
+      await refresh(t, 'body', 'garbage')
+      expect((await refresh(t, 'body', session.token)).statusCode).not.toBe(200)
+    }
+  })
+})
+
+describe('over the limit of the client’s address', () => {
+  /** Uses the limit up with what is not ours. */
+  async function exhaust(t: TestApp): Promise<void> {
+    for (let i = 0; i < t.config.RATE_LIMIT_REFRESH_PER_MINUTE; i++) expectRefused(await refresh(t, 'body', 'garbage'))
+    expect((await refresh(t, 'body', 'garbage')).statusCode).toBe(429)
+  }
+  const waitOf = async (answer: ReturnType<typeof refresh>): Promise<number> => {
+    const { statusCode, headers } = await answer
+    expect(statusCode).toBe(429)
+    return Number(headers['retry-after'])
+  }
+
+  test('a retry is answered, a rotation refused with nothing used up', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '4' })
+    const session = await signIn(t, await register(t))
+    const successor = granted(await refresh(t, 'body', session.token))
+    t.travel(61)
+    const last = granted(await refresh(t, 'body', successor))
+    for (let i = 0; i < 3; i++) expectRefused(await refresh(t, 'body', 'garbage'))
+    expect(granted(await refresh(t, 'body', successor))).toBe(last)
+    expect(await waitOf(refresh(t, 'body', last))).toBeGreaterThan(1)
+    expect(await family(t, session.sid)).toMatchObject({ generation: 2, ended_at: null })
+    t.travel(61)
+    granted(await refresh(t, 'body', last))
+  })
+
+  test('a replay still ends its family', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '2' })
+    const session = await signIn(t, await register(t))
+    granted(await refresh(t, 'body', granted(await refresh(t, 'body', session.token))))
+    expectRefused(await refresh(t, 'body', session.token))
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('no more is asked of the database than the family may ask', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '20', RATE_LIMIT_FAMILY_PER_MINUTE: '3' })
+    const session = await signIn(t, await register(t))
+    await exhaust(t)
+    const waits: number[] = []
+    while (waits.length < 8) waits.push(await waitOf(refresh(t, 'body', session.token)))
+    expect(waits.map((wait) => wait > 1)).toEqual([true, true, true, false, false, false, false, false])
+    expect(waits.slice(3)).toEqual(Array(5).fill(1))
+  })
+
+  test('nor than the address may ask once more, whosever tokens it has', async () => {
+    await using t = await startApp({ RATE_LIMIT_REFRESH_PER_MINUTE: '3' })
+    const user = await register(t)
+    const sessions: SignedIn[] = []
+    while (sessions.length < 5) sessions.push(await signIn(t, user))
+    await exhaust(t)
+    const waits: number[] = []
+    for (const { token } of sessions) waits.push(await waitOf(refresh(t, 'body', token)))
+    expect(waits.map((wait) => wait > 1)).toEqual([true, true, true, false, false])
+    for (const { token } of sessions) {
+      t.travel(61)
+      granted(await refresh(t, 'body', token))
+    }
+  })
+})
+
+describe('the queue of rotations', () => {
+  test('is bounded: whoever comes when it is full is told to come back, with nothing used up', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    const held = await holdConnections(t)
+    const answers = Array.from({ length: 1100 }, () => refresh(t, 'body', session.token))
+    const first = await Promise.race(answers)
+    expect([first.statusCode, first.headers['retry-after']]).toEqual([503, '1'])
+    expect((await family(t, session.sid)).generation).toBe(1)
+    await held.release()
+    const statuses = (await Promise.all(answers)).map(({ statusCode }) => statusCode)
+    // How many have waited too long by now depends on the machine.
+    expect(statuses.every((status) => status === 200 || status === 503)).toBe(true)
+    expect(refusalsFor(t, 'too many wait to rotate')).toBe(1100 - 1024)
+    granted(await refresh(t, 'body', session.token))
+    expect(await family(t, session.sid)).toMatchObject({ generation: 2, ended_at: null })
+  })
+
+  test('is bounded by age: nobody waits for a connection that does not come, and nothing is used up', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    const held = await holdConnections(t)
+    const answer = await refresh(t, 'body', session.token)
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '1'])
+    await held.release()
+    expect((await family(t, session.sid)).generation).toBe(0)
+    granted(await refresh(t, 'body', session.token))
+  })
+
+  test('nobody waits longer because the statement before theirs does not return', async () => {
+    await using line = await startForwarder()
+    await using t = await createTestApp({ line })
+    const user = await register(t)
+    const [first, second] = [await signIn(t, user), await signIn(t, user)]
+    const token = granted(await refresh(t, 'body', first.token))
+    line.pause('toClient')
+    const answers = [refresh(t, 'body', token)]
+    await sleep(20)
+    answers.push(refresh(t, 'body', second.token))
+    for (const { statusCode } of await Promise.all(answers)) expect(statusCode).toBe(503)
+    expect(refusalsFor(t, 'waited too long to rotate')).toBe(1)
+    line.resume()
+    granted(await refresh(t, 'body', second.token))
+  })
+
+  test.each(['hot', 'careful'])('makes no token for a client that has hung up (%s path)', async (path) => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    const url = new URL(await t.listen())
+    const held = path === 'hot' ? await holdConnections(t) : await holdRow(t.db, session.sid)
+    const body = JSON.stringify({ refresh_token: session.token })
+    const socket = connectSocket(Number(url.port), url.hostname)
+    socket.write(
+      `POST /refresh HTTP/1.1\r\nHost: ${new URL(t.config.ISSUER).host}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    )
+    await sleep(150)
+    socket.destroy()
+    await sleep(50)
+    await held.release()
+    // Whatever was under way has had its turn.
+    await sleep(100)
+    expect((await family(t, session.sid)).generation).toBe(1)
+    granted(await refresh(t, 'body', session.token))
+    expect(await family(t, session.sid)).toMatchObject({ generation: 2, retried: false })
+  })
+})
+
+test('a database that stands still is 503 soon, for whoever comes first and for those behind', async () => {
+  await using line = await startForwarder()
+  await using t = await createTestApp({ line })
+  const user = await register(t)
+  const sessions = [await signIn(t, user), await signIn(t, user), await signIn(t, user)]
+  for (const session of sessions) session.token = granted(await refresh(t, 'body', session.token))
+  line.pause()
+  const started = performance.now()
+  const answers = await Promise.all(sessions.map(({ token }) => refresh(t, 'body', token)))
+  // Twice what anything waits for the database, and some for a busy machine.
+  expect(performance.now() - started).toBeLessThan(5000)
+  for (const { statusCode, headers } of answers) expect([statusCode, headers['retry-after']]).toEqual([503, '1'])
+  line.resume()
+  for (const { token } of sessions) granted(await refresh(t, 'body', token))
+})
+
+test('rotations go on while whatever else refreshes need is taken', async () => {
+  await using t = await startApp()
+  const session = await signIn(t, await register(t))
+  await takeAllowance(t, session)
+  const held = await holdConnections(t, { rotations: 0 })
+  granted(await refresh(t, 'body', session.token))
+  await held.release()
+})
+
+describe('one held row', () => {
+  test('delays no other family, though it goes to the database alone', async () => {
+    await using t = await startApp()
+    const user = await register(t)
+    const first = await signIn(t, user)
+    const others = [await signIn(t, user), await signIn(t, user)]
+    const held = await holdRow(t.db, first.sid)
+    let settled = false
+    const waiting = refresh(t, 'body', first.token).finally(() => {
+      settled = true
+    })
+    await sleep(20)
+    for (const { token } of others) granted(await refresh(t, 'body', token))
+    // Also those that need the careful path.
+    for (const { token } of others) granted(await refresh(t, 'body', token))
+    expect(settled).toBe(false)
+    await held.release()
+    granted(await waiting)
+  })
+
+  test('nor do many of them, each wanted by many', async () => {
+    await using t = await startApp()
+    const user = await register(t)
+    const sessions: SignedIn[] = []
+    while (sessions.length < 6) sessions.push(await signIn(t, user))
+    const [other, ...held] = sessions as [SignedIn]
+    const successor = granted(await refresh(t, 'body', other.token))
+    const holds = await Promise.all(held.map(({ sid }) => holdRow(t.db, sid)))
+    const waiting = held.flatMap(({ token }) => Array.from({ length: 10 }, () => refresh(t, 'body', token)))
+    await sleep(100)
+    expect(granted(await refresh(t, 'body', other.token))).toBe(successor)
+    granted(await refresh(t, 'body', successor))
+    await Promise.all(holds.map(({ release }) => release()))
+    for (const answer of await Promise.all(waiting)) granted(answer)
+  })
+})
