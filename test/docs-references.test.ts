@@ -105,17 +105,3 @@ test('the table of metrics names none that the server does not have', () => {
   expect(named.length).toBeGreaterThan(10)
   expect(named.filter((name) => !sources.some((source) => source.includes(`'${name}'`)))).toEqual([])
 })
-
-test('the table of audit events has every one, and no other', () => {
-  const types = new Set(
-    read('src/audit/audit.ts')
-      .match(/'(login|[a-z]+\.[a-z_]+)'/g)
-      ?.map((text) => text.slice(1, -1)),
-  )
-  expect(types.size).toBeGreaterThan(20)
-  const [, table = ''] = /^\| type \| of \|\n([\s\S]*?)\n\n/m.exec(read('docs/operations.md')) ?? []
-  const named = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) =>
-    [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text),
-  )
-  expect(named.toSorted()).toEqual([...types].toSorted())
-})

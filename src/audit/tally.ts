@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Deps } from '../deps.ts'
-import { type Actor, type RequestFacts, rowOf, type TalliedEvent } from './audit.ts'
+import { type Actor, type RequestFacts, rowOf } from './audit.ts'
+import type { TalliedEvent } from './events.ts'
 import { countAgain, insertOrCount } from './queries.ts'
 
 const MINUTE = 60_000

@@ -1,4 +1,4 @@
-import type { EndCause } from '../audit/audit.ts'
+import type { EndCause, ReuseReason } from '../audit/events.ts'
 import { endsIfUnused } from '../sessions/rotation.ts'
 import type { AuditRow, FamilyRecord } from './queries.ts'
 import { printable } from './terminal.ts'
@@ -87,7 +87,7 @@ function because(cause: EndCause, end: AuditRow | undefined, history: readonly A
       return 'an operator ended it'
     default:
       // Written by a version of the server that knows more causes.
-      return `of this cause: ${printable(String(cause))}`
+      return `of this cause: ${printable(String(cause satisfies never))}`
   }
 }
 
@@ -95,15 +95,19 @@ function becauseReuse(event: AuditRow | undefined): string {
   if (!event) return 'a refresh token that had been replaced was presented again: somebody has a copy of it'
   const { presented, current } = event.details
   const which = `${from(event)} (generation ${Number(presented)} when ${Number(current)} was current)`
-  switch (event.reason) {
+  const again = `a refresh token that had been replaced was presented again${which}`
+  const reason = event.reason as ReuseReason
+  switch (reason) {
     case 'late_retry':
       return `a refresh token was presented again${which} after the time allowed for a retry: either somebody has a copy of it, or its client missed the reply and came back too late`
     case 'other_idempotency_key':
-      return `a refresh token that had been replaced was presented again${which} by a request other than the one that replaced it: two parties hold the same token`
+      return `${again} by a request other than the one that replaced it: two parties hold the same token`
     case 'older_generation':
-    case null:
+      return `${again}: somebody has a copy of it`
     default:
-      return `a refresh token that had been replaced was presented again${which}: somebody has a copy of it`
+      // Written by a version of the server that knows more reasons.
+      reason satisfies never
+      return `${again}: somebody has a copy of it`
   }
 }
 

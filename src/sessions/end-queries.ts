@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { EndCause } from '../audit/audit.ts'
+import type { EndCause } from '../audit/events.ts'
 import type { Tx } from '../db/schema.ts'
 
 /** Ends one family if it is live. @returns whether this call ended it. */

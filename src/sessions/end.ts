@@ -1,4 +1,5 @@
-import { type Actor, type EndCause, type RequestFacts, record } from '../audit/audit.ts'
+import { type Actor, type RequestFacts, record } from '../audit/audit.ts'
+import type { EndCause } from '../audit/events.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { Deps } from '../deps.ts'

@@ -1,4 +1,4 @@
-import type { RefreshRefusal, ReuseReason } from '../audit/audit.ts'
+import type { RefreshRefusal, ReuseReason } from '../audit/events.ts'
 import type { Config } from '../config/config.ts'
 import type { Delivery } from '../db/schema.ts'
 

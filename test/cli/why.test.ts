@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { EndCause } from '../../src/audit/audit.ts'
+import type { EndCause } from '../../src/audit/events.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { createTestCli, run } from './support.ts'
 

@@ -1,3 +1,4 @@
+import type { LoginFailure } from '../../audit/events.ts'
 import { transact } from '../../db/errors.ts'
 import type { Tx } from '../../db/schema.ts'
 import type { Deps } from '../../deps.ts'
@@ -15,7 +16,7 @@ interface Claim {
   password: string
 }
 
-type Refusal = 'unknown_user' | 'wrong_password' | 'no_password' | 'user_disabled' | 'password_disabled'
+type Refusal = Exclude<LoginFailure, 'backoff'>
 
 export type Proof<T> =
   | { kind: 'proven'; value: T }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type RequestFacts, record, type TalliedEvent } from '../../audit/audit.ts'
+import { type RequestFacts, record } from '../../audit/audit.ts'
+import type { TalliedEvent } from '../../audit/events.ts'
 import type { Clients } from '../../clients/clients.ts'
 import { grantNow } from '../../clients/grants.ts'
 import { isHeld, transact } from '../../db/errors.ts'

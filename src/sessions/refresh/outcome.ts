@@ -1,4 +1,4 @@
-import type { TalliedEvent } from '../../audit/audit.ts'
+import type { TalliedEvent } from '../../audit/events.ts'
 import type { Narrowing } from '../../clients/grants.ts'
 import type { Deps } from '../../deps.ts'
 import type { Problem } from '../../errors.ts'

@@ -1,4 +1,5 @@
-import { type RequestFacts, record, type TalliedEvent } from '../../audit/audit.ts'
+import { type RequestFacts, record } from '../../audit/audit.ts'
+import type { TalliedEvent } from '../../audit/events.ts'
 import type { Tx } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
 import { randomBytes } from '../../random.ts'

@@ -1,0 +1,180 @@
+/** What one outcome of an event may say besides whom it is about. */
+interface Form {
+  /** Why, by the value of the column `reason`. Without it, the column is empty. */
+  readonly reasons?: Readonly<Record<string, string>>
+  /** Members of the column `details`. */
+  readonly details?: Readonly<Record<string, Field>>
+  /** Changes nothing, so that anybody can bring it about as often as they like; see createTally. */
+  readonly tallied?: true
+}
+
+interface Field {
+  readonly kind: 'text' | 'number' | 'names' | 'settings'
+  readonly meaning: string
+  readonly optional?: true
+}
+
+interface Entry {
+  /** What happened. */
+  readonly meaning: string
+  readonly success?: Form
+  readonly failure?: Form
+}
+
+const IDENTIFIER = {
+  kind: 'text',
+  // People type passwords into the e-mail field.
+  meaning: 'keyed hash (HMAC) of the address that was typed',
+} as const
+const KEY = { details: { kid: { kind: 'text', meaning: 'the key' } } } as const
+const GENERATIONS = {
+  presented: { kind: 'number', meaning: 'generation of the token that came' },
+  current: { kind: 'number', meaning: 'generation that was current' },
+} as const
+
+/**
+ * Every event of the audit trail. The types in events.ts and the tables in docs/operations.md follow it. A successful refresh
+ * is a log line and a counter instead: the table does not grow with refreshes.
+ */
+export const CATALOGUE = {
+  'user.registered': {
+    meaning: 'somebody registered',
+    success: {},
+    failure: { tallied: true, reasons: { email_taken: 'the address has an account' } },
+  },
+  'user.created': { meaning: 'an operator made an account', success: {} },
+  'user.disabled': { meaning: 'an operator disabled an account', success: {} },
+  'user.enabled': {
+    meaning: 'an operator enabled an account, or its password again after too many failures',
+    success: {},
+  },
+  'user.deleted': { meaning: 'an operator deleted an account', success: {} },
+  'user.email_changed': { meaning: 'an operator changed the address of an account; neither is kept here', success: {} },
+  'user.roles_changed': {
+    meaning: 'an operator replaced the roles of an account',
+    success: {
+      details: {
+        before: { kind: 'names', meaning: 'the roles it had' },
+        after: { kind: 'names', meaning: 'the roles it has' },
+      },
+    },
+  },
+  'user.claims_changed': {
+    meaning: 'an operator replaced the custom claims of an account',
+    success: {
+      details: {
+        // Values may be personal, and the trail outlives the account.
+        before: { kind: 'names', meaning: 'the names of those it had' },
+        after: { kind: 'names', meaning: 'the names of those it has' },
+      },
+    },
+  },
+  login: {
+    meaning: 'somebody signed in, or tried to',
+    success: {},
+    failure: {
+      tallied: true,
+      reasons: {
+        unknown_user: 'no account has the address',
+        wrong_password: 'the password is wrong',
+        no_password: 'the account has no password',
+        user_disabled: 'the password is right, but the account is disabled',
+        password_disabled: 'the password is refused since the 100th failure running',
+        backoff: 'too soon after failures; the password was not looked at',
+      },
+      details: {
+        identifier: IDENTIFIER,
+        failures: { kind: 'number', optional: true, meaning: 'how many running, but not with `backoff`' },
+      },
+    },
+  },
+  'login.backoff_started': {
+    meaning: 'the 5th failure running: further attempts have to wait',
+    success: { details: { identifier: IDENTIFIER, failures: { kind: 'number', meaning: '5' } } },
+  },
+  'login.password_disabled': {
+    meaning: 'the 100th failure running: the password is refused until an operator enables it',
+    success: { details: { identifier: IDENTIFIER, failures: { kind: 'number', meaning: '100' } } },
+  },
+  'password.changed': {
+    meaning: 'a user or an operator changed a password, or a user tried to',
+    success: {},
+    failure: {
+      tallied: true,
+      reasons: {
+        wrong_password: 'the present password was not proved',
+        backoff: 'too soon after failures; the password was not looked at',
+      },
+    },
+  },
+  'session.ended': {
+    meaning: 'a session ended otherwise than by its age',
+    success: {
+      reasons: {
+        logout: 'its user signed out',
+        session_ended_by_user: 'its user ended it in the list of sessions',
+        reuse_detected: 'a refresh token that had been replaced was presented again',
+        password_changed: 'the password of the account was changed',
+        user_disabled: 'an operator disabled the account',
+        user_deleted: 'an operator deleted the account',
+        replaced_by_login: 'somebody signed in again in the same browser',
+        too_many_sessions: 'a sign-in was one more than an account may have sessions',
+        operator: 'an operator ended it',
+      },
+    },
+  },
+  'refresh.refused': {
+    meaning: 'a genuine refresh token was refused, and its session goes on',
+    failure: {
+      tallied: true,
+      reasons: {
+        wrong_client: 'the request names a client other than the one that the token was issued to',
+        wrong_delivery: 'a token of the cookie came in a body, or the reverse',
+        user_disabled: 'the account is disabled',
+        ahead_of_database: 'the database has forgotten making it, as after a restore',
+      },
+    },
+  },
+  'refresh.key_mismatch': {
+    meaning:
+      'a refresh was repeated within the grace without the `Idempotency-Key` of the first time: somebody else may hold the token',
+    success: {
+      tallied: true,
+      reasons: { no_key: 'the repetition had no key', other_key: 'it had another key' },
+    },
+  },
+  'refresh.reuse_detected': {
+    meaning: 'a refresh token that had been replaced was presented again: somebody has a copy, and its session ends',
+    failure: {
+      reasons: {
+        older_generation: 'its successor has been used',
+        late_retry: 'its successor has not been used, but the grace was over',
+        other_idempotency_key: 'the grace was over, and the two requests did not carry the same `Idempotency-Key`',
+      },
+      details: GENERATIONS,
+    },
+  },
+  'refresh.retries_in_a_row': {
+    meaning: 'five rotations running were retried: replies are lost, or two parties take turns with the token',
+    success: { details: { rotations: { kind: 'number', meaning: 'rotations running, each with a retry' } } },
+  },
+  'refresh.recovered_late': {
+    meaning: 'a retry after the grace was answered, as `REFRESH_LATE_RETRY=recover` has it',
+    success: { details: { seconds_late: { kind: 'number', meaning: 'seconds after the grace' } } },
+  },
+  'refresh.rolled_forward': {
+    meaning: 'a token that the database has forgotten making was accepted, as `REFRESH_ROLL_FORWARD=on` has it',
+    success: { details: GENERATIONS },
+  },
+  'key.created': { meaning: 'a signing key was made', success: KEY },
+  'key.imported': { meaning: 'an operator took in a signing key', success: KEY },
+  'key.activated': { meaning: 'a key began to sign', success: KEY },
+  'key.retired': { meaning: 'a key stopped signing and is still published', success: KEY },
+  'key.removed': { meaning: 'a key was taken out of the key set', success: KEY },
+  'key.compromised': { meaning: 'a key was declared compromised', success: KEY },
+  'key.resealed': { meaning: 'a key was sealed anew under the newest `CLAVIGER_SECRET`', success: KEY },
+  'server.started': {
+    meaning: 'a server started',
+    success: { details: { settings: { kind: 'settings', meaning: 'its settings, without secrets' } } },
+  },
+} as const satisfies Readonly<Record<string, Entry>>

@@ -1,0 +1,63 @@
+import type { CATALOGUE } from './catalogue.ts'
+
+type Catalogue = typeof CATALOGUE
+
+/** The column `type`. */
+export type EventName = keyof Catalogue
+
+/** Whom an event is about. */
+interface About {
+  userId?: string | null
+  familyId?: string | null
+  clientId?: string | null
+}
+
+interface Kinds {
+  text: string
+  number: number
+  names: string[]
+  settings: Record<string, unknown>
+}
+type ValueOf<Field> = Field extends { kind: infer Kind extends keyof Kinds } ? Kinds[Kind] : never
+type OptionalIn<Fields> = {
+  [Name in keyof Fields]: Fields[Name] extends { optional: true } ? Name : never
+}[keyof Fields]
+type DetailsOf<Fields> = { [Name in Exclude<keyof Fields, OptionalIn<Fields>>]: ValueOf<Fields[Name]> } & {
+  [Name in OptionalIn<Fields>]?: ValueOf<Fields[Name]>
+}
+
+type EventOf<Name, Outcome, Form> = About & { type: Name; outcome: Outcome } & (Form extends { reasons: infer Reasons }
+    ? { reason: keyof Reasons }
+    : { reason?: undefined }) &
+  (Form extends { details: infer Fields } ? { details: DetailsOf<Fields> } : { details?: undefined })
+
+type OutcomeOf<Name extends EventName> = keyof Catalogue[Name] & ('success' | 'failure')
+type IsTallied<Form> = Form extends { tallied: true } ? true : false
+
+type EventsWhere<Tallied extends boolean> = {
+  [Name in EventName]: {
+    [Outcome in OutcomeOf<Name>]: IsTallied<Catalogue[Name][Outcome]> extends Tallied
+      ? EventOf<Name, Outcome, Catalogue[Name][Outcome]>
+      : never
+  }[OutcomeOf<Name>]
+}[EventName]
+
+/** What changes a state. */
+export type AuditEvent = EventsWhere<false>
+
+/** What leaves everything as it was; see createTally. */
+export type TalliedEvent = EventsWhere<true>
+
+type ReasonOf<Name extends EventName> = Extract<AuditEvent | TalliedEvent, { type: Name; reason: string }>['reason']
+
+/** Why a family ended. The value is stored with the row and in the trail; `sessions why` puts it in words. */
+export type EndCause = ReasonOf<'session.ended'>
+
+/** Why a sign-in failed. */
+export type LoginFailure = ReasonOf<'login'>
+
+/** Why an authentic refresh token was refused without ending anything. */
+export type RefreshRefusal = ReasonOf<'refresh.refused'>
+
+/** Which rule took a presented refresh token for a replay. */
+export type ReuseReason = ReasonOf<'refresh.reuse_detected'>

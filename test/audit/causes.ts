@@ -1,0 +1,241 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import type { AuditEvent, TalliedEvent } from '../../src/audit/events.ts'
+import { deriveServerKeys } from '../../src/config/secrets.ts'
+import { advanceKeys } from '../../src/keys/keys.ts'
+import { serve } from '../../src/main.ts'
+import { run } from '../cli/support.ts'
+import {
+  bearer,
+  family,
+  granted,
+  logout,
+  ownOrigin,
+  post,
+  refresh,
+  register,
+  restore,
+  type SignedIn,
+  signIn,
+  type User,
+} from '../sessions/support.ts'
+import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+
+type KindOf<Event> = Event extends { type: infer Type extends string; outcome: infer Outcome extends string }
+  ? Event extends { reason: infer Reason extends string }
+    ? `${Type} ${Reason}`
+    : `${Type} ${Outcome}`
+  : never
+
+/** An event with its reason, or with its outcome where it has none. */
+export type Kind = KindOf<AuditEvent | TalliedEvent>
+
+const WRONG = 'not the right phrase'
+const NEW = 'five louder otters sing'
+
+/** How each event comes about, whatever happened before. An event or a reason that nothing here causes does not compile. */
+export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
+  'user.registered success': (t) => register(t),
+  'user.registered email_taken': async (t) => t.register((await register(t)).email, TEST_PASSWORD),
+  'user.created success': (t) => operate(t, 'users', 'create', newAddress(), '--no-password'),
+  'user.disabled success': async (t) => operate(t, 'users', 'disable', (await register(t)).email),
+  'user.enabled success': async (t) => {
+    const { email } = await register(t)
+    await operate(t, 'users', 'disable', email)
+    await operate(t, 'users', 'enable', email)
+  },
+  'user.deleted success': async (t) => operate(t, 'users', 'delete', (await register(t)).email, '--yes'),
+  'user.email_changed success': async (t) => operate(t, 'users', 'email', (await register(t)).email, newAddress()),
+  'user.roles_changed success': async (t) => operate(t, 'users', 'roles', (await register(t)).email, '--add', 'editor'),
+  'user.claims_changed success': async (t) =>
+    operate(t, 'users', 'claims', (await register(t)).email, '--set', '{"team":"blue"}'),
+
+  'login success': (t) => session(t),
+  'login unknown_user': (t) => t.login({ email: newAddress(), password: WRONG }),
+  'login wrong_password': async (t) => fail(t, (await register(t)).email),
+  'login no_password': async (t) => {
+    const email = newAddress()
+    await operate(t, 'users', 'create', email, '--no-password')
+    await fail(t, email)
+  },
+  'login user_disabled': async (t) => {
+    const { email, password } = await register(t)
+    await operate(t, 'users', 'disable', email)
+    await t.login({ email, password })
+  },
+  'login password_disabled': async (t) => {
+    const { email, password } = await failedSoOften(t, 100)
+    await t.login({ email, password })
+  },
+  'login backoff': async (t) => {
+    const { email, password } = await failedSoOften(t, 4)
+    await fail(t, email)
+    await t.login({ email, password })
+  },
+  'login.backoff_started success': async (t) => fail(t, (await failedSoOften(t, 4)).email),
+  'login.password_disabled success': async (t) => fail(t, (await failedSoOften(t, 99)).email),
+
+  'password.changed success': async (t) => changePassword(t, await session(t)),
+  'password.changed wrong_password': async (t) => changePassword(t, await session(t), WRONG),
+  'password.changed backoff': async (t) => {
+    const signedIn = await session(t)
+    for (let i = 0; i < 6; i++) await changePassword(t, signedIn, WRONG)
+  },
+
+  'session.ended logout': async (t) => logout(t, 'body', (await session(t)).token),
+  'session.ended session_ended_by_user': async (t) => {
+    const { accessToken, sid } = await session(t)
+    await bearer(t, accessToken, `/sessions/${sid}`, 'DELETE')
+  },
+  'session.ended reuse_detected': replay,
+  'session.ended password_changed': async (t) => {
+    const user = await register(t)
+    await signIn(t, user)
+    await changePassword(t, await signIn(t, user))
+  },
+  'session.ended user_disabled': async (t) => operate(t, 'users', 'disable', (await session(t)).email),
+  'session.ended user_deleted': async (t) => operate(t, 'users', 'delete', (await session(t)).email, '--yes'),
+  'session.ended replaced_by_login': async (t) => {
+    const user = await register(t)
+    const { token } = await signIn(t, user, 'cookie')
+    await signIn(t, user, 'cookie', {}, { cookie: `__Host-refresh_token=${token}`, origin: ownOrigin(t) })
+  },
+  'session.ended too_many_sessions': async (t) => {
+    await using strict = await createTestApp({ join: t, env: { SESSIONS_PER_USER: '1' } })
+    const user = await register(strict)
+    await signIn(strict, user)
+    await signIn(strict, user)
+  },
+  'session.ended operator': async (t) => operate(t, 'sessions', 'end', (await session(t)).sid),
+
+  'refresh.refused wrong_client': async (t) =>
+    refresh(t, 'body', (await session(t)).token, { body: { client_id: 'web' } }),
+  'refresh.refused wrong_delivery': async (t) => refresh(t, 'cookie', (await session(t)).token),
+  'refresh.refused user_disabled': async (t) => {
+    const { token, id } = await session(t)
+    // As somebody does who knows the table and not the command, which would have ended the session.
+    await t.db.updateTable('users').set({ disabled_at: t.deps.clock() }).where('id', '=', id).execute()
+    await refresh(t, 'body', token)
+  },
+  'refresh.refused ahead_of_database': async (t) => {
+    await using distrusting = await createTestApp({ join: t, env: { REFRESH_ROLL_FORWARD: 'off' } })
+    await refresh(distrusting, 'body', await forgotten(distrusting))
+  },
+  'refresh.key_mismatch no_key': async (t) => {
+    const { token } = await session(t)
+    granted(await refresh(t, 'body', token, { key: 'first-request' }))
+    granted(await refresh(t, 'body', token))
+  },
+  'refresh.key_mismatch other_key': async (t) => {
+    const { token } = await session(t)
+    granted(await refresh(t, 'body', token, { key: 'first-request' }))
+    granted(await refresh(t, 'body', token, { key: 'another-request' }))
+  },
+  'refresh.reuse_detected older_generation': replay,
+  'refresh.reuse_detected late_retry': async (t) => refresh(t, 'body', await retriedLate(t)),
+  'refresh.reuse_detected other_idempotency_key': async (t) =>
+    refresh(t, 'body', await retriedLate(t, 'first-request'), { key: 'another-request' }),
+  'refresh.retries_in_a_row success': async (t) => {
+    let { token } = await session(t)
+    for (let i = 0; i < 5; i++) {
+      await refresh(t, 'body', token)
+      token = granted(await refresh(t, 'body', token))
+    }
+  },
+  'refresh.recovered_late success': async (t) => {
+    await using recovering = await createTestApp({ join: t, env: { REFRESH_LATE_RETRY: 'recover' } })
+    granted(await refresh(recovering, 'body', await retriedLate(recovering)))
+  },
+  'refresh.rolled_forward success': async (t) => refresh(t, 'body', await forgotten(t)),
+
+  'key.created success': rotatePlanned,
+  'key.imported success': async (t) => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const stdin = privateKey.export({ format: 'pem', type: 'pkcs8' })
+    await run(['keys', 'import', '-'], { env: t.env, stdin })
+    await travelADay(t)
+  },
+  'key.activated success': rotatePlanned,
+  'key.retired success': rotatePlanned,
+  'key.removed success': async (t) => {
+    await rotatePlanned(t)
+    await travelADay(t)
+  },
+  'key.compromised success': (t) => operate(t, 'keys', 'rotate', '--compromised', '--yes'),
+  'key.resealed success': async (t) => {
+    const [present] = t.deps.serverKeys
+    const other = deriveServerKeys(randomBytes(32))
+    await advanceKeys({ ...t.deps, serverKeys: [other, present] })
+    // And back: it is the secret of the other causes.
+    await advanceKeys({ ...t.deps, serverKeys: [present, other] })
+  },
+
+  'server.started success': async (t) => {
+    const server = await serve({ ...t.env, LOG_LEVEL: 'fatal', PORT: '0', METRICS_PORT: '0' })
+    await server.stop()
+  },
+}
+
+let addresses = 0
+const newAddress = (): string => `cause-${++addresses}@example.com`
+
+async function operate(t: TestApp, ...command: string[]): Promise<void> {
+  const { code, err } = await run(command, { env: t.env })
+  if (code !== 0) throw new Error(`${command.join(' ')}: ${err}`)
+}
+
+async function session(t: TestApp): Promise<User & SignedIn> {
+  const user = await register(t)
+  return { ...user, ...(await signIn(t, user)) }
+}
+
+function fail(t: TestApp, email: string) {
+  return t.login({ email, password: WRONG })
+}
+
+async function failedSoOften(t: TestApp, failures: number): Promise<User> {
+  const user = await register(t)
+  await fail(t, user.email)
+  const counter = t.db.updateTable('login_failures').set({ failures, blocked_until: new Date(0) })
+  await counter.where('user_id', '=', user.id).execute()
+  return user
+}
+
+function changePassword(t: TestApp, { accessToken }: { accessToken: string }, current_password = TEST_PASSWORD) {
+  const headers = { authorization: `Bearer ${accessToken}` }
+  return post(t, '/password', { body: { current_password, new_password: NEW }, headers })
+}
+
+async function replay(t: TestApp): Promise<void> {
+  const { token } = await session(t)
+  granted(await refresh(t, 'body', granted(await refresh(t, 'body', token))))
+  await refresh(t, 'body', token)
+}
+
+/** @returns a token that has been replaced, and the grace is over. */
+async function retriedLate(t: TestApp, key?: string): Promise<string> {
+  const { token } = await session(t)
+  granted(await refresh(t, 'body', token, key === undefined ? {} : { key }))
+  t.travel(t.config.REFRESH_GRACE_SECONDS + 1)
+  return token
+}
+
+/** @returns a token that the database no longer knows to have made. */
+async function forgotten(t: TestApp): Promise<string> {
+  const { token, sid } = await session(t)
+  const copy = await family(t, sid)
+  const successor = granted(await refresh(t, 'body', token))
+  await restore(t, copy)
+  return successor
+}
+
+/** From the announcement until the new key signs. */
+async function rotatePlanned(t: TestApp): Promise<void> {
+  await operate(t, 'keys', 'rotate')
+  await travelADay(t)
+}
+
+/** What is due then is done: a key that was announced signs, and one that was retired is removed. */
+async function travelADay(t: TestApp): Promise<void> {
+  t.travel(86_460)
+  await advanceKeys(t.deps)
+}
