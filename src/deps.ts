@@ -1,4 +1,3 @@
-import type { Logger } from 'pino'
 import type { Tally } from './audit/tally.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/config.ts'
@@ -6,6 +5,7 @@ import type { KeyList } from './config/secrets.ts'
 import type { PasswordHasher } from './credentials/passwords/hasher.ts'
 import type { Db } from './db/schema.ts'
 import type { Keyring } from './keys/keyring.ts'
+import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
 /** Everything that is made once and handed down. A function takes the part that it uses: `Pick<Deps, 'db' | 'clock'>`. */
@@ -19,7 +19,7 @@ export interface Deps {
   clock: Clock
   /** The audit trail of what changes nothing. */
   tally: Tally
-  log: Logger
+  log: Log
   /** Keys derived from CLAVIGER_SECRET. */
   serverKeys: KeyList
   keyring: Keyring

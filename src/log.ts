@@ -1,12 +1,14 @@
 import { type DestinationStream, type LogFn, type Logger, pino } from 'pino'
 import type { Config } from './config/config.ts'
 
+export type Log = Logger
+
 /**
  * One JSON object a line to standard output. Three walls keep secrets out: requests and replies are never serialised,
  * members with telling names are blanked at any depth, and whatever looks like a credential is blanked in the finished
  * line, whoever put it there.
  */
-export function createLog(config: Pick<Config, 'LOG_LEVEL'>, destination?: DestinationStream): Logger {
+export function createLog(config: Pick<Config, 'LOG_LEVEL'>, destination?: DestinationStream): Log {
   const options = {
     level: config.LOG_LEVEL,
     base: null,

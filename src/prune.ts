@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deleteOld as deleteOldAudit } from './audit/queries.ts'
+import type { Clock } from './clock.ts'
+import type { Config } from './config/config.ts'
 import { deleteStaleFailures } from './credentials/attempt-queries.ts'
-import type { Deps } from './deps.ts'
+import type { Db } from './db/schema.ts'
 import { deleteStaleWindows } from './http/limits/queries.ts'
 import { deleteExpired } from './sessions/queries.ts'
 
@@ -23,7 +25,7 @@ export interface Pruned {
  *
  * A family's row is needed until its absolute end: only then is every token of it refused for its age alone.
  */
-export async function prune(deps: Pick<Deps, 'db' | 'clock' | 'config'>): Promise<Pruned> {
+export async function prune(deps: { db: Db; clock: Clock; config: Config }): Promise<Pruned> {
   const { db, config } = deps
   const now = deps.clock().getTime()
   const before = (milliseconds: number): Date => new Date(now - milliseconds)

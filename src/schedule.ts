@@ -1,5 +1,5 @@
-import type { Logger } from 'pino'
 import type { DatabaseClock } from './clock.ts'
+import type { Log } from './log.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
@@ -13,7 +13,7 @@ export interface Schedule {
  * Runs `work` again and again, the next run `everyMs` after the last one ended, give or take a tenth, so that replicas
  * started together do not stay in step. A failure is logged and tried again in its turn. Keeps no process alive.
  */
-export function repeat(log: Logger, name: string, everyMs: number, work: () => Promise<unknown>): Schedule {
+export function repeat(log: Log, name: string, everyMs: number, work: () => Promise<unknown>): Schedule {
   let running: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout
   let stopped = false
@@ -45,7 +45,7 @@ export function repeat(log: Logger, name: string, everyMs: number, work: () => P
  * a second. The monotonic timer stands still while a machine is suspended; tokens do not stop ageing meanwhile. While no
  * good answer is had, because the database is away or slow, it is asked every few seconds.
  */
-export function keepClock(log: Logger, clock: Pick<DatabaseClock, 'synchronise'>): Schedule {
+export function keepClock(log: Log, clock: Pick<DatabaseClock, 'synchronise'>): Schedule {
   const distance = () => Date.now() - performance.now()
   let agreed = distance()
   let afresh = false

@@ -1,19 +1,8 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { Db } from '../db/schema.ts'
+import type { RequestFacts } from '../facts.ts'
 import type { AuditEvent, TalliedEvent } from './events.ts'
 import { insertion } from './queries.ts'
-
-/** Where a request came from, as the audit trail and the session list keep it. */
-export interface RequestFacts {
-  requestId: string | null
-  /** Client address after TRUSTED_PROXIES; null for the CLI. */
-  address: string | null
-  /** At most 256 characters. */
-  userAgent: string | null
-}
-
-/** Facts of work that no request asked for: the CLI and the server's own schedule. */
-export const NO_REQUEST: RequestFacts = { requestId: null, address: null, userAgent: null }
 
 /** Who did it: the user, an operator at the CLI, a client that is not signed in, or the server by itself. */
 export type Actor = 'user' | 'operator' | 'anonymous' | 'server'

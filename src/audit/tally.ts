@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Deps } from '../deps.ts'
-import { type Actor, type RequestFacts, rowOf } from './audit.ts'
+import type { Db } from '../db/schema.ts'
+import type { RequestFacts } from '../facts.ts'
+import { type Actor, rowOf } from './audit.ts'
 import type { TalliedEvent } from './events.ts'
 import { countAgain, insertOrCount } from './queries.ts'
 
@@ -35,7 +36,7 @@ interface Entry {
  * The first event of a minute is written before its request is answered. Those after it raise a number in memory, so that
  * a flood of them costs no connection and no lock; the trail lags behind until the next `flush`.
  */
-export function createTally(deps: Pick<Deps, 'db'>): Tally {
+export function createTally(deps: { db: Db }): Tally {
   const entries = new Map<string, Entry>()
 
   const begin = (id: string, minute: number, write: () => Promise<void>): Entry => {

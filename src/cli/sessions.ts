@@ -1,5 +1,5 @@
-import { NO_REQUEST } from '../audit/audit.ts'
 import { transact } from '../db/errors.ts'
+import { NO_REQUEST } from '../facts.ts'
 import { endAll, endEverybody, endOne } from '../sessions/end.ts'
 import { endsIfUnused } from '../sessions/rotation.ts'
 import { findUser } from '../users/accounts.ts'

@@ -1,7 +1,6 @@
 import { hmac, type KeyList } from '../config/secrets.ts'
 import { violatedConstraint } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
-import type { Deps } from '../deps.ts'
 import type { User } from '../users/queries.ts'
 import {
   type Attempt,
@@ -44,7 +43,7 @@ export type Reserved = { user: User | undefined } & (
  * @returns the account, and the attempt or after how many whole seconds the next one is looked at.
  */
 export async function reserve(
-  deps: Pick<Deps, 'db' | 'serverKeys'>,
+  deps: { db: Db; serverKeys: KeyList },
   now: Date,
   email: string,
   wanted: Wanted = { by: 'email', value: email },
@@ -62,7 +61,7 @@ export async function reserve(
 
 /** Until when no attempt on an account is looked at, if so. */
 export async function heldOffUntil(
-  deps: Pick<Deps, 'db' | 'serverKeys'>,
+  deps: { db: Db; serverKeys: KeyList },
   now: Date,
   email: string,
 ): Promise<Date | undefined> {
@@ -79,7 +78,7 @@ function retryAfter(counter: Awaited<ReturnType<typeof findCounter>>, now: Date)
 }
 
 /** For an attempt that was not decided: nobody is to pay for our being too busy. */
-export async function release(deps: Pick<Deps, 'db'>, attempt: Attempt): Promise<void> {
+export async function release(deps: { db: Db }, attempt: Attempt): Promise<void> {
   await releaseAttempt(deps.db, attempt, RULE.threshold)
 }
 

@@ -1,4 +1,4 @@
-import type { Deps } from '../deps.ts'
+import type { Log } from '../log.ts'
 import { cannotWrite, isTurnedAway, isUnavailable } from './errors.ts'
 import { MayNotMigrate, migrate } from './migrate.ts'
 import { explainRefusal } from './refusals.ts'
@@ -14,7 +14,7 @@ const SAY_AGAIN_MS = 30_000
  * @param database `host:port/database`.
  * @throws Unreachable, where it does not answer, or not to us.
  */
-export function patience(log: Deps['log'], database: string): (work: () => Promise<void>) => Promise<void> {
+export function patience(log: Log, database: string): (work: () => Promise<void>) => Promise<void> {
   const giveUpAt = performance.now() + DATABASE_WAIT_MS
   return async (work) => {
     for (let attempt = 1, wait = 100; ; attempt++, wait = Math.min(wait * 2, 3000)) {
@@ -34,7 +34,7 @@ export function patience(log: Deps['log'], database: string): (work: () => Promi
 }
 
 /** A role that only serves may start before the owner of the tables has migrated them. That may take as long as it takes. */
-export async function migrateOrWait(log: Deps['log'], databaseUrl: string): Promise<string[]> {
+export async function migrateOrWait(log: Log, databaseUrl: string): Promise<string[]> {
   for (let sayAt = 0; ; ) {
     try {
       return await migrate(databaseUrl)

@@ -1,6 +1,7 @@
-import { type Actor, NO_REQUEST, record } from '../audit/audit.ts'
+import { type Actor, record } from '../audit/audit.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
+import { NO_REQUEST } from '../facts.ts'
 import type { Action, KeyFacts } from './lifecycle.ts'
 import { type KeyMaterial, toDer } from './material.ts'
 import * as queries from './queries.ts'

@@ -1,5 +1,9 @@
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { KeyList } from '../config/secrets.ts'
 import { transact } from '../db/errors.ts'
-import type { Deps } from '../deps.ts'
+import type { Db } from '../db/schema.ts'
+import type { Log } from '../log.ts'
 import { carryOut, changesIn, factsOf, sealedOf } from './changes.ts'
 import { createKeyring, type HeldKey, type Keyring } from './keyring.ts'
 import { type Action, keyPolicy, plan } from './lifecycle.ts'
@@ -7,7 +11,7 @@ import { fromDer, generateKey } from './material.ts'
 import * as queries from './queries.ts'
 import { open, SealError } from './sealing.ts'
 
-export type KeyDeps = Pick<Deps, 'db' | 'clock' | 'config' | 'serverKeys'>
+export type KeyDeps = { db: Db; clock: Clock; config: Config; serverKeys: KeyList }
 
 /** How long another replica may go on with keys that were changed elsewhere. */
 export const ADOPTION_SECONDS = 5
@@ -29,7 +33,7 @@ export interface KeyService {
  * no leader: every replica looks once a minute, and a lock in the database decides who acts.
  * @throws SealError, which names CLAVIGER_SECRET, if the secret is not the one that sealed the keys.
  */
-export async function startKeys(deps: KeyDeps & Pick<Deps, 'log'>): Promise<KeyService> {
+export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyService> {
   const { db, serverKeys, log } = deps
   const withdrawn = new Set(deps.config.WITHDRAWN_KEYS)
   const { keyring, hold } = createKeyring()
@@ -96,7 +100,7 @@ export async function startKeys(deps: KeyDeps & Pick<Deps, 'log'>): Promise<KeyS
 }
 
 /** A restored table knows nothing of what happened after the backup, and brings a stolen key back as if it were good. */
-async function warnOfWithdrawn({ db, config, log }: Pick<KeyDeps, 'db' | 'config'> & Pick<Deps, 'log'>): Promise<void> {
+async function warnOfWithdrawn({ db, config, log }: Pick<KeyDeps, 'db' | 'config'> & { log: Log }): Promise<void> {
   const rows = await queries.allKeys(db)
   const kids = (holds: (row: (typeof rows)[number]) => boolean) => rows.filter(holds).map(({ kid }) => kid)
   const back = kids(({ kid, state }) => state !== 'removed' && config.WITHDRAWN_KEYS.includes(kid))
@@ -107,7 +111,7 @@ async function warnOfWithdrawn({ db, config, log }: Pick<KeyDeps, 'db' | 'config
   }
 }
 
-async function unsealed({ serverKeys }: Pick<Deps, 'serverKeys'>, row: queries.KeyRow): Promise<HeldKey> {
+async function unsealed({ serverKeys }: { serverKeys: KeyList }, row: queries.KeyRow): Promise<HeldKey> {
   const der = open(row.kid, sealedOf(row), serverKeys)
   const material = await fromDer(der)
   der.fill(0)
@@ -143,7 +147,7 @@ export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
 }
 
 /** Runs `work` again and again, `ms` after it ended. A failure is logged once and again when it is over. */
-function repeat(ms: number, log: Deps['log'], work: (turn: number) => Promise<void>): () => void {
+function repeat(ms: number, log: Log, work: (turn: number) => Promise<void>): () => void {
   let timer: NodeJS.Timeout
   let failing = false
   const schedule = (turn: number): void => {

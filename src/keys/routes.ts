@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { type TSchema, Type } from 'typebox'
-import type { Deps } from '../deps.ts'
+import type { Config } from '../config/config.ts'
 import type { PublicDocument } from '../http/replies/documents.ts'
 import {
   AUTHORIZATION_SERVER,
@@ -10,7 +10,7 @@ import {
   OPENID,
   openidMetadata,
 } from '../oauth/metadata.ts'
-import { etagOf } from './keyring.ts'
+import { etagOf, type Keyring } from './keyring.ts'
 
 /**
  * Five minutes fresh, then for one more the old copy while a new one is fetched. A cache that cannot reach us may go on
@@ -40,7 +40,7 @@ interface DescribedDocument extends PublicDocument {
 }
 
 /** The public keys and the metadata that leads to them, from memory: they are served while the database is down. */
-export function publicDocuments({ config, keyring }: Pick<Deps, 'config' | 'keyring'>): DescribedDocument[] {
+export function publicDocuments({ config, keyring }: { config: Config; keyring: Keyring }): DescribedDocument[] {
   return [
     {
       path: KEY_SET,
@@ -65,7 +65,7 @@ export function publicDocuments({ config, keyring }: Pick<Deps, 'config' | 'keyr
 
 /** The documents as routes. `answerDocuments` may be quicker for requests that have nothing unusual. */
 export const keyRoutes =
-  (deps: Pick<Deps, 'config' | 'keyring'>): FastifyPluginAsyncTypebox =>
+  (deps: { config: Config; keyring: Keyring }): FastifyPluginAsyncTypebox =>
   async (app) => {
     for (const { path, summary, schema, read } of publicDocuments(deps)) {
       const description: FastifySchema & { summary: string } = {
@@ -97,7 +97,7 @@ function matches(header: string | undefined, etag: string): boolean {
 }
 
 /** One object per state of the key set. */
-function keySetReader(keyring: Deps['keyring']): () => Document {
+function keySetReader(keyring: Keyring): () => Document {
   let from = keyring.jwks()
   let document = describe(from, 'application/jwk-set+json')
   return () => {

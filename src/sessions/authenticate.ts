@@ -1,6 +1,9 @@
 import type { Clients } from '../clients/clients.ts'
-import type { Deps } from '../deps.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
+import type { Keyring } from '../keys/keyring.ts'
 import { verifyAccessToken } from '../tokens/verify.ts'
 import { findLive, type Subject } from './queries.ts'
 
@@ -19,7 +22,7 @@ export interface Principal {
  * @throws Problem `invalid_token`, with what failed as the reason for the log.
  */
 export async function authenticate(
-  deps: Pick<Deps, 'db' | 'clock' | 'keyring' | 'config'>,
+  deps: { db: Db; clock: Clock; keyring: Keyring; config: Config },
   clients: Clients,
   token: string,
 ): Promise<Principal> {

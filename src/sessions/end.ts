@@ -1,8 +1,9 @@
-import { type Actor, type RequestFacts, record } from '../audit/audit.ts'
+import { type Actor, record } from '../audit/audit.ts'
 import type { EndCause } from '../audit/events.ts'
+import type { Clock } from '../clock.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
-import type { Deps } from '../deps.ts'
+import type { RequestFacts } from '../facts.ts'
 import { endFamiliesBefore, endFamiliesOf, endFamily } from './end-queries.ts'
 import { lockFamily } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
@@ -54,7 +55,7 @@ const LOWEST_ID = '00000000-0000-0000-0000-000000000000'
  * @returns how many.
  */
 export async function endEverybody(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: { db: Db; clock: Clock },
   { before = deps.clock(), cause, actor, facts }: Omit<EndInput, 'userId'> & { before?: Date | undefined },
 ): Promise<number> {
   let total = 0
@@ -77,7 +78,7 @@ export async function endEverybody(
 
 /** Ends a session for its own user. @returns false if it is not a live session of this user. */
 export async function endOwn(
-  deps: Pick<Deps, 'clock'> & { db: Db },
+  deps: { clock: Clock } & { db: Db },
   userId: string,
   sessionId: string,
   facts: RequestFacts,

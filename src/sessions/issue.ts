@@ -1,7 +1,10 @@
 import type { Grant } from '../clients/grants.ts'
+import type { Config } from '../config/config.ts'
 import type { Delivery } from '../db/schema.ts'
-import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
+import type { Keyring } from '../keys/keyring.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import { type AccessTokenInput, issueAccessToken, lengthOfAccessToken, MAX_ACCESS_TOKEN } from '../tokens/access.ts'
 import type { FamilyFacts, Subject } from './queries.ts'
 import { endsIfUnused } from './rotation.ts'
@@ -34,7 +37,7 @@ export interface Issued {
  * @throws Problem `unavailable` without a signing key; `token_too_large`.
  */
 export async function issue(
-  deps: Pick<Deps, 'config' | 'keyring' | 'metrics' | 'log'>,
+  deps: { config: Config; keyring: Keyring; metrics: Metrics; log: Log },
   now: Date,
   session: Session,
 ): Promise<Issued> {
@@ -62,7 +65,7 @@ export async function issue(
  * @throws Problem `token_too_large`; `unavailable` without a signing key.
  */
 export function expectTokenToFit(
-  deps: Pick<Deps, 'config' | 'keyring' | 'metrics' | 'log'>,
+  deps: { config: Config; keyring: Keyring; metrics: Metrics; log: Log },
   now: Date,
   session: Omit<Session, 'refreshToken'>,
 ): void {
@@ -71,7 +74,7 @@ export function expectTokenToFit(
 }
 
 function inputFor(
-  { config }: Pick<Deps, 'config'>,
+  { config }: { config: Config },
   { family, subject, grant }: Omit<Session, 'refreshToken'>,
 ): AccessTokenInput {
   return {
@@ -91,7 +94,7 @@ function inputFor(
 
 /** The client can do nothing about it, so it is told little, and the operator is told. */
 function tooLarge(
-  { metrics, log }: Pick<Deps, 'metrics' | 'log'>,
+  { metrics, log }: { metrics: Metrics; log: Log },
   { family, subject }: Pick<Session, 'family' | 'subject'>,
   length: number,
 ): Problem {

@@ -1,7 +1,9 @@
-import type { RequestFacts } from '../audit/audit.ts'
+import type { Tally } from '../audit/tally.ts'
+import type { Clock } from '../clock.ts'
+import type { KeyList } from '../config/secrets.ts'
 import { transact } from '../db/errors.ts'
-import type { Delivery } from '../db/schema.ts'
-import type { Deps } from '../deps.ts'
+import type { Db, Delivery } from '../db/schema.ts'
+import type { RequestFacts } from '../facts.ts'
 import { authenticateToken } from '../tokens/refresh.ts'
 import type { InTurn } from '../turns.ts'
 import { endOne } from './end.ts'
@@ -10,7 +12,7 @@ import { findFamily } from './queries.ts'
 /** Ends the family of a refresh token, whatever its generation. Silent when there is nothing to end (RFC 7009 §2.2). */
 export type Logout = (input: { token: string | undefined; delivery: Delivery }, facts: RequestFacts) => Promise<void>
 
-type LogoutDeps = Pick<Deps, 'db' | 'clock' | 'serverKeys' | 'tally'>
+type LogoutDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally }
 
 /**
  * Logouts of one family that come together are one: they would wait for each other's row, each with a connection in its hands,

@@ -1,8 +1,10 @@
-import { type RequestFacts, recording } from '../audit/audit.ts'
+import { recording } from '../audit/audit.ts'
 import type { Client } from '../clients/clients.ts'
 import type { Grant } from '../clients/grants.ts'
+import type { Config } from '../config/config.ts'
+import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
-import type { Deps } from '../deps.ts'
+import type { RequestFacts } from '../facts.ts'
 import { authenticateToken, hashToken, mintFirst } from '../tokens/refresh.ts'
 import { endOne } from './end.ts'
 import type { Session } from './issue.ts'
@@ -24,7 +26,7 @@ export interface StartInput {
  * row, so that no disable, password change or other sign-in of the user comes in between.
  */
 export async function startSession(
-  deps: Pick<Deps, 'config' | 'serverKeys'>,
+  deps: { config: Config; serverKeys: KeyList },
   tx: Tx,
   now: Date,
   input: StartInput,
@@ -72,7 +74,7 @@ export async function startSession(
  * is not ours, or of another client, is ignored.
  */
 async function endReplaced(
-  deps: Pick<Deps, 'serverKeys'>,
+  deps: { serverKeys: KeyList },
   tx: Tx,
   now: Date,
   text: string,

@@ -1,14 +1,23 @@
 import { randomUUID } from 'node:crypto'
-import { type RequestFacts, record } from '../audit/audit.ts'
+import { record } from '../audit/audit.ts'
+import type { Tally } from '../audit/tally.ts'
 import type { Client } from '../clients/clients.ts'
 import { grantFor } from '../clients/grants.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { KeyList } from '../config/secrets.ts'
 import { PASSWORD_DISABLED } from '../credentials/attempt-queries.ts'
 import { BACKOFF_STARTS, clearFailures, identify } from '../credentials/attempts.ts'
+import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
 import { type Proof, prove } from '../credentials/passwords/proof.ts'
 import { transact } from '../db/errors.ts'
-import type { Deps } from '../deps.ts'
+import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
+import type { RequestFacts } from '../facts.ts'
+import type { Keyring } from '../keys/keyring.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Principal } from '../sessions/authenticate.ts'
 import { endAll } from '../sessions/end.ts'
 import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
@@ -21,7 +30,7 @@ import { insertUser, type User, writePasswordHash } from '../users/queries.ts'
  * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
  */
 export async function register(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'tally'>,
+  deps: { db: Db; clock: Clock; config: Config; hasher: PasswordHasher; serverKeys: KeyList; tally: Tally },
   input: { email: string; password: string },
   facts: RequestFacts,
 ): Promise<User> {
@@ -62,7 +71,17 @@ interface SignInInput {
  * token_too_large; overloaded; unavailable.
  */
 export async function signIn(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'>,
+  deps: {
+    db: Db
+    clock: Clock
+    config: Config
+    hasher: PasswordHasher
+    serverKeys: KeyList
+    keyring: Keyring
+    metrics: Metrics
+    log: Log
+    tally: Tally
+  },
   input: SignInInput,
   facts: RequestFacts,
 ): Promise<Issued> {
@@ -111,7 +130,16 @@ export async function signIn(
  * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
  */
 export async function changePassword(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hasher' | 'serverKeys' | 'metrics' | 'log' | 'tally'>,
+  deps: {
+    db: Db
+    clock: Clock
+    config: Config
+    hasher: PasswordHasher
+    serverKeys: KeyList
+    metrics: Metrics
+    log: Log
+    tally: Tally
+  },
   principal: Principal,
   input: { currentPassword: string; newPassword: string },
   facts: RequestFacts,
@@ -148,7 +176,11 @@ export async function changePassword(
 }
 
 /** A hash from the time of weaker settings, made anew. That this cannot be done now is no reason to refuse a sign-in. */
-async function rehash(deps: Pick<Deps, 'hasher' | 'log'>, user: User, password: string): Promise<string | undefined> {
+async function rehash(
+  deps: { hasher: PasswordHasher; log: Log },
+  user: User,
+  password: string,
+): Promise<string | undefined> {
   if (user.passwordHash === null || !deps.hasher.needsRehash(user.passwordHash)) return undefined
   try {
     return await deps.hasher.hash(password)
@@ -160,7 +192,7 @@ async function rehash(deps: Pick<Deps, 'hasher' | 'log'>, user: User, password: 
 
 /** Writes down what the failure set off, and answers it. The answer depends on the counter alone. */
 async function refuse(
-  deps: Pick<Deps, 'db' | 'metrics'>,
+  deps: { db: Db; metrics: Metrics },
   now: Date,
   identifier: string,
   proof: Exclude<Proof<never>, { kind: 'proven' }>,

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
+import { record } from '../audit/audit.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { KeyList } from '../config/secrets.ts'
 import { clearFailures, withDisabledPassword } from '../credentials/attempts.ts'
+import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
 import { transact } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
-import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
+import { NO_REQUEST, type RequestFacts } from '../facts.ts'
 import { endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
@@ -19,14 +23,14 @@ export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt
   passwordDisabled: boolean
 }
 
-type AccountDeps = Pick<Deps, 'db' | 'clock'>
+type AccountDeps = { db: Db; clock: Clock }
 
 /**
  * Makes an account for somebody else. Without a password nobody can sign in with one.
  * @throws Problem invalid_email, invalid_request (roles), password_*, email_taken.
  */
 export async function createUser(
-  deps: AccountDeps & Pick<Deps, 'config' | 'hasher' | 'serverKeys'>,
+  deps: AccountDeps & { config: Config; hasher: PasswordHasher; serverKeys: KeyList },
   input: { email: string; password: string | null; roles: string[] },
   facts: RequestFacts = NO_REQUEST,
 ): Promise<Account> {
@@ -93,7 +97,7 @@ export async function disableUser(
  * @throws Problem not_found.
  */
 export async function enableUser(
-  deps: AccountDeps & Pick<Deps, 'serverKeys'>,
+  deps: AccountDeps & { serverKeys: KeyList },
   idOrEmail: string,
   facts: RequestFacts = NO_REQUEST,
 ): Promise<void> {
@@ -115,7 +119,7 @@ export async function enableUser(
  * @throws Problem not_found, password_*.
  */
 export async function setPassword(
-  deps: AccountDeps & Pick<Deps, 'config' | 'hasher' | 'serverKeys'>,
+  deps: AccountDeps & { config: Config; hasher: PasswordHasher; serverKeys: KeyList },
   idOrEmail: string,
   password: string,
   facts: RequestFacts = NO_REQUEST,

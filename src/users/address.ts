@@ -1,8 +1,11 @@
-import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
+import { record } from '../audit/audit.ts'
+import type { Clock } from '../clock.ts'
+import type { KeyList } from '../config/secrets.ts'
 import { clearFailures } from '../credentials/attempts.ts'
 import { violatedConstraint } from '../db/errors.ts'
-import type { Deps } from '../deps.ts'
+import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
+import { NO_REQUEST, type RequestFacts } from '../facts.ts'
 import { normaliseEmail } from './email.ts'
 import { withUser } from './lookup.ts'
 import { writeEmail } from './queries.ts'
@@ -14,7 +17,7 @@ import { writeEmail } from './queries.ts'
  * @throws Problem not_found, invalid_email, email_taken.
  */
 export async function changeEmail(
-  deps: Pick<Deps, 'db' | 'clock' | 'serverKeys'>,
+  deps: { db: Db; clock: Clock; serverKeys: KeyList },
   idOrEmail: string,
   address: string,
   facts: RequestFacts = NO_REQUEST,

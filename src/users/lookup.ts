@@ -1,6 +1,5 @@
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
-import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { normaliseEmail } from './email.ts'
 import { findByEmail, findById, lockById, type User } from './queries.ts'
@@ -16,7 +15,7 @@ export async function lookUp(db: Db, idOrEmail: string): Promise<User> {
 
 /** Does something to an account whose row is locked meanwhile. @throws Problem not_found, invalid_email. */
 export async function withUser<T>(
-  deps: Pick<Deps, 'db'>,
+  deps: { db: Db },
   idOrEmail: string,
   work: (tx: Tx, user: User) => Promise<T>,
 ): Promise<T> {

@@ -1,6 +1,9 @@
-import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
+import { record } from '../audit/audit.ts'
+import type { Clock } from '../clock.ts'
+import type { KeyList } from '../config/secrets.ts'
 import { clearFailures } from '../credentials/attempts.ts'
-import type { Deps } from '../deps.ts'
+import type { Db } from '../db/schema.ts'
+import { NO_REQUEST, type RequestFacts } from '../facts.ts'
 import { endAll } from '../sessions/end.ts'
 import { withUser } from './lookup.ts'
 import { removeUser } from './queries.ts'
@@ -12,7 +15,7 @@ import { removeUser } from './queries.ts'
  * @throws Problem not_found.
  */
 export async function deleteUser(
-  deps: Pick<Deps, 'db' | 'clock' | 'serverKeys'>,
+  deps: { db: Db; clock: Clock; serverKeys: KeyList },
   idOrEmail: string,
   facts: RequestFacts = NO_REQUEST,
 ): Promise<number> {

@@ -1,13 +1,16 @@
-import { NO_REQUEST, type RequestFacts, record } from '../audit/audit.ts'
+import { record } from '../audit/audit.ts'
 import { builtInClients } from '../clients/clients.ts'
 import { roomForRights, sizeOfRights } from '../clients/room.ts'
-import type { Deps } from '../deps.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
+import { NO_REQUEST, type RequestFacts } from '../facts.ts'
 import { isReserved } from '../tokens/claims.ts'
 import { withUser } from './lookup.ts'
 import { writeClaims, writeRoles } from './queries.ts'
 
-type RightsDeps = Pick<Deps, 'db' | 'clock' | 'config'>
+type RightsDeps = { db: Db; clock: Clock; config: Config }
 
 interface Rights {
   roles: string[]
@@ -89,7 +92,7 @@ export function checkRoles(roles: string[]): string[] {
  * before is always accepted.
  * @throws Problem invalid_request.
  */
-export function checkRoom(config: Deps['config'], rights: Rights, before: Rights = NO_RIGHTS): void {
+export function checkRoom(config: Config, rights: Rights, before: Rights = NO_RIGHTS): void {
   const size = sizeOfRights(rights)
   const room = roomForRights(config, builtInClients(config))
   if (size <= room || size <= sizeOfRights(before)) return

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { NO_REQUEST } from '../../src/audit/audit.ts'
 import type { TalliedEvent } from '../../src/audit/events.ts'
 import { createTally } from '../../src/audit/tally.ts'
+import { NO_REQUEST } from '../../src/facts.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 
 const MINUTE = 60_000

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import type { Deps } from '../../deps.ts'
 import { Problem } from '../../errors.ts'
+import type { Log } from '../../log.ts'
 import type { ComputeTag } from './argon2.ts'
 import type { Reply, Request } from './hash-child.ts'
 
@@ -35,7 +35,7 @@ export function createHashProcess({
   env,
   log,
   patienceMs = PATIENCE_MS,
-}: Pick<Deps, 'log'> & {
+}: { log: Log } & {
   threads: number
   env: Readonly<Record<string, string | undefined>>
   patienceMs?: number

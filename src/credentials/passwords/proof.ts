@@ -1,11 +1,13 @@
 import type { LoginFailure } from '../../audit/events.ts'
+import type { KeyList } from '../../config/secrets.ts'
 import { transact } from '../../db/errors.ts'
-import type { Tx } from '../../db/schema.ts'
-import type { Deps } from '../../deps.ts'
+import type { Db, Tx } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
+import type { Log } from '../../log.ts'
 import type { User } from '../../users/queries.ts'
 import { type Attempt, lockProven, PASSWORD_DISABLED, settleAttempt } from '../attempt-queries.ts'
 import { release, reserve } from '../attempts.ts'
+import type { PasswordHasher } from './hasher.ts'
 
 /** Somebody says that this is their password. */
 interface Claim {
@@ -30,7 +32,7 @@ interface Effect<P, T> {
   commit: (tx: Tx, user: User, prepared: P) => Promise<T>
 }
 
-type ProofDeps = Pick<Deps, 'db' | 'serverKeys' | 'hasher' | 'log'>
+type ProofDeps = { db: Db; serverKeys: KeyList; hasher: PasswordHasher; log: Log }
 
 /**
  * Checks a password and, if it is right, does what it was asked for. Every claim costs one reservation, and every refusal the

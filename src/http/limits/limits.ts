@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Deps } from '../../deps.ts'
+import type { Clock } from '../../clock.ts'
+import type { Config } from '../../config/config.ts'
+import type { Db } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
 import type { Metrics } from '../../metrics.ts'
 import { networkOf } from '../guards/proxies.ts'
@@ -37,9 +39,9 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
 /** One count for each limit, shared by all replicas. */
-export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'clock'>): Limits {
+export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; clock: Clock }): Limits {
   const { config, clock } = deps
-  const count = (db: Deps['db'], ...policies: Policy[]) => createAllowance({ db, clock }, policies)
+  const count = (db: Db, ...policies: Policy[]) => createAllowance({ db, clock }, policies)
   const pace = createPace()
   const paced =
     (take: (key: string) => Promise<Verdict>) =>
@@ -54,7 +56,7 @@ export function createLimits(deps: Pick<Deps, 'config' | 'db' | 'refreshDb' | 'c
     (take: (key: string) => Promise<Verdict>): Limit =>
     (request) =>
       take(networkOf(request.source.address))
-  const of = (db: Deps['db'], ...policies: Policy[]): Limit => byAddress(paced(count(db, ...policies)))
+  const of = (db: Db, ...policies: Policy[]): Limit => byAddress(paced(count(db, ...policies)))
   // What takes one round trip itself must not take a second one each time to be counted.
   const refreshes = count(deps.refreshDb, perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE))
   return {

@@ -1,6 +1,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import type { Deps } from '../../deps.ts'
+import type { Config } from '../../config/config.ts'
+import type { Log } from '../../log.ts'
+import type { Metrics } from '../../metrics.ts'
 import { targetCheck } from '../guards/target.ts'
 import type { Lifecycle } from '../server/health.ts'
 import { requestIds, securityHeaders } from './headers.ts'
@@ -22,7 +24,7 @@ export interface PublicDocument {
 export function answerDocuments(
   app: FastifyInstance,
   documents: readonly PublicDocument[],
-  { config, log, metrics }: Pick<Deps, 'config' | 'log' | 'metrics'>,
+  { config, log, metrics }: { config: Config; log: Log; metrics: Metrics },
   lifecycle: Lifecycle,
 ): void {
   if (log.isLevelEnabled('debug')) return

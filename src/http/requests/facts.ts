@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { RequestFacts } from '../../audit/audit.ts'
+import type { RequestFacts } from '../../facts.ts'
 
 /** Where a request came from, for the audit trail and the session list. */
 export function requestFacts(request: FastifyRequest): RequestFacts {

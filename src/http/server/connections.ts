@@ -2,7 +2,8 @@ import type { RequestListener, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../../config/config.ts'
-import type { Deps } from '../../deps.ts'
+import type { Log } from '../../log.ts'
+import type { Metrics } from '../../metrics.ts'
 import { networkOf, trustedPeers } from '../guards/proxies.ts'
 
 export interface ConnectionBounds {
@@ -51,8 +52,8 @@ export function boundConnections(
 
 interface ConnectionDeps {
   config: Pick<Config, 'TRUSTED_PROXIES'>
-  log: Pick<Deps['log'], 'warn'>
-  metrics: Pick<Deps['metrics'], 'connectionsCut'>
+  log: Pick<Log, 'warn'>
+  metrics: Pick<Metrics, 'connectionsCut'>
 }
 
 type Cut = (socket: Socket, cause: string) => void

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { pendingMigrations } from '../../db/migrate.ts'
+import type { Db } from '../../db/schema.ts'
 import { probeWrites } from '../../db/write-probe.ts'
-import type { Deps } from '../../deps.ts'
 
 /** Shared by the process, which sets it, and the probes and replies, which show it. */
 export interface Lifecycle {
@@ -16,7 +16,11 @@ const DATABASE_ANSWERS_WITHIN_MS = 1000
 /** Probes in so many seconds. */
 const BURST = 2
 
-type Parts = Pick<Deps, 'db' | 'keyring'>
+interface Parts {
+  db: Db
+  /** Whether there is a key to sign with. */
+  keyring: { ready(): boolean }
+}
 
 /**
  * `/livez` says that the process turns; restarting it cures nothing else, so it asks nobody. `/readyz` says that traffic

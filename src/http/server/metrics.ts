@@ -2,11 +2,12 @@ import { createServer, type Server } from 'node:http'
 import { collectDefaultMetrics } from 'prom-client'
 import type { DatabaseClock } from '../../clock.ts'
 import type { Database } from '../../db/connect.ts'
-import type { Deps } from '../../deps.ts'
+import type { Log } from '../../log.ts'
+import type { Metrics } from '../../metrics.ts'
 
 /** Values that are read when somebody scrapes. */
 export function registerGauges(
-  { metrics, hasher }: Pick<Deps, 'metrics' | 'hasher'>,
+  { metrics, hasher }: { metrics: Metrics; hasher: { pending(): number } },
   from: {
     pools: Database['pool'][]
     clock: Pick<DatabaseClock, 'now' | 'hostOffset'>
@@ -35,7 +36,7 @@ export function registerGauges(
  * The listener for Prometheus. A server of its own, so that no routing mistake and no proxy rule can expose it on the
  * public port (REQ-166). It answers `GET /metrics` and nothing else.
  */
-export function createMetricsServer({ metrics, log }: Pick<Deps, 'metrics' | 'log'>): Server {
+export function createMetricsServer({ metrics, log }: { metrics: Metrics; log: Log }): Server {
   const { registry } = metrics
   return createServer(
     { requestTimeout: 10_000, headersTimeout: 5000, connectionsCheckingInterval: 2500 },

@@ -1,4 +1,6 @@
-import type { Deps } from '../../deps.ts'
+import type { Clock } from '../../clock.ts'
+import type { Db } from '../../db/schema.ts'
+import type { Log } from '../../log.ts'
 import { hashToken } from '../../tokens/refresh.ts'
 import type { FamilyFacts } from '../queries.ts'
 import { dateRotations, type Made } from './rotation-queries.ts'
@@ -16,7 +18,7 @@ export const SLOW_ANSWER_MS = 1000
  * The grace is for the client's troubles, not for ours: a commit that the database was slow to confirm, a queue of signatures.
  * Where one is slow, so are others, and they go together: while one statement is on its way, the next ones wait for each other.
  */
-export function createDater({ refreshDb, clock, log }: Pick<Deps, 'refreshDb' | 'clock' | 'log'>): DateAnew {
+export function createDater({ refreshDb, clock, log }: { refreshDb: Db; clock: Clock; log: Log }): DateAnew {
   type Dated = { at: Date; families: ReadonlySet<string> }
   let waiting: Made[] = []
   let next: Promise<Dated> | undefined

@@ -1,7 +1,14 @@
 import type { TalliedEvent } from '../../audit/events.ts'
+import type { Tally } from '../../audit/tally.ts'
 import type { Narrowing } from '../../clients/grants.ts'
-import type { Deps } from '../../deps.ts'
+import type { Clock } from '../../clock.ts'
+import type { Config } from '../../config/config.ts'
+import type { KeyList } from '../../config/secrets.ts'
+import type { Db } from '../../db/schema.ts'
 import type { Problem } from '../../errors.ts'
+import type { Keyring } from '../../keys/keyring.ts'
+import type { Log } from '../../log.ts'
+import type { Metrics } from '../../metrics.ts'
 import type { AuthenticToken } from '../../tokens/refresh.ts'
 import type { FamilyFacts, LockedFamily, Subject } from '../queries.ts'
 import type { Presented, Verdict } from '../rotation.ts'
@@ -36,10 +43,16 @@ export interface Refreshed {
 export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean; refusal?: TalliedEvent }
 
 /** What the careful path works with. */
-export type CarefulDeps = Pick<
-  Deps,
-  'config' | 'refreshDb' | 'clock' | 'serverKeys' | 'keyring' | 'metrics' | 'log' | 'tally'
->
+export type CarefulDeps = {
+  config: Config
+  refreshDb: Db
+  clock: Clock
+  serverKeys: KeyList
+  keyring: Keyring
+  metrics: Metrics
+  log: Log
+  tally: Tally
+}
 
 /** Whom an event about a family speaks of. */
 export function about(family: LockedFamily) {

@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto'
-import type { RequestFacts } from '../../audit/audit.ts'
+import type { Tally } from '../../audit/tally.ts'
 import type { Clients } from '../../clients/clients.ts'
 import { grantNow, type Narrowing, narrowing } from '../../clients/grants.ts'
 import { roomForRights } from '../../clients/room.ts'
-import type { Delivery } from '../../db/schema.ts'
-import type { Deps } from '../../deps.ts'
+import type { Clock } from '../../clock.ts'
+import type { Config } from '../../config/config.ts'
+import type { KeyList } from '../../config/secrets.ts'
+import type { Db, Delivery } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
+import type { RequestFacts } from '../../facts.ts'
+import type { Keyring } from '../../keys/keyring.ts'
+import type { Log } from '../../log.ts'
+import type { Metrics } from '../../metrics.ts'
 import { randomBytes } from '../../random.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../../tokens/refresh.ts'
 import { type Issued, issue } from '../issue.ts'
@@ -40,10 +46,17 @@ export interface RefreshInput {
 /** Whether there was something left to spend; if not, milliseconds until there is. */
 export type Spent = { allowed: true } | { allowed: false; remainingMs: number }
 
-type RefreshDeps = Pick<
-  Deps,
-  'config' | 'serverKeys' | 'refreshDb' | 'rotationDb' | 'clock' | 'keyring' | 'metrics' | 'log' | 'tally'
->
+type RefreshDeps = {
+  config: Config
+  serverKeys: KeyList
+  refreshDb: Db
+  rotationDb: Db
+  clock: Clock
+  keyring: Keyring
+  metrics: Metrics
+  log: Log
+  tally: Tally
+}
 
 /**
  * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).

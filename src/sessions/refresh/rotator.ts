@@ -1,6 +1,6 @@
+import type { Clock } from '../../clock.ts'
 import { isDataFault } from '../../db/errors.ts'
 import type { Db } from '../../db/schema.ts'
-import type { Deps } from '../../deps.ts'
 import { Problem } from '../../errors.ts'
 import { type Rotated, type Rotation, type RotationRules, rotateThoseCurrent } from './rotation-queries.ts'
 
@@ -26,7 +26,7 @@ const LONGEST_QUEUE = 1024
 /** As long as anything waits for the database. */
 const LONGEST_WAIT_MS = 2000
 
-type RotatorDeps = Pick<Deps, 'rotationDb' | 'clock'>
+type RotatorDeps = { rotationDb: Db; clock: Clock }
 
 /**
  * Rotations that arrive while one is on its way to the database wait for it and go together in the next statement: a

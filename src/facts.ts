@@ -1,0 +1,11 @@
+/** Where a request came from, as the audit trail and the session list keep it. */
+export interface RequestFacts {
+  requestId: string | null
+  /** Client address after TRUSTED_PROXIES; null for the CLI. */
+  address: string | null
+  /** At most 256 characters. */
+  userAgent: string | null
+}
+
+/** Facts of work that no request asked for: the CLI and the server's own schedule. */
+export const NO_REQUEST: RequestFacts = { requestId: null, address: null, userAgent: null }
