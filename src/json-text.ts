@@ -49,5 +49,5 @@ function checkTokens(text: string): void {
 }
 
 function refuse(detail: string): never {
-  throw new Problem('invalid_request', { detail, reason: detail })
+  throw new Problem('invalid_request', { detail })
 }

@@ -1,4 +1,4 @@
-import { Problem } from './errors.ts'
+import { Problem, type Reason } from './errors.ts'
 import { createLimit } from './limit.ts'
 
 /** Does the work when it is its turn. @throws Problem `unavailable` if that did not come in time. */
@@ -30,6 +30,6 @@ export function createTurns(now: () => number = () => performance.now()): InTurn
   }
 }
 
-function tooBusy(reason: string): Problem {
+function tooBusy(reason: Reason): Problem {
   return new Problem('unavailable', { reason, retryAfter: 1 })
 }

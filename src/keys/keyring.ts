@@ -50,7 +50,7 @@ export function createKeyring(): { keyring: Keyring; hold(keys: readonly HeldKey
 }
 
 function signerOf({ signer }: ReturnType<typeof arrange>) {
-  if (!signer) throw new Problem('unavailable', { reason: 'no_signing_key', retryAfter: 5 })
+  if (!signer) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
   return signer
 }
 

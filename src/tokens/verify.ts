@@ -2,8 +2,11 @@ import { compactVerify } from 'jose'
 import type { Keyring } from '../keys/keyring.ts'
 import type { AccessTokenClaims } from './claims.ts'
 
-/** The reason is a short word for the log. Told apart by a member of ours: a claim may have any name. */
-export type Verified = { kind: 'accepted'; claims: AccessTokenClaims } | { kind: 'refused'; reason: string }
+/** What is wrong with a token: a claim, or what comes before the claims. */
+type Fault = 'shape' | 'header' | 'kid' | 'encoding' | 'signature' | 'claims' | 'iss' | 'exp' | 'iat' | 'nbf' | 'aud'
+
+/** Told apart by a member of ours: a claim may have any name. */
+export type Verified = { kind: 'accepted'; claims: AccessTokenClaims } | { kind: 'refused'; reason: Fault }
 
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
 const MAX_LENGTH = 8192
@@ -41,7 +44,7 @@ const MAX_AHEAD_SECONDS = 60
 const LONGEST_LIFE_SECONDS = 3600
 
 /** A key that was imported may sign elsewhere too: what no setting of ours would have issued is not believed. */
-function faultOf(claims: Record<string, unknown>, issuer: string, now: number): string | undefined {
+function faultOf(claims: Record<string, unknown>, issuer: string, now: number): Fault | undefined {
   const { iss, iat, exp, nbf } = claims
   if (iss !== issuer) return 'iss'
   if (!isTime(exp) || now >= exp) return 'exp'
@@ -59,7 +62,7 @@ function isTime(value: unknown): value is number {
   return Number.isSafeInteger(value)
 }
 
-function refused(reason: string): Verified {
+function refused(reason: Fault): Verified {
   return { kind: 'refused', reason }
 }
 

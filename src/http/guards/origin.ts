@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Origins } from '../../config/origins.ts'
 import { isPlainHttp } from '../../config/rules.ts'
-import { Problem } from '../../errors.ts'
+import { Problem, type Reason } from '../../errors.ts'
 
 /** Who a request acts for, as far as its origin is concerned. */
 interface Caller {
@@ -75,6 +75,6 @@ export function refuseLostCookie({ headers: { origin } }: FastifyRequest, issuer
   }
 }
 
-function refuse(reason: string, detail?: string): never {
+function refuse(reason: Reason, detail?: string): never {
   throw new Problem('origin_not_allowed', { reason, ...(detail === undefined ? {} : { detail }) })
 }

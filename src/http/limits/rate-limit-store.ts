@@ -4,7 +4,7 @@ import { takeUnits } from './queries.ts'
 
 export interface Policy {
   /** Names the counter in the database, and the label of the metric. */
-  name: string
+  name: `${string}_per_${'minute' | 'hour'}`
   /** Requests per window and key. */
   limit: number
   windowMs: number
@@ -15,7 +15,7 @@ export interface Policy {
 export type Verdict =
   | { allowed: true }
   /** By which policy, and until its window ends. */
-  | { allowed: false; policy: string; remainingMs: number }
+  | { allowed: false; policy: Policy['name']; remainingMs: number }
 
 /** What this process holds of one window. */
 interface Lease {

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import { isTurnedAway, isUnavailable, isUnprepared } from '../../db/errors.ts'
-import { Problem, type ProblemCode } from '../../errors.ts'
+import { Problem, type ProblemCode, type Reason } from '../../errors.ts'
 import { describeInvalid } from '../requests/validation.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
@@ -71,7 +71,7 @@ const BY_STATUS: ReadonlyMap<number, ProblemCode> = new Map([
 ])
 
 /** Reason of a refusal that does not pass by itself. */
-const SCHEMA = 'schema'
+const SCHEMA = 'schema' satisfies Reason
 
 export function toProblem(error: FastifyError, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
@@ -81,14 +81,15 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
     const { validation, validationContext: part = 'body' } = error
     const schema = part === 'querystring' || part === 'body' ? request.routeOptions.schema?.[part] : undefined
     const detail = describeInvalid(validation, part, schema)
-    return new Problem('invalid_request', { detail, reason: detail })
+    return new Problem('invalid_request', { detail })
   }
   // Nobody is left to read the reply; and an ECONNRESET of the client must not pass for one of the database.
   if (request.raw.destroyed && !request.raw.complete)
     return new Problem('invalid_request', { reason: 'the client went away' })
   if (error.code?.startsWith('FST_')) {
     const code = BY_STATUS.get(error.statusCode ?? 500)
-    if (code) return new Problem(code, { reason: error.code, ...(code === 'unavailable' ? { retryAfter: 1 } : {}) })
+    const reason = error.code as `FST_${string}`
+    if (code) return new Problem(code, { reason, ...(code === 'unavailable' ? { retryAfter: 1 } : {}) })
   }
   // Turned away in the midst of things is an outage too: the credentials were changed, and a restart will have the new ones.
   if (isUnavailable(error) || isTurnedAway(error))
@@ -100,7 +101,8 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
 /** Code and reason go into the request's own line; only what somebody may have to look into has one more. */
 function logProblem(problem: Problem, error: unknown, { log, noted }: FastifyRequest): void {
   noted.code = problem.code
-  if (problem.reason !== undefined) noted.reason = problem.reason
+  const reason = problem.reason ?? problem.detail
+  if (reason !== undefined) noted.reason = reason
   if (problem.code === 'internal') log.error({ err: problem.cause ?? error }, 'unexpected error')
   else if (problem.reason === SCHEMA)
     log.error({ err: problem.cause ?? error }, 'refused: tables are missing or closed to the role of the server')

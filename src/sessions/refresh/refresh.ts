@@ -7,7 +7,7 @@ import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { KeyList } from '../../config/secrets.ts'
 import type { Db, Delivery } from '../../db/schema.ts'
-import { Problem } from '../../errors.ts'
+import { Problem, type Reason } from '../../errors.ts'
 import type { RequestFacts } from '../../facts.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Log } from '../../log.ts'
@@ -117,8 +117,7 @@ export function createRefresh(
     // What another attempt is about to do with the token is not known yet: this one is to come back for that, and soon.
     const request = { token, presented, narrow, arrivedAt, since, isGone, rotatesAgainIn }
     const found = await refreshCarefully(request, facts).catch((error: unknown) => {
-      const undecided =
-        error instanceof Problem && ROTATION_REFUSED.has(error.reason ?? '') && !underWay.isAlone(token.hash)
+      const undecided = error instanceof Problem && ROTATION_REFUSED.has(error.reason) && !underWay.isAlone(token.hash)
       throw undecided
         ? new Problem('too_many_requests', { reason: 'another attempt is under way', retryAfter: 1 })
         : error
@@ -175,7 +174,7 @@ export function createRefresh(
       const problem = error instanceof Problem ? error : undefined
       if (problem?.code === 'too_many_requests') deps.metrics.throttled.inc({ policy: String(problem.reason) })
       const decided =
-        problem && (ROTATION_REFUSED.has(problem.reason ?? '') || (problem.status < 500 && problem.status !== 429))
+        problem && (ROTATION_REFUSED.has(problem.reason) || (problem.status < 500 && problem.status !== 429))
       if (!decided) defer(token, input, debt, problem)
       throw error
     }
@@ -189,7 +188,7 @@ export function createRefresh(
 }
 
 /** Of a 429 that refuses a rotation: the token is the current one, and stays it. Nothing is owed for that. */
-const ROTATION_REFUSED = new Set(['refresh_per_minute', 'family limit'])
+const ROTATION_REFUSED = new Set<Reason | undefined>(['refresh_per_minute', 'family limit'])
 
 interface Answer {
   verdict: Refreshed['verdict']
@@ -240,6 +239,6 @@ async function refuseUnknown({ metrics }: RefreshDeps, { token, spendOnGarbage }
 }
 
 /** A second: whoever retries has a grace that runs out, and the next minute's budget would not help them. */
-function refuseOver(spent: Spent, reason: string): void {
+function refuseOver(spent: Spent, reason: Reason): void {
   if (!spent.allowed) throw new Problem('too_many_requests', { reason, retryAfter: 1 })
 }

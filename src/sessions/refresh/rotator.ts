@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import { isDataFault } from '../../db/errors.ts'
 import type { Db } from '../../db/schema.ts'
-import { Problem } from '../../errors.ts'
+import { Problem, type Reason } from '../../errors.ts'
 import { type Rotated, type Rotation, type RotationRules, rotateThoseCurrent } from './rotation-queries.ts'
 
 /**
@@ -75,7 +75,7 @@ export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
 
 const age = ({ since }: Waiting): number => performance.now() - since
 
-function tooBusy(reason: string): Problem {
+function tooBusy(reason: Reason): Problem {
   return new Problem('unavailable', { reason, retryAfter: 1 })
 }
 

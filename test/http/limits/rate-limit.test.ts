@@ -28,7 +28,7 @@ beforeEach(async () => {
 })
 
 const policy = (extra: Partial<Policy> = {}): Policy => ({
-  name: 'test',
+  name: 'login_per_minute',
   limit: 20,
   windowMs: 60_000,
   lease: 1,
@@ -44,7 +44,7 @@ test('allows exactly the limit, then nothing until the window ends', async () =>
   const spend = allowance(policy({ limit: 3 }))
   for (let request = 1; request <= 3; request++) expect((await spend('a')).allowed).toBe(true)
   travel(1000)
-  expect(await spend('a')).toEqual({ allowed: false, policy: 'test', remainingMs: 59_000 })
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'login_per_minute', remainingMs: 59_000 })
   expect((await spend('b')).allowed).toBe(true)
   travel(58_999)
   expect((await spend('a')).allowed).toBe(false)
@@ -58,7 +58,7 @@ test('a window starts with its first request', async () => {
   travel(90_000)
   expect((await spend('a')).allowed).toBe(true)
   travel(59_999)
-  expect(await spend('a')).toEqual({ allowed: false, policy: 'test', remainingMs: 1 })
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'login_per_minute', remainingMs: 1 })
 })
 
 test.each([1, 2, 3, 7, 20, 50])('allows exactly the limit in a burst, with leases of %i', async (lease) => {
@@ -82,7 +82,7 @@ test.each([1, 3, 7])('two instances together never allow more, with leases of %i
 test('a lease saves round trips, and lapses with its window', async () => {
   const spend = allowance(policy({ limit: 100, lease: 5 }))
   for (let request = 0; request < 6; request++) await spend('a')
-  expect(await rows()).toMatchObject([{ policy: 'test', key: 'a', count: 10 }])
+  expect(await rows()).toMatchObject([{ policy: 'login_per_minute', key: 'a', count: 10 }])
   travel(60_000)
   await spend('a')
   expect(await rows()).toMatchObject([{ count: 5, window_started_at: now }])
@@ -97,22 +97,22 @@ test('refusals of an exhausted window cost no question', async () => {
 })
 
 test('two policies cost one statement, and what the first refuses does not count for the second', async () => {
-  const minute = policy({ name: 'minute', limit: 2 })
-  const hour = policy({ name: 'hour', limit: 5, windowMs: 3_600_000 })
+  const minute = policy({ name: 'login_per_minute', limit: 2 })
+  const hour = policy({ name: 'login_per_hour', limit: 5, windowMs: 3_600_000 })
   const spend = allowance(minute, hour)
   const counts = async () => Object.fromEntries((await rows()).map((row) => [row.policy, row.count]))
   for (let request = 1; request <= 2; request++) expect(await spend('a')).toEqual({ allowed: true })
-  expect(await counts()).toEqual({ minute: 2, hour: 2 })
+  expect(await counts()).toEqual({ login_per_minute: 2, login_per_hour: 2 })
   // Another instance that has not heard yet that the minute is over.
   for (const instance of [spend, allowance(minute, hour), allowance(minute, hour)]) {
-    expect(await instance('a')).toEqual({ allowed: false, policy: 'minute', remainingMs: 60_000 })
+    expect(await instance('a')).toEqual({ allowed: false, policy: 'login_per_minute', remainingMs: 60_000 })
   }
-  expect(await counts()).toEqual({ minute: 5, hour: 2 })
+  expect(await counts()).toEqual({ login_per_minute: 5, login_per_hour: 2 })
   travel(60_000)
   expect(await countAllowed([spend('a'), spend('a'), spend('a')])).toBe(2)
   travel(60_000)
   expect(await countAllowed([spend('a'), spend('a')])).toBe(1)
-  expect(await spend('a')).toEqual({ allowed: false, policy: 'hour', remainingMs: 3_480_000 })
+  expect(await spend('a')).toEqual({ allowed: false, policy: 'login_per_hour', remainingMs: 3_480_000 })
   travel(3_480_000)
   expect(await countAllowed([spend('a'), spend('a'), spend('a')])).toBe(2)
 })
@@ -121,8 +121,8 @@ test.each([1, 3])(
   'of two policies the tighter one decides, whatever is asked at once, with leases of %i',
   async (lease) => {
     const list = [
-      policy({ name: 'wide', limit: 50, lease }),
-      policy({ name: 'tight', limit: 20, windowMs: 90_000, lease }),
+      policy({ name: 'wide_per_minute', limit: 50, lease }),
+      policy({ name: 'tight_per_minute', limit: 20, windowMs: 90_000, lease }),
     ]
     const [one, two] = [allowance(...list), allowance(...list)]
     expect(await countAllowed(Array.from({ length: 100 }, (_, index) => (index % 2 ? one : two)('a')))).toBe(20)
