@@ -50,18 +50,12 @@ const EXCEPTIONS: Record<string, string> = {
   'sign-in/routes.ts → deps.ts': 'until its room is cut',
   'sessions/routes.ts → deps.ts': 'until its room is cut',
   'cli/queries.ts → audit/queries.ts': 'until its room is cut',
-  'credentials/attempt-queries.ts → users/queries.ts': 'until its room is cut',
-  'credentials/attempts.ts → users/queries.ts': 'until its room is cut',
-  'credentials/passwords/proof.ts → users/queries.ts': 'until its room is cut',
   'http/guards/access.ts → sessions/authenticate.ts': 'until its room is cut',
   'keys/routes.ts → oauth/metadata.ts': 'until its room is cut',
   'prune.ts → audit/queries.ts': 'until its room is cut',
   'prune.ts → credentials/attempt-queries.ts': 'until its room is cut',
   'prune.ts → http/limits/queries.ts': 'until its room is cut',
   'prune.ts → sessions/queries.ts': 'until its room is cut',
-  'sign-in/routes.ts → users/queries.ts': 'until its room is cut',
-  'sign-in/sign-in.ts → credentials/attempt-queries.ts': 'until its room is cut',
-  'sign-in/sign-in.ts → users/queries.ts': 'until its room is cut',
 }
 const READS_ENVIRONMENT = ['main.ts', 'cli/main.ts', 'threads.ts']
 const MAX_LINES = 250

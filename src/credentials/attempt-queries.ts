@@ -1,10 +1,6 @@
 import { sql } from 'kysely'
-import type { Db, Tx } from '../db/schema.ts'
-import type { User } from '../users/queries.ts'
-
-/** The columns of a user, for a statement that is written out. */
-const columnsOfU = sql`u.id, u.email, u.email_verified AS "emailVerified", u.password_hash AS "passwordHash", u.roles,
-  u.claims, u.disabled_at AS "disabledAt", u.password_disabled_at AS "passwordDisabledAt", u.created_at AS "createdAt"`
+import type { Db } from '../db/schema.ts'
+import { columnsOfU, type User } from '../db/user.ts'
 
 /** NIST SP 800-63B-4 §3.2.2: after 100 consecutive failures the password is of no use until somebody resets it. */
 export const PASSWORD_DISABLED = 100
@@ -144,32 +140,6 @@ export async function settleAttempt(db: Db, now: Date, attempt: Attempt, userId:
     WHERE id = ${userId} AND password_disabled_at IS NULL AND ${attempt.failures}::int >= ${PASSWORD_DISABLED}::int`.execute(
     db,
   )
-}
-
-/**
- * Locks the row of a user whose password proved right. If the account is enabled and still has the password hash that was
- * verified, its failures are forgotten, in the same statement.
- * @returns the account as it is now, and whether that was so; undefined if it is gone.
- */
-export async function lockProven(
-  tx: Tx,
-  { id, passwordHash }: Pick<User, 'id' | 'passwordHash'>,
-  identifiers: readonly Buffer[],
-): Promise<(User & { stands: boolean }) | undefined> {
-  const { rows } = await sql<User & { stands: boolean }>`
-    WITH u AS (
-      SELECT *, coalesce(
-        disabled_at IS NULL AND password_disabled_at IS NULL AND password_hash = ${passwordHash}, false) AS stands
-      FROM users WHERE id = ${id} FOR NO KEY UPDATE
-    ), held AS MATERIALIZED (
-      SELECT identifier_hash FROM login_failures
-      WHERE (user_id = ${id} OR identifier_hash = ANY(${identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
-      ORDER BY identifier_hash FOR UPDATE
-    ), forgotten AS (
-      DELETE FROM login_failures WHERE identifier_hash IN (SELECT identifier_hash FROM held)
-    )
-    SELECT ${columnsOfU}, u.stands FROM u`.execute(tx)
-  return rows[0]
 }
 
 /** The counter of an identifier, whichever secret it is kept under. */

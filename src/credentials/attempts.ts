@@ -1,7 +1,7 @@
 import { hmac, type KeyList } from '../config/secrets.ts'
 import { violatedConstraint } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
-import type { User } from '../users/queries.ts'
+import type { User } from '../db/user.ts'
 import {
   type Attempt,
   accountsWithFailures,

@@ -6,14 +6,16 @@ import type { KeyList } from '../config/secrets.ts'
 import { clearFailures, withDisabledPassword } from '../credentials/attempts.ts'
 import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
+import { forgive, resetPassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
-import type { Db } from '../db/schema.ts'
+import type { Db, Tx } from '../db/schema.ts'
+import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
 import { NO_REQUEST, type RequestFacts } from '../facts.ts'
 import { endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
-import { enablePassword, insertUser, listAfter, type User, writeDisabledAt, writePasswordHash } from './queries.ts'
+import { insertUser, listAfter, type NewUser, writeDisabledAt } from './queries.ts'
 import { checkRoles, checkRoom } from './rights.ts'
 
 /** An account as operators see it: what it is, never what could be cracked. */
@@ -41,15 +43,23 @@ export async function createUser(
   const passwordHash = input.password === null ? null : await deps.hasher.hash(input.password)
   const now = deps.clock()
   const user = await transact(deps.db, async (tx) => {
-    const added = await insertUser(tx, { id: randomUUID(), email, passwordHash, roles, createdAt: now })
+    const added = await addUser(tx, deps.serverKeys, { id: randomUUID(), email, passwordHash, roles, createdAt: now })
     if (!added) return undefined
-    // What strangers have tried before there was an account is nothing that they have tried on it.
-    await clearFailures(tx, deps.serverKeys, added)
     await record(tx, now, 'operator', { type: 'user.created', outcome: 'success', userId: added.id }, facts)
     return added
   })
   if (!user) throw new Problem('email_taken')
   return toAccount(user, false)
+}
+
+/**
+ * Adds the row of an account. The failures that strangers ran up on the address while it had none do not count against its owner.
+ * @returns undefined if the address has an account.
+ */
+export async function addUser(tx: Tx, serverKeys: KeyList, user: NewUser): Promise<User | undefined> {
+  const added = await insertUser(tx, user)
+  if (added) await clearFailures(tx, serverKeys, added)
+  return added
 }
 
 /**
@@ -103,10 +113,9 @@ export async function enableUser(
 ): Promise<void> {
   const now = deps.clock()
   await withUser(deps, idOrEmail, async (tx, user) => {
-    const hadFailures = await clearFailures(tx, deps.serverKeys, user)
-    if (user.passwordDisabledAt) await enablePassword(tx, user.id)
+    const heldOff = await forgive(tx, deps.serverKeys, user)
     if (user.disabledAt) await writeDisabledAt(tx, user.id, null)
-    if (user.disabledAt || user.passwordDisabledAt || hadFailures) {
+    if (user.disabledAt || heldOff) {
       await record(tx, now, 'operator', { type: 'user.enabled', outcome: 'success', userId: user.id }, facts)
     }
   })
@@ -129,9 +138,7 @@ export async function setPassword(
   const passwordHash = await deps.hasher.hash(password)
   const now = deps.clock()
   return await withUser(deps, idOrEmail, async (tx, user) => {
-    await writePasswordHash(tx, user.id, passwordHash)
-    if (user.passwordDisabledAt) await enablePassword(tx, user.id)
-    await clearFailures(tx, deps.serverKeys, user)
+    await resetPassword(tx, deps.serverKeys, user, passwordHash)
     await record(tx, now, 'operator', { type: 'password.changed', outcome: 'success', userId: user.id }, facts)
     return await endAll(tx, now, { userId: user.id, cause: 'password_changed', actor: 'operator', facts })
   })

@@ -1,8 +1,9 @@
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
+import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
 import { normaliseEmail } from './email.ts'
-import { findByEmail, findById, lockById, type User } from './queries.ts'
+import { findByEmail, findById, lockById } from './queries.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 

@@ -1,41 +1,14 @@
 import { sql } from 'kysely'
 import type { Db, Tx } from '../db/schema.ts'
-
-/** An account, with what its owner never sees. */
-export interface User {
-  id: string
-  /** Normalised. */
-  email: string
-  emailVerified: boolean
-  /** PHC string; null: cannot sign in with a password. */
-  passwordHash: string | null
-  roles: string[]
-  claims: Record<string, unknown>
-  disabledAt: Date | null
-  /** When too many failures in a row took the password's use away; sessions go on. */
-  passwordDisabledAt: Date | null
-  createdAt: Date
-}
-
-const columns = [
-  'id',
-  'email',
-  'email_verified as emailVerified',
-  'password_hash as passwordHash',
-  'roles',
-  'claims',
-  'disabled_at as disabledAt',
-  'password_disabled_at as passwordDisabledAt',
-  'created_at as createdAt',
-] as const
+import { type User, userColumns } from '../db/user.ts'
 
 /** @param email as normaliseEmail returns it. */
 export async function findByEmail(db: Db, email: string): Promise<User | undefined> {
-  return await db.selectFrom('users').select(columns).where('email', '=', email).executeTakeFirst()
+  return await db.selectFrom('users').select(userColumns).where('email', '=', email).executeTakeFirst()
 }
 
 export async function findById(db: Db, id: string): Promise<User | undefined> {
-  return await db.selectFrom('users').select(columns).where('id', '=', id).executeTakeFirst()
+  return await db.selectFrom('users').select(userColumns).where('id', '=', id).executeTakeFirst()
 }
 
 /**
@@ -43,14 +16,14 @@ export async function findById(db: Db, id: string): Promise<User | undefined> {
  * its user need not wait.
  */
 export async function lockById(tx: Tx, id: string): Promise<User | undefined> {
-  return await tx.selectFrom('users').select(columns).where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
+  return await tx.selectFrom('users').select(userColumns).where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
 }
 
 /** In order of creation, after the account with the id `after`. */
 export async function listAfter(db: Db, after: string | null, limit: number): Promise<User[]> {
   return await db
     .selectFrom('users')
-    .select(columns)
+    .select(userColumns)
     .$if(after !== null, (qb) =>
       qb.where(sql<boolean>`(created_at, id) > (SELECT created_at, id FROM users WHERE id = ${after})`),
     )
@@ -60,7 +33,7 @@ export async function listAfter(db: Db, after: string | null, limit: number): Pr
     .execute()
 }
 
-type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'roles' | 'createdAt'>
+export type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'roles' | 'createdAt'>
 
 /** The constraint decides who is first. @returns undefined if the address has an account. */
 export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefined> {
@@ -75,7 +48,7 @@ export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefine
       created_at: user.createdAt,
     })
     .onConflict((oc) => oc.constraint('users_email_key').doNothing())
-    .returning(columns)
+    .returning(userColumns)
     .executeTakeFirst()
 }
 
@@ -87,16 +60,6 @@ export async function writeEmail(tx: Tx, id: string, email: string): Promise<voi
 /** On a row that the caller has locked. Its sessions and counters go with it. */
 export async function removeUser(tx: Tx, id: string): Promise<void> {
   await tx.deleteFrom('users').where('id', '=', id).execute()
-}
-
-/** On a row that the caller has locked. */
-export async function writePasswordHash(tx: Tx, id: string, passwordHash: string): Promise<void> {
-  await tx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
-}
-
-/** The password may be used again. On a row that the caller has locked. */
-export async function enablePassword(tx: Tx, id: string): Promise<void> {
-  await tx.updateTable('users').set({ password_disabled_at: null }).where('id', '=', id).execute()
 }
 
 /** On a row that the caller has locked. */

@@ -2,12 +2,13 @@ import type { LoginFailure } from '../../audit/events.ts'
 import type { KeyList } from '../../config/secrets.ts'
 import { transact } from '../../db/errors.ts'
 import type { Db, Tx } from '../../db/schema.ts'
+import type { User } from '../../db/user.ts'
 import { Problem } from '../../errors.ts'
 import type { Log } from '../../log.ts'
-import type { User } from '../../users/queries.ts'
-import { type Attempt, lockProven, PASSWORD_DISABLED, settleAttempt } from '../attempt-queries.ts'
+import { type Attempt, PASSWORD_DISABLED, settleAttempt } from '../attempt-queries.ts'
 import { release, reserve } from '../attempts.ts'
 import type { PasswordHasher } from './hasher.ts'
+import { lockProven, writePasswordHash } from './queries.ts'
 
 /** Somebody says that this is their password. */
 interface Claim {
@@ -25,11 +26,11 @@ export type Proof<T> =
   | { kind: 'refused'; user: User | undefined; reason: Refusal; failures: number }
   | { kind: 'held_off'; user: User | undefined; reason: 'backoff'; retryAfter: number }
 
-interface Effect<P, T> {
-  /** After the password proved right and before the transaction: the place for work that takes long. */
-  prepare: (user: User) => Promise<P>
+interface Effect<T> {
+  /** The hash to keep in place of the one that matched. After the match and before the transaction, because it takes long. */
+  replaceHash: (user: User) => Promise<string | undefined>
   /** Together with the reset of the counter, on the locked row of a user who is enabled and still has this password. */
-  commit: (tx: Tx, user: User, prepared: P) => Promise<T>
+  commit: (tx: Tx, user: User) => Promise<T>
 }
 
 type ProofDeps = { db: Db; serverKeys: KeyList; hasher: PasswordHasher; log: Log }
@@ -39,7 +40,7 @@ type ProofDeps = { db: Db; serverKeys: KeyList; hasher: PasswordHasher; log: Log
  * same computations, so that nobody can tell by the clock which accounts exist, are disabled or have no password.
  * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
  */
-export async function prove<P, T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<P, T>): Promise<Proof<T>> {
+export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<T>): Promise<Proof<T>> {
   const { email, id, password } = claim
   const wanted = id === undefined ? undefined : ({ by: 'id', value: id } as const)
   const reserved = await reserve(deps, now, email, wanted)
@@ -61,11 +62,11 @@ const ROUNDS = 3
 
 type Decision<T> = { kind: 'proven'; value: T } | { kind: 'refused'; reason: Refusal }
 
-async function decide<P, T>(
+async function decide<T>(
   deps: ProofDeps,
   claim: { user: User | undefined; password: string; inUse: string[] },
   attempt: Attempt,
-  effect: Effect<P, T>,
+  effect: Effect<T>,
 ): Promise<Decision<T>> {
   let { user } = claim
   for (let round = 1; round <= ROUNDS; round++) {
@@ -79,12 +80,13 @@ async function decide<P, T>(
     if (!matches) return { kind: 'refused', reason: 'wrong_password' }
 
     const proven = user
-    const prepared = await effect.prepare(proven)
+    const replacement = await effect.replaceHash(proven)
     const outcome = await transact(deps.db, async (tx) => {
       const current = await lockProven(tx, proven, attempt.identifiers)
       // Disabled, or given another hash, while this one was computed: a family started now would outlive both.
       if (!current?.stands) return { kind: 'changed', user: current } as const
-      return { kind: 'proven', value: await effect.commit(tx, current, prepared) } as const
+      if (replacement !== undefined) await writePasswordHash(tx, current.id, replacement)
+      return { kind: 'proven', value: await effect.commit(tx, current) } as const
     })
     if (outcome.kind === 'proven') return outcome
     // Perhaps the same password hashed anew by another sign-in: judged again by what the row says now.

@@ -1,0 +1,39 @@
+import { sql } from 'kysely'
+import type { Tx } from '../../db/schema.ts'
+import { columnsOfU, type User } from '../../db/user.ts'
+
+/**
+ * Locks the row of a user whose password proved right. If the account is enabled and still has the password hash that was
+ * verified, its failures are forgotten, in the same statement.
+ * @returns the account as it is now, and whether that was so; undefined if it is gone.
+ */
+export async function lockProven(
+  tx: Tx,
+  { id, passwordHash }: Pick<User, 'id' | 'passwordHash'>,
+  identifiers: readonly Buffer[],
+): Promise<(User & { stands: boolean }) | undefined> {
+  const { rows } = await sql<User & { stands: boolean }>`
+    WITH u AS (
+      SELECT *, coalesce(
+        disabled_at IS NULL AND password_disabled_at IS NULL AND password_hash = ${passwordHash}, false) AS stands
+      FROM users WHERE id = ${id} FOR NO KEY UPDATE
+    ), held AS MATERIALIZED (
+      SELECT identifier_hash FROM login_failures
+      WHERE (user_id = ${id} OR identifier_hash = ANY(${identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
+      ORDER BY identifier_hash FOR UPDATE
+    ), forgotten AS (
+      DELETE FROM login_failures WHERE identifier_hash IN (SELECT identifier_hash FROM held)
+    )
+    SELECT ${columnsOfU}, u.stands FROM u`.execute(tx)
+  return rows[0]
+}
+
+/** On a row that the caller has locked. */
+export async function writePasswordHash(tx: Tx, id: string, passwordHash: string): Promise<void> {
+  await tx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
+}
+
+/** The password may be used again. On a row that the caller has locked. */
+export async function enablePassword(tx: Tx, id: string): Promise<void> {
+  await tx.updateTable('users').set({ password_disabled_at: null }).where('id', '=', id).execute()
+}

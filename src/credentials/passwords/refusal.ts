@@ -1,0 +1,38 @@
+import { record } from '../../audit/audit.ts'
+import type { Db } from '../../db/schema.ts'
+import { Problem } from '../../errors.ts'
+import type { RequestFacts } from '../../facts.ts'
+import type { Metrics } from '../../metrics.ts'
+import { PASSWORD_DISABLED } from '../attempt-queries.ts'
+import { BACKOFF_STARTS } from '../attempts.ts'
+import { type Proof } from './proof.ts'
+
+/** Writes down what the failure set off, and answers it. The answer depends on the counter alone. */
+export async function refuse(
+  deps: { db: Db; metrics: Metrics },
+  now: Date,
+  identifier: string,
+  proof: Exclude<Proof<never>, { kind: 'proven' }>,
+  facts: RequestFacts,
+): Promise<never> {
+  if (proof.kind === 'held_off') {
+    deps.metrics.throttled.inc({ policy: 'account' })
+    throw new Problem('too_many_requests', {
+      detail: 'Too many failed attempts for this account.',
+      reason: 'backoff',
+      retryAfter: proof.retryAfter,
+    })
+  }
+  const { failures, reason } = proof
+  const set = SET_OFF.find(({ at }) => at === failures)
+  if (set) {
+    const about = { userId: proof.user?.id ?? null, details: { identifier, failures } }
+    await record(deps.db, now, 'server', { type: set.type, outcome: 'success', ...about }, facts)
+  }
+  throw new Problem('invalid_credentials', { reason })
+}
+
+const SET_OFF = [
+  { at: BACKOFF_STARTS, type: 'login.backoff_started' },
+  { at: PASSWORD_DISABLED, type: 'login.password_disabled' },
+] as const
