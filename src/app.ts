@@ -1,36 +1,89 @@
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import { ACCOUNT_SCOPE, builtInClients, pagesOf } from './clients/clients.ts'
+import { ACCOUNT_SCOPE, builtInClients, type Clients, pagesOf } from './clients/clients.ts'
 import type { Deps } from './deps.ts'
-import { addDocs } from './http/description/description.ts'
+import { describeRoutes } from './http/description/description.ts'
 import { guardAccess } from './http/guards/access.ts'
 import { answerCors } from './http/guards/cors.ts'
 import { collectPaths, refuseUnknown } from './http/guards/methods.ts'
 import { refuseForeignPages } from './http/guards/origin.ts'
 import { findSources } from './http/guards/proxies.ts'
 import { checkTargets } from './http/guards/target.ts'
-import { createLimits, limitRates } from './http/limits/limits.ts'
+import { createLimits, type LimitName, type Limits, limitRates } from './http/limits/limits.ts'
 import { writeCookies } from './http/replies/cookies.ts'
 import { answerDocuments } from './http/replies/documents.ts'
 import { sendHeaders } from './http/replies/headers.ts'
 import { handleProblems } from './http/replies/problems.ts'
 import { parseBodies } from './http/requests/body.ts'
+import type { Route } from './http/requests/endpoint.ts'
 import { boundConnections } from './http/server/connections.ts'
-import { healthRoutes, type Lifecycle } from './http/server/health.ts'
+import { healthEndpoints, type Lifecycle } from './http/server/health.ts'
 import { httpOptions } from './http/server/options.ts'
 import { logRequests, noteCallers, retireConnections } from './http/server/request-log.ts'
-import { keyRoutes, publicDocuments } from './keys/routes.ts'
-import { AUTHORIZATION_SERVER, KEY_SET } from './oauth/metadata.ts'
-import { rootRoutes } from './oauth/routes.ts'
+import { type Stalls, watchStalls } from './http/server/stalls.ts'
+import { keySet } from './keys/routes.ts'
+import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
+import { metadataEndpoints } from './oauth/routes.ts'
 import { authenticate } from './sessions/authenticate.ts'
-import { sessionRoutes } from './sessions/routes.ts'
-import { userRoutes } from './sign-in/routes.ts'
-import { createTurns } from './turns.ts'
+import { refreshEndpoints } from './sessions/refresh/routes.ts'
+import { sessionEndpoints } from './sessions/routes.ts'
+import { signInEndpoints } from './sign-in/routes.ts'
+import { createTurns, type InTurn } from './turns.ts'
 
 /** Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. */
 const TIMEOUTS = {
   headersTimeout: 10_000,
   requestTimeout: 15_000,
   connectionsCheckingInterval: 3000,
+}
+
+interface Parts {
+  clients: Clients
+  limits: Limits
+  inTurn: InTurn
+  stalls: Stalls
+  lifecycle: Lifecycle
+  /** Absent where DOCS is off, which it is in production unless enabled. */
+  description: ReturnType<typeof describeRoutes> | undefined
+}
+
+/** Every endpoint. Nothing else is served. */
+function listRoutes(deps: Deps, { clients, limits, inTurn, stalls, lifecycle, description }: Parts): Route[] {
+  const people = signInEndpoints(deps, clients, limits)
+  const tokens = refreshEndpoints(deps, clients, limits, { inTurn, stalls })
+  const sessions = sessionEndpoints(deps)
+  const metadata = metadataEndpoints(deps.config)
+  const probes = healthEndpoints(deps, lifecycle)
+  /** Taken by the handler, once it knows that the request is its caller's own. */
+  const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
+  const memory = { none: 'from memory' }
+  const shared = { none: 'one question to the database at a time, whoever asks' }
+
+  // biome-ignore format: columns
+  const routes: Route[] = [
+    // Method, path, who may call, what a call takes from, which pages may read the reply, who answers.
+    ['POST',   '/register',          'public', handler('register'), 'clients', people.register],
+    ['POST',   '/login',             'public', handler('login'),    'clients', people.login],
+    ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
+    ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
+    ['GET',    '/me',                'user',   'account',           'clients', people.me],
+    ['POST',   '/password',          'user',   'login',             'clients', people.changePassword],
+    ['GET',    '/sessions',          'user',   'account',           'clients', sessions.list],
+    ['DELETE', '/sessions/:id',      'user',   'account',           'clients', sessions.end],
+    ['DELETE', '/sessions',          'user',   'account',           'clients', sessions.endOthers],
+    ['GET',    KEY_SET,              'public', memory,              'public',  keySet(deps.keyring)],
+    ['GET',    AUTHORIZATION_SERVER, 'public', memory,              'public',  metadata.authorizationServer],
+    ['GET',    OPENID,               'public', memory,              'public',  metadata.openid],
+    ['GET',    '/',                  'public', memory,              'clients', metadata.about],
+    ['GET',    '/livez',             'public', memory,              'clients', probes.alive],
+    ['GET',    '/readyz',            'public', shared,              'clients', probes.ready],
+  ]
+  if (!description) return routes
+  // biome-ignore format: columns
+  return [
+    ...routes,
+    ['GET',    '/openapi.json',      'public', memory,              'clients', description.json],
+    ['GET',    '/docs',              'public', memory,              'clients', description.page],
+  ]
 }
 
 /** The whole HTTP surface. Opens no port: the caller listens, or injects. */
@@ -74,13 +127,15 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   parseBodies(app)
   writeCookies(app)
 
-  addDocs(app, config)
-  app.register(rootRoutes(config, { metadata: AUTHORIZATION_SERVER, keys: KEY_SET }))
-  app.register(userRoutes(deps, clients, limits))
-  app.register(sessionRoutes(deps, clients, { ...limits, inTurn }))
-  app.register(keyRoutes(deps))
-  app.register(healthRoutes(deps, lifecycle))
-  answerDocuments(app, publicDocuments(deps), deps, lifecycle)
+  const stalls = watchStalls()
+  app.addHook('onClose', async () => stalls.stop())
+  const description = config.DOCS ? describeRoutes(app, config) : undefined
+  const routes = listRoutes(deps, { clients, limits, inTurn, stalls, lifecycle, description })
+  app.register(async (scope) => {
+    for (const [method, url, access, limit, cors, { schema, handler }] of routes)
+      scope.route({ method, url, config: { access, limit, cors }, schema, handler })
+  })
+  answerDocuments(app, routes, deps, lifecycle)
   boundConnections(app, deps)
   return app
 }

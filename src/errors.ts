@@ -82,6 +82,7 @@ export type Reason =
   | 'nbf'
   | 'aud'
   | 'session'
+  | 'another kind of caller'
   | `${number} bytes`
   // Limits, by name.
   | `${string}_per_${'minute' | 'hour'}`

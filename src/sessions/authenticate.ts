@@ -4,17 +4,9 @@ import type { Config } from '../config/config.ts'
 import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
+import type { UserPrincipal } from '../principal.ts'
 import { verifyAccessToken } from '../tokens/verify.ts'
-import { findLive, type Subject } from './queries.ts'
-
-/** Who stands behind a bearer request: what the database says now, not what the token said when it was issued. */
-export interface Principal {
-  subject: Subject & { createdAt: Date }
-  sessionId: string
-  clientId: string
-  scope: string[]
-  authTime: Date
-}
+import { findLive } from './queries.ts'
 
 /**
  * Verifies the access token of one of our own bearer endpoints, and looks its session up: here a logout counts at once.
@@ -25,7 +17,7 @@ export async function authenticate(
   deps: { db: Db; clock: Clock; keyring: Keyring; config: Config },
   clients: Clients,
   token: string,
-): Promise<Principal> {
+): Promise<UserPrincipal> {
   const now = deps.clock()
   const verified = await verifyAccessToken(deps.keyring, token, deps.config.ISSUER, now)
   if (verified.kind === 'refused') throw new Problem('invalid_token', { reason: verified.reason })
@@ -42,6 +34,7 @@ export async function authenticate(
     throw new Problem('invalid_token', { reason: 'session' })
   }
   return {
+    kind: 'user',
     subject: { ...session.subject, createdAt: session.userCreatedAt },
     sessionId: session.id,
     clientId: session.clientId,

@@ -12,7 +12,7 @@ import type { Db } from '../db/schema.ts'
 import type { RequestFacts } from '../facts.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Principal } from '../sessions/authenticate.ts'
+import type { UserPrincipal } from '../principal.ts'
 import { endAll } from '../sessions/end.ts'
 
 /**
@@ -31,7 +31,7 @@ export async function changePassword(
     log: Log
     tally: Tally
   },
-  principal: Principal,
+  principal: UserPrincipal,
   input: { currentPassword: string; newPassword: string },
   facts: RequestFacts,
 ): Promise<void> {

@@ -1,15 +1,14 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { type Client, type Clients, clientOfPage } from '../clients/clients.ts'
-import type { User } from '../db/user.ts'
-import type { Deps } from '../deps.ts'
 import { Problem } from '../errors.ts'
 import { refuseForeignOrigin, refuseLostCookie } from '../http/guards/origin.ts'
 import { type Limits, refuseOver } from '../http/limits/limits.ts'
 import { refreshCookies, sendTokens } from '../http/replies/cookies.ts'
+import { endpoint } from '../http/requests/endpoint.ts'
 import { requestFacts } from '../http/requests/facts.ts'
 import { Audience, ClientId, Email, errors, Password, Scope, TokenReply, UserReply } from '../http/requests/schemas.ts'
+import { type UserPrincipal, userOf } from '../principal.ts'
 import { changePassword } from './change-password.ts'
 import { register } from './register.ts'
 import { signIn } from './sign-in.ts'
@@ -33,29 +32,23 @@ const PasswordBody = Type.Object({ current_password: Password, new_password: Pas
 
 const DEFAULT_CLIENT = 'web'
 
-/** Sign-up, sign-in, and one's own account. */
-export const userRoutes =
-  (deps: Deps, clients: Clients, limits: Pick<Limits, 'login' | 'register' | 'turnAway'>): FastifyPluginAsyncTypebox =>
-  async (app) => {
-    /** Before anything is counted in the database: in a flood most are turned away. */
-    const expectRoom = async (request: FastifyRequest): Promise<void> => {
-      try {
-        deps.hasher.expectRoom()
-      } catch (error) {
-        await limits.turnAway(request)
-        throw error
-      }
-    }
+type Needs = Parameters<typeof register>[0] & Parameters<typeof signIn>[0] & Parameters<typeof changePassword>[0]
 
-    app.post('/register', {
-      config: { access: 'public', limit: { name: 'register', by: 'handler' } },
-      schema: {
+/** Sign-up, sign-in, and one's own account. */
+export function signInEndpoints(
+  deps: Needs,
+  clients: Clients,
+  limits: Pick<Limits, 'login' | 'register' | 'turnAway'>,
+) {
+  return {
+    register: endpoint(
+      {
         summary: 'Make an account',
         description: 'Where registration is open. Signs nobody in.',
         body: RegisterBody,
         response: { 201: Type.Object({ user: UserReply }, closed), ...errors(400, 403, 409, 429, 503) },
       },
-      handler: async (request, reply) => {
+      async (request, reply) => {
         const client = clientOfPage(clients, request.headers.origin) ?? clientNamed(clients, DEFAULT_CLIENT)
         refuseForeignOrigin(request, client)
         await expectRoom(request)
@@ -63,17 +56,16 @@ export const userRoutes =
         const user = await register(deps, request.body, requestFacts(request))
         return reply.code(201).send({ user: publicUser(user) })
       },
-    })
+    ),
 
-    app.post('/login', {
-      config: { access: 'public', limit: { name: 'login', by: 'handler' } },
-      schema: {
+    login: endpoint(
+      {
         summary: 'Sign in',
         description: 'Every refusal of the credentials is the same answer, whatever its cause.',
         body: LoginBody,
         response: { 200: TokenReply, ...errors(400, 401, 403, 429, 503) },
       },
-      handler: async (request, reply) => {
+      async (request, reply) => {
         const { client_id = DEFAULT_CLIENT, remember = false, ...rest } = request.body
         const client = clientNamed(clients, client_id)
         refuseForeignOrigin(request, client)
@@ -87,29 +79,39 @@ export const userRoutes =
         request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
         return sendTokens(reply, issued)
       },
-    })
+    ),
 
-    app.get('/me', {
-      config: { access: 'bearer', limit: 'account' },
-      schema: { summary: 'Show one’s own account', response: { 200: UserReply, ...errors(401, 403, 429, 503) } },
-      handler: async ({ principal }) => publicUser(principal.subject),
-    })
+    me: endpoint(
+      { summary: 'Show one’s own account', response: { 200: UserReply, ...errors(401, 403, 429, 503) } },
+      async ({ principal }) => publicUser(userOf(principal).subject),
+    ),
 
-    app.post('/password', {
-      config: { access: 'bearer', limit: 'login' },
-      schema: {
+    changePassword: endpoint(
+      {
         summary: 'Change one’s own password',
         description: 'Ends every other session.',
         body: PasswordBody,
         response: { 204: Type.Null(), ...errors(400, 401, 403, 429, 503) },
       },
-      handler: async (request, reply) => {
+      async (request, reply) => {
         const { current_password: currentPassword, new_password: newPassword } = request.body
-        await changePassword(deps, request.principal, { currentPassword, newPassword }, requestFacts(request))
+        const user = userOf(request.principal)
+        await changePassword(deps, user, { currentPassword, newPassword }, requestFacts(request))
         return reply.code(204).send(null)
       },
-    })
+    ),
   }
+
+  /** Before anything is counted in the database: in a flood most are turned away. */
+  async function expectRoom(request: FastifyRequest): Promise<void> {
+    try {
+      deps.hasher.expectRoom()
+    } catch (error) {
+      await limits.turnAway(request)
+      throw error
+    }
+  }
+}
 
 function clientNamed(clients: Clients, id: string): Client {
   const client = clients.get(id)
@@ -117,7 +119,7 @@ function clientNamed(clients: Clients, id: string): Client {
   return client
 }
 
-function publicUser(user: Pick<User, 'id' | 'email' | 'emailVerified' | 'roles' | 'claims' | 'createdAt'>) {
+function publicUser(user: UserPrincipal['subject']) {
   const { id, email, emailVerified, roles, claims, createdAt } = user
   return { id, email, email_verified: emailVerified, roles, claims, created_at: createdAt.toISOString() }
 }

@@ -42,21 +42,21 @@ async function counted(): Promise<Record<string, number>> {
 
 /** Every route, in the order of the alphabet: who may call it, and what a call takes from. */
 const ROUTES = [
-  'DELETE /sessions/:id: bearer, account',
-  'DELETE /sessions: bearer, account',
+  'DELETE /sessions/:id: user, account',
+  'DELETE /sessions: user, account',
   'GET /.well-known/jwks.json: public, none',
   'GET /.well-known/oauth-authorization-server: public, none',
   'GET /.well-known/openid-configuration: public, none',
   'GET /: public, none',
   'GET /docs: public, none',
   'GET /livez: public, none',
-  'GET /me: bearer, account',
+  'GET /me: user, account',
   'GET /openapi.json: public, none',
   'GET /readyz: public, none',
-  'GET /sessions: bearer, account',
+  'GET /sessions: user, account',
   'POST /login: public, login',
   'POST /logout: public, logout',
-  'POST /password: bearer, login',
+  'POST /password: user, login',
   'POST /refresh: public, refresh',
   'POST /register: public, register',
 ]

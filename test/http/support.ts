@@ -18,7 +18,7 @@ import { httpOptions } from '../../src/http/server/options.ts'
 import { logRequests } from '../../src/http/server/request-log.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics, type Metrics } from '../../src/metrics.ts'
-import type { Principal } from '../../src/sessions/authenticate.ts'
+import type { Principal } from '../../src/principal.ts'
 
 export const ORIGIN = 'https://app.example.com'
 
@@ -87,7 +87,8 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
     authenticate: async (token) => {
       authenticated.push(token)
       if (!token.startsWith('good')) throw new Problem('invalid_token', { reason: 'signature' })
-      return principal(token === 'good-narrow' ? ['orders'] : ['account'])
+      const user = principal(token === 'good-narrow' ? ['orders'] : ['account'])
+      return token === 'good-machine' ? { ...user, kind: 'machine' as 'user' } : user
     },
   })
   parseBodies(app)
@@ -121,6 +122,7 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
 
 function principal(scope: string[]): Principal {
   return {
+    kind: 'user',
     subject: { id: 'u1', email: 'a@example.com', emailVerified: true, roles: [], claims: {}, createdAt: new Date(0) },
     sessionId: 's1',
     clientId: 'web',

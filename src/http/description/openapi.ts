@@ -1,3 +1,4 @@
+import type { FastifyContextConfig } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import { type ProblemCode, problems } from '../../errors.ts'
 import { ProblemBody } from '../requests/schemas.ts'
@@ -6,7 +7,7 @@ import type { OpenApi, OperationObject, Parameter, Reply, Schema } from './shape
 
 /** One route as it was registered. */
 export interface RouteFacts {
-  access: 'public' | 'bearer'
+  access: FastifyContextConfig['access']
   hasBody: boolean
 }
 
@@ -73,7 +74,7 @@ function completeOperation(
   facts: RouteFacts | undefined,
 ): OperationObject {
   const { summary, description, group, refreshToken, idempotencyKey } = words
-  const bearer = facts?.access === 'bearer'
+  const bearer = facts?.access === 'user'
   const parameters = [
     ...(from.parameters ?? []).filter((each) => each.name.toLowerCase() !== 'idempotency-key'),
     ...(idempotencyKey ? [IDEMPOTENCY_KEY] : []),

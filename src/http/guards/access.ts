@@ -1,25 +1,29 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
-import type { Principal } from '../../sessions/authenticate.ts'
+import type { Principal } from '../../principal.ts'
 import { challenge } from '../replies/problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call the route. `bearer`: whoever holds a valid access token of ours with the scope for our own endpoints. */
-    access: 'public' | 'bearer'
-    /** `public`: any web page may read the reply. Without it, the origins of our clients. */
-    cors?: 'public'
+    /** Who may call the route: anybody, or who holds an access token of ours that stands for a caller of this kind. */
+    access: Access
+    /** Which web pages may read the reply: those of our clients, or any. */
+    cors?: 'clients' | 'public'
   }
   interface FastifyRequest {
-    /** Who calls. Only on routes with `access: 'bearer'`; reading it elsewhere throws. */
+    /** Who calls. Reading it on a public route throws. */
     readonly principal: Principal
   }
 }
 
+type Access = 'public' | Principal['kind']
+/** A kind that is not here opens no route: the server does not boot. */
+const KNOWN: readonly unknown[] = ['public', 'user'] satisfies Access[]
+
 export interface AccessRules {
   /** Resolves to who stands behind a token. @throws Problem `invalid_token`. */
   authenticate(token: string): Promise<Principal>
-  /** Scope that every bearer route needs. */
+  /** Scope that every route needs that is not public. */
   scope: string
   /** Names us in challenges. */
   issuer: string
@@ -31,27 +35,31 @@ export interface AccessRules {
  */
 export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer }: AccessRules): void {
   app.addHook('onRoute', ({ method, url, config }) => {
-    if (config?.access !== 'public' && config?.access !== 'bearer')
-      throw new Error(`${String(method)} ${url} declares no access`)
+    if (!KNOWN.includes(config?.access)) throw new Error(`${String(method)} ${url} declares no access`)
   })
 
   const principals = new WeakMap<FastifyRequest, Principal>()
   app.decorateRequest('principal', {
     getter(this: FastifyRequest) {
       const principal = principals.get(this)
-      if (!principal) throw new Error(`${this.routeOptions.url} reads the principal but is not a bearer route`)
+      if (!principal) throw new Error(`${this.routeOptions.url} reads the principal but is public`)
       return principal
     },
   })
 
   app.addHook('onRequest', (request, reply, done) => {
-    // What is neither public nor unknown needs a token: a new kind of access would fail closed.
+    // What is neither public nor unknown needs a token, whatever kinds of access there are.
     if (request.is404 || request.routeOptions.config.access === 'public') return done()
     admit(request, reply).then(() => done(), done)
   })
 
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const principal = await authenticate(bearerToken(request))
+    // A token that is good elsewhere, which another one of its kind would not change.
+    if (principal.kind !== request.routeOptions.config.access) {
+      reply.header('www-authenticate', challenge(issuer, { error: 'insufficient_scope' }))
+      throw new Problem('insufficient_scope', { reason: 'another kind of caller' })
+    }
     if (!principal.scope.includes(scope)) {
       reply.header('www-authenticate', challenge(issuer, { error: 'insufficient_scope', scope }))
       throw new Problem('insufficient_scope')

@@ -1,12 +1,12 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { splitTarget } from './target.ts'
 
 export interface KnownPath {
   /** In order of registration, HEAD included. */
   methods: Set<string>
-  /** Whether any web page may read the replies. */
-  cors: 'public' | undefined
+  /** Which web pages may read the replies. */
+  cors: FastifyContextConfig['cors']
 }
 
 /** Every path that is served, whatever the method. */

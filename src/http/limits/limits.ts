@@ -115,7 +115,7 @@ export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<M
     const { access, limit } = request.routeOptions.config
     if (typeof limit !== 'string') return done()
     // Refused in a moment and for nothing. Any page can have its visitor send such a request, but none with this header.
-    if (access === 'bearer' && request.headers.authorization === undefined) return done()
+    if (access !== 'public' && request.headers.authorization === undefined) return done()
     limits[limit](request)
       .then((verdict) => refuseOver(verdict, metrics))
       .then(() => done(), done)

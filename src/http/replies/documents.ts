@@ -1,17 +1,64 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { TSchema } from 'typebox'
 import type { Config } from '../../config/config.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import { targetCheck } from '../guards/target.ts'
+import type { Endpoint, PublicDocument, Route } from '../requests/endpoint.ts'
 import type { Lifecycle } from '../server/health.ts'
 import { requestIds, securityHeaders } from './headers.ts'
 
-/** A document that is the same for everybody. */
-export interface PublicDocument {
-  path: string
-  /** Another object when the document has changed. */
-  read(): { body: Buffer; headers: Record<string, string> }
+/**
+ * Five minutes fresh, then for one more the old copy while a new one is fetched. A cache that cannot reach us may go on
+ * for a day: keys are published that long before they sign and after they have, so no planned rotation suffers.
+ */
+const CACHING = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=86400'
+
+/**
+ * A document that is the same for everybody, and may be cached.
+ * @param content from memory; another object when it has changed.
+ */
+export function documentEndpoint(
+  { type, schema, ...words }: { summary: string; type: string; schema: TSchema },
+  content: () => { body: Buffer; etag: string },
+): Endpoint {
+  let from = content()
+  let document = describe(from, type)
+  const read = (): PublicDocument => {
+    const now = content()
+    if (now !== from) [from, document] = [now, describe(now, type)]
+    return document
+  }
+  return {
+    read,
+    // The reply's is for the description only: a Buffer is sent as it is.
+    schema: { ...words, response: { 200: { description: 'OK', content: { [type]: { schema } } } } },
+    handler: (request, reply) => sendDocument(request, reply, read()),
+  }
+}
+
+function describe({ body, etag }: { body: Buffer; etag: string }, type: string): PublicDocument {
+  const headers = {
+    'cache-control': CACHING,
+    etag,
+    'cross-origin-resource-policy': 'cross-origin',
+    'content-type': type,
+  }
+  return { body, headers }
+}
+
+function sendDocument(request: FastifyRequest, reply: FastifyReply, { body, headers }: PublicDocument): FastifyReply {
+  reply.headers(headers)
+  if (!matches(request.headers['if-none-match'], headers.etag ?? '')) return reply.send(body)
+  return reply.removeHeader('content-type').code(304).send()
+}
+
+/** RFC 9110 §13.1.2: a list, compared weakly, or `*`. */
+function matches(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false
+  if (header.trim() === '*') return true
+  return header.match(/"[^"]*"/g)?.some((tag) => tag === etag) ?? false
 }
 
 /**
@@ -23,7 +70,7 @@ export interface PublicDocument {
  */
 export function answerDocuments(
   app: FastifyInstance,
-  documents: readonly PublicDocument[],
+  routes: readonly Route[],
   { config, log, metrics }: { config: Config; log: Log; metrics: Metrics },
   lifecycle: Lifecycle,
 ): void {
@@ -32,9 +79,10 @@ export function answerDocuments(
   const newId = requestIds(config)
   const common = { ...securityHeaders(config), 'x-request-id': '', 'access-control-allow-origin': '*' }
 
-  const senders = documents.map(({ path, read }) => {
+  const senders = routes.flatMap(([, path, , , , { read }]) => {
+    if (!read) return []
     const measured = metrics.requestSeconds.labels({ route: path, status: 200 })
-    let sent: ReturnType<PublicDocument['read']> | undefined
+    let sent: PublicDocument | undefined
     let [body, headers, idAt] = ['', [] as string[], 0]
     const send = (request: IncomingMessage, reply: ServerResponse): void => {
       const started = performance.now()
@@ -50,7 +98,7 @@ export function answerDocuments(
       reply.writeHead(200, headers).end(body, 'latin1')
       measured.observe((performance.now() - started) / 1000)
     }
-    return [path, send] as const
+    return [[path, send] as const]
   })
   const byPath = new Map(senders)
 

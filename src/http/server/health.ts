@@ -1,8 +1,8 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { pendingMigrations } from '../../db/migrate.ts'
 import type { Db } from '../../db/schema.ts'
 import { probeWrites } from '../../db/write-probe.ts'
+import { endpoint } from '../requests/endpoint.ts'
 
 /** Shared by the process, which sets it, and the probes and replies, which show it. */
 export interface Lifecycle {
@@ -26,29 +26,19 @@ interface Parts {
  * `/livez` says that the process turns; restarting it cures nothing else, so it asks nobody. `/readyz` says that traffic
  * can be served: that a sign-in could work. Neither tells what is wrong: that is in the log, not for everyone (REQ-165).
  */
-export const healthRoutes =
-  (deps: Parts, lifecycle: Lifecycle): FastifyPluginAsyncTypebox =>
-  async (app) => {
-    const isReady = readiness(deps, lifecycle)
-
-    app.get('/livez', {
-      config: { access: 'public', limit: { none: 'asks nobody' } },
-      schema: { response: { 200: Alive } },
-      handler: async () => ({ status: 'ok' as const }),
-    })
-
-    app.get('/readyz', {
-      config: { access: 'public', limit: { none: 'one question to the database at a time, whoever asks' } },
-      schema: { response: { 200: Alive, 503: NotReady } },
-      handler: async (_request, reply) => {
-        if (await isReady()) return { status: 'ok' as const }
-        return reply
-          .code(503)
-          .header('retry-after', '1')
-          .send({ status: 'unavailable' as const })
-      },
-    })
+export function healthEndpoints(deps: Parts, lifecycle: Lifecycle) {
+  const isReady = readiness(deps, lifecycle)
+  return {
+    alive: endpoint({ response: { 200: Alive } }, async () => ({ status: 'ok' as const })),
+    ready: endpoint({ response: { 200: Alive, 503: NotReady } }, async (_request, reply) => {
+      if (await isReady()) return { status: 'ok' as const }
+      return reply
+        .code(503)
+        .header('retry-after', '1')
+        .send({ status: 'unavailable' as const })
+    }),
   }
+}
 
 /**
  * One probe at a time, shared by all who ask meanwhile, and one a second: the endpoint is public and must not multiply into

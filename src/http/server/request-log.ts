@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import type { Metrics } from '../../metrics.ts'
+import { userOf } from '../../principal.ts'
 import type { Lifecycle } from './health.ts'
 
 declare module 'fastify' {
@@ -60,11 +61,11 @@ function probe(route: string): boolean {
   return route === '/livez' || route === '/readyz'
 }
 
-/** Bearer routes: who called. Order: after `guardAccess`. */
+/** Who called, where that is a user. Order: after `guardAccess`. */
 export function noteCallers(app: FastifyInstance): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    if (request.routeOptions.config.access === 'bearer') {
-      const { subject, sessionId } = request.principal
+    if (request.routeOptions.config.access === 'user') {
+      const { subject, sessionId } = userOf(request.principal)
       request.noted = { userId: subject.id, familyId: sessionId }
     }
     done()

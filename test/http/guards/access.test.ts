@@ -1,21 +1,24 @@
 import type { FastifyInstance } from 'fastify'
 import { expect, test } from 'vitest'
+import { userOf } from '../../../src/principal.ts'
 import { createHttpApp, request } from '../support.ts'
 
 const REALM = 'Bearer realm="https://auth.example.com"'
 const BAD = `${REALM}, error="invalid_token"`
 
 const routes = (app: FastifyInstance): void => {
-  app.get('/me', { config: { access: 'bearer' } }, async ({ principal }) => ({ id: principal.subject.id }))
-  app.post('/password', { config: { access: 'bearer' } }, async () => ({}))
+  app.get('/me', { config: { access: 'user' } }, async ({ principal }) => ({ id: userOf(principal).subject.id }))
+  app.post('/password', { config: { access: 'user' } }, async () => ({}))
   app.get('/open', { config: { access: 'public' } }, async () => ({}))
-  app.get('/careless', { config: { access: 'public' } }, async ({ principal }) => ({ id: principal.subject.id }))
+  app.get('/careless', { config: { access: 'public' } }, async ({ principal }) => ({
+    id: userOf(principal).subject.id,
+  }))
 }
 
 const t = await createHttpApp(routes)
 const me = (headers: Record<string, string>, url = '/me') => t.app.inject({ url, headers })
 
-test('a good token opens a bearer route', async () => {
+test('a good token opens a user’s route', async () => {
   for (const authorization of ['Bearer good', 'bearer good', 'BEARER  good', 'Bearer good.a-b_c~d+e/f==']) {
     const answer = await me({ authorization })
     expect(answer.statusCode).toBe(200)
@@ -65,6 +68,12 @@ test('a token without the scope is answered 403 and told which', async () => {
   expect(answer.headers['www-authenticate']).toBe(`${REALM}, error="insufficient_scope", scope="account"`)
 })
 
+test('a token of another kind of caller is answered 403, and no scope would help', async () => {
+  const answer = await me({ authorization: 'Bearer good-machine' })
+  expect([answer.statusCode, answer.json().code]).toEqual([403, 'insufficient_scope'])
+  expect(answer.headers['www-authenticate']).toBe(`${REALM}, error="insufficient_scope"`)
+})
+
 test('who may not call learns nothing of the body', async () => {
   const payload = 'x'.repeat(20000)
   const answer = await t.app.inject({
@@ -83,7 +92,7 @@ test('a public route asks for no token and knows no principal', async () => {
   expect(t.authenticated).toEqual([])
 })
 
-test.each([[undefined], [{}], [{ access: 'everyone' }], [{ limit: 'login' }]])(
+test.each([[undefined], [{}], [{ access: 'everyone' }], [{ access: 'machine' }], [{ limit: 'login' }]])(
   'a route with config %j does not boot',
   async (config) => {
     const boot = createHttpApp((app) => {

@@ -272,7 +272,7 @@ test('without the database: 503, and nothing is let through', async () => {
   await broken.db.destroy()
 })
 
-test.each([[{ access: 'public' }], [{ access: 'bearer' }]] as const)(
+test.each([[{ access: 'public' }], [{ access: 'user' }]] as const)(
   'a route with config %j does not boot',
   async (config) => {
     const database = { db: connection.db, clock }

@@ -1,0 +1,140 @@
+import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { type Clients, clientOfPage, pagesOf } from '../../clients/clients.ts'
+import type { Origins } from '../../config/origins.ts'
+import type { Delivery } from '../../db/schema.ts'
+import { Problem } from '../../errors.ts'
+import { refuseForeignOrigin, requireOrigin } from '../../http/guards/origin.ts'
+import { type Limits, refuseOver } from '../../http/limits/limits.ts'
+import { clearRefreshCookie, refreshCookies, sendTokens } from '../../http/replies/cookies.ts'
+import { endpoint } from '../../http/requests/endpoint.ts'
+import { requestFacts } from '../../http/requests/facts.ts'
+import { Audience, ClientId, errors, Scope, TokenReply } from '../../http/requests/schemas.ts'
+import type { Stalls } from '../../http/server/stalls.ts'
+import type { Metrics } from '../../metrics.ts'
+import type { InTurn } from '../../turns.ts'
+import { createLogout } from '../logout.ts'
+import { createRefresh } from './refresh.ts'
+
+// Room for an access token that was put here by mistake: it is refused like any other token that is not ours.
+const RefreshToken = Type.String({ maxLength: 8192, description: 'Only for clients that get it in the body.' })
+
+const RefreshBody = Type.Object(
+  {
+    refresh_token: Type.Optional(RefreshToken),
+    client_id: Type.Optional(ClientId),
+    scope: Type.Optional(Scope),
+    audience: Type.Optional(Audience),
+  },
+  { additionalProperties: false },
+)
+const LogoutBody = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, { additionalProperties: false })
+
+type Needs = Parameters<typeof createRefresh>[0] & Parameters<typeof createLogout>[0] & { metrics: Metrics }
+
+/** What a refresh token is good for: new tokens, and the end of its session. */
+export function refreshEndpoints(
+  deps: Needs,
+  clients: Clients,
+  limits: Pick<Limits, 'refresh' | 'lookOver' | 'garbage' | 'logout' | 'retry'>,
+  load: { inTurn: InTurn; stalls: Stalls },
+) {
+  const refresh = createRefresh(deps, clients, limits.retry)
+  const logout = createLogout(deps, load.inTurn)
+  return {
+    refresh: endpoint(
+      {
+        summary: 'Exchange a refresh token',
+        description:
+          'Send an Idempotency-Key that stays the same for every attempt of one exchange: a retry is then never taken for theft.',
+        body: Type.Optional(RefreshBody),
+        response: { 200: TokenReply, ...errors(400, 401, 403, 429, 503) },
+      },
+      async (request, reply) => {
+        const body = request.body ?? {}
+        const credential = readCredential(request, clients, body.refresh_token, body.client_id)
+        const issued = await refresh(
+          {
+            ...credential,
+            clientId: body.client_id,
+            idempotencyKey: idempotencyKey(request),
+            scope: body.scope,
+            audience: body.audience,
+            arrivedAt: new Date(deps.clock().getTime() - load.stalls.before()),
+            isGone: () => request.raw.socket.destroyed,
+            spend: () => limits.refresh(request),
+            spendLook: () => limits.lookOver(request),
+            spendOnGarbage: () => limits.garbage(request),
+          },
+          requestFacts(request),
+        )
+        request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
+        return sendTokens(reply, issued)
+      },
+    ),
+
+    logout: endpoint(
+      {
+        summary: 'End this session',
+        description: 'Answers 204 whether or not there was anything to end.',
+        body: Type.Optional(LogoutBody),
+        response: { 204: Type.Null(), ...errors(400, 403, 429, 503) },
+      },
+      async (request, reply) => {
+        const credential = readCredential(request, clients, request.body?.refresh_token, undefined)
+        refuseOver(await limits.logout(request), deps.metrics)
+        await logout(credential, requestFacts(request))
+        if (credential.delivery === 'cookie') clearRefreshCookie(reply)
+        return reply.code(204).send(null)
+      },
+    ),
+  }
+}
+
+/**
+ * Where the refresh token is, and that it may be used from there. Wherever the cookie is the credential, or would be if it
+ * had come, the request must come from an allowed page (CSRF): an absent cookie is no reason to be asked less.
+ */
+function readCredential(
+  request: FastifyRequest,
+  clients: Clients,
+  inBody: string | undefined,
+  clientId: string | undefined,
+): { token: string | undefined; delivery: Delivery } {
+  const cookies = refreshCookies(request)
+  if (cookies.length + (inBody === undefined ? 0 : 1) > 1) {
+    throw new Problem('invalid_request', { detail: 'Send one refresh token, in the cookie or in the body.' })
+  }
+  if (inBody !== undefined) {
+    refuseForeignOrigin(request, { delivery: 'body', origins: originsOf(clients, 'body', clientId) })
+    return { token: inBody, delivery: 'body' }
+  }
+  if (cookies.length === 0) {
+    // Nothing is at stake but the cookie, which only a page of its own client may have deleted.
+    const delivery = clientOfPage(clients, request.headers.origin)?.delivery ?? 'cookie'
+    refuseForeignOrigin(request, { delivery, origins: originsOf(clients, delivery, clientId) })
+    return { token: undefined, delivery }
+  }
+  requireOrigin(request, originsOf(clients, 'cookie', clientId))
+  return { token: cookies[0], delivery: 'cookie' }
+}
+
+/**
+ * Origins of the client that is named. A name that does not fit the delivery is not refused here: whether the token
+ * belongs to it is for the rotation to decide, and its answer is the same for every cause.
+ */
+function originsOf(clients: Clients, delivery: Delivery, clientId: string | undefined): Origins {
+  const fitting = [...clients.values()].filter((client) => client.delivery === delivery)
+  const named = fitting.filter((client) => client.id === clientId)
+  return pagesOf(named.length > 0 ? named : fitting)
+}
+
+/** Opaque to us. One header of reasonable length; nothing else is a key. */
+function idempotencyKey(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key']
+  if (key === undefined) return undefined
+  if (typeof key !== 'string' || key.length === 0 || key.length > 255) {
+    throw new Problem('invalid_request', { detail: 'Idempotency-Key must have 1 to 255 characters.' })
+  }
+  return key
+}
