@@ -1,6 +1,7 @@
-import { ConfigError, parseConfig, settings } from '../config/config.ts'
+import { settings } from '../config/config.ts'
 import { describeLink, inspectLink, OPEN_LINK } from '../config/database-link.ts'
 import { describeTarget } from '../config/database-target.ts'
+import { ConfigError, parseConfig } from '../config/parse.ts'
 import { deriveServerKeys } from '../config/secrets.ts'
 import { textOf } from '../config/sources.ts'
 import { command, EXIT, type Sources } from './command.ts'

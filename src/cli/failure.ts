@@ -1,4 +1,4 @@
-import { ConfigError } from '../config/config.ts'
+import { ConfigError } from '../config/parse.ts'
 import { cannotWrite, isUnavailable } from '../db/errors.ts'
 import { reasonOf, Unreachable } from '../db/unreachable.ts'
 import { Problem } from '../errors.ts'

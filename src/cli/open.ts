@@ -1,6 +1,6 @@
 import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
-import { ConfigError, judgeDatabaseLink, parseConfig } from '../config/config.ts'
 import { describeTarget } from '../config/database-target.ts'
+import { ConfigError, judgeDatabaseLink, parseConfig } from '../config/parse.ts'
 import { deriveServerKeys, type KeyList } from '../config/secrets.ts'
 import { connect } from '../db/connect.ts'
 import { databaseTime } from '../db/time.ts'

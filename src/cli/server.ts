@@ -1,5 +1,5 @@
-import { judgeDatabaseLink, parseConfig } from '../config/config.ts'
 import { describeTarget } from '../config/database-target.ts'
+import { judgeDatabaseLink, parseConfig } from '../config/parse.ts'
 import { isUnavailable } from '../db/errors.ts'
 import { migrate } from '../db/migrate.ts'
 import { explainRefusal } from '../db/refusals.ts'

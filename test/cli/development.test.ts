@@ -7,7 +7,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { explain } from '../../dev/explain.ts'
 import { tryNext } from '../../dev/try-next.ts'
 import { main } from '../../src/cli/main.ts'
-import { ConfigError, parseConfig } from '../../src/config/config.ts'
+import { ConfigError, parseConfig } from '../../src/config/parse.ts'
 import { SealError } from '../../src/keys/sealing.ts'
 import { createTestCli } from './support.ts'
 

@@ -3,7 +3,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ConfigError, parseConfig, settings } from '../../src/config/config.ts'
+import { settings } from '../../src/config/config.ts'
+import { ConfigError, parseConfig } from '../../src/config/parse.ts'
 
 const secret = randomBytes(32).toString('base64')
 const good = {

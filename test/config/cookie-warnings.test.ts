@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseConfig } from '../../src/config/config.ts'
+import { parseConfig } from '../../src/config/parse.ts'
 
 const warningsOf = (ISSUER: string, ALLOWED_ORIGINS = '') =>
   parseConfig({

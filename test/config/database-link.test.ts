@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { ConfigError, judgeDatabaseLink, parseConfig } from '../../src/config/config.ts'
 import { describeLink, inspectLink } from '../../src/config/database-link.ts'
 import { isInside } from '../../src/config/networks.ts'
+import { ConfigError, judgeDatabaseLink, parseConfig } from '../../src/config/parse.ts'
 
 const env = {
   NODE_ENV: 'production',

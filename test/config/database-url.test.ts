@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ConfigError, parseConfig } from '../../src/config/config.ts'
+import { ConfigError, parseConfig } from '../../src/config/parse.ts'
 import { makeCertificate } from '../support/certificate.ts'
 
 const CLAVIGER_SECRET = 'TOmBwUGsNhYv8YVvKcVhrM1kxsAJsAQ8TnGmqGMuKxE='

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { ConfigError, parseConfig, settings } from '../../src/config/config.ts'
+import { settings } from '../../src/config/config.ts'
 import { misspeltNames } from '../../src/config/names.ts'
+import { ConfigError, parseConfig } from '../../src/config/parse.ts'
 
 const found = (name: string, value = 'x') => misspeltNames({ [name]: value }, settings)
 

@@ -1,5 +1,6 @@
-import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig, settings } from '../../config/config.ts'
+import { settings } from '../../config/config.ts'
 import { describeLink, inspectLink } from '../../config/database-link.ts'
+import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig } from '../../config/parse.ts'
 import { explainRefusal } from '../../db/refusals.ts'
 import { Unreachable } from '../../db/unreachable.ts'
 import { listKeys } from '../../keys/operator.ts'

@@ -1,0 +1,101 @@
+import { isIP } from 'node:net'
+
+/** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
+export function issuer(value: string): string {
+  const url = parseUrl(value)
+  const faults: string[] = []
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') faults.push('must be an https URL')
+  if (url.username || url.password) faults.push('must not hold a user name or password')
+  if (value.includes('?') || value.includes('#')) faults.push('must not have a query or fragment')
+  if (value.endsWith('/')) faults.push('must not end with a slash')
+  // The cookie is of the whole host: what else is on it under other paths would get it.
+  if (url.pathname !== '/') faults.push('must not have a path: the server needs a host name of its own')
+  // Of an issuer with any of these faults, what stands before the path alone can be judged.
+  const judged = faults.length > 0 ? /^[^/]*\/\/[^/?#]*/.exec(value)?.[0] : value
+  if (judged !== url.origin && !url.username && !url.password)
+    faults.push('must be written in its normal form (lower-case host, no default port)')
+  if (!hasPlainHost(url)) faults.push(ODD_HOST)
+  if (faults.length > 0) throw new Error(faults.join('; '))
+  return value
+}
+
+/** Scheme, host and port, exactly as browsers send it in `Origin`. */
+export function origin(value: string): string {
+  if (value.includes('*')) throw new Error('must not be a wildcard: credentials are involved')
+  const url = parseUrl(value)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new Error('must begin with https://')
+  if (url.origin !== value)
+    throw new Error('must be a plain origin such as https://app.example.com, without path or slash')
+  if (!hasPlainHost(url)) throw new Error(ODD_HOST)
+  return value
+}
+
+const ODD_HOST = 'must have a host of letters, digits, dots and hyphens'
+
+/** The parser of URLs takes `https://auth.example.com}`, which a brace too many in a template makes. No name is like that. */
+function hasPlainHost({ host }: URL): boolean {
+  return /^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(host)
+}
+
+/**
+ * What a web view or an extension sends in `Origin`. Its scheme is often one of its own, and of those URL.origin says no
+ * more than "null".
+ */
+export function nativeOrigin(value: string): string {
+  if (value.includes('*')) throw new Error('must not be a wildcard: credentials are involved')
+  const url = parseUrl(value)
+  if (url.protocol === 'https:' || url.protocol === 'http:') return origin(value)
+  if (url.host === '' || `${url.protocol}//${url.host}` !== value)
+    throw new Error('must be a plain origin such as capacitor://localhost, without path or slash')
+  if (!hasPlainHost(url)) throw new Error(ODD_HOST)
+  return value
+}
+
+export function host(value: string): string {
+  if (isIP(value) === 0 && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(value)) {
+    throw new Error('must be an IP address or a host name')
+  }
+  return value
+}
+
+/** As clients send it in `Host`: name, and port unless it is the default one. */
+export function hostHeader(value: string): string {
+  if (!/^[a-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(value))
+    throw new Error('must be a lower-case host, with :port if there is one')
+  return value
+}
+
+export function audience(value: string): string {
+  if (!/^[\x21-\x7e]{1,200}$/.test(value)) throw new Error('must be a URI or a name of visible ASCII characters')
+  return value
+}
+
+/** An RFC 7638 thumbprint, as the key set and `keys list` show it. */
+export function kid(value: string): string {
+  if (!/^[A-Za-z0-9_-]{43}$/.test(value)) throw new Error('must be a kid: 43 characters of base64url')
+  return value
+}
+
+/** scope-token of RFC 6749 §3.3. */
+export function scope(value: string): string {
+  if (!/^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/.test(value)) throw new Error('must be a scope token (RFC 6749 §3.3)')
+  return value
+}
+
+/** An address or network. Hop counts and `true` are not accepted: both let a client forge its address (CVE-2026-16732). */
+export function cidr(value: string): string {
+  const [address = '', prefix, ...rest] = value.split('/')
+  const family = isIP(address)
+  const length = prefix === undefined ? undefined : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
+  const longest = family === 4 ? 32 : 128
+  if (family === 0 || rest.length > 0 || (length !== undefined && !(length >= 0 && length <= longest))) {
+    throw new Error('must be an IP address or a network in CIDR notation')
+  }
+  if (length === 0) throw new Error('must not be the whole Internet')
+  return value
+}
+
+function parseUrl(value: string): URL {
+  if (!URL.canParse(value)) throw new Error('must be a URL')
+  return new URL(value)
+}
