@@ -1,14 +1,16 @@
-import type { Tally } from './audit/tally.ts'
+import { createTally, type Tally } from './audit/tally.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/config.ts'
 import type { KeyList } from './config/secrets.ts'
-import type { PasswordHasher } from './credentials/passwords/hasher.ts'
+import type { ComputeTag } from './credentials/passwords/argon2.ts'
+import { createPasswordHasher, type PasswordHasher } from './credentials/passwords/hasher.ts'
 import type { Db } from './db/schema.ts'
 import type { Keyring } from './keys/keyring.ts'
+import { type KeyService, startKeys } from './keys/keys.ts'
 import type { Log } from './log.ts'
-import type { Metrics } from './metrics.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
 
-/** Everything that is made once and handed down. A function takes the part that it uses: `Pick<Deps, 'db' | 'clock'>`. */
+/** Everything that is made once and handed down. Each function states the part that it needs. */
 export interface Deps {
   config: Config
   db: Db
@@ -25,4 +27,30 @@ export interface Deps {
   keyring: Keyring
   hasher: PasswordHasher
   metrics: Metrics
+}
+
+/** What stands before anything is wired: settings, a database and its time. */
+export type Foundation = Pick<Deps, 'config' | 'db' | 'refreshDb' | 'rotationDb' | 'clock' | 'log' | 'serverKeys'>
+
+/**
+ * Wires a server on its foundation, and starts to sign.
+ * @param computeTag where passwords are hashed; in this process unless it says otherwise.
+ * @throws SealError if CLAVIGER_SECRET does not open the keys in the database.
+ */
+export async function createDeps(
+  foundation: Foundation,
+  computeTag?: ComputeTag,
+): Promise<{ deps: Deps; keys: KeyService }> {
+  const { config } = foundation
+  const metrics = createMetrics()
+  const keys = await startKeys(foundation)
+  const hasher = createPasswordHasher({
+    memoryKib: config.ARGON2_MEMORY_KIB,
+    passes: config.ARGON2_PASSES,
+    concurrency: config.HASH_CONCURRENCY,
+    queue: config.HASH_QUEUE,
+    ...(computeTag ? { computeTag } : {}),
+    onDone: (seconds) => metrics.hashSeconds.observe(seconds),
+  })
+  return { deps: { ...foundation, keyring: keys.keyring, hasher, metrics, tally: createTally(foundation) }, keys }
 }

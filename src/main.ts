@@ -3,26 +3,22 @@
 import './threads.ts'
 import { createApp } from './app.ts'
 import { record } from './audit/audit.ts'
-import { createTally } from './audit/tally.ts'
 import { createDatabaseClock } from './clock.ts'
 import type { Config } from './config/config.ts'
 import { describeTarget } from './config/database-target.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from './config/parse.ts'
-import { deriveServerKeys, type KeyList } from './config/secrets.ts'
+import { deriveKeyList } from './config/secrets.ts'
 import { createHashProcess } from './credentials/passwords/hash-process.ts'
-import { createPasswordHasher } from './credentials/passwords/hasher.ts'
 import { migrateOrWait, patience } from './db/patience.ts'
 import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
 import { probeWrites } from './db/write-probe.ts'
-import type { Deps } from './deps.ts'
+import { createDeps } from './deps.ts'
 import { NO_REQUEST } from './facts.ts'
 import type { Lifecycle } from './http/server/health.ts'
 import { closeServer, drain, listen, opening, urlOf } from './http/server/listeners.ts'
 import { createMetricsServer, registerGauges } from './http/server/metrics.ts'
-import { startKeys } from './keys/keys.ts'
 import { createLog } from './log.ts'
-import { createMetrics } from './metrics.ts'
 import { prune } from './prune.ts'
 import { keepClock, repeat } from './schedule.ts'
 
@@ -49,7 +45,6 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   const log = createLog(config)
   for (const warning of warnings) log.warn(warning)
 
-  const metrics = createMetrics()
   const whenUp = patience(log, describeTarget(parsed.database))
   await whenUp(async () => {
     await judgeDatabaseLink(parsed)
@@ -81,41 +76,20 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     const clockKeeper = keepClock(log, clock)
     closing.push(() => clockKeeper.stop())
 
-    const serverKeys = secrets.serverSecrets.map(deriveServerKeys) as unknown as KeyList
-    const keys = await startKeys({ db, clock: clock.now, config, serverKeys, log })
-    closing.push(() => keys.stop())
-
     const hashProcess = createHashProcess({ threads: config.HASH_CONCURRENCY, env, log })
     closing.push(() => hashProcess.stop())
-    const hasher = createPasswordHasher({
-      memoryKib: config.ARGON2_MEMORY_KIB,
-      passes: config.ARGON2_PASSES,
-      concurrency: config.HASH_CONCURRENCY,
-      queue: config.HASH_QUEUE,
-      computeTag: hashProcess.computeTag,
-      onDone: (seconds) => metrics.hashSeconds.observe(seconds),
-    })
+    const serverKeys = deriveKeyList(secrets.serverSecrets)
+    const foundation = { config, db, refreshDb, rotationDb, clock: clock.now, log, serverKeys }
+    const { deps, keys } = await createDeps(foundation, hashProcess.computeTag)
+    closing.push(() => keys.stop())
 
-    const tally = createTally({ db })
+    const { tally } = deps
     const tallying = repeat(log, 'tally', TALLY_EVERY_MS, () => tally.flush(clock.now()))
     closing.push(async () => {
       await tallying.stop()
       await tally.flush(clock.now())
     })
 
-    const deps: Deps = {
-      config,
-      db,
-      refreshDb,
-      rotationDb,
-      clock: clock.now,
-      tally,
-      log,
-      serverKeys,
-      keyring: keys.keyring,
-      hasher,
-      metrics,
-    }
     registerGauges(deps, { pools, clock, activeSince: keys.activeSince })
 
     const pruning = repeat(log, 'prune', PRUNE_EVERY_MS, async () => log.info({ deleted: await prune(deps) }, 'pruned'))

@@ -61,26 +61,35 @@ const LONG: Record<string, number> = { 'sessions/queries.ts': 360 }
 
 type Sources = Record<string, string>
 
-interface Import {
-  target: string
-  typeOnly: boolean
-}
-
-function importsOf(source: string): Import[] {
+/** What a source imports, types included. */
+function importsOf(source: string): string[] {
   const code = source.replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')
-  const pattern = /^(?:import|export)\s+(type\s)?[^'";]*?\bfrom '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm
-  return [...code.matchAll(pattern)].map((match) => ({
-    target: match[2] ?? match[3] ?? match[4] ?? '',
-    typeOnly: match[1] !== undefined,
-  }))
+  const pattern = /^(?:import|export)\s[^'";]*?\bfrom '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm
+  return [...code.matchAll(pattern)].map(([, from, effect, dynamic]) => from ?? effect ?? dynamic ?? '')
 }
 
 /** Everything that breaks a rule, in words. @param sources by path under src/. */
 function violations(sources: Sources): string[] {
   return Object.entries(sources).flatMap(([path, source]) => [
     ...shapeFaults(path, source),
-    ...importsOf(source).flatMap((found) => importFaults(path, found)),
+    ...importsOf(source).flatMap((target) => importFaults(path, target)),
   ])
+}
+
+/** Files that lead back to themselves by what they import: each cycle once, from its first file on. */
+function cycles(sources: Sources): string[] {
+  const state = new Map<string, 'open' | 'done'>()
+  const found: string[] = []
+  const visit = (path: string, way: string[]): void => {
+    if (state.get(path) === 'done' || !(path in sources)) return
+    if (state.get(path) === 'open') return void found.push([...way.slice(way.indexOf(path)), path].join(' → '))
+    state.set(path, 'open')
+    for (const target of importsOf(sources[path] ?? ''))
+      if (target.startsWith('.')) visit(join(dirname(path), target), [...way, path])
+    state.set(path, 'done')
+  }
+  for (const path of Object.keys(sources)) visit(path, [])
+  return found
 }
 
 function shapeFaults(path: string, source: string): string[] {
@@ -95,7 +104,7 @@ function shapeFaults(path: string, source: string): string[] {
   return faults
 }
 
-function importFaults(path: string, { target, typeOnly }: Import): string[] {
+function importFaults(path: string, target: string): string[] {
   if (target.startsWith('node:')) return []
   if (!target.startsWith('.')) {
     const name = target.startsWith('@fastify/') ? '@fastify/*' : target.replace(/^([^@/][^/]*)\/.*$/, '$1')
@@ -106,7 +115,6 @@ function importFaults(path: string, { target, typeOnly }: Import): string[] {
   const [from, to] = [roomOf(path), roomOf(file)]
   const arrow = `${path} → ${file}`
   if (from === to || arrow in EXCEPTIONS) return []
-  if (path === 'deps.ts' && !typeOnly) return [`${arrow}: more than types`]
   if (/[/-]queries\.ts$/.test(file)) return [`${arrow}: another feature’s statements`]
   if (file.endsWith('/routes.ts') && from !== 'app') return [`${arrow}: another feature’s routes`]
   if (to === 'http' && path.endsWith('/routes.ts')) return []
@@ -130,9 +138,21 @@ test('the source keeps to the tables', () => {
   expect(violations(readSources())).toEqual([])
 })
 
+test('no import leads back to where it began', () => {
+  expect(cycles(readSources())).toEqual(['cli/terminal.ts → cli/command.ts → cli/terminal.ts'])
+  const circle = {
+    'keys/a.ts': "import { b } from './b.ts'",
+    'keys/b.ts': "import { c } from './c.ts'\nimport { d } from './d.ts'",
+    'keys/c.ts': '',
+    'keys/d.ts': "import type { A } from './a.ts'",
+  }
+  expect(cycles(circle)).toEqual(['keys/a.ts → keys/b.ts → keys/d.ts → keys/a.ts'])
+  expect(cycles({ ...circle, 'keys/d.ts': "import { c } from './c.ts'" })).toEqual([])
+})
+
 test('every exception is used', () => {
   const arrows = Object.entries(readSources()).flatMap(([path, source]) =>
-    importsOf(source).map(({ target }) => `${path} → ${join(dirname(path), target)}`),
+    importsOf(source).map((target) => `${path} → ${join(dirname(path), target)}`),
   )
   expect(Object.keys(EXCEPTIONS).filter((arrow) => !arrows.includes(arrow))).toEqual([])
 })
@@ -145,7 +165,6 @@ test.each([
   ['errors.ts', "export * from './db/errors.ts'", 'a new arrow'],
   ['users/users.ts', "import type { A } from '../sessions/queries.ts'", 'another feature’s statements'],
   ['users/routes.ts', "import { a } from '../sessions/routes.ts'", 'another feature’s routes'],
-  ['deps.ts', "import { a } from './keys/keyring.ts'", 'more than types'],
   ['users/users.ts', "import type { FastifyRequest } from 'fastify'", 'imports fastify'],
   ['users/users.ts', "import { sql } from 'kysely'", 'imports kysely'],
   ['db/migrate.ts', "import left from 'left-pad'", 'imports left-pad'],

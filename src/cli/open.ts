@@ -1,7 +1,7 @@
 import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
 import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from '../config/parse.ts'
-import { deriveServerKeys, type KeyList } from '../config/secrets.ts'
+import { deriveKeyList } from '../config/secrets.ts'
 import { connect } from '../db/connect.ts'
 import { databaseTime } from '../db/time.ts'
 import { Unreachable } from '../db/unreachable.ts'
@@ -38,7 +38,7 @@ export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
     config,
     db,
     clock: clock.now,
-    serverKeys: secrets.serverSecrets.map(deriveServerKeys) as unknown as KeyList,
+    serverKeys: deriveKeyList(secrets.serverSecrets),
     hostOffset: clock.hostOffset(),
     connectedIn,
     close: () => db.destroy(),

@@ -36,6 +36,11 @@ export function deriveServerKeys(secret: Uint8Array): ServerKeys {
   }
 }
 
+/** @param secrets newest first. */
+export function deriveKeyList([newest, ...older]: readonly [Uint8Array, ...Uint8Array[]]): KeyList {
+  return [deriveServerKeys(newest), ...older.map(deriveServerKeys)]
+}
+
 /** HMAC-SHA-256 of parts whose lengths are fixed by the caller. */
 export function hmac(key: Uint8Array, ...parts: (Uint8Array | string)[]): Buffer {
   const mac = createHmac('sha256', key)

@@ -2,21 +2,18 @@ import { createHash, randomBytes } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { createApp } from '../../src/app.ts'
-import { createTally } from '../../src/audit/tally.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
 import type { Config } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/parse.ts'
-import { deriveServerKeys, type KeyList } from '../../src/config/secrets.ts'
-import { createPasswordHasher } from '../../src/credentials/passwords/hasher.ts'
+import { deriveKeyList } from '../../src/config/secrets.ts'
 import { connect } from '../../src/db/connect.ts'
 import { connectServer } from '../../src/db/pools.ts'
 import type { Db } from '../../src/db/schema.ts'
 import { databaseTime } from '../../src/db/time.ts'
-import type { Deps } from '../../src/deps.ts'
+import { createDeps, type Deps } from '../../src/deps.ts'
 import type { Lifecycle } from '../../src/http/server/health.ts'
-import { type KeyService, startKeys } from '../../src/keys/keys.ts'
+import type { KeyService } from '../../src/keys/keys.ts'
 import { createLog } from '../../src/log.ts'
-import { createMetrics } from '../../src/metrics.ts'
 import { noteSecretsOf } from './canary.ts'
 import type { Forwarder } from './forwarder.ts'
 import { cloneDatabase, type TestDatabase } from './postgres.ts'
@@ -100,28 +97,9 @@ export async function createTestApp(
   const clock = () => new Date(base.now().getTime() + journey.milliseconds)
 
   const { log, logs } = memoryLog(config)
-  const serverKeys = secrets.serverSecrets.map(deriveServerKeys) as unknown as KeyList
-  const hasher = createPasswordHasher({
-    memoryKib: config.ARGON2_MEMORY_KIB,
-    passes: config.ARGON2_PASSES,
-    concurrency: 2,
-    queue: config.HASH_QUEUE,
-  })
+  const serverKeys = deriveKeyList(secrets.serverSecrets)
   if (!join && config.KEY_BITS === '2048') await giveSigningKey({ db, clock, serverKeys })
-  const keys = await startKeys({ db, clock, config, serverKeys, log })
-  const parts = {
-    config,
-    db,
-    refreshDb,
-    rotationDb,
-    clock,
-    log,
-    serverKeys,
-    keyring: keys.keyring,
-    hasher,
-    metrics: createMetrics(),
-  }
-  const deps: Deps = Object.assign(parts, { tally: createTally(parts) })
+  const { deps, keys } = await createDeps({ config, db, refreshDb, rotationDb, clock, log, serverKeys })
   const lifecycle: Lifecycle = { stopping: false }
   const app = createApp(deps, lifecycle)
   await app.ready()
@@ -219,6 +197,7 @@ export function testEnvironment(databaseUrl: string): Record<string, string> {
     DATABASE_URL: databaseUrl,
     CLAVIGER_SECRET: TEST_SECRET,
     REGISTRATION: 'open',
+    HASH_CONCURRENCY: '2',
     LOG_LEVEL: 'debug',
     RATE_LIMIT_LOGIN_PER_MINUTE: '100000',
     RATE_LIMIT_LOGIN_PER_HOUR: '100000',
