@@ -2,8 +2,9 @@ import type { Socket } from 'node:net'
 import pg from 'pg'
 
 /**
- * The driver's client, but a connection that met an error is closed. The driver leaves that to the server, which grants
- * whoever it asked for a password a minute to answer: so long a process would not end, and PostgreSQL drop no database.
+ * The driver's client, except that it closes its connection after an error. The driver leaves that to the server, and a
+ * server that has asked for a password waits a minute for it: until then the process could not exit, nor PostgreSQL drop
+ * the database.
  */
 export class Client extends pg.Client {
   constructor(config?: string | pg.ClientConfig) {

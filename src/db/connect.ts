@@ -10,23 +10,23 @@ export interface Database {
   db: Kysely<Schema>
   /** For the gauges: connections open, idle, and callers waiting for one. */
   pool: { readonly totalCount: number; readonly idleCount: number; readonly waitingCount: number }
-  /** Closes an idle connection, if there is one: somebody else needs it more. */
+  /** Closes an idle connection, if there is one, so that another pool can open one. */
   spare(): void
 }
 
 /** In milliseconds; 0 for none. */
 export interface Timeouts {
-  /** For a connection: a free one, or a new one. */
+  /** Waiting for a connection, free or new. */
   acquire: number
-  /** For a lock, by PostgreSQL. */
+  /** Waiting for a lock; enforced by PostgreSQL. */
   lock: number
-  /** For a statement, by PostgreSQL. */
+  /** Running a statement; enforced by PostgreSQL. */
   statement: number
-  /** For an answer, by us: a server that vanished without closing the connection enforces nothing. */
+  /** Waiting for an answer; enforced here, because a server that has vanished without a word enforces nothing. */
   answer: number
-  /** Between two statements of a transaction, by PostgreSQL. */
+  /** Between two statements of a transaction; enforced by PostgreSQL. */
   idleInTransaction: number
-  /** A connection's age at most. Whatever is wrong with one that nobody notices ends with it. */
+  /** Maximum age of a connection, so that a fault that nobody notices does not last. */
   age: number
 }
 
@@ -36,13 +36,13 @@ export interface ConnectOptions {
   size: number
   /** Named in pg_stat_activity. */
   applicationName?: string
-  /** For migrations and bulk work, which may rightly take longer than a request. */
+  /** For migrations and bulk work, which may take longer than a request. */
   unhurried?: boolean
-  /** What differs from the usual ones. */
+  /** Replace the defaults. */
   timeouts?: Partial<Timeouts>
-  /** An idle connection broke: the pool has dropped it and opens another when one is needed. */
+  /** Called when an idle connection breaks. The pool has dropped it and opens another when one is needed. */
   onIdleError?: (error: Error) => void
-  /** The database has no connection left for this pool, which has none either. */
+  /** Called when this pool has no connection and the database refuses it one. */
   onCrowded?: () => void
 }
 
@@ -54,7 +54,7 @@ const HURRIED: Timeouts = {
   idleInTransaction: 10_000,
   age: 30 * 60_000,
 }
-/** Stated all the same: a role's own are meant for requests. */
+/** Set even though it hardly limits anything: the timeouts configured for the role are meant for requests. */
 const DAY = 86_400_000
 const UNHURRIED: Timeouts = { acquire: 10_000, lock: DAY, statement: DAY, answer: 0, idleInTransaction: DAY, age: DAY }
 
@@ -81,8 +81,8 @@ export function connect(options: ConnectOptions): Database {
     onConnect: (client) => client.query(STATE_SESSION),
   })
   pool.on('error', (error) => onIdleError?.(error))
-  // A connection that breaks while a query runs on it rejects the query, and says so a second time as an event; without
-  // a listener that event ends the process.
+  // A connection that breaks during a query rejects the query and emits an error event as well; without a listener, that
+  // event would end the process.
   pool.on('connect', (client) => client.on('error', () => {}))
   const connections = watchConnections(pool, timeouts, onCrowded)
   return {

@@ -4,29 +4,30 @@ import { belongsToConnection, cannotWrite, hasStaleStatements, isCrowded, isSile
 
 /** The connections of a pool, and how far each one is trusted. */
 export interface Connections {
-  /** A free one or a new one. @throws if there is none in time. */
+  /** A free connection or a new one. @throws if there is none in time. */
   take(): Promise<pg.PoolClient>
-  /** It has answered. */
+  /** Notes that the connection has answered. */
   praise(client: pg.PoolClient): void
   /**
-   * @param askedAt when the statement was sent that came to this.
-   * @returns whether the error shows that this one is good for nothing more, which others may not be.
+   * Notes an error, and distrusts every connection that it casts doubt on.
+   * @param askedAt when the statement that failed was sent.
+   * @returns whether this connection is of no further use.
    */
   blame(client: pg.PoolClient, error: unknown, askedAt: number): boolean
   giveBack(client: pg.PoolClient, discard: boolean): void
-  /** Closes one that is idle, if there is one. */
+  /** Closes an idle connection, if there is one. */
   spare(): void
 }
 
-/** So young, a connection says of the server what any other would. */
+/** What fails on a younger connection is the server's fault: any other connection would fail too. */
 const YOUNG_MS = 1000
-/** How long the pool does not try to grow after it could not. */
+/** How long a pool that could not grow waits before it tries again. */
 const FULL_MS = 1000
-/** Before joining those who wait for one of its connections; before knocking again, where it has none. */
+/** The pause before a caller queues for the pool's connections, and before it asks the database again if there are none. */
 const SHARE_MS = 20
 const RETRY_MS = 250
 
-/** @param onCrowded is called where the pool has no connection, and the database none for it. */
+/** @param onCrowded called when the pool has no connection and the database refuses it one. */
 export function watchConnections(
   pool: pg.Pool,
   limits: { acquire: number; age: number },
@@ -35,14 +36,14 @@ export function watchConnections(
   const size = pool.options.max
   const lives = new WeakMap<pg.PoolClient, { born: number; heard: number; until: number }>()
   let established = 0
-  /** Those born before this moment, or not heard since that one, are not lent again. */
+  /** Connections opened before the first moment, or not heard from since the second, are not lent again. */
   let bornBefore = Number.NEGATIVE_INFINITY
   let silentSince = Number.NEGATIVE_INFINITY
 
   pool.on('connect', (client) => {
     established++
     const born = performance.now()
-    // Of those opened together, not all end together.
+    // Spread out, so that connections opened together do not all expire together.
     lives.set(client, { born, heard: born, until: born + limits.age * (0.5 + Math.random() / 2) })
   })
   pool.on('remove', (client) => {
@@ -53,7 +54,7 @@ export function watchConnections(
     return !!life && life.born >= bornBefore && life.heard >= silentSince && performance.now() < life.until
   }
 
-  /** Callers then wait for the connections that there are, in turn, instead of knocking at a full house. */
+  /** Makes callers queue for the connections that the pool has, instead of asking a full database for more. */
   const stopGrowing = (at: number) => {
     pool.options.max = Math.max(1, at)
     setTimeout(() => {
@@ -91,14 +92,14 @@ export function watchConnections(
     },
     blame: (client, error, askedAt) => {
       const now = performance.now()
-      // A session may have become read-only for good when it was opened, or with its server; a new one tells which.
+      // Either this session was opened as read-only, or the server is now a standby. A new connection shows which.
       if (cannotWrite(error)) {
         if (now - (lives.get(client)?.born ?? 0) < YOUNG_MS) return false
         bornBefore = now - YOUNG_MS
       }
-      // A migration, or a pooler that forgot: all that were there have prepared the same.
+      // After a migration, or when a pooler loses prepared statements, all older connections are affected alike.
       if (hasStaleStatements(error)) bornBefore = now
-      // A server that is gone without a word: each of the others would cost somebody the same wait.
+      // The server may have vanished without a word, and each of its other connections would cost a caller the same wait.
       if (isSilence(error)) silentSince = Math.max(silentSince, askedAt)
       return belongsToConnection(error)
     },
@@ -113,13 +114,13 @@ export function watchConnections(
   }
 }
 
-/** What the next borrower ran on it would be part of somebody else's transaction. */
+/** The statements of the next borrower would become part of this transaction. */
 function isInTransaction(client: pg.PoolClient): boolean {
   const status = client.getTransactionStatus()
   return status === 'T' || status === 'E'
 }
 
-/** One that comes too late goes back to the pool: somebody else may be glad of it. */
+/** Gives up at the deadline. A connection that comes later goes back to the pool, for another caller. */
 async function inTime(deadline: number, coming: Promise<pg.PoolClient>): Promise<pg.PoolClient> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => {

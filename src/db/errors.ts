@@ -7,14 +7,14 @@ import type { Db, Tx } from './schema.ts'
  * that is closed to connections (55000), timeouts.
  */
 const UNAVAILABLE = /^(08|53|57P0)|^(25006|55000|55P03|57014|40001|40P01|25P03|25P04)$/
-/** Safe to run again from the start, because the transaction did not take place. */
+/** Safe to run again from the start, because the transaction was rolled back. */
 const RETRYABLE = /^(40001|40P01)$/
 const BROKEN_CONNECTION =
   /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT)$/
 const DRIVER_MESSAGE =
   /timeout exceeded when trying to connect|Connection terminated|Query read timeout|connection error and is not queryable|Client was closed|Cannot use a pool after calling end/
 
-/** Whether the database could not be asked, as opposed to having answered that the question was wrong. */
+/** Whether the database could not do its work now, as opposed to rejecting a faulty statement. */
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof AggregateError) return error.errors.every(isUnavailable)
@@ -25,12 +25,12 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 /**
- * SQLSTATEs that say as much about every later statement on the same connection: it is broken or about to be closed (08,
- * 57P0, timeouts), or its session cannot write (25006: of a demoted primary, or opened while writes were switched off).
+ * SQLSTATEs after which later statements on the same connection would fail too: it is broken or about to be closed (08,
+ * 57P0, timeouts), or its session cannot write (25006: the primary was demoted, or writes were off when it was opened).
  */
 const SPOILT = /^(08|57P0)|^(25006|25P03|25P04)$/
 
-/** Whether an error belongs to the connection and not to the statement: on another connection the statement may succeed. */
+/** Whether the connection is at fault and not the statement, which may succeed on another connection. */
 export function belongsToConnection(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = codeOf(error)
@@ -38,21 +38,21 @@ export function belongsToConnection(error: unknown): boolean {
   return broken || hasStaleStatements(error)
 }
 
-/** Whether the session, or the whole server, takes no writes. */
+/** Whether the session, or the whole server, is read-only. */
 export function cannotWrite(error: unknown): boolean {
   return codeOf(error) === '25006'
 }
 
 /**
- * Whether a prepared statement is not what we take it for: a migration has changed its columns, or a pooler has lost it.
- * Told by the place in PostgreSQL that says so, because messages are translated.
+ * Whether a prepared statement is stale: a migration has changed its columns, or a pooler has lost it. The first case is
+ * recognised by the routine of PostgreSQL that raises it, because messages are translated.
  */
 export function hasStaleStatements(error: unknown): boolean {
   const { routine } = error as { routine?: string }
   return codeOf(error) === '26000' || (codeOf(error) === '0A000' && routine === 'RevalidateCachedQuery')
 }
 
-/** Whether there are as many connections as the server, the database or the role may have. */
+/** Whether the server, the database or the role has reached its limit of connections. */
 export function isCrowded(error: unknown): boolean {
   return codeOf(error) === '53300'
 }
@@ -62,13 +62,13 @@ export function isSilence(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout'
 }
 
-/** Whether a connection ended under a statement, so that nobody knows how far it came. */
+/** Whether the connection ended during a statement, so that its effect is unknown. */
 export function isLost(error: unknown): boolean {
   const message = error instanceof Error ? error.message : ''
   return /^(08|57P0[125]|25P0[34])|^(ECONNRESET|EPIPE)$/.test(codeOf(error)) || /terminated unexpectedly/.test(message)
 }
 
-/** Whether the statement was refused before it did anything, or never left. @param begins it only opens a transaction. */
+/** Whether the statement was refused before it did anything, or never sent. @param begins it only opens a transaction. */
 export function changedNothing(error: unknown, begins = false): boolean {
   const unsent = error instanceof Error && /is not queryable/.test(error.message)
   return cannotWrite(error) || hasStaleStatements(error) || unsent || (begins && isLost(error))
@@ -78,36 +78,36 @@ function codeOf(error: unknown): string {
   return String((error as { code?: unknown } | undefined)?.code)
 }
 
-/** Whether the database turned us away at the door: credentials that are not (or no longer) right, a database that is gone. */
+/** Whether the connection was refused because the credentials are not (or no longer) right, or the database is gone. */
 export function isTurnedAway(error: unknown): boolean {
   return error instanceof Error && /^(28|3D)/.test(codeOf(error))
 }
 
 /**
- * Whether the database answers, but is not as the server left it: tables, columns or the schema are missing, or closed to its
- * role. For whoever asks that is an outage; somebody has to look into it.
+ * Whether the database answers, but tables, columns or the schema are missing or closed to this role. Clients are told of
+ * an outage; an operator has to look into it.
  */
 export function isUnprepared(error: unknown): boolean {
   return error instanceof Error && /^(42P01|42703|42883|3F000|42501)$/.test(codeOf(error))
 }
 
-/** The name of the constraint that an error reports as violated, if it does. */
+/** The name of the constraint that was violated, if that is the error. */
 export function violatedConstraint(error: unknown): string | undefined {
   const { code, constraint } = error as { code?: string; constraint?: string }
   return code?.startsWith('23') ? constraint : undefined
 }
 
-/** Whether the database did not take what it was given. Nothing was changed. */
+/** Whether the database rejected the values that it was given. Nothing was changed. */
 export function isDataFault(error: unknown): boolean {
   return error instanceof Error && /^(22|23)/.test(codeOf(error))
 }
 
-/** Whether a statement was not even looked at, because one before it in the same transaction has failed. */
+/** Whether a statement was ignored because an earlier one in the same transaction had failed. */
 export function inFailedTransaction(error: unknown): boolean {
   return (error as { code?: unknown }).code === '25P02'
 }
 
-/** Whether somebody else holds a row that was asked for without waiting. */
+/** Whether another transaction holds a row that was to be locked without waiting. */
 export function isHeld(error: unknown): boolean {
   return codeOf(error) === '55P03'
 }
@@ -115,9 +115,9 @@ export function isHeld(error: unknown): boolean {
 const ATTEMPTS = 4
 
 /**
- * Runs `work` in a transaction and commits what it returns. Deadlocks and serialisation failures are tried again three
- * times, then answered 503: the caller may try again, and nothing was changed. So is, once, what lost its connection before
- * it came to the commit.
+ * Runs `work` in a transaction and commits it. After a deadlock or a serialisation failure, `work` is run again, up to
+ * three times; then the answer is 503, nothing having been changed. If the connection is lost before the commit, `work` is
+ * run again once.
  */
 export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
   let lost = false

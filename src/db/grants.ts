@@ -2,21 +2,21 @@ import { sql } from 'kysely'
 import { type BOOKKEEPING, type Installation, SchemaError } from './installation.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 
-/** What a role needs that runs the server and the commands, and owns nothing. */
+/** The rights of a role that runs the server and the commands without owning the tables. */
 const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   users: 'SELECT, INSERT, UPDATE, DELETE',
   families: 'SELECT, INSERT, UPDATE, DELETE',
   login_failures: 'SELECT, INSERT, UPDATE, DELETE',
   rate_limits: 'SELECT, INSERT, UPDATE, DELETE',
-  // A key that was ever here is never taken in again, so its row stays.
+  // No DELETE: the row of a removed key stays, so that the key is never taken in again.
   signing_keys: 'SELECT, INSERT, UPDATE',
-  // What has happened stays as it was written; see the functions of migration 0002.
+  // Recorded events cannot be altered, except through the functions of migration 0002.
   audit: 'SELECT, INSERT',
   claviger_migrations: 'SELECT',
 }
 const FUNCTIONS = ['audit_count_again(uuid, integer)', 'audit_delete_old(timestamptz, integer)']
 
-/** Roles that have been granted this before: nobody else writes to all of these. They keep it from now on. */
+/** Roles that already serve: only they may insert into all three tables. A migration grants them its new tables too. */
 export async function rolesThatServe(tx: Tx): Promise<string[]> {
   const { rows } = await sql<{ role: string }>`
     SELECT rolname::text AS role FROM pg_class c, aclexplode(relacl) AS acl JOIN pg_roles ON pg_roles.oid = acl.grantee
@@ -26,7 +26,7 @@ export async function rolesThatServe(tx: Tx): Promise<string[]> {
   return rows.map(({ role }) => role)
 }
 
-/** Gives a role what serving takes, in a transaction whose search path is the schema. */
+/** Grants a role these rights, in a transaction whose search path is the schema. */
 export async function grantServing(tx: Tx, { schema }: Installation, role: string): Promise<void> {
   const grantee = sql.id(role)
   await sql`GRANT USAGE ON SCHEMA ${sql.id(schema)} TO ${grantee}`.execute(tx)
@@ -37,8 +37,8 @@ export async function grantServing(tx: Tx, { schema }: Installation, role: strin
 }
 
 /**
- * The same, and takes back what the role had beyond it.
- * @throws SchemaError where there is no such role, or it has more by other ways.
+ * Grants a role these rights and revokes all others on our tables.
+ * @throws SchemaError if there is no such role, or if it can do more for another reason, such as owning the tables.
  */
 export async function confineToServing(tx: Tx, installation: Installation, role: string): Promise<void> {
   await insistOnRole(tx, role)
@@ -55,7 +55,7 @@ async function insistOnRole(tx: Tx, role: string): Promise<void> {
   }
 }
 
-/** What a role can do that makes what it was granted no limit, the worst first, and what to do about it. */
+/** Powers that make those grants no limit at all, worst first, and how to take some of them away. */
 const EXCESSES = {
   superuser: 'is a superuser',
   owner: 'owns the tables',
@@ -67,11 +67,11 @@ const EXCESSES = {
 
 export interface Excess {
   kind: keyof typeof EXCESSES
-  /** Who has the right: the role itself, or another one that it may become. */
+  /** The role that has the power: the one in question, or another that it may become. */
   holder: string
 }
 
-/** The worst that a role could do beyond serving. */
+/** The worst of these powers that a role has. */
 export async function findExcess(db: Db, role: string): Promise<Excess | undefined> {
   const { rows } = await sql<Excess>`
     SELECT kind, holder FROM (

@@ -1,40 +1,40 @@
 import { sql } from 'kysely'
 import type { Db } from './schema.ts'
 
-/** Which migrations a schema has. A name of its own: many programs keep such a table, and most call it `migrations`. */
+/** The table of applied migrations. Many programs keep one and call it `migrations`, so ours has a name of its own. */
 export const BOOKKEEPING = 'claviger_migrations'
-/** Its name in installations that are older. Left as it is there, so that the version that reads it can still start. */
+/** Its name in older installations. The old table is kept there, so that the previous version can still start. */
 const FORMERLY = 'migrations'
 
-/** What is found where our tables are, or would be. */
+/** What the schema holds that our tables are in, or would be. */
 export interface Installation {
   schema: string
   role: string
   database: string
-  /** Migrations that were applied; undefined where nothing of ours is. */
+  /** Migrations that were applied; undefined if none of our tables is there. */
   applied: string[] | undefined
-  /** Where they are written down. */
+  /** The table that lists them. */
   bookkeeping: typeof BOOKKEEPING | typeof FORMERLY | undefined
-  /** What somebody else has there under names that we would take. */
+  /** Tables of another program under names that ours would take. */
   strangers: string[]
   mayCreate: boolean
-  /** Whether the role owns what is there of ours. */
+  /** Whether the role owns those of our tables that exist. */
   owned: boolean
 }
 
-/** There is no place for our tables, or it is taken. The message says what to do about it. */
+/** There is no schema for our tables, or another program occupies it. The message says what to do about it. */
 export class SchemaError extends Error {
   override readonly name = 'SchemaError'
 }
 
-/** The schema is not up to date, and whoever asks may not change that: the owner must. */
+/** The schema is not up to date and this role may not change it: its owner must. */
 export class MayNotMigrate extends Error {
   override readonly name = 'MayNotMigrate'
 }
 
 interface Place {
   schema: string | null
-  /** What the search path names before all else, if that exists and is not open to the role. */
+  /** The first schema that exists on the search path, if the role may not use it. */
   closed: string | null
   role: string
   database: string
@@ -43,10 +43,10 @@ interface Place {
 }
 
 /**
- * Looks at the one schema that our tables are in: the first that the search path names, as for every name that a program
- * creates. Other schemas are not ours to look into, whatever they hold.
- * @param ourTables that the migrations create.
- * @throws SchemaError where there is no schema; MayNotMigrate where the role is not allowed to see what was applied.
+ * Inspects the one schema that our tables are in, or would be created in: the first on the search path. What other schemas
+ * hold does not matter.
+ * @param ourTables the tables that the migrations create.
+ * @throws SchemaError if there is no schema; MayNotMigrate if the role may not see which migrations were applied.
  */
 export async function inspect(db: Db, ourTables: readonly string[]): Promise<Installation> {
   const { schema, closed, role, database, path, mayCreate } = await findPlace(db)
@@ -60,7 +60,7 @@ export async function inspect(db: Db, ourTables: readonly string[]): Promise<Ins
   const table = (name: string) => found.find((each) => each.name === name)
   const ours = table(BOOKKEEPING) ?? (looksOurs(table(FORMERLY), table('families')) ? table(FORMERLY) : undefined)
   if (ours && !ours.readable) throw notGranted(role, schema)
-  // Not the schema that is meant, then: that one has yet to be opened.
+  // The closed schema comes first on the path, so it is the intended one: its owner has yet to let this role use it.
   if (!ours && closed !== null) throw notOpen(role, closed)
 
   const names = ours && (await appliedIn(db, schema, ours.name))
@@ -79,8 +79,8 @@ export async function inspect(db: Db, ourTables: readonly string[]): Promise<Ins
 }
 
 /**
- * A schema named like the role comes first in the default search path and may be made at any time, for whatever purpose.
- * Tables of ours further along the path are then still the ones that every statement finds.
+ * The default search path begins with a schema named like the role, which somebody may create at any time for another
+ * purpose. Statements still find our tables further along the path, so their schema is the one that counts.
  */
 async function findPlace(db: Db): Promise<Place> {
   const { rows } = await sql<Place>`
@@ -108,7 +108,7 @@ async function appliedIn(db: Db, schema: string, table: string): Promise<string[
   return rows.map(({ name }) => name)
 }
 
-/** Many programs have a table of this name. Ours stands beside a table that nobody else has. */
+/** Many programs have a table called `migrations`. Ours is recognised by the `families` table beside it. */
 function looksOurs(table?: { columns: string[] }, families?: { columns: string[] }): boolean {
   return table?.columns.includes('name') === true && families?.columns.includes('current_hash') === true
 }

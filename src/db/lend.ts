@@ -7,13 +7,13 @@ import { changedNothing, inFailedTransaction } from './errors.ts'
 const BEGIN = /^(begin|start transaction)\b/i
 
 /**
- * The pool as Kysely sees it: every statement is named, and one that failed for its connection, and certainly changed
- * nothing, is sent once more on another. Inside a transaction only the whole can be repeated: see transact.
+ * The pool as Kysely sees it. Every statement is named. One that failed because of its connection, and certainly changed
+ * nothing, is sent once more on another. Inside a transaction only the whole transaction can be repeated: see transact.
  */
 export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | 'end'>): PostgresPool {
   const nameOf = statementNames()
   const ask = (client: pg.PoolClient, text: string, values?: readonly unknown[]) =>
-    // Without parameters it is a transaction's BEGIN or COMMIT, or a migration of many statements.
+    // Without parameters it is BEGIN, COMMIT, or a migration of many statements: none of these needs a name.
     values?.length ? client.query({ name: nameOf(text), text, values: [...values] }) : client.query(text)
 
   const lease = async () => {
@@ -21,19 +21,19 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
     let spoilt: unknown
     let failure: Error | undefined
     const attempt = async (text: string, values?: readonly unknown[]) => {
-      // What the first error has left is no better for the next statement, a ROLLBACK above all, whose error would hide it.
+      // The next statement would fail as well. Usually it is a ROLLBACK, whose error would hide the first one.
       if (spoilt || !client) throw spoilt
       const askedAt = performance.now()
       try {
         const result = await ask(client, text, values)
         connections.praise(client)
-        // PostgreSQL's answer to the COMMIT of a transaction in which a statement has failed. Nothing was committed.
+        // PostgreSQL answers ROLLBACK to a COMMIT after a failed statement: nothing was committed.
         if (failure && text === 'commit' && result.command === 'ROLLBACK') throw failure
         failure = undefined
         return result
       } catch (error) {
         if (connections.blame(client, error, askedAt)) spoilt = error
-        // After an error every statement of its transaction fails, and only the first one says why.
+        // After an error, every later statement of the transaction fails too; only the first error says why.
         if (!failure || !inFailedTransaction(error)) failure = error as Error
         throw failure
       }
@@ -66,8 +66,8 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
 }
 
 /**
- * A name for every statement, made from its text, so that PostgreSQL parses and plans it once per connection: measured,
- * a rotation then costs less than half. Statement texts are few because lists are passed as arrays, never spelled out.
+ * Names every statement by a hash of its text, so that PostgreSQL parses and plans it once per connection. A rotation
+ * then costs less than half as much (measured). There are few texts, because lists are passed as arrays.
  */
 function statementNames(): (text: string) => string {
   const names = new Map<string, string>()

@@ -33,16 +33,16 @@ function tablesOf(migrations: readonly Migration[]): string[] {
 }
 
 export interface MigrateOptions {
-  /** A role that shall serve without owning anything: gets the rights that this takes, and no others. */
+  /** A role that is to serve without owning the tables. It is granted the rights that this takes, and no others. */
   grantTo?: string | undefined
 }
 
 /**
- * Brings the schema up to date in one transaction under an advisory lock, so two containers that start together do it
- * once: the second waits, then finds nothing to do. A schema that is newer than this program is left as it is: in a
- * rolling update the previous version still restarts, and migrations are written so that it can.
+ * Brings the schema up to date in one transaction under an advisory lock: of two containers that start together, the
+ * second waits, then finds nothing to do. A schema that is newer than this program is left as it is, because the previous
+ * version may restart during a rolling update. Migrations are written so that it works.
  * @returns the names of the migrations applied.
- * @throws SchemaError; MayNotMigrate; the database's error. Nothing is then applied.
+ * @throws SchemaError; MayNotMigrate; the database's error. Nothing has been applied then.
  */
 export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions = {}): Promise<string[]> {
   const migrations = await readMigrations()
@@ -54,7 +54,7 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
     insistOnRights(found)
     return await db.transaction().execute(async (tx) => {
       await lockMigrations(tx, found.schema)
-      // Somebody else may have had the lock first.
+      // Another process may have migrated the schema while this one waited for the lock.
       const present = await inspect(tx, tablesOf(migrations))
       const pending = missing(migrations, present)
       if (pending.length > 0) await apply(tx, pending, present)
@@ -67,9 +67,9 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
   }
 }
 
-/** Held until the transaction ends, unlike one of the session: behind a pooler that would guard nothing. */
+/** The lock belongs to the transaction: behind a pooler, one that belongs to the session would guard nothing. */
 async function lockMigrations(tx: Tx, schema: string): Promise<void> {
-  // A role's own timeouts are meant for requests.
+  // The timeouts configured for the role are meant for requests.
   await sql`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0`.execute(tx)
   await sql`SELECT set_config('search_path', quote_ident(${schema}), true)`.execute(tx)
   await sql`SELECT pg_advisory_xact_lock(3853314791062309107)`.execute(tx)
@@ -96,7 +96,7 @@ function missing(migrations: readonly Migration[], { applied = [] }: Installatio
 
 /**
  * Names of migrations that the database lacks. Empty when the schema is current, or newer.
- * @throws SchemaError; MayNotMigrate where what was applied is not to be seen.
+ * @throws SchemaError; MayNotMigrate if the role may not see which migrations were applied.
  */
 export async function pendingMigrations(db: Db): Promise<string[]> {
   const migrations = await readMigrations()

@@ -10,9 +10,9 @@ const SAY_AGAIN_MS = 30_000
 
 /**
  * Containers start in any order: the database may come up after this process, or still be a standby that is about to be
- * promoted. What is done with it at the start is tried again for a minute in all.
+ * promoted. Whatever the server does with it at the start is therefore retried, for a minute in all.
  * @param database `host:port/database`.
- * @throws Unreachable, where it does not answer, or not to us.
+ * @throws Unreachable if it does not answer by then, or refuses the connection.
  */
 export function patience(log: Log, database: string): (work: () => Promise<void>) => Promise<void> {
   const giveUpAt = performance.now() + DATABASE_WAIT_MS
@@ -33,7 +33,7 @@ export function patience(log: Log, database: string): (work: () => Promise<void>
   }
 }
 
-/** A role that only serves may start before the owner of the tables has migrated them. That may take as long as it takes. */
+/** A server whose role does not own the tables may start before the owner has migrated them. It waits, without limit. */
 export async function migrateOrWait(log: Log, databaseUrl: string): Promise<string[]> {
   for (let sayAt = 0; ; ) {
     try {

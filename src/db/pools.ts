@@ -3,9 +3,9 @@ import type { Db } from './schema.ts'
 
 export interface Pools {
   db: Db
-  /** The same database over connections that only refreshes use: what they need besides their rotation. */
+  /** The same database over connections reserved for refreshes, for everything but the plain rotation. */
   refreshDb: Db
-  /** The same database over a connection that only rotations use. One is enough: they go together. */
+  /** The same database over the connection reserved for rotations. One is enough, because they are sent in batches. */
   rotationDb: Db
   /** For the gauges. */
   pools: Database['pool'][]
@@ -13,20 +13,20 @@ export interface Pools {
 }
 
 /**
- * How many of a server's connections are for what. Nothing else may take those of rotations and refreshes: whatever a flood of
- * other requests does to the rest, or one of tokens that have to be looked at closely, those who are signed in stay so.
+ * How a server's connections are divided. Rotations and refreshes have their own, so that nobody who is signed in is
+ * thrown out by a flood of other requests, nor by a flood of tokens that take the careful path.
  */
 export function share(size: number): { rotations: number; refreshes: number; others: number } {
   const refreshes = size < 3 ? 0 : Math.max(1, Math.floor(size / 3) - 1)
   return { rotations: 1, refreshes, others: size - 1 - refreshes }
 }
 
-/** A refresh is two short statements at most; one that does not come back stands in the way of all behind it. */
+/** A refresh is two short statements at most, and one that hangs holds up all those behind it. */
 const REFRESH_TIMEOUTS = { lock: 1500, statement: 1800, answer: 2000 }
 
 /**
- * What a server works with: `size` connections in all, at least 2. Where the database grants fewer than the pools would like,
- * one that has none gets an idle one of another.
+ * Opens the pools of a server: `size` connections in all, at least 2. If the database grants fewer, another pool closes an
+ * idle connection for the one that has none.
  */
 export function connectServer({ size, ...link }: Pick<ConnectOptions, 'url' | 'size' | 'onIdleError'>): Pools {
   const all: Database[] = []

@@ -1,12 +1,12 @@
-/** OpenSSL's names for a certificate that nobody we trust has signed. */
+/** OpenSSL's codes for a certificate that no trusted authority has signed. */
 const SIGNED_BY_A_STRANGER =
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT|UNABLE_TO_GET_ISSUER_CERT_LOCALLY|UNABLE_TO_VERIFY_LEAF_SIGNATURE)$/
 
-/** What to change where a connection came to nothing for how it was asked for; trying again is of no use. */
+/** What to change if the connection failed because of the settings. Trying again is then of no use. */
 export function explainRefusal(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   const { code, routine } = error as { code?: unknown; routine?: unknown }
-  // The driver's words where the server wants SCRAM, PostgreSQL's routine where it wants the password as it is.
+  // The driver's message if the server wants SCRAM; PostgreSQL's routine if it wants the password in the clear.
   if (/client password must be a (non-empty )?string/.test(error.message) || routine === 'recv_password_packet')
     return 'DATABASE_URL has no password, and neither PGPASSWORD nor .pgpass gives one'
   if (SIGNED_BY_A_STRANGER.test(String(code)))

@@ -108,5 +108,5 @@ export interface Schema {
 
 /** A handle on the database: the pool, or a transaction. */
 export type Db = Kysely<Schema>
-/** Only inside a transaction: what takes a Tx cannot run outside one. */
+/** A transaction: a function that takes a Tx cannot run outside one. */
 export type Tx = Transaction<Schema>

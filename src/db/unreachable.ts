@@ -1,6 +1,6 @@
 import { explainRefusal } from './refusals.ts'
 
-/** Thrown where the first question to the database has no answer. */
+/** The database did not answer when the program started, or refused the connection. */
 export class Unreachable extends Error {
   /** `host:port/database`, never the user or the password. */
   readonly target: string
@@ -11,7 +11,7 @@ export class Unreachable extends Error {
   }
 }
 
-/** The code of a broken connection says more than its message, which names the address a second time. */
+/** For a broken connection its code, which is shorter than the message and does not repeat the address. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0])
   if (!(error instanceof Error)) return 'unknown error'

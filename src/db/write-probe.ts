@@ -2,8 +2,8 @@ import { sql } from 'kysely'
 import type { Db } from './schema.ts'
 
 /**
- * Resolves if a sign-in and a refresh could write what they write now: the tables are there, the role may change them, and
- * neither the server nor the session is read-only. Changes nothing, locks no row and leaves nothing in the write-ahead log.
+ * Resolves if a sign-in and a refresh could write at this moment: the tables exist, the role may change them, and neither
+ * the server nor the session is read-only. Changes nothing, locks no row and leaves nothing in the write-ahead log.
  * @throws the database's error, which says what is wrong.
  */
 export async function probeWrites(db: Db): Promise<void> {
