@@ -52,5 +52,6 @@ export async function createDeps(
     ...(computeTag ? { computeTag } : {}),
     onDone: (seconds) => metrics.hashSeconds.observe(seconds),
   })
-  return { deps: { ...foundation, keyring: keys.keyring, hasher, metrics, tally: createTally(foundation) }, keys }
+  const parts = { ...foundation, keyring: keys.keyring, hasher, metrics }
+  return { deps: Object.assign(parts, { tally: createTally(parts) }), keys }
 }
