@@ -21,6 +21,7 @@ const FLOOR = [
   'random',
   'schedule',
   'turns',
+  'uuid',
 ]
 /** The other rooms, and what they may import besides the floor. */
 const ROOMS: Record<string, string[]> = {
@@ -139,7 +140,7 @@ test('the source keeps to the tables', () => {
 })
 
 test('no import leads back to where it began', () => {
-  expect(cycles(readSources())).toEqual(['cli/terminal.ts → cli/command.ts → cli/terminal.ts'])
+  expect(cycles(readSources())).toEqual([])
   const circle = {
     'keys/a.ts': "import { b } from './b.ts'",
     'keys/b.ts': "import { c } from './c.ts'\nimport { d } from './d.ts'",

@@ -1,26 +1,6 @@
 import type { ParseArgsConfig, parseArgs } from 'node:util'
 import type { Opened } from './open.ts'
-import type { Paint } from './terminal.ts'
-
-/** What a script may rely on. `help` lists them. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, unreachable: 4, config: 78, interrupted: 130 } as const
-
-/** Ends a command with an exit code and one message for standard error. */
-export class Failure extends Error {
-  readonly code: number
-  constructor(code: number, message: string) {
-    super(message)
-    this.name = 'Failure'
-    this.code = code
-  }
-}
-
-/** The streams of a process, or of a test. */
-export interface Io {
-  stdin: NodeJS.ReadableStream & { isTTY?: boolean }
-  stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
-  stderr: NodeJS.WritableStream & { isTTY?: boolean }
-}
+import type { Io, Paint } from './terminal.ts'
 
 /** By the names of variables that were not in the environment: what gave them their value, such as `.env`. */
 export type Sources = Readonly<Record<string, string>>

@@ -4,7 +4,8 @@ import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, parseConfig } from '../config/parse.ts'
 import { deriveServerKeys } from '../config/secrets.ts'
 import { textOf } from '../config/sources.ts'
-import { command, EXIT, type Sources } from './command.ts'
+import { command, type Sources } from './command.ts'
+import { EXIT } from './exit.ts'
 import { type Paint, printable, table } from './terminal.ts'
 
 type Env = NodeJS.ProcessEnv

@@ -1,6 +1,5 @@
-import { EXIT, Failure, type Io } from './command.ts'
-import { refuse } from './options.ts'
-import { confirm } from './terminal.ts'
+import { EXIT, Failure, refuse } from './exit.ts'
+import { confirm, type Io } from './terminal.ts'
 
 /**
  * How a command asks whose effect nobody can take back: at a terminal, and not at all with `--yes`. To be called before

@@ -2,7 +2,7 @@ import { ConfigError } from '../config/parse.ts'
 import { cannotWrite, isUnavailable } from '../db/errors.ts'
 import { reasonOf, Unreachable } from '../db/unreachable.ts'
 import { Problem } from '../errors.ts'
-import { EXIT, Failure } from './command.ts'
+import { EXIT, Failure } from './exit.ts'
 
 /** What an error means to the operator: an exit code, and a message without a stack and without a secret. */
 export function explainFailure(error: unknown): { code: number; message: string } {

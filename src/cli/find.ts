@@ -1,4 +1,5 @@
-import { type Command, EXIT, Failure } from './command.ts'
+import type { Command } from './command.ts'
+import { EXIT, Failure } from './exit.ts'
 import { groupHelp, listing, overview } from './help.ts'
 import { suggest } from './suggest.ts'
 import { printable } from './terminal.ts'

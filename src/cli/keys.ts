@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import { importKey, listKeys, type Rotation, rotateKeys } from '../keys/operator.ts'
-import { command, EXIT, Failure, type Io } from './command.ts'
+import { command } from './command.ts'
 import { consent } from './consent.ts'
-import { refuse } from './options.ts'
-import { type Paint, table } from './terminal.ts'
+import { EXIT, Failure, refuse } from './exit.ts'
+import { type Io, type Paint, table } from './terminal.ts'
 import { duration, iso, when } from './times.ts'
 
 type Key = Awaited<ReturnType<typeof listKeys>>[number]

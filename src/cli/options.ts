@@ -1,18 +1,9 @@
-import { EXIT, Failure } from './command.ts'
-
-/** Wrong usage. */
-export function refuse(message: string): never {
-  throw new Failure(EXIT.usage, message)
-}
+import { refuse } from './exit.ts'
 
 export function limitOf(text: string | undefined, fallback = 50): number {
   const limit = text === undefined ? fallback : Number(text)
   if (!Number.isInteger(limit) || limit < 1 || limit > 1000) refuse('--limit takes a whole number from 1 to 1000')
   return limit
-}
-
-export function isId(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
 }
 
 /** In a message to whoever wrote something else. */

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { createPasswordHasher, type PasswordHasher } from '../credentials/passwords/hasher.ts'
-import { EXIT, Failure, type Io } from './command.ts'
-import { ask } from './terminal.ts'
+import { EXIT, Failure } from './exit.ts'
+import { ask, type Io } from './terminal.ts'
 
 /** More than the longest password and the characters that end its line. */
 const LONGEST_LINE = 4096

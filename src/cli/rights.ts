@@ -3,7 +3,7 @@ import { parseJson } from '../json-text.ts'
 import { findUser } from '../users/accounts.ts'
 import { setClaims, setRoles } from '../users/rights.ts'
 import { type Context, command } from './command.ts'
-import { refuse } from './options.ts'
+import { refuse } from './exit.ts'
 import { pairs, printable } from './terminal.ts'
 
 const roles = command({

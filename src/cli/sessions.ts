@@ -3,11 +3,13 @@ import { NO_REQUEST } from '../facts.ts'
 import { endAll, endEverybody, endOne } from '../sessions/end.ts'
 import { endsIfUnused } from '../sessions/rotation.ts'
 import { findUser } from '../users/accounts.ts'
-import { command, EXIT } from './command.ts'
+import { isUuid } from '../uuid.ts'
+import { command } from './command.ts'
 import { consent } from './consent.ts'
 import { endedSessions } from './ended-queries.ts'
+import { EXIT, refuse } from './exit.ts'
 import type { Opened } from './open.ts'
-import { AN_ID, isId, limitOf, refuse } from './options.ts'
+import { AN_ID, limitOf } from './options.ts'
 import { liveSessions } from './queries.ts'
 import { gather, why } from './story.ts'
 import { printable, table } from './terminal.ts'
@@ -181,7 +183,7 @@ async function endById(opened: Opened, id: string) {
 }
 
 function requireId(id: string): void {
-  if (!isId(id)) refuse(`that is no session: ${AN_ID}, and “claviger sessions list” shows them`)
+  if (!isUuid(id)) refuse(`that is no session: ${AN_ID}, and “claviger sessions list” shows them`)
 }
 
 export const sessionCommands = [list, end, why]

@@ -1,11 +1,13 @@
 import { Problem } from '../errors.ts'
 import { type Account, findUser } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
+import { isUuid } from '../uuid.ts'
 import { count } from './account-view.ts'
-import { type Answer, command, EXIT } from './command.ts'
+import { type Answer, command } from './command.ts'
 import { sessionsOf } from './ended-queries.ts'
+import { EXIT, refuse } from './exit.ts'
 import type { Opened } from './open.ts'
-import { AN_ID, isId, limitOf, refuse } from './options.ts'
+import { AN_ID, limitOf } from './options.ts'
 import { emailOf, findFamily, historyOfFamily } from './queries.ts'
 import type { Paint } from './terminal.ts'
 import { type Evidence, type Explanation, explain } from './why.ts'
@@ -22,7 +24,7 @@ first, and whether it may sign in. Exit code 3 if nothing is known of it.
   options: { limit: { type: 'string' } },
   run: async ({ open, paint }, [subject = ''], values) => {
     const limit = limitOf(values.limit, 10)
-    if (!isId(subject)) {
+    if (!isUuid(subject)) {
       if (!subject.includes('@')) refuse(`name a session or an account: ${AN_ID}, an account has an e-mail address too`)
       const email = normaliseEmail(subject)
       const opened = await open()

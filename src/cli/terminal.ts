@@ -1,7 +1,14 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { stripVTControlCharacters, styleText } from 'node:util'
-import { EXIT, Failure, type Io } from './command.ts'
+import { EXIT, Failure } from './exit.ts'
+
+/** The streams of a process, or of a test. */
+export interface Io {
+  stdin: NodeJS.ReadableStream & { isTTY?: boolean }
+  stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
+  stderr: NodeJS.WritableStream & { isTTY?: boolean }
+}
 
 /** Colours a text where the output is a terminal that wants colour; elsewhere returns it as it is. */
 export type Paint = (format: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', text: string) => string

@@ -1,10 +1,12 @@
 import { heldOffUntil } from '../credentials/attempts.ts'
 import { createUser, findUser, listUsers } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
+import { isUuid } from '../uuid.ts'
 import { accountCommands } from './account.ts'
 import { describe, stateOf, toJson } from './account-view.ts'
 import { command } from './command.ts'
-import { isId, limitOf, refuse } from './options.ts'
+import { refuse } from './exit.ts'
+import { limitOf } from './options.ts'
 import { hasherOf, newPassword } from './password.ts'
 import { liveSessions } from './queries.ts'
 import { rightsCommands } from './rights.ts'
@@ -46,7 +48,7 @@ const list = command({
   options: { limit: { type: 'string' }, after: { type: 'string' } },
   run: async ({ open, paint, width }, _args, { limit: asked, after }) => {
     const limit = limitOf(asked)
-    if (after !== undefined && !isId(after)) refuse('--after takes the cursor that the page before named')
+    if (after !== undefined && !isUuid(after)) refuse('--after takes the cursor that the page before named')
     const { db } = await open()
     const found = await listUsers(db, { after, limit: limit + 1 })
     const users = found.slice(0, limit)

@@ -6,6 +6,7 @@ import { Problem } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { UserPrincipal } from '../principal.ts'
 import { verifyAccessToken } from '../tokens/verify.ts'
+import { isUuid } from '../uuid.ts'
 import { findLive } from './queries.ts'
 
 /**
@@ -29,7 +30,7 @@ export async function authenticate(
   if (!client || !audiences.some((item) => client.audiences.includes(item))) {
     throw new Problem('invalid_token', { reason: 'aud' })
   }
-  const session = UUID.test(claims.sid) ? await findLive(deps.db, now, claims.sid) : undefined
+  const session = isUuid(claims.sid) ? await findLive(deps.db, now, claims.sid) : undefined
   if (!session || session.subject.id !== claims.sub || session.clientId !== claims.client_id) {
     throw new Problem('invalid_token', { reason: 'session' })
   }
@@ -42,5 +43,3 @@ export async function authenticate(
     authTime: session.authTime,
   }
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

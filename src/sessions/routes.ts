@@ -7,6 +7,7 @@ import { endpoint } from '../http/requests/endpoint.ts'
 import { requestFacts } from '../http/requests/facts.ts'
 import { errors, Id } from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
+import { isUuid } from '../uuid.ts'
 import { endAll, endOwn } from './end.ts'
 import { listFamilies } from './queries.ts'
 
@@ -62,7 +63,7 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
         const { id } = request.params
         const { subject } = userOf(request.principal)
         // Another user's session, an ended one and nonsense get one answer: an id must not be worth guessing.
-        const ended = IS_UUID.test(id) && (await endOwn(deps, subject.id, id.toLowerCase(), requestFacts(request)))
+        const ended = isUuid(id) && (await endOwn(deps, subject.id, id.toLowerCase(), requestFacts(request)))
         if (!ended) throw new Problem('not_found')
         return reply.code(204).send(null)
       },
@@ -92,5 +93,3 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
     ),
   }
 }
-
-const IS_UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

@@ -2,14 +2,13 @@ import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
+import { isUuid } from '../uuid.ts'
 import { normaliseEmail } from './email.ts'
 import { findByEmail, findById, lockById } from './queries.ts'
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 /** @throws Problem not_found, invalid_email. */
 export async function lookUp(db: Db, idOrEmail: string): Promise<User> {
-  const user = UUID.test(idOrEmail) ? await findById(db, idOrEmail) : await findByEmail(db, normaliseEmail(idOrEmail))
+  const user = isUuid(idOrEmail) ? await findById(db, idOrEmail) : await findByEmail(db, normaliseEmail(idOrEmail))
   if (!user) throw new Problem('not_found', { detail: 'There is no such user.' })
   return user
 }
