@@ -5,9 +5,9 @@ export type Clock = () => Date
 export interface DatabaseClock {
   now: Clock
   /**
-   * Asks the database for the time and adopts the answer if it says more than what is known already.
-   * @param options.afresh what is known counts for nothing: this host's own timer cannot be relied on since.
-   * @returns whether the answer was good: after a slow one, ask again soon.
+   * Asks the database for the time and adopts the answer if it is more precise than the estimate that is held.
+   * @param options.afresh discard the estimate that is held, because this host's timer may have stood still since.
+   * @returns whether the answer was precise. After an imprecise one, ask again soon.
    * @throws the database's error; nothing is changed then.
    */
   synchronise(options?: { afresh: boolean }): Promise<boolean>
@@ -15,38 +15,38 @@ export interface DatabaseClock {
   hostOffset(): number
 }
 
-/** An answer of the database. All but `database` are readings of this process's monotonic timer, in milliseconds. */
+/** An answer of the database, in milliseconds. `asked` and `heard` are readings of this process's monotonic timer. */
 export interface Sample {
   asked: number
   heard: number
   database: number
 }
 
-/** What a sample says: the database's clock is ahead of the timer by `ahead`, give or take `error`, at the moment `at`. */
+/** What follows from a sample: at `at`, the database's clock was ahead of the timer by `ahead`, give or take `error`. */
 export interface Estimate {
   ahead: number
   error: number
   at: number
 }
 
-/** Of a timer against the database's clock, per millisecond. Ordinary crystals keep within a fifth of it. */
+/** How far a timer may drift from the database's clock, per millisecond. Ordinary crystals keep within a fifth of it. */
 const DRIFT = 1e-4
-/** The time comes in whole milliseconds. */
+/** The database's answer arrives in whole milliseconds. */
 const RESOLUTION_MS = 1
-/** An error that needs no better sample. */
+/** With this error or less, no further sample is needed. */
 const GOOD_MS = 50
 const SAMPLES = 3
 const SAMPLING_MS = 2000
 
-/** The answer was true somewhere between asking and hearing: the middle halves the error. */
+/** The answer was true at some moment between asking and hearing. Assuming the middle halves the error. */
 export function estimate({ asked, heard, database }: Sample): Estimate {
   return { ahead: database - (asked + heard) / 2, error: (heard - asked) / 2 + RESOLUTION_MS, at: heard }
 }
 
 /**
- * Whether what was found says more than what is held. A slow answer says little, because nobody knows on which half of its
- * way the time was lost: adopted, 3.5 s in one direction would put a replica 1.75 s wrong. But where both cannot be true,
- * what was held is over: the database's clock was set, or another database answers.
+ * Whether a new estimate replaces the one that is held. A slow answer says little, because the time may have been lost
+ * before or after the database read its clock: adopting one that took 3.5 s could put a replica wrong by 1.75 s. But if the
+ * two contradict each other, the old one is obsolete: the database's clock was set, or another database answers.
  */
 export function saysMore(found: Estimate, held: Estimate | undefined): boolean {
   if (!held) return true

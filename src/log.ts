@@ -4,9 +4,9 @@ import type { Config } from './config/config.ts'
 export type Log = Logger
 
 /**
- * One JSON object a line to standard output. Three walls keep secrets out: requests and replies are never serialised,
- * members with telling names are blanked at any depth, and whatever looks like a credential is blanked in the finished
- * line, whoever put it there.
+ * Writes one JSON object per line to standard output. Three walls keep secrets out: requests and replies are never
+ * serialised, members with telling names are redacted at any depth, and anything in the finished line that looks like a
+ * credential is redacted, wherever it came from.
  */
 export function createLog(config: Pick<Config, 'LOG_LEVEL'>, destination?: DestinationStream): Log {
   const options = {
@@ -17,14 +17,14 @@ export function createLog(config: Pick<Config, 'LOG_LEVEL'>, destination?: Desti
       level: (label: string) => ({ level: label }),
       log: (object: Record<string, unknown>) => withoutSecrets(object, 0) as Record<string, unknown>,
     },
-    // A framework or a hurried debug line may log these whole; headers, bodies and query strings hold credentials.
+    // A framework or a hasty debug line may log these whole, and headers, bodies and query strings hold credentials.
     serializers: { err: (error: unknown) => error, req: () => undefined, res: () => undefined },
     hooks: { streamWrite: cleanLine, logMethod: nameErrors },
   }
   return destination ? pino(options, destination) : pino(options)
 }
 
-/** Without a message of ours, pino would repeat the error's own as `msg`, past the rules for errors below. */
+/** Without a message of ours, pino would use the error's own as `msg`, bypassing the rules for errors below. */
 function nameErrors(this: Logger, args: Parameters<LogFn>, method: LogFn): void {
   const [first, message, ...rest] = args as [unknown, string | undefined, ...unknown[]]
   const merged = first instanceof Error ? { err: first } : first
@@ -49,7 +49,7 @@ function withoutSecrets(value: unknown, depth: number): unknown {
   )
 }
 
-/** Refresh tokens, anything in the shape of a JWS, bearer credentials, the user part of URLs, argon2 hashes, PEM keys. */
+/** Refresh tokens, anything shaped like a JWS, bearer credentials, the user part of URLs, argon2 hashes, PEM keys. */
 const CREDENTIAL =
   /rt1_[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|\$argon2id?\$[^"\s]+|-----BEGIN [A-Z ]*PRIVATE KEY[^"]*|(?<=\b(?:bearer|basic) +)[\w.~+/=-]{8,}|(?<=[a-z]:\/\/)[^/@"\s]+(?=@)/gi
 
@@ -59,14 +59,14 @@ const CREDENTIAL =
  */
 const DECEPTIVE = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
 
-/** Works on the finished line: inside JSON these characters can only be within strings, where an escape is equal. */
+/** Works on the finished line: in JSON, these characters occur only within strings, where an escape is equivalent. */
 function cleanLine(line: string): string {
   return line
     .replace(CREDENTIAL, '[redacted]')
     .replace(DECEPTIVE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** What may be known of an error. PostgreSQL's `detail`, `where` and bind parameters quote rows: they are left out. */
+/** What is logged of an error. PostgreSQL's `detail`, `where` and bind parameters quote rows, so they are left out. */
 const KEPT = ['code', 'reason', 'syscall', 'severity', 'schema', 'table', 'column', 'constraint', 'routine'] as const
 
 function describeError(error: unknown, depth = 0): unknown {
@@ -76,7 +76,7 @@ function describeError(error: unknown, depth = 0): unknown {
     const value = (error as unknown as Record<string, unknown>)[name]
     if (typeof value === 'string' && value !== '') described[name] = value
   }
-  // The head of a stack repeats the message.
+  // Without its head, which repeats the message.
   const frames = error.stack?.indexOf('\n    at ') ?? -1
   if (frames >= 0) described.stack = error.stack?.slice(frames + 1)
   if (error.cause !== undefined && depth < 3) described.cause = describeError(error.cause, depth + 1)

@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 
 /**
- * Every metric, with labels from small fixed sets: an id, an address or a path as label would grow without bound and
- * carry personal data into a system that keeps it for months.
+ * Every metric. Labels come from small fixed sets: ids, addresses or paths would grow without bound, and would carry
+ * personal data into a system that keeps it for months.
  */
 export function createMetrics() {
   const registry = new Registry()

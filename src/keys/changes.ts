@@ -7,9 +7,9 @@ import { type KeyMaterial, toDer } from './material.ts'
 import * as queries from './queries.ts'
 import { open, SealError, seal } from './sealing.ts'
 
-/** One step of a key's life, with its row in the audit trail. All need the lock of `queries.lockKeys`. */
+/** The steps of a key's life, each with its audit event. The caller holds the lock of `queries.lockKeys`. */
 export interface Changes {
-  /** Takes in a key. The private half is sealed under the newest CLAVIGER_SECRET. */
+  /** Stores a key, its private half sealed under the newest CLAVIGER_SECRET. */
   add(key: KeyMaterial, state: 'next' | 'active', origin: 'created' | 'imported'): Promise<void>
   activate(kid: string): Promise<void>
   retire(kid: string): Promise<void>
@@ -53,7 +53,7 @@ export function changesIn(tx: Tx, now: Date, actor: Actor, serverKeys: KeyList):
   }
 }
 
-/** Does what `plan` found due. `spare` was made before the lock; without it, a key that is to be made waits a turn. */
+/** Carries out what `plan` found due. @param spare a key made before locking; without it, `create` waits for the next run. */
 export async function carryOut(
   actions: readonly Action[],
   rows: readonly queries.KeyRow[],

@@ -1,22 +1,22 @@
 /** Types of the JWTs that are signed here (RFC 8725 §3.11). */
 export type JwtType = 'at+jwt'
 
-/** Of a `kid`, which is a RFC 7638 thumbprint. */
+/** Length of a `kid`, which is an RFC 7638 thumbprint. */
 const KID_LENGTH = 43
 
-/** The header, encoded. */
+/** The encoded JOSE header. */
 export function headerOf(typ: JwtType, kid: string): string {
   return Buffer.from(JSON.stringify({ alg: 'RS256', typ, kid })).toString('base64url')
 }
 
-/** Bytes of a JWT in compact form (RFC 7515 §3.1). @param bits of the key that signs it. */
+/** Length in bytes of a JWT in compact form (RFC 7515 §3.1). @param bits size of the key that signs it. */
 export function lengthOfJwt(typ: JwtType, claims: object, bits: number): number {
   const header = headerOf(typ, '-'.repeat(KID_LENGTH)).length
   const payload = encodedLength(Buffer.byteLength(JSON.stringify(claims)))
   return header + 1 + payload + 1 + encodedLength(bits / 8)
 }
 
-/** In base64url without padding. */
+/** Length in base64url without padding. */
 function encodedLength(bytes: number): number {
   return Math.ceil((bytes * 4) / 3)
 }

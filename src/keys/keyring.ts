@@ -5,13 +5,13 @@ import { Problem } from '../errors.ts'
 import { headerOf, type JwtType, lengthOfJwt } from './jwt.ts'
 import type { KeyMaterial } from './material.ts'
 
-/** The keys in memory: what signs, and what the world may verify with. Survives an outage of the database. */
+/** The keys in memory: the one that signs, and those to verify with. They survive an outage of the database. */
 export interface Keyring {
   /** Signs a JWT with the active key, off the event loop. @throws Problem `unavailable` while there is no active key. */
   sign(typ: JwtType, claims: object): Promise<string>
-  /** Bytes of the JWT that `sign` would make. @throws Problem as `sign` does. */
+  /** Length in bytes of the JWT that `sign` would make. @throws Problem as `sign` does. */
   lengthOf(typ: JwtType, claims: object): number
-  /** Key with this `kid`, if it is ours and may still be relied on. Memory only: never a query, never a request. */
+  /** The key with this `kid`, if it is ours and not removed. Looks in memory only: an unknown `kid` costs no query. */
   publicKey(kid: string): KeyObject | undefined
   /** The JWK Set (RFC 7517 §5) as it is sent, with its strong ETag. */
   jwks(): { body: Buffer; etag: string }
@@ -23,14 +23,14 @@ export interface HeldKey extends KeyMaterial {
   state: Exclude<KeyState, 'removed'>
 }
 
-/** Active first, for verifiers so simple that they take the first key. */
+/** Active first, for simple verifiers that take the first key. */
 const ORDER = { active: 0, next: 1, retiring: 2 } as const
 
 const signOffLoop = promisify<string, Buffer, KeyObject, Buffer>(sign)
 
 /**
- * An empty keyring, and the only door through which its keys change. Everything that a request needs is computed when
- * they do: a request signs, or looks up, and nothing else.
+ * An empty keyring, and `hold`, the only way to change its keys. What requests need is computed at that moment, so that a
+ * request only signs or looks up.
  */
 export function createKeyring(): { keyring: Keyring; hold(keys: readonly HeldKey[]): void } {
   let held = arrange([])
@@ -71,7 +71,7 @@ function arrange(keys: readonly HeldKey[]) {
   }
 }
 
-/** A strong entity tag (RFC 9110 §8.8.3): other bytes, other tag. */
+/** A strong entity tag (RFC 9110 §8.8.3): it differs whenever the bytes do. */
 export function etagOf(body: Buffer): string {
   return `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
 }

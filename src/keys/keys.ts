@@ -13,24 +13,24 @@ import { open, SealError } from './sealing.ts'
 
 export type KeyDeps = { db: Db; clock: Clock; config: Config; serverKeys: KeyList }
 
-/** How long another replica may go on with keys that were changed elsewhere. */
+/** How long a replica may go on with old keys after another one has changed them. */
 export const ADOPTION_SECONDS = 5
-/** Every so many readings of the key set, the schedule is looked at: once a minute. */
+/** The schedule is checked at every twelfth reading of the keys: once a minute. */
 const READINGS_PER_SCHEDULE = 12
 
 export interface KeyService {
   keyring: Keyring
-  /** Adopts the keys as they are in the database now; they are read every five seconds in any case. */
+  /** Adopts the keys of the database at once, instead of at the next reading. */
   reload(): Promise<void>
-  /** When the active key became active, for the gauge of its age. */
+  /** When the active key was activated, for the gauge of its age. */
   activeSince(): Date | undefined
-  /** Ends the schedule, and waits for what is under way. */
+  /** Stops the schedule and waits for the run that is under way. */
   stop(): Promise<void>
 }
 
 /**
- * Loads the keys, makes the first one if there is none, and keeps both the schedule and the keyring up to date. There is
- * no leader: every replica looks once a minute, and a lock in the database decides who acts.
+ * Loads the keys, makes the first one if there is none, then follows the schedule and keeps the keyring up to date. There
+ * is no leader: every replica checks once a minute what is due, and a lock in the database decides which one acts.
  * @throws SealError, which names CLAVIGER_SECRET, if the secret is not the one that sealed the keys.
  */
 export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyService> {
@@ -42,7 +42,7 @@ export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyServic
   let activeSince: Date | undefined
 
   const read = async (): Promise<void> => {
-    // Not even for the moment until the schedule has removed it.
+    // A withdrawn key is not used even for the moment until the schedule removes it.
     const heads = (await queries.liveHeads(db)).filter(({ kid }) => !withdrawn.has(kid))
     const current = JSON.stringify(heads)
     if (current === seen) return
@@ -65,13 +65,13 @@ export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyServic
       return await unsealed(deps, row)
     } catch (error) {
       if (!(error instanceof SealError)) throw error
-      // Neither published nor used: a row that the secret does not vouch for may have been put there.
+      // Neither published nor used: somebody with access to the database may have planted the row.
       log.error({ kid: row.kid, state: row.state }, error.message)
       return undefined
     }
   }
 
-  // One after the other, so that an older reading never replaces a newer one.
+  // Serialised, so that an older reading never replaces a newer one.
   let last: Promise<void> = Promise.resolve()
   const inTurn = (work: () => Promise<void>): Promise<void> => (last = last.catch(() => {}).then(work))
 
@@ -99,7 +99,7 @@ export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyServic
   }
 }
 
-/** A restored table knows nothing of what happened after the backup, and brings a stolen key back as if it were good. */
+/** A table restored from a backup does not know of later withdrawals, so a stolen key comes back as if it were good. */
 async function warnOfWithdrawn({ db, config, log }: Pick<KeyDeps, 'db' | 'config'> & { log: Log }): Promise<void> {
   const rows = await queries.allKeys(db)
   const kids = (holds: (row: (typeof rows)[number]) => boolean) => rows.filter(holds).map(({ kid }) => kid)
@@ -119,7 +119,7 @@ async function unsealed({ serverKeys }: { serverKeys: KeyList }, row: queries.Ke
 }
 
 /**
- * Does what the schedule says is due, if anything is.
+ * Does whatever the schedule has due.
  * @returns what was done.
  */
 export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
@@ -134,7 +134,7 @@ export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
 
   const due = look(await queries.liveKeys(db), clock())
   if (due.length === 0) return []
-  // Made before the lock is taken: it may take seconds, and everybody else would wait.
+  // Made before locking: it may take seconds, during which everybody else would wait.
   const spare = due.some(({ type }) => type === 'create') ? await generateKey(Number(config.KEY_BITS)) : undefined
   return await transact(db, async (tx) => {
     await queries.lockKeys(tx)
@@ -146,7 +146,7 @@ export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
   })
 }
 
-/** Runs `work` again and again, `ms` after it ended. A failure is logged once and again when it is over. */
+/** Runs `work` repeatedly, `ms` after each end. Logs when it begins to fail, and when it works again. */
 function repeat(ms: number, log: Log, work: (turn: number) => Promise<void>): () => void {
   let timer: NodeJS.Timeout
   let failing = false

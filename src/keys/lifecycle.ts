@@ -4,7 +4,7 @@ import type { KeyState } from '../db/schema.ts'
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-/** What the rule needs to know of a key that is not removed. */
+/** What the rule needs to know about a key that is not removed. */
 export interface KeyFacts {
   kid: string
   state: Exclude<KeyState, 'removed'>
@@ -13,21 +13,21 @@ export interface KeyFacts {
   retiredAt: Date | null
   /** Fingerprint of the CLAVIGER_SECRET that sealed it. */
   sealedBy: string
-  /** Whether this server can open it. */
+  /** Whether this server's CLAVIGER_SECRET opens it. */
   usable: boolean
 }
 
-/** All in milliseconds, but for the fingerprint. */
+/** Durations are in milliseconds. */
 export interface Policy {
   /** From the activation of one key to the activation of the next. */
   rotation: number
-  /** From publication to the first signature: every verifier has read the key set by then. */
+  /** From publication to the first signature, so that every verifier has the key by then. */
   publishAhead: number
-  /** From the last signature to removal: the last token has expired everywhere by then. */
+  /** From the last signature to removal, so that the last token has expired by then. */
   retireAfter: number
   /** Fingerprint of the CLAVIGER_SECRET that seals. */
   sealWith: string
-  /** `kid`s that are in wrong hands, whatever the table says of them. */
+  /** `kid`s of compromised keys, whatever the table says about them. */
   withdrawn: ReadonlySet<string>
 }
 
@@ -36,8 +36,8 @@ export type Action =
   | { type: 'retire' | 'activate' | 'remove' | 'reseal' | 'withdraw'; kid: string }
 
 /**
- * 24 h ahead is far more than any verifier caches (max-age 300 s), and 24 h after more than the longest access token
- * (3600 s) with leeway (60 s) and that cache: a planned rotation is noticed by nobody.
+ * Publishing 24 h ahead is far longer than verifiers cache the key set (max-age 300 s). Keeping a key for 24 h afterwards
+ * is longer than the longest access token (3600 s) with leeway (60 s) and that cache. So nobody notices a planned rotation.
  */
 export function keyPolicy(
   { KEY_ROTATION_DAYS, WITHDRAWN_KEYS }: Pick<Config, 'KEY_ROTATION_DAYS' | 'WITHDRAWN_KEYS'>,
@@ -48,15 +48,15 @@ export function keyPolicy(
 }
 
 /**
- * What is due now, in the order in which to do it. Every replica asks every minute and whoever comes first acts, so
- * the same facts must give the same answer, and acting on it must leave nothing due.
+ * What is due now, in the order in which to do it. Every replica asks every minute and the first one acts, so the same
+ * facts must give the same answer, and acting on it must leave nothing due.
  */
 export function plan(all: readonly KeyFacts[], now: Date, policy: Policy): Action[] {
   const keys = all.filter(({ kid }) => !policy.withdrawn.has(kid))
   const actions: Action[] = all.filter((key) => !keys.includes(key)).map(({ kid }) => ({ type: 'withdraw', kid }))
   const active = keys.find((key) => key.state === 'active')
   const next = keys.find((key) => key.state === 'next')
-  // A server with another CLAVIGER_SECRET must not replace keys that it merely cannot read.
+  // A server with the wrong CLAVIGER_SECRET must not replace keys merely because it cannot open them.
   if (active?.usable === false || next?.usable === false) return actions
 
   if (!active) {
@@ -74,8 +74,8 @@ export function plan(all: readonly KeyFacts[], now: Date, policy: Policy): Actio
 }
 
 /**
- * When the schedule moves a key to its next state. A `next` key is activated as soon as it has been published long
- * enough, so whoever makes one early, rotates early.
+ * When the schedule moves a key to its next state. A `next` key is activated as soon as it has been published for long
+ * enough, so making one early means rotating early.
  */
 export function dueAt(key: Pick<KeyFacts, 'state' | 'createdAt' | 'activatedAt' | 'retiredAt'>, policy: Policy): Date {
   const [since, wait] = {

@@ -20,10 +20,10 @@ export interface KeyMaterial {
   jwk: PublicJwk
 }
 
-/** The largest that common verifiers take; with more, a signature takes seconds. */
+/** The largest that common verifiers accept; a larger key takes seconds to sign. */
 export const LARGEST_KEY_BITS = 8192
 
-/** A key that will not be taken, with a message for the operator. */
+/** A key that is not acceptable. The message is for the operator. */
 export class KeyRefused extends Error {
   constructor(message: string) {
     super(message)
@@ -31,13 +31,13 @@ export class KeyRefused extends Error {
   }
 }
 
-/** A new RSA key from the platform's random numbers. Takes from a fraction of a second to several, off the event loop. */
+/** A new RSA key. Takes from a fraction of a second to several seconds, off the event loop. */
 export async function generateKey(bits: number): Promise<KeyMaterial> {
   const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: bits, publicExponent: 0x10001 })
   return describeKey(privateKey)
 }
 
-/** The public half is derived, never stored and believed: who can write to the database cannot publish a key thereby. */
+/** The public half is derived, not read from the table: write access to the database must not suffice to publish a key. */
 export async function describeKey(privateKey: KeyObject): Promise<KeyMaterial> {
   const publicKey = createPublicKey(privateKey)
   const { n, e } = publicKey.export({ format: 'jwk' }) as { n: string; e: string }
@@ -45,7 +45,7 @@ export async function describeKey(privateKey: KeyObject): Promise<KeyMaterial> {
   return { kid, privateKey, publicKey, jwk: { kty: 'RSA', use: 'sig', alg: 'RS256', kid, n, e } }
 }
 
-/** PKCS #8, DER: what is sealed. */
+/** The form that is sealed: PKCS #8 in DER. */
 export function toDer(key: KeyMaterial): Buffer {
   return key.privateKey.export({ format: 'der', type: 'pkcs8' })
 }
@@ -55,7 +55,7 @@ export function fromDer(der: Buffer): Promise<KeyMaterial> {
 }
 
 /**
- * A private key in PEM, PKCS #8 or PKCS #1.
+ * Reads a private key in PEM, PKCS #8 or PKCS #1.
  * @throws KeyRefused if it is not an RSA key fit for RS256 (RFC 7518 §3.3). The message quotes nothing of the key.
  */
 export async function fromPem(pem: string): Promise<KeyMaterial> {
@@ -86,13 +86,13 @@ function refuseUnfit(privateKey: KeyObject): void {
     throw new KeyRefused(`the key has ${modulusLength} bits: more than ${LARGEST_KEY_BITS} are too many for verifiers`)
   }
   if (publicExponent !== 65537n) throw new KeyRefused('the public exponent must be 65537')
-  // Halves that do not belong together would publish a key that nothing verifies with, and faulty factors leak the key.
+  // If the halves did not match, no signature would verify; and signing with faulty factors leaks the private key.
   const probe = Buffer.from('claviger')
   let matches = false
   try {
     matches = verify('RSA-SHA256', probe, createPublicKey(privateKey), sign('RSA-SHA256', probe, privateKey))
   } catch {
-    // Reported as the mismatch that it is.
+    // Reported as a mismatch below.
   }
   if (!matches) throw new KeyRefused('the key is damaged: its signatures do not verify')
 }

@@ -7,9 +7,9 @@ import { fromPem, generateKey, type KeyMaterial, KeyRefused } from './material.t
 import * as queries from './queries.ts'
 import { open } from './sealing.ts'
 
-/** Two operators who reach for the emergency button together mean one emergency. */
+/** Two operators who replace a compromised key at about the same time mean the same emergency. */
 const SAME_EMERGENCY_MS = 2000
-/** Longest time that a verifier should keep a key set without asking again. */
+/** The longest that a verifier should keep a key set without asking again. */
 const VERIFIER_CACHE_SECONDS = 600
 
 /** For how long somebody may still accept a compromised key, in seconds. */
@@ -17,37 +17,37 @@ export interface Exposure {
   /** This issuer's other replicas. */
   replicas: number
   /**
-   * Verifiers that work offline: their cached key set, then the tokens that they have already accepted. A shared cache
-   * that cannot reach the issuer may keep the old set for a day (stale-if-error): purge it.
+   * Verifiers that work offline: as long as they cache the key set, then as long as an accepted token lives. A shared
+   * cache that cannot reach the issuer may keep the old set for a day (stale-if-error): purge it.
    */
   verifiers: number
 }
 
 export type Rotation =
-  /** A key was published. It signs from `activatesAt` on. */
+  /** A new key was published. It signs from `activatesAt` on. */
   | { outcome: 'scheduled'; next: string; activatesAt: Date }
   /** Nothing was done: a key is waiting already. */
   | { outcome: 'already_scheduled'; next: string; activatesAt: Date }
-  /** There was no active key; now there is. */
+  /** There was no active key, so the new one became active at once. */
   | { outcome: 'activated'; active: string }
-  /** `removed` are no longer published; `trusted` still are, besides the active key. */
+  /** The keys in `removed` are no longer published. Those in `trusted` still are, besides the active one. */
   | { outcome: 'replaced'; active: string; removed: string[]; trusted: string[]; exposure: Exposure }
-  /** Nothing was done: somebody else has just replaced it. */
+  /** Nothing was done: somebody else has just replaced the key. */
   | { outcome: 'already_replaced'; active: string | undefined }
 
 export interface RotationOptions {
-  /** The active key is in wrong hands: it is no longer published or accepted from now on, and another one signs. */
+  /** The active key has leaked: it is withdrawn at once, neither published nor accepted, and another key signs. */
   compromised: boolean
   /**
-   * With `compromised`: the database and CLAVIGER_SECRET leaked together, or the secret is lost. No key that exists is
-   * kept, neither `next` nor those that are retiring, whether or not this secret opens them.
+   * With `compromised`: the database and CLAVIGER_SECRET have leaked together, or the secret is lost. No existing key is
+   * kept, not even `next` or those that are retiring, whether or not this secret opens them.
    */
   all?: boolean
 }
 
 /**
  * Rotates the signing key ahead of schedule.
- * @throws SealError if CLAVIGER_SECRET does not open the present keys: what it sealed, no server could use.
+ * @throws SealError if CLAVIGER_SECRET does not open the present keys: the servers could not use a key that it seals.
  */
 export async function rotateKeys(deps: KeyDeps, options: RotationOptions): Promise<Rotation> {
   const heads = (await queries.liveHeads(deps.db)).filter(({ kid }) => !deps.config.WITHDRAWN_KEYS.includes(kid))
@@ -62,10 +62,10 @@ export async function rotateKeys(deps: KeyDeps, options: RotationOptions): Promi
 }
 
 /**
- * Takes in a private key from elsewhere. It is published at once and signs after the publish-ahead time; into an empty
- * database, at once.
+ * Imports a private key. It is published at once and signs after the publish-ahead time, or at once if there is no other
+ * key.
  * @param pem PKCS #8 or PKCS #1.
- * @throws KeyRefused if the key is not fit, is or was here already, or if another one is waiting.
+ * @throws KeyRefused if the key is not fit, is or was here already, or if another key is waiting to become active.
  */
 export async function importKey(
   deps: KeyDeps,
@@ -93,7 +93,7 @@ export async function importKey(
   })
 }
 
-/** All keys there ever were, newest first. `dueAt` is when the schedule moves the key on; null once it is removed. */
+/** All keys that ever existed, newest first. `dueAt` is when the schedule moves a key on; null once it is removed. */
 export async function listKeys({ db, config, serverKeys }: Omit<KeyDeps, 'clock'>) {
   const policy = keyPolicy(config, serverKeys[0].fingerprint)
   return (await queries.allKeys(db)).map((row) => {
@@ -110,7 +110,7 @@ export async function listKeys({ db, config, serverKeys }: Omit<KeyDeps, 'clock'
   })
 }
 
-/** Every key that is not removed, as the schedule sees it, and whether CLAVIGER_SECRET opens it. */
+/** Every key that is not removed, as the schedule sees it; `usable` says whether CLAVIGER_SECRET opens it. */
 export async function inspectKeys({ db, serverKeys }: Pick<KeyDeps, 'db' | 'serverKeys'>): Promise<KeyFacts[]> {
   return (await queries.liveKeys(db)).map((row) => factsOf(row, serverKeys))
 }
@@ -122,7 +122,7 @@ interface Work {
   changes: Changes
 }
 
-/** What a restore has brought back is gone before anything is decided: nobody rotates to a key that was withdrawn. */
+/** Removes withdrawn keys that a restore has brought back before anything is decided, so that none of them is activated. */
 async function inTransaction<T>(
   { db, clock, config, serverKeys }: KeyDeps,
   work: (work: Work) => Promise<T>,
@@ -161,7 +161,7 @@ async function announce(
   return { outcome: 'scheduled', next: spare.kid, activatesAt: activation(now) }
 }
 
-/** `target` is the key that was active when the operator asked: the schedule may have moved on in between. */
+/** @param target the key that was active when the operator asked: the schedule may have moved on in between. */
 async function replace(
   { config }: KeyDeps,
   { tx, now, rows, changes }: Work,
@@ -182,7 +182,7 @@ async function replace(
   for (const row of bad) await changes.remove(row.kid, { compromised: true })
   let signer = kept.find((row) => row.state === 'active')?.kid
   if (signer === undefined) {
-    // Verifiers know a `next` key already: with it, nobody's fresh token is refused.
+    // Prefer the `next` key: verifiers know it already, so new tokens are accepted everywhere at once.
     signer = kept.find((row) => row.state === 'next')?.kid
     if (signer === undefined) await changes.add(spare, 'active', 'created')
     else await changes.activate(signer)

@@ -5,7 +5,7 @@ import type { Sealed } from './sealing.ts'
 
 type LiveState = Exclude<KeyState, 'removed'>
 
-/** What the other replicas look at every few seconds; the secret part is read only when a key is new to them. */
+/** What every replica reads every few seconds. The private part is read only for a key that is new to it. */
 export interface KeyHead {
   kid: string
   state: LiveState
@@ -19,7 +19,7 @@ export interface KeyRow extends KeyHead {
   retired_at: Date | null
 }
 
-/** Held until the transaction ends. Whoever changes keys takes it first, so that changes follow one another. */
+/** Serialises changes of keys: every change takes this lock first and holds it until its transaction ends. */
 export async function lockKeys(tx: Tx): Promise<void> {
   await sql`SELECT pg_advisory_xact_lock(hashtext('claviger/signing-keys'))`.execute(tx)
 }
@@ -87,7 +87,7 @@ export async function setRetiring(tx: Tx, now: Date, kid: string): Promise<void>
   await tx.updateTable('signing_keys').set({ state: 'retiring', retired_at: now }).where('kid', '=', kid).execute()
 }
 
-/** Drops the private part. The row stays, so that the key is never taken in again. */
+/** Erases the private part. The row stays, so that the key is never taken in again. */
 export async function setRemoved(tx: Tx, now: Date, kid: string, compromised: boolean): Promise<void> {
   await tx
     .updateTable('signing_keys')
@@ -104,7 +104,7 @@ export async function setSealed(tx: Tx, kid: string, { sealed, sealedBy }: Seale
     .execute()
 }
 
-/** Whether a key was replaced as compromised since then, other than these. */
+/** Whether a key was withdrawn as compromised since `since`, apart from those in `except`. */
 export async function compromisedSince(tx: Tx, since: Date, except: readonly string[]): Promise<boolean> {
   const row = await tx
     .selectFrom('signing_keys')

@@ -3,7 +3,7 @@ import type { KeyList, ServerKeys } from '../config/secrets.ts'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-/** Bound into every seal, so that what was sealed for another use cannot be passed off as a signing key. */
+/** Authenticated with every ciphertext, so that one sealed for another use cannot be passed off as a signing key. */
 const PURPOSE = 'claviger/1/signing-key'
 
 export interface Sealed {
@@ -13,7 +13,7 @@ export interface Sealed {
   sealedBy: string
 }
 
-/** A private key that no entry of CLAVIGER_SECRET opens. The message names the setting and quotes no value. */
+/** No entry of CLAVIGER_SECRET opens a private key. The message names the setting and quotes no value. */
 export class SealError extends Error {
   constructor(kid: string, why: string) {
     super(
@@ -24,8 +24,8 @@ export class SealError extends Error {
 }
 
 /**
- * AES-256-GCM with a random 96-bit nonce: a secret seals a handful of keys a year, far from where random nonces could
- * collide. The kid is authenticated with it, so rows of the table cannot be swapped.
+ * AES-256-GCM with a random 96-bit nonce: one secret seals a handful of keys a year, so random nonces do not collide. The
+ * `kid` is authenticated too, so the ciphertexts of two rows cannot be swapped.
  */
 export function seal(kid: string, plain: Uint8Array, serverKeys: ServerKeys): Sealed {
   const nonce = randomBytes(NONCE_BYTES)

@@ -2,7 +2,7 @@ import type { Keyring } from '../keys/keyring.ts'
 import { randomBytes } from '../random.ts'
 import { type AccessTokenClaims, withoutReserved } from './claims.ts'
 
-/** Bytes. Proxies and servers drop requests whose headers are longer than 8 KiB or so, and this is not the only one. */
+/** In bytes. Proxies and servers reject requests with more than about 8 KiB of headers, and this is only one of them. */
 export const MAX_ACCESS_TOKEN = 4096
 
 export interface AccessTokenInput {
@@ -16,7 +16,7 @@ export interface AccessTokenInput {
   authTime: Date
   amr: string[]
   roles: string[]
-  /** Set by operators. They never replace a claim of ours, nor add one that verifiers would obey. */
+  /** Custom claims, set by operators. They never replace a claim of ours, nor add one that verifiers act on. */
   claims: Record<string, unknown>
 }
 
@@ -24,7 +24,7 @@ export async function issueAccessToken(keyring: Keyring, now: Date, input: Acces
   return await keyring.sign('at+jwt', claimsFor(now, input))
 }
 
-/** Bytes of the access token that would be issued, whatever its random parts. */
+/** Length in bytes of the access token that would be issued, whatever its random parts. */
 export function lengthOfAccessToken(keyring: Keyring, now: Date, input: AccessTokenInput): number {
   return keyring.lengthOf('at+jwt', claimsFor(now, input))
 }

@@ -17,8 +17,8 @@ export interface AccessTokenClaims {
 }
 
 /**
- * Claims that mean something to whoever verifies, whether or not we set them: an operator's `nbf` would make tokens that
- * nobody accepts yet, and an `act` or `cnf` would say what never happened.
+ * Claims that verifiers act on, whether or not we set them. A custom `nbf` would make tokens that nobody accepts yet; a
+ * custom `act` or `cnf` would claim a delegation or a key binding that never took place.
  */
 const RESERVED: ReadonlySet<string> = new Set(
   [
@@ -28,7 +28,7 @@ const RESERVED: ReadonlySet<string> = new Set(
     'client_id sid scope auth_time amr acr roles act may_act cnf authorization_details',
     // OpenID Connect Core §2 and §3.3.2.11, RFC 8417 §2.2
     'azp nonce at_hash c_hash s_hash events',
-    // Members of an introspection response (RFC 7662 §2.2), which holds the claims too.
+    // Members of an introspection response (RFC 7662 §2.2), which stand beside the claims there.
     'active token_type',
     // Names through which code that copies objects carelessly reaches `Object.prototype`.
     '__proto__ constructor prototype',
@@ -40,7 +40,7 @@ export function isReserved(name: string): boolean {
   return RESERVED.has(name)
 }
 
-/** Of what stands with a user, what goes into tokens: whoever can write to the table is not stopped by our rules. */
+/** Drops reserved names once more at issue: somebody who writes to the table directly bypasses the check on input. */
 export function withoutReserved(claims: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(claims).filter(([name]) => !isReserved(name)))
 }

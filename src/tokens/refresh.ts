@@ -3,13 +3,13 @@ import { hmac, type KeyList, type ServerKeys } from '../config/secrets.ts'
 import { randomBytes } from '../random.ts'
 
 /**
- * The refresh token: `rt1_` and base64url of 69 bytes, so that the encoding has no spare bits and each token exactly one
- * spelling:
+ * The refresh token is `rt1_` and base64url of 69 bytes. The length leaves no spare bits in the encoding, so each token has
+ * exactly one spelling:
  *
  *     key id 1 | family 16 | generation 4 | secret 32 | tag 16
  *
- * The tag is an HMAC under a server key. It lets us refuse garbage and forgeries without a query, know any old token as
- * ours without keeping history, and it means that knowing a `sid` is not enough to end that session.
+ * The tag is an HMAC under a server key. Thanks to it, garbage and forgeries are refused without a query, an old token of
+ * any age is recognised without a history, and knowing a `sid` is not enough to end that session.
  */
 const PREFIX = 'rt1_'
 const FORM = /^rt1_[A-Za-z0-9_-]{92}$/
@@ -17,11 +17,11 @@ const TAGGED = 53
 const LENGTH = 69
 const FAMILY = Buffer.from('claviger/family')
 
-/** A refresh token whose tag proves that we made it. It says nothing yet about being current, or its family being live. */
+/** A refresh token whose tag proves that we made it. It may be an old one, and its family may have ended. */
 export interface AuthenticToken {
-  /** 128 random bits that all tokens of a family share and nothing else holds. */
+  /** 128 random bits that the tokens of a family share and that exist nowhere else. */
   handle: Buffer
-  /** Family id, a UUID; it is the session id, `sid`. */
+  /** Id of the family, a UUID: the `sid` of access tokens. */
   family: string
   generation: number
   secret: Buffer
@@ -36,9 +36,9 @@ export function mintFirst(keys: KeyList): { token: string; family: string } {
 }
 
 /**
- * The token that follows `presented`. Its secret is a function of the presented secret and a salt that the family row
- * keeps, so a retry can be answered with the same token though none is stored: the row alone, or the server key alone,
- * yields nothing.
+ * The token that follows `presented`. Its secret is derived from the presented secret, a server key and a salt in the
+ * family's row. A retry can therefore be answered with the same successor although no token is stored, and somebody who
+ * has stolen the database or the server key, but not a token, can derive nothing.
  */
 export function mintSuccessor(keys: ServerKeys, presented: AuthenticToken, generation: number, salt: Buffer): string {
   const secret = hmac(keys.refreshNext, 'rt-next', presented.handle, salt, presented.secret)
@@ -46,8 +46,8 @@ export function mintSuccessor(keys: ServerKeys, presented: AuthenticToken, gener
 }
 
 /**
- * Derives the successor once more and returns it if it is the token whose hash is `expected`. Any of the server keys may
- * have made it: CLAVIGER_SECRET may have gained an entry since.
+ * Derives the successor again and returns it if its hash is `expected`. Every server key is tried, because CLAVIGER_SECRET
+ * may have gained an entry since the successor was made.
  */
 export function mintSuccessorAgain(
   keys: KeyList,
@@ -61,10 +61,10 @@ export function mintSuccessorAgain(
     .find((token) => hashToken(token).equals(expected))
 }
 
-/** The column that counts them is an integer of 32 bits with a sign, and each must have room for its successor. */
+/** The column is a signed 32-bit integer, and each generation must leave room for its successor. */
 const LAST_GENERATION = 2 ** 31 - 2
 
-/** Reads a presented token. Undefined: malformed, not made under any of our keys, or of a generation that cannot be. */
+/** @returns undefined for a token that is malformed, not made under any of our keys, or of an impossible generation. */
 export function authenticateToken(keys: KeyList, text: string): AuthenticToken | undefined {
   if (!FORM.test(text)) return undefined
   const bytes = Buffer.from(text.slice(PREFIX.length), 'base64url')
@@ -83,7 +83,7 @@ export function authenticateToken(keys: KeyList, text: string): AuthenticToken |
   }
 }
 
-/** The only form in which a token reaches a table. */
+/** The only form in which a token is stored. */
 export function hashToken(text: string): Buffer {
   return hash('sha256', text, 'buffer')
 }
@@ -103,9 +103,9 @@ function tagOf(keys: ServerKeys, tagged: Buffer): Buffer {
 }
 
 /**
- * The public id of a family is a hash of the handle in its tokens (a UUID of version 8, RFC 9562 §5.8). An id is no secret:
- * it is the `sid` of every access token, and in the database. Whoever holds the server key and knows an id still cannot
- * make a token for that family, be it one ahead of the database to take it over or an old one to end it.
+ * The id of a family is a hash of the handle in its tokens (a UUID of version 8, RFC 9562 §5.8). The id is public, as the
+ * `sid` of every access token, but the handle cannot be computed from it. So an attacker who knows an id and has stolen the
+ * server key still cannot forge a token of that family, neither a newer one to take it over nor an old one to end it.
  */
 function familyOf(handle: Buffer): string {
   const id = hash('sha256', Buffer.concat([FAMILY, handle]), 'buffer').subarray(0, 16)

@@ -5,7 +5,7 @@ import type { AccessTokenClaims } from './claims.ts'
 /** What is wrong with a token: a claim, or what comes before the claims. */
 type Fault = 'shape' | 'header' | 'kid' | 'encoding' | 'signature' | 'claims' | 'iss' | 'exp' | 'iat' | 'nbf' | 'aud'
 
-/** Told apart by a member of ours: a claim may have any name. */
+/** The reason is a short word for the log. `kind` tells the two apart, since a claim may have any name. */
 export type Verified = { kind: 'accepted'; claims: AccessTokenClaims } | { kind: 'refused'; reason: Fault }
 
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
@@ -13,8 +13,8 @@ const MAX_LENGTH = 8192
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Verifies an access token of ours (RFC 9068 §4) in the order cheap to dear: shape, header, signature, claims. Whether
- * its session still stands and its audience belongs to its client is for the caller to look up.
+ * Verifies an access token of ours (RFC 9068 §4), cheap checks first: shape, header, signature, claims. The caller looks
+ * up whether the session is live and whether the audience belongs to the client.
  */
 export async function verifyAccessToken(keyring: Keyring, token: string, issuer: string, now: Date): Promise<Verified> {
   if (token.length > MAX_LENGTH || !SHAPE.test(token)) return refused('shape')
@@ -22,7 +22,7 @@ export async function verifyAccessToken(keyring: Keyring, token: string, issuer:
   if (!header) return refused('header')
   const key = /^[A-Za-z0-9_-]{43}$/.test(header.kid) ? keyring.publicKey(header.kid) : undefined
   if (!key) return refused('kid')
-  // base64url has spare bits at the end: only one spelling of a signature is the one we made.
+  // base64url may have spare bits at the end: accept only the spelling of the signature that we made.
   const signature = token.slice(token.lastIndexOf('.') + 1)
   if (Buffer.from(signature, 'base64url').toString('base64url') !== signature) return refused('encoding')
 
@@ -38,12 +38,12 @@ export async function verifyAccessToken(keyring: Keyring, token: string, issuer:
   return fault ? refused(fault) : { kind: 'accepted', claims: claims as AccessTokenClaims }
 }
 
-/** Replicas take the time from one database, so an expired token needs no leeway here; this forgives an unsynchronised minute. */
+/** Replicas share the database's clock, so `exp` needs no leeway here. This allows for a minute without synchronisation. */
 const MAX_AHEAD_SECONDS = 60
-/** Of ACCESS_TOKEN_SECONDS, whatever it was when the token was issued. */
+/** The most that ACCESS_TOKEN_SECONDS can have been when the token was issued. */
 const LONGEST_LIFE_SECONDS = 3600
 
-/** A key that was imported may sign elsewhere too: what no setting of ours would have issued is not believed. */
+/** An imported key may be in use elsewhere too, so a token that no settings of ours would have issued is refused. */
 function faultOf(claims: Record<string, unknown>, issuer: string, now: number): Fault | undefined {
   const { iss, iat, exp, nbf } = claims
   if (iss !== issuer) return 'iss'
@@ -57,7 +57,7 @@ function faultOf(claims: Record<string, unknown>, issuer: string, now: number): 
   return undefined
 }
 
-/** We issue whole seconds; beyond 2^53 there is no telling one from the next. */
+/** We issue whole seconds; beyond 2^53 one second cannot be told from the next. */
 function isTime(value: unknown): value is number {
   return Number.isSafeInteger(value)
 }
@@ -66,7 +66,7 @@ function refused(reason: Fault): Verified {
   return { kind: 'refused', reason }
 }
 
-/** An allowlist: `jwk`, `jku`, `x5u`, `crit` and whatever else a header may bring are not looked at but refused. */
+/** An allowlist: a header with `jwk`, `jku`, `x5u`, `crit` or any other parameter is refused, whatever its value. */
 function readHeader(token: string): { kid: string } | undefined {
   let header: Record<string, unknown>
   try {
