@@ -23,11 +23,11 @@ import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
-import { authenticate } from './sessions/authenticate.ts'
+import { createSemaphore, type Semaphore } from './semaphore.ts'
+import { authenticate, STRANGERS } from './sessions/authenticate.ts'
 import { refreshEndpoints } from './sessions/refresh/routes.ts'
 import { sessionEndpoints } from './sessions/routes.ts'
 import { signInEndpoints } from './sign-in/routes.ts'
-import { createTurns, type InTurn } from './turns.ts'
 
 /** Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. */
 const TIMEOUTS = {
@@ -39,7 +39,7 @@ const TIMEOUTS = {
 interface Parts {
   clients: Clients
   limits: Limits
-  inTurn: InTurn
+  semaphore: Semaphore
   stalls: Stalls
   lifecycle: Lifecycle
   /** Absent where DOCS is off, which it is in production unless enabled. */
@@ -47,9 +47,9 @@ interface Parts {
 }
 
 /** Every endpoint. Nothing else is served. */
-function listRoutes(deps: Deps, { clients, limits, inTurn, stalls, lifecycle, description }: Parts): Route[] {
+function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle, description }: Parts): Route[] {
   const people = signInEndpoints(deps, clients, limits)
-  const tokens = refreshEndpoints(deps, clients, limits, { inTurn, stalls })
+  const tokens = refreshEndpoints(deps, clients, limits, { semaphore, stalls })
   const sessions = sessionEndpoints(deps)
   const metadata = metadataEndpoints(deps.config)
   const probes = healthEndpoints(deps, lifecycle)
@@ -92,7 +92,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const clients = builtInClients(config)
   const origins = pagesOf(clients.values())
   const limits = createLimits(deps)
-  const inTurn = createTurns()
+  const semaphore = createSemaphore(STRANGERS)
   // As Fastify's own type: pino's would pass through every plugin's type, and theirs do not know it.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)
@@ -119,7 +119,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   refuseForeignPages(app, origins)
   limitRates(app, limits, metrics)
   guardAccess(app, {
-    authenticate: (token) => inTurn(() => authenticate(deps, clients, token)),
+    authenticate: (token) => semaphore.run(() => authenticate(deps, clients, token)),
     scope: ACCOUNT_SCOPE,
     issuer: config.ISSUER,
   })
@@ -130,7 +130,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const stalls = watchStalls()
   app.addHook('onClose', async () => stalls.stop())
   const description = config.DOCS ? describeRoutes(app, config) : undefined
-  const routes = listRoutes(deps, { clients, limits, inTurn, stalls, lifecycle, description })
+  const routes = listRoutes(deps, { clients, limits, semaphore, stalls, lifecycle, description })
   app.register(async (scope) => {
     for (const [method, url, access, limit, cors, { schema, handler }] of routes)
       scope.route({ method, url, config: { access, limit, cors }, schema, handler })

@@ -14,13 +14,12 @@ const FLOOR = [
   'errors',
   'facts',
   'json-text',
-  'limit',
   'log',
   'metrics',
   'principal',
   'random',
   'schedule',
-  'turns',
+  'semaphore',
   'uuid',
 ]
 /** The other rooms, and what they may import besides the floor. */
@@ -42,6 +41,7 @@ const PACKAGES: Record<string, RegExp> = {
   typebox: /^app\.ts$|^http\/|\/routes\.ts$/,
   kysely: /^db\/|[/-]queries\.ts$/,
   pg: /^db\/(client|connect|connections|lend)\.ts$/,
+  'p-limit': /^semaphore\.ts$/,
   pino: /^log\.ts$/,
   'prom-client': /^(metrics|http\/server\/metrics)\.ts$/,
   argon2: /^credentials\/passwords\/argon2\.ts$/,

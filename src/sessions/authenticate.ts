@@ -10,6 +10,13 @@ import { isUuid } from '../uuid.ts'
 import { findLive } from './queries.ts'
 
 /**
+ * Lookups that many strangers can order at once, each within their own limit, go on a few at a time. All of them started
+ * together would keep the event loop busy for many milliseconds in each of its rounds, of which a refresh needs several.
+ * Eight is more than the database has connections for them; two seconds are as long as anything waits for the database.
+ */
+export const STRANGERS = { permits: 8, queue: 1024, patienceMs: 2000 }
+
+/**
  * Verifies the access token of one of our own bearer endpoints, and looks its session up: here a logout counts at once.
  * @param token as after `Bearer `.
  * @throws Problem `invalid_token`, with what failed as the reason for the log.

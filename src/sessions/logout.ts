@@ -4,8 +4,8 @@ import type { KeyList } from '../config/secrets.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Delivery } from '../db/schema.ts'
 import type { RequestFacts } from '../facts.ts'
+import type { Semaphore } from '../semaphore.ts'
 import { authenticateToken } from '../tokens/refresh.ts'
-import type { InTurn } from '../turns.ts'
 import { endOne } from './end.ts'
 import { findFamily } from './queries.ts'
 
@@ -18,7 +18,7 @@ type LogoutDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally }
  * Logouts of one family that come together are one: they would wait for each other's row, each with a connection in its hands,
  * and whoever repeats one a thousand times would hold them all.
  */
-export function createLogout(deps: LogoutDeps, inTurn: InTurn): Logout {
+export function createLogout(deps: LogoutDeps, semaphore: Pick<Semaphore, 'run'>): Logout {
   const underWay = new Map<string, Promise<void>>()
 
   return async ({ token: text, delivery }, facts) => {
@@ -27,7 +27,7 @@ export function createLogout(deps: LogoutDeps, inTurn: InTurn): Logout {
     const key = `${token.family} ${delivery}`
     let ending = underWay.get(key)
     if (!ending) {
-      ending = inTurn(() => end(deps, token.family, delivery, facts)).finally(() => underWay.delete(key))
+      ending = semaphore.run(() => end(deps, token.family, delivery, facts)).finally(() => underWay.delete(key))
       underWay.set(key, ending)
     }
     await ending

@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { Problem } from '../../errors.ts'
-import { createLimit } from '../../limit.ts'
+import { createSemaphore } from '../../semaphore.ts'
 import { type ComputeTag, computeHere } from './argon2.ts'
 import { formatPhc, type Phc, parseParameters, parsePhc } from './phc.ts'
 import { normalisePassword } from './policy.ts'
@@ -55,21 +55,11 @@ const MOST_WORK = 4
 
 export function createPasswordHasher(options: HasherOptions): PasswordHasher {
   const { memoryKib, passes, concurrency, queue, computeTag = computeHere, onDone } = options
-  const limit = createLimit(concurrency, queue)
+  const semaphore = createSemaphore({ permits: concurrency, queue, refusal: overloaded })
   const present: Kind = { memoryKib, passes, lanes: 1 }
   // Of no password.
   const salt = randomBytes(SALT_LENGTH)
   const nothing = randomBytes(TAG_LENGTH)
-
-  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
-    const turn = await limit.enter()
-    if (!turn) throw overloaded()
-    try {
-      return await work()
-    } finally {
-      turn.leave()
-    }
-  }
 
   const compute: ComputeTag = async (text, cost, length) => {
     const started = performance.now()
@@ -82,12 +72,12 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
 
   return {
     hash: (password) =>
-      inTurn(async () => {
+      semaphore.run(async () => {
         const cost = { ...present, salt: randomBytes(SALT_LENGTH) }
         return formatPhc({ ...cost, tag: await compute(normalisePassword(password), cost, TAG_LENGTH) })
       }),
     verify: (stored, password, { inUse, welcome } = { inUse: [], welcome: true }) =>
-      inTurn(async () => {
+      semaphore.run(async () => {
         const text = normalisePassword(password)
         // Ill-formed text is hashed as U+FFFD, so it would pass for a password that has one there.
         const real = stored === null || !text.isWellFormed() ? undefined : parsePhc(stored)
@@ -107,9 +97,9 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
       return !phc || work(phc) < work(present) || phc.salt.length < SALT_LENGTH || phc.tag.length < TAG_LENGTH
     },
     expectRoom: () => {
-      if (limit.full()) throw overloaded()
+      if (semaphore.isFull()) throw overloaded()
     },
-    pending: limit.pending,
+    pending: semaphore.pending,
   }
 }
 

@@ -8,14 +8,13 @@ import { share } from '../../db/pools.ts'
 import type { Tx } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
 import type { RequestFacts } from '../../facts.ts'
-import { createLimit } from '../../limit.ts'
+import { createKeyedMutex, createSemaphore } from '../../semaphore.ts'
 import { endFamily } from '../end-queries.ts'
 import { expectTokenToFit } from '../issue.ts'
 import { type LockedFamily, lockFamily } from '../queries.ts'
 import { decide, type Verdict } from '../rotation.ts'
 import { about, type CarefulDeps, type Outcome, type Refreshed, type Request } from './outcome.ts'
 import { answerAgain, replaceToken } from './successors.ts'
-import { createTurns } from './turns.ts'
 
 export type RefreshCarefully = (request: Request, facts: RequestFacts) => Promise<Refreshed>
 
@@ -31,19 +30,23 @@ const LOOK_AGAIN_MS = 25
  * A row that somebody holds is looked at again a moment later; in between, its connection serves other families.
  */
 export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshCarefully {
-  const takeTurn = createTurns(MOST_IN_LINE)
-  const connections = createLimit(Math.max(1, share(deps.config.DATABASE_POOL_SIZE).refreshes), MOST_IN_LINE)
+  // Requests of one family would only wait for each other's row, each with a connection in its hands.
+  const oneOfAFamily = createKeyedMutex(MOST_IN_LINE)
+  const connections = createSemaphore({
+    permits: Math.max(1, share(deps.config.DATABASE_POOL_SIZE).refreshes),
+    queue: MOST_IN_LINE,
+    refusal: tooLong,
+  })
 
   const attempt = async (request: Request, facts: RequestFacts, giveUpAt: number): Promise<Outcome | 'held'> => {
-    const turn = await connections.enter()
     try {
-      if (!turn || performance.now() > giveUpAt) throw tooLong()
-      return await transact(deps.refreshDb, (tx) => lockAndDecide(deps, clients, tx, request, facts))
+      return await connections.run(() => {
+        if (performance.now() > giveUpAt) throw tooLong()
+        return transact(deps.refreshDb, (tx) => lockAndDecide(deps, clients, tx, request, facts))
+      })
     } catch (error) {
       if (isHeld(error)) return 'held'
       throw error
-    } finally {
-      turn?.leave()
     }
   }
 
@@ -58,7 +61,7 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
 
   return async (request, facts) => {
     const giveUpAt = performance.now() + LONGEST_WAIT_MS
-    const outcome = await takeTurn(request.token.family, async () => {
+    const outcome = await oneOfAFamily(request.token.family, async () => {
       for (;;) {
         const found = await attempt(request, facts, giveUpAt)
         if (found !== 'held') return found

@@ -12,7 +12,7 @@ import { requestFacts } from '../../http/requests/facts.ts'
 import { Audience, ClientId, errors, Scope, TokenReply } from '../../http/requests/schemas.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
 import type { Metrics } from '../../metrics.ts'
-import type { InTurn } from '../../turns.ts'
+import type { Semaphore } from '../../semaphore.ts'
 import { createLogout } from '../logout.ts'
 import { createRefresh } from './refresh.ts'
 
@@ -37,10 +37,10 @@ export function refreshEndpoints(
   deps: Needs,
   clients: Clients,
   limits: Pick<Limits, 'refresh' | 'lookOver' | 'garbage' | 'logout' | 'retry'>,
-  load: { inTurn: InTurn; stalls: Stalls },
+  load: { semaphore: Semaphore; stalls: Stalls },
 ) {
   const refresh = createRefresh(deps, clients, limits.retry)
-  const logout = createLogout(deps, load.inTurn)
+  const logout = createLogout(deps, load.semaphore)
   return {
     refresh: endpoint(
       {
