@@ -31,13 +31,16 @@ export async function countAgain(db: Db, events: readonly { id: string; times: n
   )
 }
 
-/** What the trail says of one family, oldest first. */
-export async function historyOfFamily(db: Db, familyId: string, limit = 1000): Promise<AuditRow[]> {
+/** An event as it is told. */
+export type PastEvent = Awaited<ReturnType<typeof selectOfFamily>>[number]
+
+/** Those about one family, oldest first. */
+export async function selectOfFamily(db: Db, familyId: string, limit: number) {
   return await db
     .selectFrom('audit')
-    .select(['id', 'at', 'type', 'outcome', 'reason', 'actor', 'user_id', 'family_id', 'client_id', 'request_id'])
-    .select(['address', 'user_agent', 'details'])
     .where('family_id', '=', familyId)
+    .select(['at', 'type', 'outcome', 'reason', 'actor', 'user_id as userId', 'address', 'user_agent as userAgent'])
+    .select('details')
     .orderBy('at')
     .orderBy('seq')
     .limit(limit)

@@ -1,20 +1,17 @@
-import { transact } from '../db/errors.ts'
 import { NO_REQUEST } from '../facts.ts'
-import { endAll, endEverybody, endOne } from '../sessions/end.ts'
-import { endsIfUnused } from '../sessions/rotation.ts'
+import { endEverybody, endSession, endSessions } from '../sessions/end.ts'
+import { listEnded, listLive } from '../sessions/list.ts'
 import { findUser } from '../users/accounts.ts'
 import { isUuid } from '../uuid.ts'
+import { count } from './account-view.ts'
 import { command } from './command.ts'
 import { consent } from './consent.ts'
-import { endedSessions } from './ended-queries.ts'
 import { EXIT, refuse } from './exit.ts'
 import type { Opened } from './open.ts'
 import { AN_ID, limitOf } from './options.ts'
-import { liveSessions } from './queries.ts'
-import { gather, why } from './story.ts'
+import { tellOfSession, why } from './story.ts'
 import { printable, table } from './terminal.ts'
 import { iso, relative } from './times.ts'
-import { explain } from './why.ts'
 
 const list = command({
   name: 'sessions list',
@@ -30,63 +27,60 @@ const list = command({
     const { db, clock } = await open()
     const userId = values.user === undefined ? undefined : (await findUser(db, values.user)).id
     const now = clock()
-    const filter = { userId, limit: limit + 1 }
-    const found = ended ? await listEnded(db, now, filter) : await listLive(db, now, filter)
-    const more = found.length > limit
-    const sessions = found.slice(0, limit)
+    const filter = { userId, limit }
+    const { headings, rows, json, more } = ended ? await showEnded(db, now, filter) : await showLive(db, now, filter)
     const which = ended ? 'ended' : 'were used'
     const note = more ? `\n\n${paint('dim', `There are more; these ${limit} ${which} last.`)}` : ''
-    const headings = ended ? ENDED_HEADINGS : LIVE_HEADINGS
-    const rows = sessions.map(({ cells }) => cells)
     const text =
-      sessions.length === 0
-        ? `No ${ended ? 'ended' : 'live'} sessions.`
-        : table(headings, rows, { paint, width }) + note
-    return { json: { sessions: sessions.map(({ json }) => json), more }, text }
+      rows.length === 0 ? `No ${ended ? 'ended' : 'live'} sessions.` : table(headings, rows, { paint, width }) + note
+    return { json: { sessions: json, more }, text }
   },
 })
 
-/** A session in both forms. */
-interface Listed {
-  cells: string[]
-  json: Record<string, unknown>
+/** A page of sessions in both forms. */
+interface Listing {
+  headings: string[]
+  rows: string[][]
+  json: Record<string, unknown>[]
+  more: boolean
 }
 
-type Filter = Parameters<typeof liveSessions>[2]
+type Filter = Parameters<typeof listLive>[2]
 
-const LIVE_HEADINGS = ['ID', 'USER', 'CLIENT', 'STARTED', 'LAST USED', 'ENDS IF UNUSED', 'ADDRESS', 'USER AGENT']
-
-async function listLive(db: Opened['db'], now: Date, filter: Filter): Promise<Listed[]> {
-  return (await liveSessions(db, now, filter)).map((session) => ({
-    cells: [
+async function showLive(db: Opened['db'], now: Date, filter: Filter): Promise<Listing> {
+  const { sessions, more } = await listLive(db, now, filter)
+  return {
+    headings: ['ID', 'USER', 'CLIENT', 'STARTED', 'LAST USED', 'ENDS IF UNUSED', 'ADDRESS', 'USER AGENT'],
+    rows: sessions.map((session) => [
       session.id,
       session.email,
       session.clientId,
       iso(session.createdAt),
-      relative(session.rotatedAt, now),
-      relative(endsIfUnused(session), now),
+      relative(session.lastUsedAt, now),
+      relative(session.expiresAt, now),
       session.address ?? '-',
       printable(session.userAgent ?? '-'),
-    ],
-    json: {
+    ]),
+    json: sessions.map((session) => ({
       id: session.id,
       user_id: session.userId,
       email: session.email,
       client_id: session.clientId,
       created_at: session.createdAt,
-      last_used_at: session.rotatedAt,
-      expires_at: endsIfUnused(session),
+      last_used_at: session.lastUsedAt,
+      expires_at: session.expiresAt,
       user_agent: session.userAgent,
       address: session.address,
-    },
-  }))
+    })),
+    more,
+  }
 }
 
-const ENDED_HEADINGS = ['ID', 'USER', 'CLIENT', 'STARTED', 'ENDED', 'CAUSE', 'ENDED FROM', 'USER AGENT']
-
-async function listEnded(db: Opened['db'], now: Date, filter: Filter): Promise<Listed[]> {
-  return (await endedSessions(db, now, filter)).map((session) => ({
-    cells: [
+async function showEnded(db: Opened['db'], now: Date, filter: Filter): Promise<Listing> {
+  const { sessions, more } = await listEnded(db, now, filter)
+  return {
+    headings: ['ID', 'USER', 'CLIENT', 'STARTED', 'ENDED', 'CAUSE', 'ENDED FROM', 'USER AGENT'],
+    rows: sessions.map((session) => [
       session.id,
       session.email ?? '-',
       session.clientId ?? '-',
@@ -95,8 +89,8 @@ async function listEnded(db: Opened['db'], now: Date, filter: Filter): Promise<L
       printable(session.cause),
       session.endedFrom ?? '-',
       printable(session.userAgent ?? '-'),
-    ],
-    json: {
+    ]),
+    json: sessions.map((session) => ({
       id: session.id,
       user_id: session.userId,
       email: session.email,
@@ -106,8 +100,9 @@ async function listEnded(db: Opened['db'], now: Date, filter: Filter): Promise<L
       cause: session.cause,
       ended_from: session.endedFrom,
       user_agent: session.userAgent,
-    },
-  }))
+    })),
+    more,
+  }
 }
 
 const end = command({
@@ -136,17 +131,16 @@ const end = command({
     const until = before === undefined ? undefined : timeOf(before)
     const ask = consent(io, yes || !all)
     const opened = await open()
-    const { db, clock } = opened
     if (all) {
       const which = until ? `that began until ${iso(until)}` : 'of everybody'
       await ask(`All sessions ${which} end, and their people have to sign in again.`)
       const ended = await endEverybody(opened, { before: until, ...BY_OPERATOR })
-      return { json: { ended, before: until ?? null }, text: `Ended ${ended} session${ended === 1 ? '' : 's'}.` }
+      return { json: { ended, before: until ?? null }, text: `Ended ${count(ended, 'session')}.` }
     }
     if (who !== undefined) {
-      const user = await findUser(db, who)
-      const ended = await transact(db, (tx) => endAll(tx, clock(), { userId: user.id, ...BY_OPERATOR }))
-      const text = `Ended ${ended} session${ended === 1 ? '' : 's'} of ${paint('bold', user.email)}.`
+      const user = await findUser(opened.db, who)
+      const ended = await endSessions(opened, { userId: user.id, ...BY_OPERATOR })
+      const text = `Ended ${count(ended, 'session')} of ${paint('bold', user.email)}.`
       return { json: { user_id: user.id, ended }, text }
     }
     return await endById(opened, id ?? '')
@@ -165,20 +159,18 @@ function timeOf(text: string): Date {
 const BY_OPERATOR = { cause: 'operator', actor: 'operator', facts: NO_REQUEST } as const
 
 async function endById(opened: Opened, id: string) {
-  const { db, clock } = opened
-  const evidence = await gather(opened, id)
-  const before = explain(evidence, clock())
-  const { family } = evidence
+  const { story, email, sentence } = await tellOfSession(opened, id)
+  const { state } = story.fate
   // Asking for what is already so is no failure; naming what never was is.
-  if (before.state !== 'live' || !family) {
+  if (state !== 'live' || !story.family) {
     return {
-      json: { id, ended: 0, state: before.state },
-      text: `Nothing to end. ${before.sentence}`,
-      code: before.state === 'unknown' ? EXIT.notFound : EXIT.ok,
+      json: { id, ended: 0, state },
+      text: `Nothing to end. ${sentence}`,
+      code: state === 'unknown' ? EXIT.notFound : EXIT.ok,
     }
   }
-  const ended = await transact(db, (tx) => endOne(tx, clock(), { id, userId: family.userId, ...BY_OPERATOR }))
-  const text = ended ? `Ended session ${id} of ${family.email}.` : 'Nothing to end: it ended a moment ago.'
+  const ended = await endSession(opened, { id, userId: story.family.userId, ...BY_OPERATOR })
+  const text = ended ? `Ended session ${id} of ${email}.` : 'Nothing to end: it ended a moment ago.'
   return { json: { id, ended: Number(ended), state: 'ended' }, text }
 }
 

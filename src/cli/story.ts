@@ -1,16 +1,17 @@
 import { Problem } from '../errors.ts'
+import { listBegun, type Page } from '../sessions/list.ts'
+import { findOut, type Story } from '../sessions/why.ts'
 import { type Account, findUser } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
+import { emailOf } from '../users/lookup.ts'
 import { isUuid } from '../uuid.ts'
 import { count } from './account-view.ts'
 import { type Answer, command } from './command.ts'
-import { sessionsOf } from './ended-queries.ts'
 import { EXIT, refuse } from './exit.ts'
 import type { Opened } from './open.ts'
 import { AN_ID, limitOf } from './options.ts'
-import { emailOf, findFamily, historyOfFamily } from './queries.ts'
 import type { Paint } from './terminal.ts'
-import { type Evidence, type Explanation, explain } from './why.ts'
+import { explain } from './why.ts'
 
 export const why = command({
   name: 'sessions why',
@@ -31,14 +32,13 @@ first, and whether it may sign in. Exit code 3 if nothing is known of it.
       return await tellOfUser(opened, await findUser(opened.db, email), limit, paint)
     }
     const opened = await open()
-    const evidence = await gather(opened, subject)
-    const told = explain(evidence, opened.clock())
-    if (told.state !== 'unknown') return tellOfSession(evidence, told)
+    const told = await tellOfSession(opened, subject)
+    if (told.story.fate.state !== 'unknown') return answerOf(told)
     const user = await findUser(opened.db, subject).catch(noneIfUnknown)
     if (user) return await tellOfUser(opened, user, limit, paint)
-    const traces = await sessionsOf(opened.db, subject, limit + 1)
-    if (traces.length > 0) return await tell(opened, { id: subject, email: null, notes: [] }, traces, limit, paint)
-    return { ...tellOfSession(evidence, told), code: EXIT.notFound }
+    const begun = await listBegun(opened.db, subject, limit)
+    if (begun.sessions.length > 0) return await tell(opened, { id: subject, email: null, notes: [] }, begun, paint)
+    return { ...answerOf(told), code: EXIT.notFound }
   },
 })
 
@@ -46,29 +46,35 @@ function noneIfUnknown(error: unknown): undefined {
   if (!(error instanceof Problem && error.code === 'not_found')) throw error
 }
 
-function tellOfSession(evidence: Evidence, told: Explanation): Answer {
-  const { state, cause, at, sentence } = told
-  const events = evidence.history.map(({ at: when, type, outcome, reason, actor, address, user_agent, details }) => ({
-    at: when,
-    type,
-    outcome,
-    reason,
-    actor,
-    address,
-    user_agent,
-    details,
+interface Told {
+  id: string
+  email: string | undefined
+  story: Story
+  sentence: string
+}
+
+export async function tellOfSession({ db, clock }: Pick<Opened, 'db' | 'clock'>, typed: string): Promise<Told> {
+  const id = typed.toLowerCase()
+  const now = clock()
+  const story = await findOut(db, now, id)
+  const email = story.userId === undefined ? undefined : await emailOf(db, story.userId)
+  return { id, email, story, sentence: explain({ id, email }, story.fate, now) }
+}
+
+function answerOf({ id, email, story, sentence }: Told): Answer {
+  const { state, cause, at } = story.fate
+  const events = story.history.map((event) => ({
+    at: event.at,
+    type: event.type,
+    outcome: event.outcome,
+    reason: event.reason,
+    actor: event.actor,
+    address: event.address,
+    user_agent: event.userAgent,
+    details: event.details,
   }))
   return {
-    json: {
-      id: evidence.id,
-      state,
-      cause,
-      at,
-      sentence,
-      user_id: evidence.family?.userId ?? null,
-      email: evidence.email ?? null,
-      events,
-    },
+    json: { id, state, cause, at, sentence, user_id: story.family?.userId ?? null, email: email ?? null, events },
     text: sentence,
   }
 }
@@ -80,41 +86,32 @@ async function tellOfUser(opened: Opened, user: Account, limit: number, paint: P
       ? ['Its password is refused after too many failures, until “claviger users enable”.']
       : []),
   ]
-  const found = await sessionsOf(opened.db, user.id, limit + 1)
-  return await tell(opened, { id: user.id, email: user.email, notes }, found, limit, paint)
+  const begun = await listBegun(opened.db, user.id, limit)
+  return await tell(opened, { id: user.id, email: user.email, notes }, begun, paint)
 }
 
 /** The stories of sessions, a paragraph each. @param user without an address: it is gone. */
 async function tell(
   opened: Opened,
   { id, email, notes }: { id: string; email: string | null; notes: string[] },
-  found: string[],
-  limit: number,
+  { sessions: begun, more }: Page<string>,
   paint: Paint,
 ): Promise<Answer> {
-  const now = opened.clock()
-  const stories: (Explanation & { id: string })[] = []
-  for (const session of found.slice(0, limit)) {
-    stories.push({ id: session, ...explain(await gather(opened, session), now) })
+  const sessions: { id: string; state: string; cause: string | null; at: Date | null; sentence: string }[] = []
+  for (const session of begun) {
+    const { story, sentence } = await tellOfSession(opened, session)
+    const { state, cause, at } = story.fate
+    sessions.push({ id: session, state, cause, at, sentence })
   }
-  const live = stories.filter(({ state }) => state === 'live').length
-  const more = found.length > limit
+  const live = sessions.filter(({ state }) => state === 'live').length
   const name = email === null ? `account ${id}, which is gone` : paint('bold', email)
-  const which = more ? `the last ${limit} sessions` : count(stories.length, 'session')
+  const which = more ? `the last ${sessions.length} sessions` : count(sessions.length, 'session')
   const summary =
-    stories.length === 0
+    sessions.length === 0
       ? `${name}: no sign-in, or none that anything is known of.`
       : `${name}: ${which}, ${live === 0 ? 'none' : live} of them live.`
   return {
-    json: { user_id: id, email, notes, sessions: stories, more },
-    text: [...notes, summary, ...stories.map(({ sentence }) => sentence)].join('\n\n'),
+    json: { user_id: id, email, notes, sessions, more },
+    text: [...notes, summary, ...sessions.map(({ sentence }) => sentence)].join('\n\n'),
   }
-}
-
-/** What is known of a session, from its row and from the trail. */
-export async function gather({ db }: Pick<Opened, 'db'>, id: string): Promise<Evidence> {
-  const [family, history] = [await findFamily(db, id), await historyOfFamily(db, id)]
-  const userId = history.find((event) => event.user_id !== null)?.user_id
-  const email = family?.email ?? (userId ? await emailOf(db, userId) : undefined)
-  return { id: id.toLowerCase(), family, email, history }
 }

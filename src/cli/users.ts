@@ -1,4 +1,5 @@
 import { heldOffUntil } from '../credentials/attempts.ts'
+import { listLive } from '../sessions/list.ts'
 import { createUser, findUser, listUsers } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
 import { isUuid } from '../uuid.ts'
@@ -8,7 +9,6 @@ import { command } from './command.ts'
 import { refuse } from './exit.ts'
 import { limitOf } from './options.ts'
 import { hasherOf, newPassword } from './password.ts'
-import { liveSessions } from './queries.ts'
 import { rightsCommands } from './rights.ts'
 import { table } from './terminal.ts'
 import { iso } from './times.ts'
@@ -84,8 +84,8 @@ them.`,
     const user = await findUser(opened.db, who)
     const now = opened.clock()
     const heldOff = await heldOffUntil(opened, now, user.email)
-    const sessions = await liveSessions(opened.db, now, { userId: user.id, limit: MOST_COUNTED })
-    const lastUsed = sessions[0]?.rotatedAt ?? null
+    const { sessions } = await listLive(opened.db, now, { userId: user.id, limit: MOST_COUNTED })
+    const lastUsed = sessions[0]?.lastUsedAt ?? null
     return {
       json: {
         user: {

@@ -5,8 +5,8 @@ import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { RequestFacts } from '../facts.ts'
 import { endFamiliesBefore, endFamiliesOf, endFamily } from './end-queries.ts'
+import { lifeAt } from './live.ts'
 import { lockFamily } from './queries.ts'
-import { endsIfUnused } from './rotation.ts'
 
 export interface EndInput {
   userId: string
@@ -44,6 +44,22 @@ export async function endAll(
     await record(tx, now, actor, { type: 'session.ended', outcome: 'success', reason: cause, userId, familyId }, facts)
   }
   return ended.length
+}
+
+/** The same in a transaction of its own. @returns whether there was one to end. */
+export async function endSession(
+  deps: { db: Db; clock: Clock },
+  input: Parameters<typeof endOne>[2],
+): Promise<boolean> {
+  return await transact(deps.db, (tx) => endOne(tx, deps.clock(), input))
+}
+
+/** The same in a transaction of its own. @returns how many. */
+export async function endSessions(
+  deps: { db: Db; clock: Clock },
+  input: Parameters<typeof endAll>[2],
+): Promise<number> {
+  return await transact(deps.db, (tx) => endAll(tx, deps.clock(), input))
 }
 
 const BATCH = 200
@@ -86,7 +102,7 @@ export async function endOwn(
   const now = deps.clock()
   return await transact(deps.db, async (tx) => {
     const family = await lockFamily(tx, sessionId)
-    if (!family || family.subject.id !== userId || now >= endsIfUnused(family.state)) return false
+    if (!family || family.subject.id !== userId || lifeAt(family.state, now) !== 'live') return false
     return await endOne(tx, now, { id: sessionId, userId, cause: 'session_ended_by_user', actor: 'user', facts })
   })
 }

@@ -6,8 +6,8 @@ import type { Keyring } from '../keys/keyring.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { type AccessTokenInput, issueAccessToken, lengthOfAccessToken, MAX_ACCESS_TOKEN } from '../tokens/access.ts'
+import { endsIfUnused } from './live.ts'
 import type { FamilyFacts, Subject } from './queries.ts'
-import { endsIfUnused } from './rotation.ts'
 
 /** A family with its current refresh token: what a client is about to receive. Not yet signed for. */
 export interface Session {

@@ -1,12 +1,11 @@
 import type { Tally } from '../audit/tally.ts'
 import type { Clock } from '../clock.ts'
 import type { KeyList } from '../config/secrets.ts'
-import { transact } from '../db/errors.ts'
 import type { Db, Delivery } from '../db/schema.ts'
 import type { RequestFacts } from '../facts.ts'
 import type { Semaphore } from '../semaphore.ts'
 import { authenticateToken } from '../tokens/refresh.ts'
-import { endOne } from './end.ts'
+import { endSession } from './end.ts'
 import { findFamily } from './queries.ts'
 
 /** Ends the family of a refresh token, whatever its generation. Silent when there is nothing to end (RFC 7009 §2.2). */
@@ -38,13 +37,12 @@ async function end(deps: LogoutDeps, id: string, delivery: Delivery, facts: Requ
   // Without its lock: what has ended already, or may not be ended from here, needs none.
   const family = await findFamily(deps.db, id)
   if (!family || family.state.endedAt) return
-  const now = deps.clock()
   const userId = family.subject.id
   if (family.state.delivery !== delivery) {
     const about = { userId, familyId: id, clientId: family.state.clientId }
     const event = { type: 'refresh.refused', outcome: 'failure', reason: 'wrong_delivery', ...about } as const
-    await deps.tally.add(now, 'anonymous', event, facts)
+    await deps.tally.add(deps.clock(), 'anonymous', event, facts)
     return
   }
-  await transact(deps.db, (tx) => endOne(tx, now, { id, userId, cause: 'logout', actor: 'user', facts }))
+  await endSession(deps, { id, userId, cause: 'logout', actor: 'user', facts })
 }

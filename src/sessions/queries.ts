@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Recording } from '../audit/audit.ts'
 import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
+import { liveAt } from './live-queries.ts'
 import type { FamilyState } from './rotation.ts'
 
 /** What tokens say of a user. Read again at every issue and refresh, so that a right taken away is gone at the next. */
@@ -232,72 +233,22 @@ export async function insertFamily(
   return rows.map((row) => row.id)
 }
 
-export interface ListedSession {
-  id: string
-  userId: string
-  clientId: string
-  createdAt: Date
-  lastUsedAt: Date
-  expiresAt: Date
-  userAgent: string | null
-  address: string | null
-}
-
-/** A user's live families, last used first. */
-export async function listFamilies(
-  db: Db,
-  now: Date,
-  { userId, limit }: { userId: string; limit: number },
-): Promise<ListedSession[]> {
-  const rows = await live(db, now)
-    .where('f.user_id', '=', userId)
-    .select([
-      'f.id',
-      'f.user_id',
-      'f.client_id',
-      'f.created_at',
-      'f.rotated_at',
-      'f.expires_at',
-      'f.idle_seconds',
-      'f.user_agent',
-      'f.address',
-    ])
-    .orderBy('f.rotated_at', 'desc')
-    .limit(limit)
-    .execute()
-  return rows.map((row) => ({
-    id: row.id,
-    userId: row.user_id,
-    clientId: row.client_id,
-    createdAt: row.created_at,
-    lastUsedAt: row.rotated_at,
-    expiresAt: new Date(Math.min(row.expires_at.getTime(), row.rotated_at.getTime() + row.idle_seconds * 1000)),
-    userAgent: row.user_agent,
-    address: row.address,
-  }))
-}
-
 /** The live session and the user behind an access token, if both still stand. */
 export async function findLive(
   db: Db,
   now: Date,
   id: string,
 ): Promise<(FamilyFacts & { subject: Subject; userCreatedAt: Date }) | undefined> {
-  const row = await live(db, now)
+  const row = await db
+    .selectFrom('families as f')
     .innerJoin('users as u', 'u.id', 'f.user_id')
     .where('f.id', '=', id)
+    .where(liveAt(now))
     .where('u.disabled_at', 'is', null)
     .select([...familyColumns, ...subjectColumns, 'u.created_at as user_created_at'])
     .executeTakeFirst()
   return row && { ...factsOf(row), subject: subjectOf(row), userCreatedAt: row.user_created_at }
 }
-
-function live(db: Db, now: Date) {
-  return db.selectFrom('families as f').where(liveAt(now))
-}
-
-const liveAt = (now: Date) =>
-  sql<boolean>`f.ended_at IS NULL AND f.expires_at > ${now} AND f.rotated_at + f.idle_seconds * interval '1 second' > ${now}`
 
 /** Deletes a batch of families whose absolute end is before `before`. @returns how many. */
 export async function deleteExpired(db: Db, before: Date, batch: number): Promise<number> {
@@ -306,4 +257,13 @@ export async function deleteExpired(db: Db, before: Date, batch: number): Promis
       SELECT id FROM families WHERE expires_at < ${before} ORDER BY expires_at LIMIT ${batch} FOR UPDATE SKIP LOCKED
     )`.execute(db)
   return Number(numAffectedRows ?? 0n)
+}
+
+/** Families whose absolute end is before `before`. @returns how many, counted up to `most`. */
+export async function countExpired(db: Db, before: Date, most: number): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    SELECT count(*)::int AS count FROM (SELECT FROM families WHERE expires_at < ${before} LIMIT ${most}) AS expired`.execute(
+    db,
+  )
+  return rows[0]?.count ?? 0
 }

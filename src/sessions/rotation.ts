@@ -1,6 +1,7 @@
 import type { RefreshRefusal, ReuseReason } from '../audit/events.ts'
 import type { Config } from '../config/config.ts'
 import type { Delivery } from '../db/schema.ts'
+import { type Lifetime, lifeAt } from './live.ts'
 
 // No I/O and no clock: the whole rule for a presented refresh token is decide(), the table "Refresh tokens" of docs/reference.md.
 
@@ -17,7 +18,7 @@ export interface Presented {
 }
 
 /** What the row of the family says. */
-export interface FamilyState {
+export interface FamilyState extends Lifetime {
   clientId: string
   delivery: Delivery
   generation: number
@@ -26,9 +27,6 @@ export interface FamilyState {
   /** When the previous generation was first used, which made the current one. */
   rotatedAt: Date
   rotationKeyHash: Buffer | null
-  expiresAt: Date
-  idleSeconds: number
-  endedAt: Date | null
   userDisabledAt: Date | null
 }
 
@@ -62,8 +60,8 @@ export function decide(
   policy: RotationPolicy,
 ): Verdict {
   if (!family) return { kind: 'refuse', reason: 'unknown_family' }
-  if (family.endedAt) return { kind: 'refuse', reason: 'ended' }
-  if (now >= family.expiresAt || arrivedAt >= endsIfUnused(family)) return { kind: 'refuse', reason: 'expired' }
+  const life = lifeAt(family, now, arrivedAt)
+  if (life !== 'live') return { kind: 'refuse', reason: life }
   if (family.userDisabledAt) return { kind: 'refuse', reason: 'user_disabled' }
   if (presented.delivery !== family.delivery) return { kind: 'refuse', reason: 'wrong_delivery' }
   if (presented.clientId !== null && presented.clientId !== family.clientId)
@@ -93,9 +91,4 @@ function decideRetry(presented: Presented, family: FamilyState, since: Date, pol
   if (keyed) return { kind: 'reuse', reason: 'other_idempotency_key' }
   if (policy.REFRESH_LATE_RETRY === 'recover') return { kind: 'recover', secondsLate }
   return { kind: 'reuse', reason: 'late_retry' }
-}
-
-/** When the family ends if nothing uses it: idle or absolute, whichever comes first. */
-export function endsIfUnused(family: Pick<FamilyState, 'expiresAt' | 'rotatedAt' | 'idleSeconds'>): Date {
-  return new Date(Math.min(family.expiresAt.getTime(), family.rotatedAt.getTime() + family.idleSeconds * 1000))
 }

@@ -1,6 +1,5 @@
 import { Type } from 'typebox'
 import type { Clock } from '../clock.ts'
-import { transact } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
@@ -8,8 +7,8 @@ import { requestFacts } from '../http/requests/facts.ts'
 import { errors, Id } from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
 import { isUuid } from '../uuid.ts'
-import { endAll, endOwn } from './end.ts'
-import { listFamilies } from './queries.ts'
+import { endOwn, endSessions } from './end.ts'
+import { listLive } from './list.ts'
 
 const SessionReply = Type.Object({
   id: Id,
@@ -37,9 +36,9 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
       },
       async ({ principal }) => {
         const { subject, sessionId } = userOf(principal)
-        const found = await listFamilies(deps.db, deps.clock(), { userId: subject.id, limit: 1000 })
+        const { sessions } = await listLive(deps.db, deps.clock(), { userId: subject.id, limit: 1000 })
         return {
-          sessions: found.map((session) => ({
+          sessions: sessions.map((session) => ({
             id: session.id,
             client_id: session.clientId,
             created_at: session.createdAt.toISOString(),
@@ -77,17 +76,9 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
       },
       async (request, reply) => {
         const { subject, sessionId } = userOf(request.principal)
-        const now = deps.clock()
         const except = request.query.including_current === 'true' ? undefined : sessionId
-        await transact(deps.db, (tx) =>
-          endAll(tx, now, {
-            userId: subject.id,
-            cause: 'session_ended_by_user',
-            actor: 'user',
-            facts: requestFacts(request),
-            except,
-          }),
-        )
+        const facts = requestFacts(request)
+        await endSessions(deps, { userId: subject.id, cause: 'session_ended_by_user', actor: 'user', facts, except })
         return reply.code(204).send(null)
       },
     ),

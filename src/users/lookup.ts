@@ -13,6 +13,11 @@ export async function lookUp(db: Db, idOrEmail: string): Promise<User> {
   return user
 }
 
+/** Of a user who may be gone. */
+export async function emailOf(db: Db, id: string): Promise<string | undefined> {
+  return (await findById(db, id))?.email
+}
+
 /** Does something to an account whose row is locked meanwhile. @throws Problem not_found, invalid_email. */
 export async function withUser<T>(
   deps: { db: Db },

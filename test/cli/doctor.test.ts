@@ -10,7 +10,7 @@ import { expect, test } from 'vitest'
 import { judgeClock, judgeConnections, judgeDatabase, judgeRole } from '../../src/cli/doctor/database.ts'
 import { judgePasswords } from '../../src/cli/doctor/passwords.ts'
 import { judgeFamilies, judgeKeys, judgeWithdrawn } from '../../src/cli/doctor/tables.ts'
-import type { DatabaseFacts, FamilyTableFacts } from '../../src/cli/queries.ts'
+import type { DatabaseFacts, TableFacts } from '../../src/db/statistics.ts'
 import type { KeyFacts } from '../../src/keys/lifecycle.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { listenAt } from '../support/eavesdropper.ts'
@@ -256,17 +256,17 @@ test('sessions are counted as they are, also before the statistics know of them'
   expect((await cli.run(['doctor'])).out).toMatch(/sessions +7 rows/)
 })
 
-const busy: FamilyTableFacts = { updates: 10_000, hotUpdates: 9900, live: 5000, dead: 200, bytes: 5e6, overdue: 0 }
+const busy = { updates: 10_000, hotUpdates: 9900, live: 5000, dead: 200, bytes: 5e6 }
 
-test.each<[Partial<FamilyTableFacts>, string[]]>([
+test.each<[Partial<TableFacts> & { overdue?: number }, string[]]>([
   [{}, ['ok']],
   [{ updates: 0, hotUpdates: 0, live: 0 }, ['ok']],
   [{ hotUpdates: 5000 }, ['ok', 'warning']],
   [{ updates: 100, hotUpdates: 0 }, ['ok']],
   [{ dead: 20_000 }, ['ok', 'warning']],
   [{ overdue: 10_001 }, ['ok', 'warning']],
-])('table of sessions %j', (facts, expected) => {
-  expect(statuses(judgeFamilies({ ...busy, ...facts }))).toEqual(expected)
+])('table of sessions %j', ({ overdue = 0, ...facts }, expected) => {
+  expect(statuses(judgeFamilies({ ...busy, ...facts }, overdue))).toEqual(expected)
 })
 
 const now = new Date('2026-03-01T00:00:00Z')

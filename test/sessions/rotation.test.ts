@@ -1,12 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import {
-  decide,
-  endsIfUnused,
-  type FamilyState,
-  type Presented,
-  type RotationPolicy,
-} from '../../src/sessions/rotation.ts'
+import { endsIfUnused } from '../../src/sessions/live.ts'
+import { decide, type FamilyState, type Presented, type RotationPolicy } from '../../src/sessions/rotation.ts'
 
 const hash = (name: string): Buffer => createHash('sha256').update(name).digest()
 const at = (seconds: number): Date => new Date(Date.UTC(2026, 0, 1) + seconds * 1000)

@@ -2,10 +2,12 @@ import type { Config } from '../../config/config.ts'
 import { isUnprepared } from '../../db/errors.ts'
 import { type Excess, explainExcess, findExcess } from '../../db/grants.ts'
 import { MayNotMigrate, planMigrations, SchemaError } from '../../db/migrate.ts'
+import { type DatabaseFacts, databaseFacts, tableFacts } from '../../db/statistics.ts'
 import { probeWrites } from '../../db/write-probe.ts'
 import { inspectKeys, listKeys } from '../../keys/operator.ts'
+import { countOverdue } from '../../sessions/pruning.ts'
+import { listUsers } from '../../users/accounts.ts'
 import type { Opened } from '../open.ts'
-import { type DatabaseFacts, databaseFacts, familyTableFacts, hasUsers } from '../queries.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 import { judgeFamilies, judgeKeys, judgeWithdrawn } from './tables.ts'
 
@@ -26,8 +28,8 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
   const now = clock()
   yield* judgeWithdrawn(await listKeys(opened), config.WITHDRAWN_KEYS)
   yield* judgeKeys(await inspectKeys(opened), now, config, serverKeys[0].fingerprint)
-  yield* judgeFamilies(await familyTableFacts(db, now))
-  if (config.REGISTRATION === 'closed' && !(await hasUsers(db))) {
+  yield* judgeFamilies(await tableFacts(db, 'families'), await countOverdue(db, now))
+  if (config.REGISTRATION === 'closed' && (await listUsers(db, { limit: 1 })).length === 0) {
     yield unsure(
       'accounts',
       'there are none, and registration is closed',

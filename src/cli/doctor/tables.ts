@@ -1,7 +1,7 @@
 import type { Config } from '../../config/config.ts'
+import type { TableFacts } from '../../db/statistics.ts'
 import { dueAt, type KeyFacts, keyPolicy } from '../../keys/lifecycle.ts'
 import type { listKeys } from '../../keys/operator.ts'
-import type { FamilyTableFacts } from '../queries.ts'
 import { relative, when } from '../times.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 
@@ -83,9 +83,10 @@ export function judgeKeys(
   return findings
 }
 
-export function judgeFamilies(facts: FamilyTableFacts): Finding[] {
+/** @param overdue rows that expired more than a day ago, counted up to 10,001. */
+export function judgeFamilies(facts: TableFacts, overdue: number): Finding[] {
   const check = 'sessions'
-  const { updates, hotUpdates, live, dead, bytes, overdue } = facts
+  const { updates, hotUpdates, live, dead, bytes } = facts
   const share = updates > 0 ? Math.floor((100 * hotUpdates) / updates) : 100
   const hot = updates > 0 ? `, ${share} % of updates are HOT` : ''
   const findings = [fine(check, `${whole(live)} rows and ${whole(dead)} dead ones in ${size(bytes)}${hot}`)]

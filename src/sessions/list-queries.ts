@@ -1,5 +1,28 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/schema.ts'
+import { idleEnd, liveAt } from './live-queries.ts'
+
+/** Whose sessions, everybody's if nobody is named, and how many at most. */
+export interface Filter {
+  userId: string | undefined
+  limit: number
+}
+
+/** Last used first. */
+export async function selectLive(db: Db, now: Date, { userId, limit }: Filter) {
+  return await db
+    .selectFrom('families as f')
+    .innerJoin('users as u', 'u.id', 'f.user_id')
+    .where(liveAt(now))
+    .$if(userId !== undefined, (qb) => qb.where('f.user_id', '=', userId as string))
+    .select(['f.id', 'f.user_id as userId', 'u.email', 'f.client_id as clientId', 'f.created_at as createdAt'])
+    .select(['f.rotated_at as rotatedAt', 'f.expires_at as expiresAt', 'f.idle_seconds as idleSeconds'])
+    .select(['f.user_agent as userAgent', 'f.address'])
+    .orderBy('f.rotated_at', 'desc')
+    .orderBy('f.id', 'desc')
+    .limit(limit)
+    .execute()
+}
 
 /** A session that is over. Of one whose row was pruned, the trail is all there is. */
 export interface EndedSession {
@@ -19,23 +42,16 @@ export interface EndedSession {
   userAgent: string | null
 }
 
-/** Of one user, or of all; ended last first. Those that ran out and were pruned since left no end to be listed. */
-export async function endedSessions(
-  db: Db,
-  now: Date,
-  filter: { userId: string | undefined; limit: number },
-): Promise<EndedSession[]> {
-  const of = (column: string) =>
-    filter.userId === undefined ? sql`true` : sql`${sql.ref(column)} = ${filter.userId}::uuid`
-  const idleEnd = sql`f.rotated_at + f.idle_seconds * interval '1 second'`
+/** Ended last first. */
+export async function selectEnded(db: Db, now: Date, { userId, limit }: Filter): Promise<EndedSession[]> {
+  const of = (column: string) => (userId === undefined ? sql`true` : sql`${sql.ref(column)} = ${userId}::uuid`)
   const { rows } = await sql<EndedSession>`
     WITH kept AS (
       SELECT f.id, f.user_id, f.client_id, f.created_at, f.user_agent,
         coalesce(f.ended_at, least(f.expires_at, ${idleEnd})) AS at,
         coalesce(f.end_cause, CASE WHEN f.expires_at <= ${idleEnd} THEN 'absolute' ELSE 'idle' END) AS cause
-      FROM families AS f
-      WHERE (f.ended_at IS NOT NULL OR f.expires_at <= ${now} OR ${idleEnd} <= ${now}) AND ${of('f.user_id')}
-      ORDER BY at DESC LIMIT ${filter.limit}
+      FROM families AS f WHERE NOT ${liveAt(now)} AND ${of('f.user_id')}
+      ORDER BY at DESC LIMIT ${limit}
     ), pruned AS (
       SELECT a.family_id, a.user_id, start.client_id, start.at AS created_at, start.user_agent, a.at, a.reason
       FROM audit AS a LEFT JOIN LATERAL (
@@ -43,8 +59,8 @@ export async function endedSessions(
         WHERE family_id = a.family_id AND type = 'login' AND outcome = 'success' ORDER BY at LIMIT 1
       ) AS start ON true
       WHERE a.type = 'session.ended' AND NOT EXISTS (SELECT FROM families WHERE id = a.family_id) AND ${of('a.user_id')}
-      ORDER BY a.at DESC LIMIT ${filter.limit}
-    ), ended AS (SELECT * FROM kept UNION ALL SELECT * FROM pruned ORDER BY at DESC, id DESC LIMIT ${filter.limit})
+      ORDER BY a.at DESC LIMIT ${limit}
+    ), ended AS (SELECT * FROM kept UNION ALL SELECT * FROM pruned ORDER BY at DESC, id DESC LIMIT ${limit})
     SELECT ended.id, ended.user_id AS "userId", u.email, ended.client_id AS "clientId", ended.created_at AS "createdAt",
       ended.at AS "endedAt", ended.cause, event.address AS "endedFrom", ended.user_agent AS "userAgent"
     FROM ended LEFT JOIN users AS u ON u.id = ended.user_id LEFT JOIN LATERAL (
@@ -54,11 +70,8 @@ export async function endedSessions(
   return rows
 }
 
-/**
- * Every session of a user that there is a trace of, also where the user is gone: those that have a row, and sign-ins in the
- * trail. Begun last first.
- */
-export async function sessionsOf(db: Db, userId: string, limit: number): Promise<string[]> {
+/** Ids, begun last first: of those that have a row, and of sign-ins in the trail. */
+export async function selectBegun(db: Db, userId: string, limit: number): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     SELECT id FROM (
       SELECT id, created_at AS at FROM families WHERE user_id = ${userId}
@@ -67,4 +80,16 @@ export async function sessionsOf(db: Db, userId: string, limit: number): Promise
       WHERE user_id = ${userId} AND type = 'login' AND outcome = 'success' AND family_id IS NOT NULL
     ) AS begun GROUP BY id ORDER BY min(at) DESC, id DESC LIMIT ${limit}`.execute(db)
   return rows.map(({ id }) => id)
+}
+
+export type FamilyRecord = NonNullable<Awaited<ReturnType<typeof findRecord>>>
+
+/** What the row of a family says of its life, ended or not. */
+export async function findRecord(db: Db, id: string) {
+  return await db
+    .selectFrom('families')
+    .where('id', '=', id)
+    .select(['user_id as userId', 'created_at as createdAt', 'rotated_at as rotatedAt', 'expires_at as expiresAt'])
+    .select(['idle_seconds as idleSeconds', 'ended_at as endedAt', 'end_cause as endCause'])
+    .executeTakeFirst()
 }

@@ -1,0 +1,74 @@
+import { sql } from 'kysely'
+import type { Db, Schema } from './schema.ts'
+
+export interface DatabaseFacts {
+  role: string
+  /** As `server_version_num`: 150004 is 15.4. */
+  version: number
+  standby: boolean
+  /** Of this session, as of every new one. */
+  readOnly: boolean
+  /** `fsync` and `synchronous_commit`. */
+  fsync: string
+  synchronousCommit: string
+  connections: number
+  maxConnections: number
+  /** Of those, kept for others than this role. */
+  reservedConnections: number
+  /** `CONNECTION LIMIT` of the role and of the database; null where there is none, or none that counts for the role. */
+  roleConnections: number | null
+  databaseConnections: number | null
+  /** Seconds that the oldest open transaction of this database has been open. */
+  oldestTransaction: number
+}
+
+/** What PostgreSQL says of itself, of this database and of the role. */
+export async function databaseFacts(db: Db): Promise<DatabaseFacts> {
+  const { rows } = await sql<DatabaseFacts>`
+    SELECT
+      current_user::text AS role,
+      current_setting('server_version_num')::int AS version,
+      pg_is_in_recovery() AS standby,
+      current_setting('transaction_read_only')::bool AS "readOnly",
+      current_setting('fsync') AS fsync,
+      current_setting('synchronous_commit') AS "synchronousCommit",
+      current_setting('max_connections')::int AS "maxConnections",
+      CASE WHEN rolsuper THEN 0 ELSE
+        current_setting('superuser_reserved_connections')::int
+          + coalesce(current_setting('reserved_connections', true)::int, 0)
+      END AS "reservedConnections",
+      CASE WHEN NOT rolsuper AND rolconnlimit >= 0 THEN rolconnlimit END AS "roleConnections",
+      CASE WHEN NOT rolsuper AND datconnlimit >= 0 THEN datconnlimit END AS "databaseConnections",
+      (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+      (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8
+        FROM pg_stat_activity WHERE datname = current_database()) AS "oldestTransaction"
+    FROM pg_roles, pg_database WHERE rolname = session_user AND datname = current_database()`.execute(db)
+  if (!rows[0]) throw new Error('the database said nothing of itself')
+  return rows[0]
+}
+
+export interface TableFacts {
+  updates: number
+  /** Updates that touched no index. */
+  hotUpdates: number
+  live: number
+  dead: number
+  /** Of the table with its indexes. */
+  bytes: number
+}
+
+export async function tableFacts(db: Db, table: keyof Schema): Promise<TableFacts> {
+  const { rows } = await sql<TableFacts>`
+    SELECT
+      n_tup_upd::float8 AS updates,
+      n_tup_hot_upd::float8 AS "hotUpdates",
+      -- The statistics are seconds late, and know nothing of a table that was restored: a few rows are counted instead.
+      CASE WHEN counted > 10000 THEN greatest(n_live_tup, counted) ELSE counted END::float8 AS live,
+      n_dead_tup::float8 AS dead,
+      pg_total_relation_size(relid)::float8 AS bytes
+    FROM pg_stat_user_tables,
+      (SELECT count(*) AS counted FROM (SELECT FROM ${sql.table(table)} LIMIT 10001) AS limited) AS few
+    WHERE relid = ${table}::regclass`.execute(db)
+  if (!rows[0]) throw new Error(`there are no statistics of the table ${table}`)
+  return rows[0]
+}
