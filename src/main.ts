@@ -84,7 +84,11 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     closing.push(() => keys.stop())
 
     const { tally } = deps
-    const tallying = repeat(log, 'tally', TALLY_EVERY_MS, () => tally.flush(clock.now()))
+    const tallying = repeat(log, {
+      name: 'tally',
+      everyMs: TALLY_EVERY_MS,
+      work: () => tally.flush(clock.now()),
+    })
     closing.push(async () => {
       await tallying.stop()
       await tally.flush(clock.now())
@@ -92,7 +96,11 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
 
     registerGauges(deps, { pools, clock, activeSince: keys.activeSince })
 
-    const pruning = repeat(log, 'prune', PRUNE_EVERY_MS, async () => log.info({ deleted: await prune(deps) }, 'pruned'))
+    const pruning = repeat(log, {
+      name: 'prune',
+      everyMs: PRUNE_EVERY_MS,
+      work: async () => log.info({ deleted: await prune(deps) }, 'pruned'),
+    })
     closing.push(() => pruning.stop())
 
     const lifecycle: Lifecycle = { stopping: false }

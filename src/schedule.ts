@@ -9,24 +9,37 @@ export interface Schedule {
   stop(): Promise<void>
 }
 
+export interface Task {
+  name: string
+  everyMs: number
+  work: () => Promise<unknown>
+  /** Logged when it begins to fail, and when it works again. Without it, every failure is. */
+  outage?: { begins: string; ends: string }
+}
+
 /**
- * Runs `work` again and again, the next run `everyMs` after the last one ended, give or take a tenth, so that replicas
+ * Does a task again and again, the next time `everyMs` after the last one ended, or up to a tenth sooner, so that replicas
  * started together do not stay in step. A failure is logged and tried again in its turn. Keeps no process alive.
  */
-export function repeat(log: Log, name: string, everyMs: number, work: () => Promise<unknown>): Schedule {
+export function repeat(log: Log, { name, everyMs, work, outage }: Task): Schedule {
   let running: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout
   let stopped = false
+  let failing = false
   const next = () => {
     if (stopped) return
-    timer = setTimeout(run, everyMs * (0.9 + Math.random() / 5)).unref()
+    timer = setTimeout(run, everyMs * (0.9 + Math.random() / 10)).unref()
   }
   const run = () => {
     running = (async () => {
       try {
         await work()
+        if (failing && outage) log.info(outage.ends)
+        failing = false
       } catch (error) {
-        log.warn({ err: error, task: name }, 'a scheduled task failed; it is tried again in its turn')
+        if (!outage) log.warn({ err: error, task: name }, 'a scheduled task failed; it is tried again in its turn')
+        else if (!failing) log.error({ err: error }, outage.begins)
+        failing = true
       }
     })().finally(next)
   }
@@ -50,7 +63,7 @@ export function keepClock(log: Log, clock: Pick<DatabaseClock, 'synchronise'>): 
   let agreed = distance()
   let afresh = false
   let due = performance.now() + MINUTE
-  return repeat(log, 'clock', SECOND, async () => {
+  const work = async () => {
     if (Math.abs(distance() - agreed) > SECOND) {
       log.warn('the wall clock of this host has jumped; asking the database for the time')
       agreed = distance()
@@ -62,5 +75,6 @@ export function keepClock(log: Log, clock: Pick<DatabaseClock, 'synchronise'>): 
     const good = await clock.synchronise({ afresh })
     afresh = false
     if (good) due = performance.now() + MINUTE
-  })
+  }
+  return repeat(log, { name: 'clock', everyMs: SECOND, work })
 }

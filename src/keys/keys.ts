@@ -4,6 +4,8 @@ import type { KeyList } from '../config/secrets.ts'
 import { transact } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../log.ts'
+import { repeat } from '../schedule.ts'
+import { createSemaphore } from '../semaphore.ts'
 import { carryOut, changesIn, factsOf, sealedOf } from './changes.ts'
 import { createKeyring, type HeldKey, type Keyring } from './keyring.ts'
 import { type Action, keyPolicy, plan } from './lifecycle.ts'
@@ -71,9 +73,8 @@ export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyServic
     }
   }
 
-  // Serialised, so that an older reading never replaces a newer one.
-  let last: Promise<void> = Promise.resolve()
-  const inTurn = (work: () => Promise<void>): Promise<void> => (last = last.catch(() => {}).then(work))
+  // So that an older reading never replaces a newer one.
+  const oneAtATime = createSemaphore({ permits: 1, queue: Number.POSITIVE_INFINITY })
 
   await warnOfWithdrawn(deps)
   for (const row of await queries.liveKeys(db)) {
@@ -82,19 +83,27 @@ export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyServic
   await advanceKeys(deps)
   await read()
 
-  const stopLoop = repeat(ADOPTION_SECONDS * 1000, log, async (turn) => {
-    await inTurn(async () => {
-      if (turn % READINGS_PER_SCHEDULE === 0) await advanceKeys(deps)
-      await read()
-    })
+  let readings = 0
+  const schedule = repeat(log, {
+    name: 'keys',
+    everyMs: ADOPTION_SECONDS * 1000,
+    work: () =>
+      oneAtATime.run(async () => {
+        if (++readings % READINGS_PER_SCHEDULE === 0) await advanceKeys(deps)
+        await read()
+      }),
+    outage: {
+      begins: 'the signing keys cannot be read: carrying on with those in memory',
+      ends: 'the signing keys can be read again',
+    },
   })
   return {
     keyring,
-    reload: () => inTurn(read),
+    reload: () => oneAtATime.run(read),
     activeSince: () => activeSince,
     stop: async () => {
-      stopLoop()
-      await last.catch(() => {})
+      await schedule.stop()
+      await oneAtATime.run(async () => {})
     },
   }
 }
@@ -144,30 +153,4 @@ export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
     await carryOut(actions, rows, changesIn(tx, now, 'server', serverKeys), spare)
     return actions
   })
-}
-
-/** Runs `work` repeatedly, `ms` after each end. Logs when it begins to fail, and when it works again. */
-function repeat(ms: number, log: Log, work: (turn: number) => Promise<void>): () => void {
-  let timer: NodeJS.Timeout
-  let failing = false
-  const schedule = (turn: number): void => {
-    timer = setTimeout(() => void run(turn), ms).unref()
-  }
-  let stopped = false
-  const run = async (turn: number): Promise<void> => {
-    try {
-      await work(turn)
-      if (failing) log.info('the signing keys can be read again')
-      failing = false
-    } catch (error) {
-      if (!failing) log.error({ err: error }, 'the signing keys cannot be read: carrying on with those in memory')
-      failing = true
-    }
-    if (!stopped) schedule(turn + 1)
-  }
-  schedule(1)
-  return () => {
-    stopped = true
-    clearTimeout(timer)
-  }
 }
