@@ -17,7 +17,7 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   const server = inject('databaseUrl')
   const template = await createTemplate()
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
-  await query(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+  await query(server, `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`)
   return {
     url: as(servingRole(), urlOf(server, name)),
     ownerUrl: urlOf(server, name),
