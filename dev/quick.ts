@@ -1,0 +1,75 @@
+// What a change of the working tree concerns, in less than a minute: types, lint, and the nearest tests. `npm test` has all of
+// them.
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DURATIONS, USUAL } from '../test/support/durations.ts'
+import { concerned, fitting, type Tree } from './quick/concerned.ts'
+
+const root = join(import.meta.dirname, '..')
+/** As `npm run check` has it. */
+const CODE = ['src', 'test', 'dev', 'docker', 'bench', 'sdk', 'examples']
+/** For tests, of a minute: types and lint take ten of it, PostgreSQL five. */
+const SECONDS = 36
+/** Tests that vitest.config.ts lets run side by side on two cores. */
+const WORKERS = 3
+
+function git(...args: string[]): string[] {
+  return execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    .split(/\0|\n$/)
+    .filter(Boolean)
+}
+
+/** What is not committed; in a clean tree, what its branch has that main has not. */
+function findChange(): { since: string; changed: string[] } {
+  const open = [...git('diff', '--name-only', '-z', 'HEAD'), ...git('ls-files', '-z', '--others', '--exclude-standard')]
+  if (open.length > 0) return { since: 'HEAD', changed: open }
+  try {
+    return { since: 'main', changed: git('diff', '--name-only', '-z', 'main...HEAD') }
+  } catch {
+    return { since: 'HEAD', changed: [] } // there is no branch of that name
+  }
+}
+
+function readTree(): Tree {
+  const paths = git('ls-files', '-z', '--cached', '--others', '--exclude-standard')
+  const present = paths.filter((path) => existsSync(join(root, path)))
+  const textOf = (path: string) => (/\.(ts|tsx|mjs)$/.test(path) ? readFileSync(join(root, path), 'utf8') : '')
+  return new Map(present.map((path) => [path, textOf(path)]))
+}
+
+/** @returns whether it succeeded; what it printed is shown when it ends, so that two at a time do not mix. */
+async function step(name: string, script: string[], stdio: 'pipe' | 'inherit' = 'pipe'): Promise<boolean> {
+  const started = performance.now()
+  const child = spawn(process.execPath, script, { cwd: root, stdio: ['ignore', stdio, stdio] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (output += String(chunk)))
+  const code = await new Promise<number | null>((done) => child.once('close', done))
+  const seconds = Math.round((performance.now() - started) / 1000)
+  if (code !== 0 && output) console.log(output)
+  console.log(`${name}: ${code === 0 ? 'passed' : 'FAILED'} in ${seconds} s`)
+  return code === 0
+}
+
+const bin = (name: string) => join(root, 'node_modules', '.bin', name)
+const started = performance.now()
+const { since, changed } = findChange()
+console.log(`${changed.length} files changed since ${since}`)
+const packages = [...new Set(changed.flatMap((path) => /^sdk\/[\w-]+/.exec(path)?.[0] ?? []))]
+const passed = await Promise.all([
+  step('types', [bin('tsc')]),
+  step('lint', [bin('oxlint'), '--type-aware', ...CODE]),
+  step('format', [bin('biome'), 'check', ...CODE]),
+  ...packages.map((path) => step(`types of ${path}`, [bin('tsc'), '-p', path, '--noEmit'])),
+])
+const tests = concerned(readTree(), changed)
+const { chosen, left } = fitting(tests, SECONDS * WORKERS, (test) => DURATIONS[test] ?? USUAL)
+console.log(`tests: ${tests.length} files are concerned, ${chosen.length} of them run`)
+if (chosen.length > 0) {
+  passed.push(await step('tests', [bin('vitest'), 'run', ...chosen], 'inherit'))
+}
+const names = left.map((path) => path.replace(/^test\/|\.test\.ts$/g, ''))
+if (left.length > 0) console.log(`left for npm test: ${names.join(', ')}`)
+const ok = passed.every(Boolean)
+console.log(`quick: ${ok ? 'passed' : 'FAILED'} in ${Math.round((performance.now() - started) / 1000)} s`)
+process.exitCode = ok ? 0 : 1
