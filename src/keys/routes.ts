@@ -9,15 +9,20 @@ const KeySet = Type.Object({
       kty: Type.Literal('RSA'),
       use: Type.Literal('sig'),
       alg: Type.Literal('RS256'),
-      kid: Type.String({ description: 'RFC 7638 thumbprint' }),
-      n: Type.String(),
-      e: Type.String(),
+      kid: Type.String({ description: 'RFC 7638 thumbprint', examples: ['k7Qh0a…'] }),
+      n: Type.String({ examples: ['sXchDa…'] }),
+      e: Type.String({ examples: ['AQAB'] }),
     }),
   ),
 })
 
 /** The public keys, from memory: they are served while the database is down. */
 export function keySet(keyring: Keyring): Endpoint {
-  const summary = 'Public keys that verify access tokens'
-  return documentEndpoint({ summary, type: 'application/jwk-set+json', schema: KeySet }, keyring.jwks)
+  const words = {
+    summary: 'Public keys',
+    description:
+      'A JWK Set (RFC 7517). Cache it for `max-age`; a `kid` that is not in it is worth one more fetch. Served from memory, also while the database is down.',
+    holds: 'The keys that sign, will sign, or signed tokens that still live',
+  }
+  return documentEndpoint({ ...words, type: 'application/jwk-set+json', schema: KeySet }, keyring.jwks)
 }

@@ -23,15 +23,24 @@ export function metadataEndpoints({ ISSUER, DOCS }: Pick<Config, 'ISSUER' | 'DOC
 }
 
 function authorizationServer(issuer: string): Endpoint {
-  const words = { summary: 'Authorization server metadata (RFC 8414)', type: 'application/json', schema: Metadata }
-  return documentEndpoint(words, constant(authorizationServerMetadata(issuer)))
+  const words = { summary: 'Server metadata', description: 'Authorization server metadata (RFC 8414).', holds: HOLDS }
+  const content = constant(authorizationServerMetadata(issuer))
+  return documentEndpoint({ ...words, type: 'application/json', schema: Metadata }, content)
 }
 
 function openid(issuer: string): Endpoint {
-  const summary = 'The same where OpenID Connect libraries look for it'
-  const words = { summary, type: 'application/json', schema: OpenidMetadata }
-  return documentEndpoint(words, constant(openidMetadata(issuer)))
+  const words = {
+    summary: 'Server metadata, at the OpenID address',
+    description: 'The same where OpenID Connect libraries look for it.',
+    holds: HOLDS,
+  }
+  return documentEndpoint(
+    { ...words, type: 'application/json', schema: OpenidMetadata },
+    constant(openidMetadata(issuer)),
+  )
 }
+
+const HOLDS = 'What this server offers'
 
 function constant(content: object) {
   const body = Buffer.from(JSON.stringify(content))
@@ -52,5 +61,13 @@ function about(issuer: string, docs: boolean): Endpoint {
     jwks_uri: issuer + KEY_SET,
     ...(docs ? { docs: `${issuer}/docs`, openapi: `${issuer}/openapi.json` } : {}),
   }
-  return endpoint({ response: { 200: About } }, async () => reply)
+  return endpoint(
+    {
+      tags: ['Description'],
+      summary: 'What this is',
+      description: 'And where its metadata, its keys and, where they are on, this description and its page are.',
+      response: { 200: { ...About, description: 'Name, issuer and addresses' } },
+    },
+    async () => reply,
+  )
 }

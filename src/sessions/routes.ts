@@ -4,7 +4,7 @@ import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { requestFacts } from '../http/requests/facts.ts'
-import { errors, Id } from '../http/requests/schemas.ts'
+import { Id, Time } from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
 import { isUuid } from '../uuid.ts'
 import { endOwn, endSessions } from './end.ts'
@@ -12,12 +12,12 @@ import { listLive } from './list.ts'
 
 const SessionReply = Type.Object({
   id: Id,
-  client_id: Type.String(),
-  created_at: Type.String({ format: 'date-time' }),
-  last_used_at: Type.String({ format: 'date-time' }),
-  expires_at: Type.String({ format: 'date-time', description: 'If it is not used before.' }),
-  user_agent: Type.Union([Type.String(), Type.Null()]),
-  address: Type.Union([Type.String(), Type.Null()]),
+  client_id: Type.String({ examples: ['web'] }),
+  created_at: Time,
+  last_used_at: Time,
+  expires_at: { ...Time, description: 'If it is not used before.' },
+  user_agent: Type.Union([Type.String(), Type.Null()], { examples: ['Mozilla/5.0 …'] }),
+  address: Type.Union([Type.String(), Type.Null()], { examples: ['203.0.113.7'] }),
   current: Type.Boolean(),
 })
 
@@ -31,8 +31,15 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
   return {
     list: endpoint(
       {
-        summary: 'List one’s own live sessions',
-        response: { 200: Type.Object({ sessions: Type.Array(SessionReply) }), ...errors(401, 403, 429, 503) },
+        tags: ['Account'],
+        summary: 'List live sessions',
+        description: 'Of one’s own account, the newest first.',
+        response: {
+          200: Type.Object(
+            { sessions: Type.Array(SessionReply) },
+            { description: 'Live sessions, the one that asks included' },
+          ),
+        },
       },
       async ({ principal }) => {
         const { subject, sessionId } = userOf(principal)
@@ -54,9 +61,12 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
 
     end: endpoint(
       {
-        summary: 'End one of one’s own sessions',
-        params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
-        response: { 204: Type.Null(), ...errors(401, 403, 404, 429, 503) },
+        tags: ['Account'],
+        summary: 'End one session',
+        description: 'One’s own, this one included. Its refresh token is good for nothing from then on.',
+        params: Type.Object({ id: Type.String({ maxLength: 64, description: 'As the list has it.' }) }),
+        response: { 204: Type.Null({ description: 'Ended' }) },
+        problems: ['not_found'],
       },
       async (request, reply) => {
         const { id } = request.params
@@ -70,9 +80,11 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
 
     endOthers: endpoint(
       {
-        summary: 'End all one’s other sessions',
+        tags: ['Account'],
+        summary: 'End all other sessions',
+        description: 'With `including_current=true`, this one too.',
         querystring: IncludingCurrent,
-        response: { 204: Type.Null(), ...errors(400, 401, 403, 429, 503) },
+        response: { 204: Type.Null({ description: 'Ended' }) },
       },
       async (request, reply) => {
         const { subject, sessionId } = userOf(request.principal)

@@ -7,7 +7,7 @@ import { type Limits, refuseOver } from '../http/limits/limits.ts'
 import { refreshCookies, sendTokens } from '../http/replies/cookies.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { requestFacts } from '../http/requests/facts.ts'
-import { Audience, ClientId, Email, errors, Password, Scope, TokenReply, UserReply } from '../http/requests/schemas.ts'
+import { Audience, ClientId, Email, Password, Scope, tokenReply, UserReply } from '../http/requests/schemas.ts'
 import { type UserPrincipal, userOf } from '../principal.ts'
 import { changePassword } from './change-password.ts'
 import { register } from './register.ts'
@@ -30,6 +30,8 @@ const LoginBody = Type.Object(
 )
 const PasswordBody = Type.Object({ current_password: Password, new_password: Password }, closed)
 
+const PASSWORD_PROBLEMS = ['password_too_short', 'password_too_long', 'password_blocked'] as const
+
 const DEFAULT_CLIENT = 'web'
 
 type Needs = Parameters<typeof register>[0] & Parameters<typeof signIn>[0] & Parameters<typeof changePassword>[0]
@@ -43,10 +45,12 @@ export function signInEndpoints(
   return {
     register: endpoint(
       {
-        summary: 'Make an account',
-        description: 'Where registration is open. Signs nobody in.',
+        tags: ['Sessions'],
+        summary: 'Create an account',
+        description: 'Where registration is open. It signs nobody in: go on with `/login`.',
         body: RegisterBody,
-        response: { 201: Type.Object({ user: UserReply }, closed), ...errors(400, 403, 409, 429, 503) },
+        response: { 201: Type.Object({ user: UserReply }, { ...closed, description: 'The account' }) },
+        problems: ['invalid_email', ...PASSWORD_PROBLEMS, 'registration_closed', 'email_taken', 'overloaded'],
       },
       async (request, reply) => {
         const client = clientOfPage(clients, request.headers.origin) ?? clientNamed(clients, DEFAULT_CLIENT)
@@ -60,10 +64,20 @@ export function signInEndpoints(
 
     login: endpoint(
       {
+        tags: ['Sessions'],
         summary: 'Sign in',
-        description: 'Every refusal of the credentials is the same answer, whatever its cause.',
+        description:
+          'Starts a session. A browser (`client_id` `web`, the default) gets the refresh token in an HttpOnly cookie that scripts cannot read; a native client gets it in the body. Every wrong pair gets the same answer, whether or not the account exists.',
         body: LoginBody,
-        response: { 200: TokenReply, ...errors(400, 401, 403, 429, 503) },
+        response: { 200: tokenReply('The tokens of a new session') },
+        problems: [
+          'invalid_client',
+          'invalid_scope',
+          'invalid_target',
+          'invalid_credentials',
+          'token_too_large',
+          'overloaded',
+        ],
       },
       async (request, reply) => {
         const { client_id = DEFAULT_CLIENT, remember = false, ...rest } = request.body
@@ -82,16 +96,23 @@ export function signInEndpoints(
     ),
 
     me: endpoint(
-      { summary: 'Show one’s own account', response: { 200: UserReply, ...errors(401, 403, 429, 503) } },
+      {
+        tags: ['Account'],
+        summary: 'Who is signed in',
+        description: 'As the database has the account now, not as it was when the token was issued.',
+        response: { 200: { ...UserReply, description: 'The account' } },
+      },
       async ({ principal }) => publicUser(userOf(principal).subject),
     ),
 
     changePassword: endpoint(
       {
-        summary: 'Change one’s own password',
-        description: 'Ends every other session.',
+        tags: ['Account'],
+        summary: 'Change the password',
+        description: 'Ends every other session of the account.',
         body: PasswordBody,
-        response: { 204: Type.Null(), ...errors(400, 401, 403, 429, 503) },
+        response: { 204: Type.Null({ description: 'Changed' }) },
+        problems: ['invalid_credentials', ...PASSWORD_PROBLEMS, 'overloaded'],
       },
       async (request, reply) => {
         const { current_password: currentPassword, new_password: newPassword } = request.body

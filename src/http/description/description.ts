@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
 import type { Config } from '../../config/config.ts'
 import { endpoint } from '../requests/endpoint.ts'
-import { complete, type RouteFacts, skeleton } from './openapi.ts'
+import { complete, skeleton } from './openapi.ts'
 import { page } from './page.ts'
+import type { RouteFacts } from './refusals.ts'
 import type { OpenApi } from './shapes.ts'
 import { style } from './style.ts'
 
@@ -14,11 +16,16 @@ const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256'
 /** `GET /openapi.json` and `GET /docs`, made from the routes that are registered afterwards: call it before them. */
 export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUER'>) {
   const routes = new Map<string, RouteFacts>()
-  app.addHook('onRoute', ({ method, url, config: stated, schema }) => {
+  app.addHook('onRoute', ({ method, url, config: { access, limit } = {}, schema = {} }) => {
+    const { body, problems = [] } = schema
+    const facts = {
+      isPublic: access === 'public',
+      isLimited: typeof limit === 'string' || (limit !== undefined && 'name' in limit),
+      body: body === undefined ? 'none' : Type.IsOptional(body) ? 'optional' : 'required',
+      problems,
+    } as const
     const path = url.replace(/:(\w+)/g, '{$1}')
-    for (const each of [method].flat()) {
-      routes.set(`${each} ${path}`, { access: stated?.access ?? 'public', hasBody: schema?.body !== undefined })
-    }
+    for (const each of [method].flat()) routes.set(`${each} ${path}`, { ...facts, method: each })
   })
   void app.register(swagger, { openapi: skeleton(config) as never, convertConstToEnum: false, hideUntagged: false })
 
@@ -28,16 +35,33 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
     const api = complete(app.swagger() as unknown as OpenApi, routes)
     return { json: JSON.stringify(api, null, 2), html: page(api) }
   }
-  const Json = { description: 'OpenAPI 3.1', content: { 'application/json': { schema: { type: 'object' } } } }
   return {
-    json: endpoint({ response: { 200: Json } }, (_request, reply) =>
-      reply.type('application/json; charset=utf-8').send((made ??= make()).json),
+    json: endpoint(
+      {
+        tags: ['Description'],
+        summary: 'The OpenAPI description',
+        description: 'Of the API, as a document of OpenAPI 3.1.',
+        response: {
+          200: {
+            description: 'OpenAPI 3.1',
+            content: { 'application/json': { schema: Type.Unsafe<string>({ type: 'object' }) } },
+          },
+        },
+      },
+      async (_request, reply) => reply.type('application/json; charset=utf-8').send((made ??= make()).json),
     ),
-    page: endpoint({}, (_request, reply) =>
-      reply
-        .type('text/html; charset=utf-8')
-        .header('content-security-policy', PAGE_POLICY)
-        .send((made ??= make()).html),
+    page: endpoint(
+      {
+        tags: ['Description'],
+        summary: 'This page',
+        description: 'The same for people.',
+        response: { 200: { description: 'HTML', content: { 'text/html': { schema: Type.String() } } } },
+      },
+      async (_request, reply) =>
+        reply
+          .type('text/html; charset=utf-8')
+          .header('content-security-policy', PAGE_POLICY)
+          .send((made ??= make()).html),
     ),
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { TSchema } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 import type { Config } from '../../config/config.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
@@ -20,7 +20,12 @@ const CACHING = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=
  * @param content from memory; another object when it has changed.
  */
 export function documentEndpoint(
-  { type, schema, ...words }: { summary: string; type: string; schema: TSchema },
+  {
+    type,
+    schema,
+    holds,
+    ...words
+  }: { summary: string; description: string; holds: string; type: string; schema: TSchema },
   content: () => { body: Buffer; etag: string },
 ): Endpoint {
   let from = content()
@@ -32,8 +37,15 @@ export function documentEndpoint(
   }
   return {
     read,
-    // The reply's is for the description only: a Buffer is sent as it is.
-    schema: { ...words, response: { 200: { description: 'OK', content: { [type]: { schema } } } } },
+    schema: {
+      tags: ['Keys'],
+      ...words,
+      // For the description only: a Buffer is sent as it is.
+      response: {
+        200: { description: holds, content: { [type]: { schema } } },
+        304: Type.Null({ description: 'Unchanged since the `ETag` that was sent' }),
+      },
+    },
     handler: (request, reply) => sendDocument(request, reply, read()),
   }
 }

@@ -9,6 +9,14 @@ import type {
   RouteGenericInterface,
   RouteHandlerMethod,
 } from 'fastify'
+import type { ProblemCode } from '../../errors.ts'
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** Why this endpoint in particular may refuse; what all of its kind share is derived (`http/description/refusals.ts`). */
+    problems?: readonly ProblemCode[]
+  }
+}
 
 /** What a feature says of one of its endpoints. Where it is, and who may call it how often, `app.ts` says. */
 export interface Endpoint {

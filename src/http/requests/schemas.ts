@@ -1,4 +1,4 @@
-import { type Static, type TNever, Type } from 'typebox'
+import { Type } from 'typebox'
 
 /*
  * Shared pieces of request and reply schemas. Lengths here only keep absurd values away from the code behind; the rules
@@ -7,45 +7,60 @@ import { type Static, type TNever, Type } from 'typebox'
 
 const closed = { additionalProperties: false } as const
 
-export const Email = Type.String({ minLength: 1, maxLength: 1024, description: 'At most 254 octets.' })
+export const Email = Type.String({
+  minLength: 1,
+  maxLength: 1024,
+  description: 'At most 254 octets.',
+  examples: ['ada@example.com'],
+})
 export const Password = Type.String({
   minLength: 1,
   maxLength: 4096,
   description: 'Up to 256 code points; compared after NFC normalisation.',
+  examples: ['four quiet otters hum'],
 })
 export const ClientId = Type.String({
   minLength: 1,
   maxLength: 200,
   description: '`web` (default), `native`, or one that operators added.',
+  examples: ['web'],
 })
 export const Scope = Type.String({
   maxLength: 1024,
   description: 'Space-separated scope tokens (RFC 6749 §3.3); may narrow, never widen.',
+  examples: ['account'],
 })
 export const Audience = Type.Union(
   [
     Type.String({ minLength: 1, maxLength: 200 }),
     Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { minItems: 1, maxItems: 20 }),
   ],
-  { description: 'Audiences for the access token, out of those of the client (RFC 8707).' },
+  {
+    description: 'Audiences for the access token, out of those of the client (RFC 8707).',
+    examples: ['https://api.example.com'],
+  },
 )
-export const Id = Type.String({ format: 'uuid' })
-export const Time = Type.String({ format: 'date-time' })
+export const Id = Type.String({ format: 'uuid', examples: ['019f2b6e-6c1a-7c40-9d0e-2f6f4f1c9a55'] })
+export const Time = Type.String({ format: 'date-time', examples: ['2026-11-22T09:30:00.000Z'] })
+const Address = Type.String({ examples: ['ada@example.com'] })
+const Roles = Type.Array(Type.String(), { examples: [['editor']] })
+/** Granted; what is asked for is `Scope`. */
+const Granted = Type.String({ description: 'Space-separated.', examples: ['account'] })
 
 /** As token replies show it. */
-const TokenUser = Type.Object(
-  { id: Id, email: Type.String(), email_verified: Type.Boolean(), roles: Type.Array(Type.String()) },
-  closed,
-)
+const TokenUser = Type.Object({ id: Id, email: Address, email_verified: Type.Boolean(), roles: Roles }, closed)
 
 /** As `/me` and `/register` show it. */
 export const UserReply = Type.Object(
   {
     id: Id,
-    email: Type.String(),
+    email: Address,
     email_verified: Type.Boolean(),
-    roles: Type.Array(Type.String()),
-    claims: Type.Record(Type.String(), Type.Unknown(), { description: 'Custom claims that operators set.' }),
+    roles: Roles,
+    claims: Type.Record(Type.String(), Type.Unknown(), {
+      description: 'Custom claims that operators set.',
+      examples: [{ plan: 'team' }],
+    }),
     created_at: Time,
   },
   closed,
@@ -53,55 +68,28 @@ export const UserReply = Type.Object(
 
 export const TokenReply = Type.Object(
   {
-    access_token: Type.String(),
+    access_token: Type.String({ examples: ['eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIs…'] }),
     token_type: Type.Literal('Bearer'),
-    expires_in: Type.Integer({ description: 'Seconds.' }),
-    scope: Type.String(),
-    refresh_expires_in: Type.Integer({ description: 'Seconds until the session ends if it is not used.' }),
+    expires_in: Type.Integer({ description: 'Seconds.', examples: [600] }),
+    scope: Granted,
+    refresh_expires_in: Type.Integer({
+      description: 'Seconds until the session ends if it is not used.',
+      examples: [43_200],
+    }),
     user: TokenUser,
     refresh_token: Type.Optional(
-      Type.String({ description: 'Only for clients that get it in the body; others get a cookie.' }),
+      Type.String({
+        description: 'Only for clients that get it in the body; others get a cookie.',
+        examples: ['rt1_Kx3v0mT9…'],
+      }),
     ),
   },
   closed,
 )
-export type TokenReply = Static<typeof TokenReply>
 
-/** RFC 9457. */
-export const ProblemBody = Type.Object(
-  {
-    type: Type.String({ description: 'urn:claviger:problem:<code>' }),
-    title: Type.String(),
-    status: Type.Integer(),
-    code: Type.String({ description: 'Stable and machine-readable.' }),
-    instance: Type.String({ description: 'The request id; also in X-Request-Id.' }),
-    detail: Type.Optional(Type.String()),
-  },
-  closed,
-)
-
-const DESCRIPTIONS = {
-  400: 'Malformed request',
-  401: 'Not authenticated',
-  403: 'Not allowed',
-  404: 'No such thing',
-  409: 'Conflict',
-  413: 'Body too large',
-  415: 'Not application/json',
-  429: 'Too many requests; see Retry-After',
-  503: 'Not available now; see Retry-After',
-} as const
-
-type ErrorStatus = keyof typeof DESCRIPTIONS
-
-/**
- * The error replies of a route, for the API description. To the compiler they are `never`: a handler cannot return one,
- * it throws a Problem.
- */
-export function errors<const S extends ErrorStatus>(...statuses: S[]): Record<S, TNever> {
-  const replies = statuses.map((status) => [
-    status,
-    { description: DESCRIPTIONS[status], content: { 'application/problem+json': { schema: ProblemBody } } },
-  ])
-  return Object.fromEntries(replies) as Record<S, TNever>
-}
+/** As the routes describe it that hand out tokens. @param description of what they are. */
+export const tokenReply = (description: string) => ({
+  ...TokenReply,
+  description,
+  headers: { 'Set-Cookie': { type: 'string', description: 'The refresh token, for clients that get it in a cookie.' } },
+})

@@ -29,14 +29,31 @@ interface Parts {
 export function healthEndpoints(deps: Parts, lifecycle: Lifecycle) {
   const isReady = readiness(deps, lifecycle)
   return {
-    alive: endpoint({ response: { 200: Alive } }, async () => ({ status: 'ok' as const })),
-    ready: endpoint({ response: { 200: Alive, 503: NotReady } }, async (_request, reply) => {
-      if (await isReady()) return { status: 'ok' as const }
-      return reply
-        .code(503)
-        .header('retry-after', '1')
-        .send({ status: 'unavailable' as const })
-    }),
+    alive: endpoint(
+      {
+        tags: ['Health'],
+        summary: 'Is the process alive',
+        description: 'Asks nobody.',
+        response: { 200: { ...Alive, description: 'Alive' } },
+      },
+      async () => ({ status: 'ok' as const }),
+    ),
+    ready: endpoint(
+      {
+        tags: ['Health'],
+        summary: 'Can it serve',
+        description:
+          'The database answers, its schema is current, a signing key is loaded, and the server is not stopping.',
+        response: { 200: { ...Alive, description: 'Ready' }, 503: { ...NotReady, description: 'Not now' } },
+      },
+      async (_request, reply) => {
+        if (await isReady()) return { status: 'ok' as const }
+        return reply
+          .code(503)
+          .header('retry-after', '1')
+          .send({ status: 'unavailable' as const })
+      },
+    ),
   }
 }
 

@@ -9,7 +9,7 @@ import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../../http/replies/cookies.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
 import { requestFacts } from '../../http/requests/facts.ts'
-import { Audience, ClientId, errors, Scope, TokenReply } from '../../http/requests/schemas.ts'
+import { Audience, ClientId, Scope, tokenReply } from '../../http/requests/schemas.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Semaphore } from '../../semaphore.ts'
@@ -19,6 +19,17 @@ import { createRefresh } from './refresh.ts'
 // Room for an access token that was put here by mistake: it is refused like any other token that is not ours.
 const RefreshToken = Type.String({ maxLength: 8192, description: 'Only for clients that get it in the body.' })
 
+const RefreshHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description:
+        'Made anew for each exchange, kept until its answer is in: a retry with the same key is always believed.',
+      examples: ['7d9f2a4c-0f5e-4a53-9a43-3f6f3c1b9e10'],
+    }),
+  ),
+})
 const RefreshBody = Type.Object(
   {
     refresh_token: Type.Optional(RefreshToken),
@@ -29,6 +40,9 @@ const RefreshBody = Type.Object(
   { additionalProperties: false },
 )
 const LogoutBody = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, { additionalProperties: false })
+
+/** The empty one: the same works without the cookie, for those who send the token in the body. */
+const CREDENTIAL = [{ refreshCookie: [] }, {}]
 
 type Needs = Parameters<typeof createRefresh>[0] & Parameters<typeof createLogout>[0] & { metrics: Metrics }
 
@@ -44,11 +58,15 @@ export function refreshEndpoints(
   return {
     refresh: endpoint(
       {
-        summary: 'Exchange a refresh token',
+        tags: ['Sessions'],
+        summary: 'Exchange the refresh token for new tokens',
         description:
-          'Send an Idempotency-Key that stays the same for every attempt of one exchange: a retry is then never taken for theft.',
+          'Each refresh token is good for one exchange. Sending it again within a few seconds, because an answer got lost or two tabs raced, returns the same successor; with an `Idempotency-Key` that holds at any time. Sending it later means that two parties hold it, and ends the session. A browser needs no body.',
+        security: CREDENTIAL,
+        headers: RefreshHeaders,
         body: Type.Optional(RefreshBody),
-        response: { 200: TokenReply, ...errors(400, 401, 403, 429, 503) },
+        response: { 200: tokenReply('New tokens; the presented refresh token is spent') },
+        problems: ['invalid_grant', 'invalid_scope', 'invalid_target', 'token_too_large'],
       },
       async (request, reply) => {
         const body = request.body ?? {}
@@ -57,7 +75,7 @@ export function refreshEndpoints(
           {
             ...credential,
             clientId: body.client_id,
-            idempotencyKey: idempotencyKey(request),
+            idempotencyKey: request.headers['idempotency-key'],
             scope: body.scope,
             audience: body.audience,
             arrivedAt: new Date(deps.clock().getTime() - load.stalls.before()),
@@ -75,10 +93,13 @@ export function refreshEndpoints(
 
     logout: endpoint(
       {
-        summary: 'End this session',
-        description: 'Answers 204 whether or not there was anything to end.',
+        tags: ['Sessions'],
+        summary: 'Sign out',
+        description:
+          'Ends the session of the refresh token and deletes the cookie. Needs no access token, and answers the same when there was nothing to end.',
+        security: CREDENTIAL,
         body: Type.Optional(LogoutBody),
-        response: { 204: Type.Null(), ...errors(400, 403, 429, 503) },
+        response: { 204: Type.Null({ description: 'Signed out' }) },
       },
       async (request, reply) => {
         const credential = readCredential(request, clients, request.body?.refresh_token, undefined)
@@ -127,14 +148,4 @@ function originsOf(clients: Clients, delivery: Delivery, clientId: string | unde
   const fitting = [...clients.values()].filter((client) => client.delivery === delivery)
   const named = fitting.filter((client) => client.id === clientId)
   return pagesOf(named.length > 0 ? named : fitting)
-}
-
-/** Opaque to us. One header of reasonable length; nothing else is a key. */
-function idempotencyKey(request: FastifyRequest): string | undefined {
-  const key = request.headers['idempotency-key']
-  if (key === undefined) return undefined
-  if (typeof key !== 'string' || key.length === 0 || key.length > 255) {
-    throw new Problem('invalid_request', { detail: 'Idempotency-Key must have 1 to 255 characters.' })
-  }
-  return key
 }
