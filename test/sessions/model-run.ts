@@ -465,7 +465,11 @@ export class Run {
       .set({ ...row, id: undefined } as never)
       .where('id', '=', this.sid)
       .execute()
-    this.model.family = { ...family }
+    // A successor of which nobody had heard at the checkpoint may have been heard of since.
+    const current = [...this.model.generationOf.keys()].find((token) =>
+      (row.current_hash as Buffer).equals(hashToken(token)),
+    )
+    this.model.family = { ...family, current }
     if (this.policy.rollForward === 'off') this.excused = true
   }
 
