@@ -14,11 +14,11 @@ import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
 import { probeWrites } from './db/write-probe.ts'
 import { createDeps } from './deps.ts'
-import { NO_REQUEST } from './facts.ts'
 import type { Lifecycle } from './http/server/health.ts'
 import { closeServer, drain, listen, opening, urlOf } from './http/server/listeners.ts'
 import { createMetricsServer, registerGauges } from './http/server/metrics.ts'
 import { createLog } from './log.ts'
+import { byServer } from './operation.ts'
 import { prune } from './prune.ts'
 import { keepClock, repeat } from './schedule.ts'
 
@@ -117,13 +117,11 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
         config,
         listen(metricsServer, config.METRICS_HOST, config.METRICS_PORT),
       ),
-      record(
-        db,
-        clock.now(),
-        'server',
-        { type: 'server.started', outcome: 'success', details: { settings: { ...config } } },
-        NO_REQUEST,
-      ),
+      record(db, byServer(clock.now()), {
+        type: 'server.started',
+        outcome: 'success',
+        details: { settings: { ...config } },
+      }),
     ])
     const url = urlOf(config.HOST, app.server)
     const metricsUrl = urlOf(config.METRICS_HOST, metricsServer)

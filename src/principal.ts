@@ -1,3 +1,5 @@
+import type { Actor } from './operation.ts'
+
 /** Whoever calls with a token of ours, by kind: a route says which kind it is for (`http/guards/access.ts`). */
 export type Principal = UserPrincipal
 
@@ -16,6 +18,16 @@ export interface UserPrincipal {
   clientId: string
   scope: string[]
   authTime: Date
+}
+
+/** As the audit trail names them. */
+export function actorOf(principal: Principal): Actor {
+  switch (principal.kind) {
+    case 'user':
+      return `user:${principal.subject.id}`
+    default:
+      return principal.kind satisfies never
+  }
 }
 
 /** For what needs a person and a session. @throws if somebody else calls: the route admits a kind that it does not know. */

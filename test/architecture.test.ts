@@ -16,6 +16,7 @@ const FLOOR = [
   'json-text',
   'log',
   'metrics',
+  'operation',
   'principal',
   'random',
   'schedule',

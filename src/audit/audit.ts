@@ -1,27 +1,24 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { Db } from '../db/schema.ts'
-import type { RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import type { AuditEvent, TalliedEvent } from './events.ts'
 import { insertion } from './queries.ts'
 
-/** Who did it: the user, an operator at the CLI, a client that is not signed in, or the server by itself. */
-export type Actor = 'user' | 'operator' | 'anonymous' | 'server'
-
 /** Writes one event. Inside the transaction of the change it speaks of, so that neither exists without the other. */
-export async function record(db: Db, now: Date, actor: Actor, event: AuditEvent, facts: RequestFacts): Promise<void> {
-  await recording(now, actor, event, facts).execute(db)
+export async function record(db: Db, operation: Operation, event: AuditEvent): Promise<void> {
+  await recording(operation, event).execute(db)
 }
 
 /** The same as a part of another statement (`WITH recorded AS (…)`), where a round trip more would cost too much. */
-export function recording(now: Date, actor: Actor, event: AuditEvent, facts: RequestFacts) {
-  return insertion({ id: randomUUIDv7(), ...rowOf(now, actor, event, facts) })
+export function recording(operation: Operation, event: AuditEvent) {
+  return insertion({ id: randomUUIDv7(), ...rowOf(operation, event) })
 }
 
 /** Writes an event with the statement that it is put into. */
 export type Recording = ReturnType<typeof recording>
 
 /** An event as its row has it, but for the id. */
-export function rowOf(now: Date, actor: Actor, event: AuditEvent | TalliedEvent, facts: RequestFacts) {
+export function rowOf({ now, actor, facts }: Operation, event: AuditEvent | TalliedEvent) {
   const { type, outcome, reason = null, userId = null, familyId = null, clientId = null, details = {} } = event
   return {
     at: now,

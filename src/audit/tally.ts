@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Db } from '../db/schema.ts'
-import type { RequestFacts } from '../facts.ts'
-import { type Actor, rowOf } from './audit.ts'
+import type { Operation } from '../operation.ts'
+import { rowOf } from './audit.ts'
 import type { TalliedEvent } from './events.ts'
 import { countAgain, insertOrCount } from './queries.ts'
 
@@ -18,7 +18,7 @@ export interface Tally {
    * Resolves when there is a row that speaks of the event. Not to be called inside a transaction: it asks for a connection
    * of its own.
    */
-  add(now: Date, actor: Actor, event: TalliedEvent, facts: RequestFacts): Promise<void>
+  add(operation: Operation, event: TalliedEvent): Promise<void>
   /** Writes the counts that are outstanding, in one statement. If that fails, they stay outstanding. */
   flush(now: Date): Promise<void>
 }
@@ -53,16 +53,16 @@ export function createTally(deps: { db: Db }): Tally {
   }
 
   return {
-    add: async (now, actor, event, facts) => {
-      const minute = Math.floor(now.getTime() / MINUTE)
-      const id = idOf(minute, actor, event, facts)
+    add: async (operation, event) => {
+      const minute = Math.floor(operation.now.getTime() / MINUTE)
+      const id = idOf(minute, operation, event)
       const known = entries.get(id)
       if (known) {
         known.again++
         return await known.row
       }
       const details = { ...event.details, count: 1 }
-      const write = () => insertOrCount(deps.db, { ...rowOf(now, actor, event, facts), id, details })
+      const write = () => insertOrCount(deps.db, { ...rowOf(operation, event), id, details })
       await (entries.size < MOST ? begin(id, minute, write).row : write())
     },
     flush: async (now) => {
@@ -88,7 +88,7 @@ export function createTally(deps: { db: Db }): Tally {
  * on the row without asking each other (RFC 9562 §5.8). The address is part of it only where no session is named: a token
  * that is tried from many addresses is still one token.
  */
-function idOf(minute: number, actor: Actor, event: TalliedEvent, facts: RequestFacts): string {
+function idOf(minute: number, { actor, facts }: Operation, event: TalliedEvent): string {
   const { type, outcome, reason, userId, familyId, clientId, details } = event
   const subject = familyId ?? [userId, details?.identifier, facts.address]
   const digest = createHash('sha256').update(JSON.stringify([minute, type, outcome, reason, actor, clientId, subject]))

@@ -19,7 +19,8 @@ argument.`,
     const opened = await open()
     const { email } = await findUser(opened.db, who)
     const secret = await newPassword(io)
-    const sessions_ended = await setPassword({ ...opened, hasher: hasherOf(opened.config) }, who, secret)
+    const hasher = hasherOf(opened.config)
+    const sessions_ended = await setPassword({ ...opened, hasher }, opened.operation(), who, secret)
     const text = `Set the password of ${paint('bold', email)}; ${count(sessions_ended, 'session')} ended. Tell it to nobody but its owner, who should change it.`
     return { json: { user: toJson(await findUser(opened.db, who)), sessions_ended }, text }
   },
@@ -34,7 +35,7 @@ const disable = command({
   options: {},
   run: async (context, [who = '']) => {
     const opened = await context.open()
-    const sessions_ended = await disableUser(opened, who)
+    const sessions_ended = await disableUser(opened, opened.operation(), who)
     const user = await findUser(opened.db, who)
     const text = `Disabled ${context.paint('bold', user.email)}; ${count(sessions_ended, 'session')} ended. Access tokens that are out expire within ${opened.config.ACCESS_TOKEN_SECONDS} s.`
     return { json: { user: toJson(user), sessions_ended }, text }
@@ -49,7 +50,7 @@ const enable = command({
   options: {},
   run: async (context, [who = '']) => {
     const opened = await context.open()
-    await enableUser(opened, who)
+    await enableUser(opened, opened.operation(), who)
     const user = await findUser(opened.db, who)
     return {
       json: { user: toJson(user) },
@@ -70,7 +71,7 @@ password stays, and failed sign-ins are forgotten. Who is signed in sees the new
     const wanted = normaliseEmail(address)
     const opened = await open()
     const { id } = await findUser(opened.db, who)
-    const { before, after } = await changeEmail(opened, id, wanted)
+    const { before, after } = await changeEmail(opened, opened.operation(), id, wanted)
     const changed = before !== after
     const text = changed
       ? `Changed the address ${before} to ${paint('bold', after)}, which counts as not verified.`
@@ -95,7 +96,7 @@ account: “claviger users disable”.
     const opened = await open()
     const { id, email: address } = await findUser(opened.db, who)
     await ask(`${address} is deleted for good, and its sessions end.`)
-    const sessions_ended = await deleteUser(opened, id)
+    const sessions_ended = await deleteUser(opened, opened.operation(), id)
     const text = `Deleted ${paint('bold', address)}; ${count(sessions_ended, 'session')} ended. Access tokens that are out expire within ${opened.config.ACCESS_TOKEN_SECONDS} s.`
     return { json: { id, email: address, sessions_ended }, text }
   },

@@ -3,7 +3,8 @@ import type { Paint } from './terminal.ts'
 
 const plain: Paint = (_format, text) => text
 
-const COMMON = `Every command takes --json (one JSON document on standard output) and --help.
+const COMMON = `Every command takes --json (one JSON document on standard output) and --help; --as NAME says who you are, for the audit
+trail, which else names the user of this system.
 Settings come from the environment, as for the server: see .env.example and “claviger config”.`
 
 const EXIT_CODES = `0   done

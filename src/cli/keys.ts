@@ -53,7 +53,7 @@ const rotate = command({
     const opened = await open()
     const what = all ? 'Every key is' : 'The active key is'
     await ask(`${what} withdrawn at once: every access token signed with it is refused, and clients have to refresh.`)
-    const rotation = await rotateKeys(opened, { compromised, all })
+    const rotation = await rotateKeys(opened, opened.operation(), { compromised, all })
     const text = describeRotation(rotation, opened.config.WITHDRAWN_KEYS, opened.clock(), paint)
     return { json: rotationToJson(rotation, opened.config.WITHDRAWN_KEYS), text }
   },
@@ -132,7 +132,7 @@ a day later; where there is no key yet, at once. Delete the file afterwards.`,
   run: async ({ io, open, paint }, [file = '']) => {
     const pem = await readPem(io, file)
     const opened = await open()
-    const { kid, state, activatesAt } = await importKey(opened, pem)
+    const { kid, state, activatesAt } = await importKey(opened, opened.operation(), pem)
     const signs = state === 'active' ? 'It signs now.' : `It signs from ${when(activatesAt, opened.clock())} on.`
     return { json: { kid, state, activates_at: activatesAt }, text: `Imported ${paint('bold', kid)}. ${signs}` }
   },

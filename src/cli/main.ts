@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // oxlint-disable-next-line import/no-unassigned-import -- its effect must come before all other imports
 import '../threads.ts'
+import { userInfo } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { Answer, Command, Context, Sources } from './command.ts'
 import { configCommands } from './config.ts'
@@ -11,6 +12,7 @@ import { find, insistOnMember } from './find.ts'
 import { commandHelp, groupHelp, overview } from './help.ts'
 import { keyCommands } from './keys.ts'
 import { type Opened, open } from './open.ts'
+import { operatorName } from './operator.ts'
 import { serverCommands } from './server.ts'
 import { sessionCommands } from './sessions.ts'
 import { suggest } from './suggest.ts'
@@ -44,13 +46,13 @@ export async function main(
   let opened: Promise<Opened> | undefined
   const sources = () => (filled ??= fill())
   const environment = () => sources().then(() => env)
-  const context: Context = {
+  const context: Parts = {
     environment,
     sources,
     io,
     paint: painter(io.stdout, env),
     width: io.stdout.isTTY ? (io.stdout.columns ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY,
-    open: () => (opened ??= environment().then(open)),
+    open: (operator) => (opened ??= environment().then((settings) => open(settings, operator))),
   }
   try {
     const { answer, json } = await dispatch(context, argv)
@@ -69,8 +71,11 @@ export async function main(
   }
 }
 
-async function dispatch(context: Context, argv: string[]): Promise<{ answer: Answer; json: boolean }> {
-  const { paint } = context
+/** What every command is given, but for the operator. */
+type Parts = Omit<Context, 'open'> & { open(operator: string): Promise<Opened> }
+
+async function dispatch(parts: Parts, argv: string[]): Promise<{ answer: Answer; json: boolean }> {
+  const { paint } = parts
   const text = (value: string): { answer: Answer; json: boolean } => ({
     answer: { json: null, text: value },
     json: false,
@@ -92,6 +97,8 @@ async function dispatch(context: Context, argv: string[]): Promise<{ answer: Ans
     const what = positionals.length < fewest ? 'an argument is missing' : 'there are too many arguments'
     throw new Failure(EXIT.usage, `${what}\n\n${usageOf(command)}`)
   }
+  const operator = operatorName(values.as as string | undefined, () => userInfo().username)
+  const context = { ...parts, open: () => parts.open(operator) }
   return { answer: await command.run(context, positionals, values), json: values.json === true }
 }
 
@@ -107,8 +114,14 @@ function helpOn(words: string[], paint: Paint): string {
   return 'group' in found ? groupHelp(found.group, found.members, paint) : commandHelp(found.command, paint)
 }
 
+const COMMON_OPTIONS = {
+  as: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
 function parse(command: Command, args: string[]) {
-  const options = { ...command.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
+  const options = { ...command.options, ...COMMON_OPTIONS } as const
   try {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
     return { values: values as Record<string, unknown>, positionals }

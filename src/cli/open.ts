@@ -6,6 +6,8 @@ import { connect } from '../db/connect.ts'
 import { databaseTime } from '../db/time.ts'
 import { Unreachable } from '../db/unreachable.ts'
 import type { Deps } from '../deps.ts'
+import { NO_REQUEST } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 
 /** What a command works with: the server's parts, without HTTP and without signing. */
 export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys'> {
@@ -13,11 +15,16 @@ export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKe
   hostOffset: number
   /** Milliseconds that the database took to say what time it is, connecting included. */
   connectedIn: number
+  /** What the command does, from this moment on. */
+  operation(): Operation
   close(): Promise<void>
 }
 
-/** @throws ConfigError; Unreachable. */
-export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
+/**
+ * @param operator who works with it.
+ * @throws ConfigError; Unreachable.
+ */
+export async function open(env: NodeJS.ProcessEnv, operator: string): Promise<Opened> {
   const parsed = parseConfig(env)
   const { config, secrets, database } = parsed
   const { db } = connect({ url: secrets.databaseUrl, size: 2, applicationName: 'claviger cli' })
@@ -41,6 +48,7 @@ export async function open(env: NodeJS.ProcessEnv): Promise<Opened> {
     serverKeys: deriveKeyList(secrets.serverSecrets),
     hostOffset: clock.hostOffset(),
     connectedIn,
+    operation: () => ({ now: clock.now(), actor: `operator:${operator}`, facts: NO_REQUEST }),
     close: () => db.destroy(),
   }
 }

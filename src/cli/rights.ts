@@ -31,7 +31,7 @@ until their next refresh.
     const change = (before: string[]): string[] =>
       set === undefined ? [...before, ...add].filter((role) => !remove.includes(role)) : split(set)
     const { before, after } = asked
-      ? await setRoles(opened, user.id, change)
+      ? await setRoles(opened, opened.operation(), user.id, change)
       : { before: user.roles, after: user.roles }
     const changed = after.join() !== before.join()
     return {
@@ -74,7 +74,7 @@ const claims = command({
     const wanted = set === undefined ? undefined : parseClaims(set === '-' ? await readAll(io.stdin) : Buffer.from(set))
     const opened = await open()
     const before = await findUser(opened.db, who)
-    if (wanted) await setClaims(opened, before.id, wanted)
+    if (wanted) await setClaims(opened, opened.operation(), before.id, wanted)
     const after = wanted ?? before.claims
     return {
       json: { user_id: before.id, email: before.email, before: before.claims, after },

@@ -1,4 +1,3 @@
-import { NO_REQUEST } from '../facts.ts'
 import { endEverybody, endSession, endSessions } from '../sessions/end.ts'
 import { listEnded, listLive } from '../sessions/list.ts'
 import { findUser } from '../users/accounts.ts'
@@ -134,12 +133,12 @@ const end = command({
     if (all) {
       const which = until ? `that began until ${iso(until)}` : 'of everybody'
       await ask(`All sessions ${which} end, and their people have to sign in again.`)
-      const ended = await endEverybody(opened, { before: until, ...BY_OPERATOR })
+      const ended = await endEverybody(opened, opened.operation(), { before: until, cause: 'operator' })
       return { json: { ended, before: until ?? null }, text: `Ended ${count(ended, 'session')}.` }
     }
     if (who !== undefined) {
       const user = await findUser(opened.db, who)
-      const ended = await endSessions(opened, { userId: user.id, ...BY_OPERATOR })
+      const ended = await endSessions(opened, opened.operation(), { userId: user.id, cause: 'operator' })
       const text = `Ended ${count(ended, 'session')} of ${paint('bold', user.email)}.`
       return { json: { user_id: user.id, ended }, text }
     }
@@ -156,8 +155,6 @@ function timeOf(text: string): Date {
   return time
 }
 
-const BY_OPERATOR = { cause: 'operator', actor: 'operator', facts: NO_REQUEST } as const
-
 async function endById(opened: Opened, id: string) {
   const { story, email, sentence } = await tellOfSession(opened, id)
   const { state } = story.fate
@@ -169,7 +166,7 @@ async function endById(opened: Opened, id: string) {
       code: state === 'unknown' ? EXIT.notFound : EXIT.ok,
     }
   }
-  const ended = await endSession(opened, { id, userId: story.family.userId, ...BY_OPERATOR })
+  const ended = await endSession(opened, opened.operation(), { id, userId: story.family.userId, cause: 'operator' })
   const text = ended ? `Ended session ${id} of ${email}.` : 'Nothing to end: it ended a moment ago.'
   return { json: { id, ended: Number(ended), state: 'ended' }, text }
 }

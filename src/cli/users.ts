@@ -30,7 +30,8 @@ argument.
     const opened = await open()
     const password = values['no-password'] ? null : await newPassword(io)
     const hasher = hasherOf(opened.config)
-    const user = await createUser({ ...opened, hasher }, { email: normal, password, roles: values.role ?? [] })
+    const wanted = { email: normal, password, roles: values.role ?? [] }
+    const user = await createUser({ ...opened, hasher }, opened.operation(), wanted)
     return {
       json: { user: toJson(user) },
       text: `Created ${paint('bold', user.email)}.\n\n${describe(user, paint, opened.clock())}`,

@@ -1,7 +1,7 @@
-import { type Actor, record } from '../audit/audit.ts'
+import { record } from '../audit/audit.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
-import { NO_REQUEST } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import type { Action, KeyFacts } from './lifecycle.ts'
 import { type KeyMaterial, toDer } from './material.ts'
 import * as queries from './queries.ts'
@@ -17,10 +17,11 @@ export interface Changes {
   reseal(row: queries.KeyRow): Promise<void>
 }
 
-export function changesIn(tx: Tx, now: Date, actor: Actor, serverKeys: KeyList): Changes {
+export function changesIn(tx: Tx, operation: Operation, serverKeys: KeyList): Changes {
+  const { now } = operation
   type KeyEvent = 'created' | 'imported' | 'activated' | 'retired' | 'removed' | 'compromised' | 'resealed'
   const note = (event: KeyEvent, kid: string): Promise<void> =>
-    record(tx, now, actor, { type: `key.${event}`, outcome: 'success', details: { kid } }, NO_REQUEST)
+    record(tx, operation, { type: `key.${event}`, outcome: 'success', details: { kid } })
 
   return {
     add: async (key, state, origin) => {

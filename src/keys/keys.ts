@@ -4,6 +4,7 @@ import type { KeyList } from '../config/secrets.ts'
 import { transact } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../log.ts'
+import { byServer } from '../operation.ts'
 import { repeat } from '../schedule.ts'
 import { createSemaphore } from '../semaphore.ts'
 import { carryOut, changesIn, factsOf, sealedOf } from './changes.ts'
@@ -150,7 +151,7 @@ export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
     const now = clock()
     const rows = await queries.liveKeys(tx)
     const actions = look(rows, now)
-    await carryOut(actions, rows, changesIn(tx, now, 'server', serverKeys), spare)
+    await carryOut(actions, rows, changesIn(tx, byServer(now), serverKeys), spare)
     return actions
   })
 }

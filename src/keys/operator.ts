@@ -1,5 +1,6 @@
 import { transact, violatedConstraint } from '../db/errors.ts'
 import type { Tx } from '../db/schema.ts'
+import type { Operation } from '../operation.ts'
 import { type Changes, changesIn, factsOf, sealedOf } from './changes.ts'
 import { ADOPTION_SECONDS, type KeyDeps } from './keys.ts'
 import { dueAt, type KeyFacts, keyPolicy } from './lifecycle.ts'
@@ -49,14 +50,14 @@ export interface RotationOptions {
  * Rotates the signing key ahead of schedule.
  * @throws SealError if CLAVIGER_SECRET does not open the present keys: the servers could not use a key that it seals.
  */
-export async function rotateKeys(deps: KeyDeps, options: RotationOptions): Promise<Rotation> {
+export async function rotateKeys(deps: KeyDeps, operation: Operation, options: RotationOptions): Promise<Rotation> {
   const heads = (await queries.liveHeads(deps.db)).filter(({ kid }) => !deps.config.WITHDRAWN_KEYS.includes(kid))
   const target = heads.find(({ state }) => state === 'active')?.kid
   const spare = await generateKey(Number(deps.config.KEY_BITS))
-  return await inTransaction(deps, async (work) => {
+  return await inTransaction(deps, operation, async (work) => {
     if (!options.all) requireUsable(deps, work.rows)
     return options.compromised
-      ? await replace(deps, work, spare, target, options.all)
+      ? await replace(deps, work, { spare, target, all: options.all === true })
       : await announce(deps, work, spare)
   })
 }
@@ -69,11 +70,12 @@ export async function rotateKeys(deps: KeyDeps, options: RotationOptions): Promi
  */
 export async function importKey(
   deps: KeyDeps,
+  operation: Operation,
   pem: string,
 ): Promise<{ kid: string; state: 'next' | 'active'; activatesAt: Date }> {
   const key = await fromPem(pem)
   if (deps.config.WITHDRAWN_KEYS.includes(key.kid)) throw new KeyRefused(`the key ${key.kid} is in WITHDRAWN_KEYS`)
-  return await inTransaction(deps, async ({ now, rows, changes }) => {
+  return await inTransaction(deps, operation, async ({ now, rows, changes }) => {
     requireUsable(deps, rows)
     const waiting = rows.find(({ state }) => state === 'next')
     if (waiting && waiting.kid !== key.kid) {
@@ -125,17 +127,19 @@ interface Work {
 /** Removes withdrawn keys that a restore has brought back before anything is decided, so that none of them is activated. */
 async function inTransaction<T>(
   { db, clock, config, serverKeys }: KeyDeps,
+  asked: Operation,
   work: (work: Work) => Promise<T>,
 ): Promise<T> {
   return await transact(db, async (tx) => {
     await queries.lockKeys(tx)
-    const now = clock()
-    const changes = changesIn(tx, now, 'operator', serverKeys)
+    // Others may have held the lock for a while.
+    const operation = { ...asked, now: clock() }
+    const changes = changesIn(tx, operation, serverKeys)
     const live = await queries.liveKeys(tx)
     const rows = live.filter(({ kid }) => !config.WITHDRAWN_KEYS.includes(kid))
     for (const { kid } of live)
       if (!rows.some((row) => row.kid === kid)) await changes.remove(kid, { compromised: true })
-    return await work({ tx, now, rows, changes })
+    return await work({ tx, now: operation.now, rows, changes })
   })
 }
 
@@ -165,9 +169,7 @@ async function announce(
 async function replace(
   { config }: KeyDeps,
   { tx, now, rows, changes }: Work,
-  spare: KeyMaterial,
-  target: string | undefined,
-  all = false,
+  { spare, target, all }: { spare: KeyMaterial; target: string | undefined; all: boolean },
 ): Promise<Rotation> {
   const active = rows.find((row) => row.state === 'active')
   const beaten =

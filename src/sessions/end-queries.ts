@@ -16,17 +16,15 @@ export async function endFamily(tx: Tx, id: string, now: Date, cause: EndCause):
 /** Ends all live families of a user but the one excepted. @returns the ids of those ended. */
 export async function endFamiliesOf(
   tx: Tx,
-  userId: string,
   now: Date,
-  cause: EndCause,
-  except: string | null = null,
+  { userId, cause, except }: { userId: string; cause: EndCause; except: string | undefined },
 ): Promise<string[]> {
   const rows = await tx
     .updateTable('families')
     .set({ ended_at: now, end_cause: cause })
     .where('user_id', '=', userId)
     .where('ended_at', 'is', null)
-    .$if(except !== null, (qb) => qb.where('id', '!=', except as string))
+    .$if(except !== undefined, (qb) => qb.where('id', '!=', except as string))
     .returning('id')
     .execute()
   return rows.map((row) => row.id)

@@ -2,14 +2,14 @@ import type { Tally } from '../audit/tally.ts'
 import type { Clock } from '../clock.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Db, Delivery } from '../db/schema.ts'
-import type { RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import type { Semaphore } from '../semaphore.ts'
 import { authenticateToken } from '../tokens/refresh.ts'
 import { endSession } from './end.ts'
 import { findFamily } from './queries.ts'
 
 /** Ends the family of a refresh token, whatever its generation. Silent when there is nothing to end (RFC 7009 §2.2). */
-export type Logout = (input: { token: string | undefined; delivery: Delivery }, facts: RequestFacts) => Promise<void>
+export type Logout = (operation: Operation, input: { token: string | undefined; delivery: Delivery }) => Promise<void>
 
 type LogoutDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally }
 
@@ -20,29 +20,31 @@ type LogoutDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally }
 export function createLogout(deps: LogoutDeps, semaphore: Pick<Semaphore, 'run'>): Logout {
   const underWay = new Map<string, Promise<void>>()
 
-  return async ({ token: text, delivery }, facts) => {
+  return async (operation, { token: text, delivery }) => {
     const token = text === undefined ? undefined : authenticateToken(deps.serverKeys, text)
     if (!token) return
     const key = `${token.family} ${delivery}`
     let ending = underWay.get(key)
     if (!ending) {
-      ending = semaphore.run(() => end(deps, token.family, delivery, facts)).finally(() => underWay.delete(key))
+      ending = semaphore.run(() => end(deps, operation, token.family, delivery)).finally(() => underWay.delete(key))
       underWay.set(key, ending)
     }
     await ending
   }
 }
 
-async function end(deps: LogoutDeps, id: string, delivery: Delivery, facts: RequestFacts): Promise<void> {
+async function end(deps: LogoutDeps, asked: Operation, id: string, delivery: Delivery): Promise<void> {
   // Without its lock: what has ended already, or may not be ended from here, needs none.
   const family = await findFamily(deps.db, id)
   if (!family || family.state.endedAt) return
+  // It has waited for its turn.
+  const operation = { ...asked, now: deps.clock() }
   const userId = family.subject.id
   if (family.state.delivery !== delivery) {
     const about = { userId, familyId: id, clientId: family.state.clientId }
     const event = { type: 'refresh.refused', outcome: 'failure', reason: 'wrong_delivery', ...about } as const
-    await deps.tally.add(deps.clock(), 'anonymous', event, facts)
+    await deps.tally.add(operation, event)
     return
   }
-  await endSession(deps, { id, userId, cause: 'logout', actor: 'user', facts })
+  await endSession(deps, { ...operation, actor: `user:${userId}` }, { id, userId, cause: 'logout' })
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
-import { requestFacts } from '../http/requests/facts.ts'
+import { operationOf } from '../http/requests/facts.ts'
 import { Id, Time } from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
 import { isUuid } from '../uuid.ts'
@@ -70,9 +70,9 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
       },
       async (request, reply) => {
         const { id } = request.params
-        const { subject } = userOf(request.principal)
+        const theirs = { id: id.toLowerCase(), userId: userOf(request.principal).subject.id }
         // Another user's session, an ended one and nonsense get one answer: an id must not be worth guessing.
-        const ended = isUuid(id) && (await endOwn(deps, subject.id, id.toLowerCase(), requestFacts(request)))
+        const ended = isUuid(id) && (await endOwn(deps, operationOf(request, deps.clock()), theirs))
         if (!ended) throw new Problem('not_found')
         return reply.code(204).send(null)
       },
@@ -89,8 +89,8 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
       async (request, reply) => {
         const { subject, sessionId } = userOf(request.principal)
         const except = request.query.including_current === 'true' ? undefined : sessionId
-        const facts = requestFacts(request)
-        await endSessions(deps, { userId: subject.id, cause: 'session_ended_by_user', actor: 'user', facts, except })
+        const ending = { userId: subject.id, cause: 'session_ended_by_user', except } as const
+        await endSessions(deps, operationOf(request, deps.clock()), ending)
         return reply.code(204).send(null)
       },
     ),

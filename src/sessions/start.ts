@@ -4,7 +4,7 @@ import type { Grant } from '../clients/grants.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
-import type { RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import { authenticateToken, hashToken, mintFirst } from '../tokens/refresh.ts'
 import { endOne } from './end.ts'
 import type { Session } from './issue.ts'
@@ -16,7 +16,6 @@ export interface StartInput {
   grant: Grant
   remember: boolean
   amr: string[]
-  facts: RequestFacts
   /** Refresh token that the browser sent along: the session it is about to overwrite. */
   replaces?: string | undefined
 }
@@ -28,12 +27,14 @@ export interface StartInput {
 export async function startSession(
   deps: { config: Config; serverKeys: KeyList },
   tx: Tx,
-  now: Date,
+  asked: Operation,
   input: StartInput,
 ): Promise<Session> {
   const { config, serverKeys } = deps
-  const { subject, client, facts } = input
-  if (input.replaces) await endReplaced(deps, tx, now, input.replaces, client, facts)
+  const { subject, client } = input
+  const { now, facts } = asked
+  const operation: Operation = { ...asked, actor: `user:${subject.id}` }
+  if (input.replaces) await endReplaced(deps, tx, operation, { text: input.replaces, client })
 
   const remember = input.remember || client.delivery === 'body'
   const { token: refreshToken, family: id } = mintFirst(serverKeys)
@@ -61,10 +62,11 @@ export async function startSession(
       userAgent: facts.userAgent,
       address: facts.address,
     },
-    { event: recording(now, 'user', login, facts), keep: config.SESSIONS_PER_USER - 1 },
+    { event: recording(operation, login), keep: config.SESSIONS_PER_USER - 1 },
   )
+  const byRule: Operation = { ...operation, actor: 'server' }
   for (const surplus of surplusIds) {
-    await endOne(tx, now, { id: surplus, userId: subject.id, cause: 'too_many_sessions', actor: 'server', facts })
+    await endOne(tx, byRule, { id: surplus, userId: subject.id, cause: 'too_many_sessions' })
   }
   return { family: { ...family, rotatedAt: now }, subject, refreshToken, grant: input.grant }
 }
@@ -76,19 +78,11 @@ export async function startSession(
 async function endReplaced(
   deps: { serverKeys: KeyList },
   tx: Tx,
-  now: Date,
-  text: string,
-  client: Client,
-  facts: RequestFacts,
+  operation: Operation,
+  { text, client }: { text: string; client: Client },
 ): Promise<void> {
   const token = authenticateToken(deps.serverKeys, text)
   const family = token && (await lockFamily(tx, token.family))
   if (!family || family.state.clientId !== client.id || family.state.delivery !== client.delivery) return
-  await endOne(tx, now, {
-    id: family.facts.id,
-    userId: family.subject.id,
-    cause: 'replaced_by_login',
-    actor: 'user',
-    facts,
-  })
+  await endOne(tx, operation, { id: family.facts.id, userId: family.subject.id, cause: 'replaced_by_login' })
 }

@@ -1,6 +1,5 @@
 import { record } from '../audit/audit.ts'
 import type { Tally } from '../audit/tally.ts'
-import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { identify } from '../credentials/attempts.ts'
@@ -9,9 +8,9 @@ import { checkNewPassword } from '../credentials/passwords/policy.ts'
 import { prove } from '../credentials/passwords/proof.ts'
 import { refuse } from '../credentials/passwords/refusal.ts'
 import type { Db } from '../db/schema.ts'
-import type { RequestFacts } from '../facts.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Operation } from '../operation.ts'
 import type { UserPrincipal } from '../principal.ts'
 import { endAll } from '../sessions/end.ts'
 
@@ -23,7 +22,6 @@ import { endAll } from '../sessions/end.ts'
 export async function changePassword(
   deps: {
     db: Db
-    clock: Clock
     config: Config
     hasher: PasswordHasher
     serverKeys: KeyList
@@ -31,36 +29,28 @@ export async function changePassword(
     log: Log
     tally: Tally
   },
+  operation: Operation,
   principal: UserPrincipal,
   input: { currentPassword: string; newPassword: string },
-  facts: RequestFacts,
 ): Promise<void> {
   const { id, email } = principal.subject
+  const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
   checkNewPassword(deps.config, email, input.newPassword)
-  const now = deps.clock()
   const proof = await prove(
     deps,
-    now,
+    operation.now,
     { email, id, password: input.currentPassword },
     {
       replaceHash: () => deps.hasher.hash(input.newPassword),
       commit: async (tx) => {
-        await endAll(tx, now, {
-          userId: id,
-          cause: 'password_changed',
-          actor: 'user',
-          facts,
-          except: principal.sessionId,
-        })
-        const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
-        await record(tx, now, 'user', { type: 'password.changed', outcome: 'success', ...about }, facts)
+        await endAll(tx, operation, { userId: id, cause: 'password_changed', except: principal.sessionId })
+        await record(tx, operation, { type: 'password.changed', outcome: 'success', ...about })
       },
     },
   )
   if (proof.kind === 'proven') return
 
   const reason = proof.kind === 'held_off' ? 'backoff' : 'wrong_password'
-  const about = { userId: id, familyId: principal.sessionId, clientId: principal.clientId }
-  await deps.tally.add(now, 'user', { type: 'password.changed', outcome: 'failure', reason, ...about }, facts)
-  await refuse(deps, now, identify(deps.serverKeys, email), proof, facts)
+  await deps.tally.add(operation, { type: 'password.changed', outcome: 'failure', reason, ...about })
+  await refuse(deps, operation, identify(deps.serverKeys, email), proof)
 }

@@ -10,7 +10,7 @@ import { transact } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
-import type { RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import { addUser } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
 
@@ -20,28 +20,28 @@ import { normaliseEmail } from '../users/email.ts'
  */
 export async function register(
   deps: { db: Db; clock: Clock; config: Config; hasher: PasswordHasher; serverKeys: KeyList; tally: Tally },
+  asked: Operation,
   input: { email: string; password: string },
-  facts: RequestFacts,
 ): Promise<User> {
   if (deps.config.REGISTRATION !== 'open') throw new Problem('registration_closed')
   const email = normaliseEmail(input.email)
   checkNewPassword(deps.config, email, input.password)
   const passwordHash = await deps.hasher.hash(input.password)
-  const now = deps.clock()
+  // The hash has waited for its turn.
+  const operation = { ...asked, now: deps.clock() }
   const user = await transact(deps.db, async (tx) => {
     const added = await addUser(tx, deps.serverKeys, {
       id: randomUUID(),
       email,
       passwordHash,
       roles: [],
-      createdAt: now,
+      createdAt: operation.now,
     })
     if (!added) return undefined
-    await record(tx, now, 'anonymous', { type: 'user.registered', outcome: 'success', userId: added.id }, facts)
+    await record(tx, operation, { type: 'user.registered', outcome: 'success', userId: added.id })
     return added
   })
   if (user) return user
-  const taken = { type: 'user.registered', outcome: 'failure', reason: 'email_taken' } as const
-  await deps.tally.add(now, 'anonymous', taken, facts)
+  await deps.tally.add(operation, { type: 'user.registered', outcome: 'failure', reason: 'email_taken' })
   throw new Problem('email_taken')
 }

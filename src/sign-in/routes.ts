@@ -6,7 +6,7 @@ import { refuseForeignOrigin, refuseLostCookie } from '../http/guards/origin.ts'
 import { type Limits, refuseOver } from '../http/limits/limits.ts'
 import { refreshCookies, sendTokens } from '../http/replies/cookies.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
-import { requestFacts } from '../http/requests/facts.ts'
+import { operationOf } from '../http/requests/facts.ts'
 import { Audience, ClientId, Email, Password, Scope, tokenReply, UserReply } from '../http/requests/schemas.ts'
 import { type UserPrincipal, userOf } from '../principal.ts'
 import { changePassword } from './change-password.ts'
@@ -57,7 +57,7 @@ export function signInEndpoints(
         refuseForeignOrigin(request, client)
         await expectRoom(request)
         refuseOver(await limits.register(request), deps.metrics)
-        const user = await register(deps, request.body, requestFacts(request))
+        const user = await register(deps, operationOf(request, deps.clock()), request.body)
         return reply.code(201).send({ user: publicUser(user) })
       },
     ),
@@ -89,7 +89,8 @@ export function signInEndpoints(
         // Of two cookies of one name nobody can say which the browser will overwrite.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []
         const replaces = another === undefined ? cookie : undefined
-        const issued = await signIn(deps, { ...rest, client, remember, replaces }, requestFacts(request))
+        const operation = operationOf(request, deps.clock())
+        const issued = await signIn(deps, operation, { ...rest, client, remember, replaces })
         request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
         return sendTokens(reply, issued)
       },
@@ -116,8 +117,8 @@ export function signInEndpoints(
       },
       async (request, reply) => {
         const { current_password: currentPassword, new_password: newPassword } = request.body
-        const user = userOf(request.principal)
-        await changePassword(deps, user, { currentPassword, newPassword }, requestFacts(request))
+        const operation = operationOf(request, deps.clock())
+        await changePassword(deps, operation, userOf(request.principal), { currentPassword, newPassword })
         return reply.code(204).send(null)
       },
     ),

@@ -1,7 +1,6 @@
 import type { Tally } from '../audit/tally.ts'
 import type { Client } from '../clients/clients.ts'
 import { grantFor } from '../clients/grants.ts'
-import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { identify } from '../credentials/attempts.ts'
@@ -11,10 +10,10 @@ import { refuse } from '../credentials/passwords/refusal.ts'
 import type { Db } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
-import type { RequestFacts } from '../facts.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Operation } from '../operation.ts'
 import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
 import { normaliseEmail } from '../users/email.ts'
@@ -39,7 +38,6 @@ interface SignInInput {
 export async function signIn(
   deps: {
     db: Db
-    clock: Clock
     config: Config
     hasher: PasswordHasher
     serverKeys: KeyList
@@ -48,10 +46,11 @@ export async function signIn(
     log: Log
     tally: Tally
   },
+  operation: Operation,
   input: SignInInput,
-  facts: RequestFacts,
 ): Promise<Issued> {
   const { client } = input
+  const { now } = operation
   const email = normaliseEmail(input.email)
   const grant = grantFor(client, input)
   // Before the work: a session without an access token would be of no use to anybody.
@@ -59,7 +58,6 @@ export async function signIn(
   // In a flood most are turned away. What they cost must not be the database's time, which refreshes need.
   deps.hasher.expectRoom()
 
-  const now = deps.clock()
   const proof = await prove(
     deps,
     now,
@@ -68,8 +66,8 @@ export async function signIn(
       replaceHash: (found) => rehash(deps, found, input.password),
       commit: async (tx, subject) => {
         const { remember, replaces } = input
-        const session = { subject, client, grant, remember, replaces, amr: ['pwd'], facts }
-        const started = await startSession(deps, tx, now, session)
+        const session = { subject, client, grant, remember, replaces, amr: ['pwd'] }
+        const started = await startSession(deps, tx, operation, session)
         expectTokenToFit(deps, now, started)
         return started
       },
@@ -85,8 +83,8 @@ export async function signIn(
   const details = proof.kind === 'refused' ? { identifier, failures: proof.failures } : { identifier }
   const about = { userId: proof.user?.id ?? null, clientId: client.id }
   const failed = { type: 'login', outcome: 'failure', reason: proof.reason, details, ...about } as const
-  await deps.tally.add(now, 'anonymous', failed, facts)
-  return await refuse(deps, now, identifier, proof, facts)
+  await deps.tally.add(operation, failed)
+  return await refuse(deps, operation, identifier, proof)
 }
 
 /** A hash from the time of weaker settings, made anew. That this cannot be done now is no reason to refuse a sign-in. */

@@ -46,19 +46,17 @@ export function mintSuccessor(keys: ServerKeys, presented: AuthenticToken, gener
 }
 
 /**
- * Derives the successor again and returns it if its hash is `expected`. Every server key is tried, because CLAVIGER_SECRET
+ * Derives the successor again and returns it if it has this hash. Every server key is tried, because CLAVIGER_SECRET
  * may have gained an entry since the successor was made.
  */
 export function mintSuccessorAgain(
   keys: KeyList,
   presented: AuthenticToken,
-  generation: number,
-  salt: Buffer,
-  expected: Buffer,
+  { generation, salt, hash }: { generation: number; salt: Buffer; hash: Buffer },
 ): string | undefined {
   return keys
     .map((key) => mintSuccessor(key, presented, generation, salt))
-    .find((token) => hashToken(token).equals(expected))
+    .find((token) => hashToken(token).equals(hash))
 }
 
 /** The column is a signed 32-bit integer, and each generation must leave room for its successor. */

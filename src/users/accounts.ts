@@ -11,7 +11,7 @@ import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
-import { NO_REQUEST, type RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import { endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
@@ -25,27 +25,26 @@ export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt
   passwordDisabled: boolean
 }
 
-type AccountDeps = { db: Db; clock: Clock }
-
 /**
  * Makes an account for somebody else. Without a password nobody can sign in with one.
  * @throws Problem invalid_email, invalid_request (roles), password_*, email_taken.
  */
 export async function createUser(
-  deps: AccountDeps & { config: Config; hasher: PasswordHasher; serverKeys: KeyList },
+  deps: { db: Db; clock: Clock; config: Config; hasher: PasswordHasher; serverKeys: KeyList },
+  asked: Operation,
   input: { email: string; password: string | null; roles: string[] },
-  facts: RequestFacts = NO_REQUEST,
 ): Promise<Account> {
   const email = normaliseEmail(input.email)
   const roles = checkRoles(input.roles)
   checkRoom(deps.config, { roles, claims: {} })
   if (input.password !== null) checkNewPassword(deps.config, email, input.password)
   const passwordHash = input.password === null ? null : await deps.hasher.hash(input.password)
-  const now = deps.clock()
+  const operation = { ...asked, now: deps.clock() }
   const user = await transact(deps.db, async (tx) => {
-    const added = await addUser(tx, deps.serverKeys, { id: randomUUID(), email, passwordHash, roles, createdAt: now })
+    const id = randomUUID()
+    const added = await addUser(tx, deps.serverKeys, { id, email, passwordHash, roles, createdAt: operation.now })
     if (!added) return undefined
-    await record(tx, now, 'operator', { type: 'user.created', outcome: 'success', userId: added.id }, facts)
+    await record(tx, operation, { type: 'user.created', outcome: 'success', userId: added.id })
     return added
   })
   if (!user) throw new Problem('email_taken')
@@ -86,19 +85,14 @@ export async function findUser(db: Db, idOrEmail: string): Promise<Account> {
  * @returns how many sessions ended.
  * @throws Problem not_found.
  */
-export async function disableUser(
-  deps: AccountDeps,
-  idOrEmail: string,
-  facts: RequestFacts = NO_REQUEST,
-): Promise<number> {
-  const now = deps.clock()
+export async function disableUser(deps: { db: Db }, operation: Operation, idOrEmail: string): Promise<number> {
   return await withUser(deps, idOrEmail, async (tx, user) => {
     // First the user, then the sessions: a sign-in that waits for the user's row finds it disabled.
     if (!user.disabledAt) {
-      await writeDisabledAt(tx, user.id, now)
-      await record(tx, now, 'operator', { type: 'user.disabled', outcome: 'success', userId: user.id }, facts)
+      await writeDisabledAt(tx, user.id, operation.now)
+      await record(tx, operation, { type: 'user.disabled', outcome: 'success', userId: user.id })
     }
-    return await endAll(tx, now, { userId: user.id, cause: 'user_disabled', actor: 'operator', facts })
+    return await endAll(tx, operation, { userId: user.id, cause: 'user_disabled' })
   })
 }
 
@@ -107,16 +101,15 @@ export async function disableUser(
  * @throws Problem not_found.
  */
 export async function enableUser(
-  deps: AccountDeps & { serverKeys: KeyList },
+  deps: { db: Db; serverKeys: KeyList },
+  operation: Operation,
   idOrEmail: string,
-  facts: RequestFacts = NO_REQUEST,
 ): Promise<void> {
-  const now = deps.clock()
   await withUser(deps, idOrEmail, async (tx, user) => {
     const heldOff = await forgive(tx, deps.serverKeys, user)
     if (user.disabledAt) await writeDisabledAt(tx, user.id, null)
     if (user.disabledAt || heldOff) {
-      await record(tx, now, 'operator', { type: 'user.enabled', outcome: 'success', userId: user.id }, facts)
+      await record(tx, operation, { type: 'user.enabled', outcome: 'success', userId: user.id })
     }
   })
 }
@@ -128,19 +121,19 @@ export async function enableUser(
  * @throws Problem not_found, password_*.
  */
 export async function setPassword(
-  deps: AccountDeps & { config: Config; hasher: PasswordHasher; serverKeys: KeyList },
+  deps: { db: Db; clock: Clock; config: Config; hasher: PasswordHasher; serverKeys: KeyList },
+  asked: Operation,
   idOrEmail: string,
   password: string,
-  facts: RequestFacts = NO_REQUEST,
 ): Promise<number> {
   const { email } = await lookUp(deps.db, idOrEmail)
   checkNewPassword(deps.config, email, password)
   const passwordHash = await deps.hasher.hash(password)
-  const now = deps.clock()
+  const operation = { ...asked, now: deps.clock() }
   return await withUser(deps, idOrEmail, async (tx, user) => {
     await resetPassword(tx, deps.serverKeys, user, passwordHash)
-    await record(tx, now, 'operator', { type: 'password.changed', outcome: 'success', userId: user.id }, facts)
-    return await endAll(tx, now, { userId: user.id, cause: 'password_changed', actor: 'operator', facts })
+    await record(tx, operation, { type: 'password.changed', outcome: 'success', userId: user.id })
+    return await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
   })
 }
 

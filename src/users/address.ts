@@ -1,11 +1,10 @@
 import { record } from '../audit/audit.ts'
-import type { Clock } from '../clock.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { clearFailures } from '../credentials/attempts.ts'
 import { violatedConstraint } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
-import { NO_REQUEST, type RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import { normaliseEmail } from './email.ts'
 import { withUser } from './lookup.ts'
 import { writeEmail } from './queries.ts'
@@ -17,13 +16,12 @@ import { writeEmail } from './queries.ts'
  * @throws Problem not_found, invalid_email, email_taken.
  */
 export async function changeEmail(
-  deps: { db: Db; clock: Clock; serverKeys: KeyList },
+  deps: { db: Db; serverKeys: KeyList },
+  operation: Operation,
   idOrEmail: string,
   address: string,
-  facts: RequestFacts = NO_REQUEST,
 ): Promise<{ before: string; after: string }> {
   const after = normaliseEmail(address)
-  const now = deps.clock()
   try {
     return await withUser(deps, idOrEmail, async (tx, user) => {
       const before = user.email
@@ -32,7 +30,7 @@ export async function changeEmail(
       // holds a counter waits for the row of its user, and must not be waited for.
       await clearFailures(tx, deps.serverKeys, { id: user.id, email: after })
       await writeEmail(tx, user.id, after)
-      await record(tx, now, 'operator', { type: 'user.email_changed', outcome: 'success', userId: user.id }, facts)
+      await record(tx, operation, { type: 'user.email_changed', outcome: 'success', userId: user.id })
       return { before, after }
     })
   } catch (error) {

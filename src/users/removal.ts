@@ -1,9 +1,8 @@
 import { record } from '../audit/audit.ts'
-import type { Clock } from '../clock.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { clearFailures } from '../credentials/attempts.ts'
 import type { Db } from '../db/schema.ts'
-import { NO_REQUEST, type RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import { endAll } from '../sessions/end.ts'
 import { withUser } from './lookup.ts'
 import { removeUser } from './queries.ts'
@@ -15,18 +14,17 @@ import { removeUser } from './queries.ts'
  * @throws Problem not_found.
  */
 export async function deleteUser(
-  deps: { db: Db; clock: Clock; serverKeys: KeyList },
+  deps: { db: Db; serverKeys: KeyList },
+  operation: Operation,
   idOrEmail: string,
-  facts: RequestFacts = NO_REQUEST,
 ): Promise<number> {
-  const now = deps.clock()
   return await withUser(deps, idOrEmail, async (tx, user) => {
     // Ended, not only deleted with the row: the trail is all that is left to say why.
-    const ended = await endAll(tx, now, { userId: user.id, cause: 'user_deleted', actor: 'operator', facts })
+    const ended = await endAll(tx, operation, { userId: user.id, cause: 'user_deleted' })
     // Before the row: an attempt that holds a counter waits for the row of its user, and must not be waited for.
     await clearFailures(tx, deps.serverKeys, user)
     await removeUser(tx, user.id)
-    await record(tx, now, 'operator', { type: 'user.deleted', outcome: 'success', userId: user.id }, facts)
+    await record(tx, operation, { type: 'user.deleted', outcome: 'success', userId: user.id })
     return ended
   })
 }

@@ -1,16 +1,15 @@
 import { record } from '../audit/audit.ts'
 import { builtInClients } from '../clients/clients.ts'
 import { roomForRights, sizeOfRights } from '../clients/room.ts'
-import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
-import { NO_REQUEST, type RequestFacts } from '../facts.ts'
+import type { Operation } from '../operation.ts'
 import { isReserved } from '../tokens/claims.ts'
 import { withUser } from './lookup.ts'
 import { writeClaims, writeRoles } from './queries.ts'
 
-type RightsDeps = { db: Db; clock: Clock; config: Config }
+type RightsDeps = { db: Db; config: Config }
 
 interface Rights {
   roles: string[]
@@ -26,11 +25,10 @@ const NO_RIGHTS: Rights = { roles: [], claims: {} }
  */
 export async function setRoles(
   deps: RightsDeps,
+  operation: Operation,
   idOrEmail: string,
   roles: string[] | ((before: string[]) => string[]),
-  facts: RequestFacts = NO_REQUEST,
 ): Promise<{ before: string[]; after: string[] }> {
-  const now = deps.clock()
   return await withUser(deps, idOrEmail, async (tx, user) => {
     const before = user.roles
     const after = checkRoles(typeof roles === 'function' ? roles(before) : roles)
@@ -42,7 +40,7 @@ export async function setRoles(
       userId: user.id,
       details: { before, after },
     } as const
-    await record(tx, now, 'operator', event, facts)
+    await record(tx, operation, event)
     return { before, after }
   })
 }
@@ -53,9 +51,9 @@ export async function setRoles(
  */
 export async function setClaims(
   deps: RightsDeps,
+  operation: Operation,
   idOrEmail: string,
   claims: Record<string, unknown>,
-  facts: RequestFacts = NO_REQUEST,
 ): Promise<void> {
   const reserved = Object.keys(claims).filter(isReserved)
   if (reserved.length > 0) {
@@ -63,14 +61,13 @@ export async function setClaims(
       detail: `These names have a meaning of their own in tokens: ${reserved.join(', ')}.`,
     })
   }
-  const now = deps.clock()
   await withUser(deps, idOrEmail, async (tx, user) => {
     checkRoom(deps.config, { roles: user.roles, claims }, user)
     await writeClaims(tx, user.id, claims)
     // The names alone: values may be personal, and the trail outlives the account.
     const details = { before: Object.keys(user.claims), after: Object.keys(claims) }
     const event = { type: 'user.claims_changed', outcome: 'success', userId: user.id, details } as const
-    await record(tx, now, 'operator', event, facts)
+    await record(tx, operation, event)
   })
 }
 

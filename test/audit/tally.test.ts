@@ -4,10 +4,12 @@ import { expect, test } from 'vitest'
 import type { TalliedEvent } from '../../src/audit/events.ts'
 import { createTally } from '../../src/audit/tally.ts'
 import { NO_REQUEST } from '../../src/facts.ts'
+import type { Operation } from '../../src/operation.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 
 const MINUTE = 60_000
 const NOW = new Date(Math.floor(Date.now() / MINUTE) * MINUTE)
+const asked: Operation = { now: NOW, actor: 'anonymous', facts: NO_REQUEST }
 
 const refused = (familyId: string): TalliedEvent => ({
   type: 'refresh.refused',
@@ -25,11 +27,11 @@ test('events that say the same in one minute are one row, whose count is in at t
   await using t = await createTestApp()
   const tally = createTally(t)
   const [one, other] = [randomUUID(), randomUUID()]
-  await Promise.all(Array.from({ length: 50 }, () => tally.add(NOW, 'anonymous', refused(one), NO_REQUEST)))
-  await tally.add(NOW, 'anonymous', refused(other), NO_REQUEST)
-  await tally.add(NOW, 'anonymous', { ...refused(one), reason: 'wrong_delivery' } as TalliedEvent, NO_REQUEST)
+  await Promise.all(Array.from({ length: 50 }, () => tally.add(asked, refused(one))))
+  await tally.add(asked, refused(other))
+  await tally.add(asked, { ...refused(one), reason: 'wrong_delivery' } as TalliedEvent)
   const later = new Date(NOW.getTime() + MINUTE)
-  await tally.add(later, 'anonymous', refused(one), NO_REQUEST)
+  await tally.add({ ...asked, now: later }, refused(one))
   const rows = [
     { family_id: one, reason: 'wrong_client', count: 1 },
     { family_id: other, reason: 'wrong_client', count: 1 },
@@ -57,7 +59,7 @@ test('the address tells rows apart where no session is named, and only there', a
   }
   for (const address of ['192.0.2.1', '192.0.2.2']) {
     for (const event of [login, { ...login, details: { identifier: 'bb' } }, refused(familyId)]) {
-      await tally.add(NOW, 'anonymous', event, { ...NO_REQUEST, address })
+      await tally.add({ ...asked, facts: { ...NO_REQUEST, address } }, event)
     }
   }
   await tally.flush(NOW)
@@ -75,11 +77,7 @@ test('replicas count in the same row', async () => {
   const tallies = [createTally(t), createTally(t), createTally(t)]
   const familyId = randomUUID()
   const add = (times: number) =>
-    Promise.all(
-      tallies.flatMap((tally) =>
-        Array.from({ length: times }, () => tally.add(NOW, 'anonymous', refused(familyId), NO_REQUEST)),
-      ),
-    )
+    Promise.all(tallies.flatMap((tally) => Array.from({ length: times }, () => tally.add(asked, refused(familyId)))))
   await add(1)
   await add(10)
   await Promise.all(tallies.map((tally) => tally.flush(NOW)))
@@ -99,7 +97,7 @@ test('a flood is one statement for its first event, and one for each flush', asy
   const tally = createTally({ db: counting })
   const [one, other] = [randomUUID(), randomUUID()]
   const events = Array.from({ length: 1000 }, (_, index) => refused(index % 2 ? one : other))
-  await Promise.all(events.map((event) => tally.add(NOW, 'anonymous', event, NO_REQUEST)))
+  await Promise.all(events.map((event) => tally.add(asked, event)))
   expect(statements).toBe(2)
   await tally.flush(NOW)
   await tally.flush(NOW)
@@ -111,7 +109,7 @@ test('an event that could not be written is an error for all who wait for it, an
   await using t = await createTestApp()
   const tally = createTally(t)
   const familyId = randomUUID()
-  const add = () => tally.add(NOW, 'anonymous', refused(familyId), NO_REQUEST)
+  const add = () => tally.add(asked, refused(familyId))
   await sql`ALTER TABLE audit RENAME TO away`.execute(t.db)
   const outcomes = await Promise.allSettled([add(), add(), add()])
   expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
@@ -125,7 +123,7 @@ test('counts that could not be written are written by the next flush', async () 
   await using t = await createTestApp()
   const tally = createTally(t)
   const familyId = randomUUID()
-  for (let i = 0; i < 5; i++) await tally.add(NOW, 'anonymous', refused(familyId), NO_REQUEST)
+  for (let i = 0; i < 5; i++) await tally.add(asked, refused(familyId))
   await sql`ALTER FUNCTION audit_count_again RENAME TO away`.execute(t.db)
   const afterwards = new Date(NOW.getTime() + MINUTE)
   await expect(tally.flush(afterwards)).rejects.toThrow('audit_count_again')

@@ -86,7 +86,7 @@ test('lines fit the terminal, and are whole in a pipe', async () => {
 
 test('all sessions end, or those of before a backup; others go on', async () => {
   await using t = await createTestApp()
-  const cli = (...args: string[]) => run(['sessions', 'end', ...args], { env: t.env })
+  const cli = (...args: string[]) => run(['sessions', 'end', ...args, '--as', 'ada'], { env: t.env })
   const [old, young] = [await t.signUp(), await t.signUp()]
   await t.db
     .updateTable('families')
@@ -103,7 +103,7 @@ test('all sessions end, or those of before a backup; others go on', async () => 
   expect((await t.refresh(young.refreshToken)).statusCode).toBe(401)
   const events = t.db.selectFrom('audit').select(['reason', 'actor', 'user_id']).where('type', '=', 'session.ended')
   expect(await events.orderBy('seq').execute()).toEqual(
-    [old, young].map(({ userId }) => ({ reason: 'operator', actor: 'operator', user_id: userId })),
+    [old, young].map(({ userId }) => ({ reason: 'operator', actor: 'operator:ada', user_id: userId })),
   )
 })
 

@@ -23,6 +23,7 @@ test.each([
   [['users', 'list', '--limit', '1001'], '--limit takes a whole number from 1 to 1000'],
   [['users', 'list', '--limit', 'x'], '--limit takes a whole number from 1 to 1000'],
   [['users', 'list', '--after', 'x'], '--after takes the cursor'],
+  [['users', 'list', '--as', ''], '--as takes a name of 1 to 64 characters'],
   [['users', 'create'], 'an argument is missing'],
   [['users', 'disable'], 'an argument is missing'],
   [['users', 'roles', 'a@example.com', '--add'], "Option '--add <value>' argument missing"],

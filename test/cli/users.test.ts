@@ -48,7 +48,7 @@ test('an account made at the command line can sign in', async () => {
   const trail = await t.db
     .selectFrom('audit')
     .select(['type', 'actor'])
-    .where('actor', '=', 'operator')
+    .where('actor', 'like', 'operator:%')
     .orderBy('seq')
     .execute()
   expect(trail.map(({ type }) => type)).toEqual(['user.created', 'user.disabled', 'session.ended', 'user.enabled'])

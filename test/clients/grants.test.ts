@@ -16,6 +16,7 @@ import {
   startApp,
   stopClock,
 } from '../sessions/support.ts'
+import { byOperator } from '../support/operation.ts'
 
 const t = await startApp({ AUDIENCE: 'https://api.example.com,orders,billing', SCOPES: 'orders:read,orders:write' })
 afterAll(() => t[Symbol.asyncDispose]())
@@ -245,17 +246,17 @@ describe.each(['body', 'cookie'] as const)('at a refresh in the %s', (via) => {
 
 test('roles are read again at every refresh and count at our own endpoints at once', async () => {
   const someone = await register(t)
-  await setRoles(t.deps, someone.id, ['editor', 'auditor'])
+  await setRoles(t.deps, byOperator(t.deps), someone.id, ['editor', 'auditor'])
   const { token, accessToken } = await signIn(t, someone)
   expect(claimsOf(accessToken).roles).toEqual(['editor', 'auditor'])
 
-  await setRoles(t.deps, someone.id, ['auditor'])
+  await setRoles(t.deps, byOperator(t.deps), someone.id, ['auditor'])
   expect((await bearer(t, accessToken)).json().roles).toEqual(['auditor'])
   const rotated = await refresh(t, 'body', token)
   expect(rotated.json().user.roles).toEqual(['auditor'])
   expect(claimsOf(rotated.json().access_token).roles).toEqual(['auditor'])
 
-  await setRoles(t.deps, someone.id, [])
+  await setRoles(t.deps, byOperator(t.deps), someone.id, [])
   // The careful path, too.
   const retried = await refresh(t, 'body', token)
   expect(granted(retried)).toBe(granted(rotated))
@@ -265,7 +266,7 @@ test('roles are read again at every refresh and count at our own endpoints at on
 test('a user who is disabled loses every session in the same transaction, and nothing of it works', async () => {
   const someone = await register(t)
   const sessions = [await signIn(t, someone), await signIn(t, someone, 'cookie')]
-  expect(await disableUser(t.deps, someone.id)).toBe(2)
+  expect(await disableUser(t.deps, byOperator(t.deps), someone.id)).toBe(2)
   for (const { delivery, token, accessToken, sid } of sessions) {
     expectRefused(await refresh(t, delivery, token))
     expect((await bearer(t, accessToken)).statusCode).toBe(401)

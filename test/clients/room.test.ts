@@ -18,6 +18,7 @@ import {
   type User,
 } from '../sessions/support.ts'
 import type { TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 
 const t = await startApp({
   ISSUER: 'http://auth.company.example.localhost:3000',
@@ -136,8 +137,8 @@ test('whatever operators may set fits, with every scope and audience and the lar
         // Names that tokens use themselves are refused where they are set, and another test is about that.
         fc.pre(left >= 0 && !Object.keys(given).some(isReserved))
         await put(user, { roles: [], claims: {} })
-        await setRoles(t.deps, user.id, roles)
-        await setClaims(t.deps, user.id, { ...given, pad: 'x'.repeat(left) })
+        await setRoles(t.deps, byOperator(t.deps), user.id, roles)
+        await setClaims(t.deps, byOperator(t.deps), user.id, { ...given, pad: 'x'.repeat(left) })
         const { accessToken } = await signIn(t, user, 'body', everything)
         expect(accessToken.length + missing).toBeLessThanOrEqual(4096)
         expect(accessToken.length + missing).toBeGreaterThan(4080)
@@ -152,14 +153,16 @@ test('whatever operators may set fits, with every scope and audience and the lar
 test('what is too much is refused where it is set; less than before never is', async () => {
   const user = await register(t)
   const many = Array.from({ length: 50 }, (_each, index) => `${index}-${'r'.repeat(60)}`)
-  await expect(setRoles(t.deps, user.id, many)).rejects.toMatchObject({
+  await expect(setRoles(t.deps, byOperator(t.deps), user.id, many)).rejects.toMatchObject({
     code: 'invalid_request',
     detail: expect.stringMatching(/at most \d+ bytes/),
   })
-  await expect(setClaims(t.deps, user.id, { note: 'x'.repeat(3000) })).rejects.toMatchObject({
+  await expect(setClaims(t.deps, byOperator(t.deps), user.id, { note: 'x'.repeat(3000) })).rejects.toMatchObject({
     code: 'invalid_request',
   })
   await put(user, { roles: many })
-  expect((await setRoles(t.deps, user.id, (before) => before.slice(1))).after).toHaveLength(49)
-  await expect(setClaims(t.deps, user.id, { team: 'blue' })).rejects.toMatchObject({ code: 'invalid_request' })
+  expect((await setRoles(t.deps, byOperator(t.deps), user.id, (before) => before.slice(1))).after).toHaveLength(49)
+  await expect(setClaims(t.deps, byOperator(t.deps), user.id, { team: 'blue' })).rejects.toMatchObject({
+    code: 'invalid_request',
+  })
 })

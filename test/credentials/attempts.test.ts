@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { deleteStaleFailures } from '../../src/credentials/attempt-queries.ts'
 import { enableUser, findUser } from '../../src/users/accounts.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies, visible } from '../users/support.ts'
 
 const email = 'ada@example.com'
@@ -195,8 +196,8 @@ describe('a hundred failures in a row', () => {
     expect(verify).toHaveBeenCalledTimes(1)
     expect(await findUser(t.db, email)).toMatchObject({ passwordDisabled: true, disabledAt: null })
 
-    await enableUser(t.deps, email)
-    expect(await auditOf(t, 'user.enabled')).toMatchObject([{ actor: 'operator' }])
+    await enableUser(t.deps, byOperator(t.deps), email)
+    expect(await auditOf(t, 'user.enabled')).toMatchObject([{ actor: 'operator:ada' }])
     expect(await findUser(t.db, email)).toMatchObject({ passwordDisabled: false })
     expect((await t.login(right)).statusCode).toBe(200)
   })

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { createUser, enableUser, findUser } from '../../src/users/accounts.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { visible } from '../users/support.ts'
 
 const secret = (name: string): string => createHash('sha256').update(`rotation ${name}`).digest('base64')
@@ -125,7 +126,7 @@ describe('the hard stop', () => {
     last.deps.serverKeys = [last.deps.serverKeys[0]]
     expect((await last.login(right(email))).statusCode).toBe(401)
     expect(await findUser(last.db, email)).toMatchObject({ passwordDisabled: true })
-    await enableUser(last.deps, email)
+    await enableUser(last.deps, byOperator(last.deps), email)
     expect(await findUser(last.db, email)).toMatchObject({ passwordDisabled: false })
     expect((await last.login(right(email))).statusCode).toBe(200)
   })
@@ -150,7 +151,8 @@ describe('an account that is made', () => {
     ['by registration', async (app: TestApp, email: string) => await app.register(email, TEST_PASSWORD)],
     [
       'by an operator',
-      async (app: TestApp, email: string) => await createUser(app.deps, { email, password: TEST_PASSWORD, roles: [] }),
+      async (app: TestApp, email: string) =>
+        await createUser(app.deps, byOperator(app.deps), { email, password: TEST_PASSWORD, roles: [] }),
     ],
   ])('%s starts without the failures that were counted before it was', async (how, make) => {
     const app = await t

@@ -2,6 +2,7 @@ import { get } from 'node:http'
 import { expect, test } from 'vitest'
 import { rotateKeys } from '../../src/keys/operator.ts'
 import { createTestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { headerOf } from './support.ts'
 
 /** Over a real connection, for the issuer's host. @returns the status. */
@@ -18,7 +19,7 @@ test('after an emergency our endpoints refuse the old key at once, and refresh t
   const me = (token: string) => getMe(base, t.config.ISSUER, token)
   const { accessToken, refreshToken } = await t.signUp()
   expect(await me(accessToken)).toBe(200)
-  await rotateKeys(t.deps, { compromised: true })
+  await rotateKeys(t.deps, byOperator(t.deps), { compromised: true })
   await t.keys.reload()
 
   expect(await me(accessToken)).toBe(401)

@@ -7,6 +7,7 @@ import { connect } from '../../src/db/connect.ts'
 import { advanceKeys, type KeyService } from '../../src/keys/keys.ts'
 import { generateKey } from '../../src/keys/material.ts'
 import { importKey, rotateKeys } from '../../src/keys/operator.ts'
+import { byOperator } from '../support/operation.ts'
 import { DAY, HOUR, headerOf, keyLab, kidsOf, MINUTE, publishedBy } from './support.ts'
 
 const otherSecret = () => deriveServerKeys(randomBytes(32))
@@ -100,7 +101,7 @@ test('private keys are sealed at rest, and gone once the key is removed', async 
   expect(row?.sealed_private?.includes(Buffer.from('2a864886f70d010101', 'hex'))).toBe(false)
   expect(row?.sealed_by).toBe(lab.deps.serverKeys[0].fingerprint)
 
-  await rotateKeys(lab.deps, { compromised: true })
+  await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })
   const removed = (await lab.keys()).find(({ kid }) => kid === headerOf(token).kid)
   expect(removed).toMatchObject({ state: 'removed', sealed_private: null, sealed_by: null })
 })
@@ -112,8 +113,8 @@ test('a wrong secret stops the start, names the setting, and changes nothing', a
   lab.travel(100 * DAY)
   await expect(lab.start({ serverKeys: [otherSecret()] })).rejects.toThrow(/CLAVIGER_SECRET/)
   const wrong = { ...lab.deps, serverKeys: [otherSecret()] as const }
-  await expect(rotateKeys(wrong, { compromised: false })).rejects.toThrow(/CLAVIGER_SECRET/)
-  await expect(rotateKeys(wrong, { compromised: true })).rejects.toThrow(/CLAVIGER_SECRET/)
+  await expect(rotateKeys(wrong, byOperator(wrong), { compromised: false })).rejects.toThrow(/CLAVIGER_SECRET/)
+  await expect(rotateKeys(wrong, byOperator(wrong), { compromised: true })).rejects.toThrow(/CLAVIGER_SECRET/)
   expect(await advanceKeys(wrong)).toEqual([])
   expect(await lab.keys()).toEqual(before)
 })
@@ -169,7 +170,7 @@ test('other replicas adopt an emergency within seconds, without being told', asy
   await using lab = await keyLab()
   const service = await lab.start()
   const [old = ''] = kidsOf(service)
-  await rotateKeys(lab.deps, { compromised: true })
+  await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })
   await vi.waitFor(() => expect(service.keyring.publicKey(old)).toBeUndefined(), { timeout: 8000, interval: 200 })
   expect(kidsOf(service)).toHaveLength(1)
 })
@@ -201,7 +202,7 @@ test('an imported key is published, and signs a day later', async () => {
   const service = await lab.start()
   const [old] = kidsOf(service)
   const pem = (await generateKey(2048)).privateKey.export({ format: 'pem', type: 'pkcs1' })
-  const { kid, state, activatesAt } = await importKey(lab.deps, pem)
+  const { kid, state, activatesAt } = await importKey(lab.deps, byOperator(lab.deps), pem)
   expect(state).toBe('next')
   expect(activatesAt.getTime() - lab.now().getTime()).toBe(DAY)
   await service.reload()
@@ -210,5 +211,5 @@ test('an imported key is published, and signs a day later', async () => {
   await advanceKeys(lab.deps)
   await service.reload()
   expect(headerOf(await service.keyring.sign('at+jwt', {})).kid).toBe(kid)
-  expect(await lab.events()).toContain('key.imported by operator')
+  expect(await lab.events()).toContain('key.imported by operator:ada')
 })

@@ -4,6 +4,7 @@ import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { advanceKeys } from '../../src/keys/keys.ts'
 import { fromPem, KeyRefused } from '../../src/keys/material.ts'
 import { importKey, listKeys, rotateKeys } from '../../src/keys/operator.ts'
+import { byOperator } from '../support/operation.ts'
 import { DAY, headerOf, keyLab, kidsOf, MINUTE } from './support.ts'
 
 const pkcs8 = { format: 'pem', type: 'pkcs8' } as const
@@ -15,7 +16,7 @@ test('a planned rotation publishes a key now and signs with it a day later', asy
   await using lab = await keyLab()
   const service = await lab.start()
   const [old] = kidsOf(service)
-  const result = await rotateKeys(lab.deps, { compromised: false })
+  const result = await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: false })
   if (result.outcome !== 'scheduled') throw new Error(result.outcome)
   expect(result.activatesAt.getTime()).toBe(lab.now().getTime() + DAY)
   await service.reload()
@@ -38,7 +39,9 @@ test('a planned rotation publishes a key now and signs with it a day later', asy
 test('a second planned rotation makes no other key, and says so', async () => {
   await using lab = await keyLab()
   await lab.start()
-  const results = await lab.together([1, 2, 3].map(() => () => rotateKeys(lab.deps, { compromised: false })))
+  const results = await lab.together(
+    [1, 2, 3].map(() => () => rotateKeys(lab.deps, byOperator(lab.deps), { compromised: false })),
+  )
   expect(results.map(({ outcome }) => outcome).toSorted()).toEqual([
     'already_scheduled',
     'already_scheduled',
@@ -52,7 +55,7 @@ test('a compromised key is gone at once and another one signs', async () => {
   await using lab = await keyLab()
   const service = await lab.start()
   const [old = ''] = kidsOf(service)
-  const result = await rotateKeys(lab.deps, { compromised: true })
+  const result = await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })
   if (result.outcome !== 'replaced') throw new Error(result.outcome)
   expect(result).toMatchObject({ removed: [old], trusted: [], exposure: { replicas: 5, verifiers: 1200 } })
   await service.reload()
@@ -60,18 +63,18 @@ test('a compromised key is gone at once and another one signs', async () => {
   expect(service.keyring.publicKey(old)).toBeUndefined()
   expect(headerOf(await service.keyring.sign('at+jwt', {})).kid).toBe(result.active)
   expect((await lab.events()).slice(2)).toEqual([
-    'key.compromised by operator',
-    'key.removed by operator',
-    'key.created by operator',
-    'key.activated by operator',
+    'key.compromised by operator:ada',
+    'key.removed by operator:ada',
+    'key.created by operator:ada',
+    'key.activated by operator:ada',
   ])
 })
 
 test('the next key, which verifiers know already, takes the place of a compromised one', async () => {
   await using lab = await keyLab()
   await lab.start()
-  const planned = await rotateKeys(lab.deps, { compromised: false })
-  const result = await rotateKeys(lab.deps, { compromised: true })
+  const planned = await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: false })
+  const result = await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })
   expect(result).toMatchObject({ outcome: 'replaced', active: 'next' in planned ? planned.next : '' })
   expect(await lab.keys()).toHaveLength(2)
 })
@@ -79,12 +82,12 @@ test('the next key, which verifiers know already, takes the place of a compromis
 test('what else is still trusted is said, and with all it is not', async () => {
   await using lab = await keyLab()
   const [first] = kidsOf(await lab.start())
-  await rotateKeys(lab.deps, { compromised: false })
+  await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: false })
   lab.travel(DAY)
   await advanceKeys(lab.deps)
-  expect(await rotateKeys(lab.deps, { compromised: true })).toMatchObject({ trusted: [first] })
-  await rotateKeys(lab.deps, { compromised: false })
-  const result = await rotateKeys(lab.deps, { compromised: true, all: true })
+  expect(await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })).toMatchObject({ trusted: [first] })
+  await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: false })
+  const result = await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true, all: true })
   expect(result).toMatchObject({ outcome: 'replaced', trusted: [] })
   expect((await lab.keys()).filter(({ state }) => state !== 'removed')).toMatchObject([{ state: 'active' }])
 })
@@ -92,12 +95,14 @@ test('what else is still trusted is said, and with all it is not', async () => {
 test('operators who reach for the emergency together replace the key once', async () => {
   await using lab = await keyLab()
   await lab.start()
-  const results = await lab.together([1, 2, 3].map(() => () => rotateKeys(lab.deps, { compromised: true })))
+  const results = await lab.together(
+    [1, 2, 3].map(() => () => rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })),
+  )
   expect(results.map(({ outcome }) => outcome).toSorted()).toEqual(['already_replaced', 'already_replaced', 'replaced'])
   expect(await lab.keys()).toHaveLength(2)
-  expect((await rotateKeys(lab.deps, { compromised: true })).outcome).toBe('already_replaced')
+  expect((await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })).outcome).toBe('already_replaced')
   lab.travel(MINUTE)
-  expect((await rotateKeys(lab.deps, { compromised: true })).outcome).toBe('replaced')
+  expect((await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })).outcome).toBe('replaced')
 })
 
 test('when the secret is lost, everything can be replaced', async () => {
@@ -105,13 +110,13 @@ test('when the secret is lost, everything can be replaced', async () => {
   await lab.start()
   const serverKeys = [deriveServerKeys(randomBytes(32))] as const
   const changed = { ...lab.deps, serverKeys }
-  expect((await rotateKeys(changed, { compromised: true, all: true })).outcome).toBe('replaced')
+  expect((await rotateKeys(changed, byOperator(changed), { compromised: true, all: true })).outcome).toBe('replaced')
   expect((await lab.start({ serverKeys })).keyring.ready()).toBe(true)
 })
 
 test('a key imported before the first start is the first active key', async () => {
   await using lab = await keyLab()
-  const { kid, state } = await importKey(lab.deps, pemOf())
+  const { kid, state } = await importKey(lab.deps, byOperator(lab.deps), pemOf())
   expect(state).toBe('active')
   expect(kidsOf(await lab.start())).toEqual([kid])
 })
@@ -119,21 +124,21 @@ test('a key imported before the first start is the first active key', async () =
 test('a key is never taken in twice, not even after it was removed', async () => {
   await using lab = await keyLab()
   const pem = pemOf()
-  const { kid } = await importKey(lab.deps, pem)
-  await expect(importKey(lab.deps, pem)).rejects.toThrow(KeyRefused)
-  await rotateKeys(lab.deps, { compromised: true })
+  const { kid } = await importKey(lab.deps, byOperator(lab.deps), pem)
+  await expect(importKey(lab.deps, byOperator(lab.deps), pem)).rejects.toThrow(KeyRefused)
+  await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })
   expect((await lab.keys()).find((key) => key.kid === kid)).toMatchObject({ state: 'removed', compromised: true })
-  await expect(importKey(lab.deps, pem)).rejects.toThrow(/already here, or was/)
-  await importKey(lab.deps, pemOf())
-  await expect(importKey(lab.deps, pemOf())).rejects.toThrow(/waiting to become active/)
+  await expect(importKey(lab.deps, byOperator(lab.deps), pem)).rejects.toThrow(/already here, or was/)
+  await importKey(lab.deps, byOperator(lab.deps), pemOf())
+  await expect(importKey(lab.deps, byOperator(lab.deps), pemOf())).rejects.toThrow(/waiting to become active/)
 })
 
 test('lists keys with their next step and without secrets', async () => {
   await using lab = await keyLab()
   await lab.start()
-  await rotateKeys(lab.deps, { compromised: true })
+  await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: true })
   lab.travel(1)
-  await rotateKeys(lab.deps, { compromised: false })
+  await rotateKeys(lab.deps, byOperator(lab.deps), { compromised: false })
   const keys = await listKeys(lab.deps)
   expect(keys.map(({ state }) => state).toSorted()).toEqual(['active', 'next', 'removed'])
   expect(keys.find(({ state }) => state === 'removed')?.dueAt).toBeNull()

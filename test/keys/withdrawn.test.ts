@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { importKey, rotateKeys } from '../../src/keys/operator.ts'
 import { bearer, register, signIn } from '../sessions/support.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 
 /** What a backup holds of the keys. */
 const backUp = (t: TestApp) => t.db.selectFrom('signing_keys').selectAll().execute()
@@ -22,7 +23,7 @@ test('a stolen key that a restore brings back is never published or believed, an
   const backup = await backUp(t)
   const [stolen = ''] = backup.map(({ kid }) => kid)
   const { accessToken } = await signIn(t, await register(t))
-  await rotateKeys(t.deps, { compromised: true })
+  await rotateKeys(t.deps, byOperator(t.deps), { compromised: true })
   await restore(t, backup)
 
   await using restarted = await createTestApp({ join: t, env: { WITHDRAWN_KEYS: stolen } })
@@ -50,7 +51,7 @@ test('nor while the server runs, before the schedule looks', async () => {
   await using t = await createTestApp()
   const backup = await backUp(t)
   const [stolen = ''] = backup.map(({ kid }) => kid)
-  await rotateKeys(t.deps, { compromised: true })
+  await rotateKeys(t.deps, byOperator(t.deps), { compromised: true })
   await using running = await createTestApp({ join: t, env: { WITHDRAWN_KEYS: stolen } })
   await restore(t, backup)
   await running.keys.reload()
@@ -60,7 +61,7 @@ test('nor while the server runs, before the schedule looks', async () => {
 test('without the setting nobody can know: the start says which kids to name', async () => {
   await using t = await createTestApp()
   const [kid] = await published(t)
-  await rotateKeys(t.deps, { compromised: true })
+  await rotateKeys(t.deps, byOperator(t.deps), { compromised: true })
   await using restarted = await createTestApp({ join: t })
   expect(warnings(restarted)).toEqual([
     ['a restore would bring back compromised keys: put them into WITHDRAWN_KEYS', [kid]],
@@ -74,19 +75,21 @@ test('a withdrawn key cannot be imported', async () => {
   const { generateKeyPairSync } = await import('node:crypto')
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' })
-  const { kid } = await importKey(t.deps, pem)
+  const { kid } = await importKey(t.deps, byOperator(t.deps), pem)
   const config = { ...t.config, WITHDRAWN_KEYS: [kid] }
-  await expect(importKey({ ...t.deps, config }, pem)).rejects.toThrow(`the key ${kid} is in WITHDRAWN_KEYS`)
+  await expect(importKey({ ...t.deps, config }, byOperator(t.deps), pem)).rejects.toThrow(
+    `the key ${kid} is in WITHDRAWN_KEYS`,
+  )
 })
 
 test.each([true, false])('an operator who rotates (compromised: %s) never rotates to it', async (compromised) => {
   await using t = await createTestApp()
-  await rotateKeys(t.deps, { compromised: false })
+  await rotateKeys(t.deps, byOperator(t.deps), { compromised: false })
   const backup = await backUp(t)
   const stolen = backup.find(({ state }) => state === 'next')?.kid ?? ''
   const config = { ...t.config, WITHDRAWN_KEYS: [stolen] }
   await restore(t, backup)
-  const rotation = await rotateKeys({ ...t.deps, config }, { compromised })
+  const rotation = await rotateKeys({ ...t.deps, config }, byOperator(t.deps), { compromised })
   expect(rotation).toMatchObject({ outcome: compromised ? 'replaced' : 'scheduled' })
   expect(JSON.stringify(rotation)).not.toContain(stolen)
   expect((await backUp(t)).find(({ kid }) => kid === stolen)).toMatchObject({ state: 'removed', compromised: true })

@@ -9,6 +9,7 @@ import { rotateKeys } from '../../src/keys/operator.ts'
 import { run } from '../cli/support.ts'
 import { createTestApp, testEnvironment } from '../support/app.ts'
 import { createHonestClient, signUpOver } from '../support/honest-client.ts'
+import { byOperator } from '../support/operation.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort, startServer } from '../support/server.ts'
 import { checkOf, fakeTime, HOUR, MINUTE, SECOND } from './verifier-support.ts'
@@ -56,7 +57,7 @@ test('a verifier that runs through two planned rotations sees no failure, and as
     await t.keys.reload()
   }
   for (let rotation = 0; rotation < 2; rotation++) {
-    expect((await rotateKeys(t.deps, { compromised: false })).outcome).toBe('scheduled')
+    expect((await rotateKeys(t.deps, byOperator(t.deps), { compromised: false })).outcome).toBe('scheduled')
     for (let at = 0; at < 50 * HOUR; at += 500 * SECOND) await step()
   }
   expect(kids.size).toBe(3)
@@ -68,7 +69,7 @@ test('a verifier that runs through two planned rotations sees no failure, and as
 
   // The emergency: what the key that was withdrawn has signed is refused once the key set has been read.
   const stolen = accessToken
-  await rotateKeys(t.deps, { compromised: true })
+  await rotateKeys(t.deps, byOperator(t.deps), { compromised: true })
   await t.keys.reload()
   ;({ access_token: accessToken } = (await t.refresh(refreshToken)).json())
   expect(await checkOf(verify(accessToken)), 'the new key is found by its first token').toBe('ok')

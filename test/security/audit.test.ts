@@ -3,6 +3,7 @@ import { rotateKeys } from '../../src/keys/operator.ts'
 import { disableUser, enableUser } from '../../src/users/accounts.ts'
 import { setRoles } from '../../src/users/rights.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 
 const AGENT = { 'user-agent': 'a browser/1.0' }
 
@@ -40,32 +41,32 @@ test('the audit trail tells who did what, when, from where and with what outcome
     headers: { 'content-type': 'application/json', ...AGENT },
     payload: JSON.stringify({ refresh_token: again.refresh_token }),
   })
-  await disableUser(t.deps, userId)
-  await enableUser(t.deps, userId)
-  await setRoles(t.deps, userId, ['admin'])
-  await rotateKeys(t.deps, { compromised: false })
+  await disableUser(t.deps, byOperator(t.deps), userId)
+  await enableUser(t.deps, byOperator(t.deps), userId)
+  await setRoles(t.deps, byOperator(t.deps), userId, ['admin'])
+  await rotateKeys(t.deps, byOperator(t.deps), { compromised: false })
 
   const rows = await trail(t)
   expect(rows.map((row) => [row.type, row.outcome, row.reason, row.actor].filter(Boolean).join(' '))).toEqual(
     expect.arrayContaining([
       'user.registered success anonymous',
       'user.registered failure email_taken anonymous',
-      'login success user',
+      `login success user:${userId}`,
       'login failure wrong_password anonymous',
       'login failure unknown_user anonymous',
-      'password.changed failure wrong_password user',
-      'password.changed success user',
+      `password.changed failure wrong_password user:${userId}`,
+      `password.changed success user:${userId}`,
       'refresh.refused failure wrong_client anonymous',
       'refresh.reuse_detected failure late_retry anonymous',
       'session.ended success reuse_detected server',
-      'session.ended success logout user',
-      'user.disabled success operator',
-      'user.enabled success operator',
-      'user.roles_changed success operator',
-      'key.created success operator',
+      `session.ended success logout user:${userId}`,
+      'user.disabled success operator:ada',
+      'user.enabled success operator:ada',
+      'user.roles_changed success operator:ada',
+      'key.created success operator:ada',
     ]),
   )
-  const ofRequests = rows.filter((row) => row.actor === 'user' || row.actor === 'anonymous')
+  const ofRequests = rows.filter((row) => row.actor.startsWith('user:') || row.actor === 'anonymous')
   for (const row of ofRequests) {
     expect(row.at).toBeInstanceOf(Date)
     expect(row.request_id).toMatch(/^[0-9a-f-]{36}$/)
@@ -88,7 +89,7 @@ test('an event and the change it speaks of are one transaction: neither exists w
   await using t = await createTestApp()
   const { userId, refreshToken } = await t.signUp()
   await t.db.schema.alterTable('audit').renameTo('audit_gone').execute()
-  await expect(disableUser(t.deps, userId)).rejects.toThrow()
+  await expect(disableUser(t.deps, byOperator(t.deps), userId)).rejects.toThrow()
   expect((await t.refresh(refreshToken)).statusCode).toBe(200)
   await t.db.schema.alterTable('audit_gone').renameTo('audit').execute()
   expect((await t.db.selectFrom('users').select('disabled_at').executeTakeFirstOrThrow()).disabled_at).toBeNull()

@@ -53,7 +53,7 @@ describe.each(['body', 'cookie'] as const)('logout with the token in the %s', (v
     expect(ended).toMatchObject({
       type: 'session.ended',
       reason: 'logout',
-      actor: 'user',
+      actor: `user:${user.id}`,
       user_id: user.id,
       request_id: answer.headers['x-request-id'],
     })

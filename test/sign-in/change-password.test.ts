@@ -24,7 +24,7 @@ test('ends every other session and keeps its own', async () => {
   expect((await t.login({ email: user.email, password: TEST_PASSWORD })).statusCode).toBe(401)
   expect((await t.login({ email: user.email, password: NEXT })).statusCode).toBe(200)
   expect(await auditOf(t, 'password.changed')).toMatchObject([
-    { outcome: 'success', actor: 'user', user_id: user.userId },
+    { outcome: 'success', actor: `user:${user.userId}`, user_id: user.userId },
   ])
   expect(await auditOf(t, 'session.ended')).toMatchObject([{ reason: 'password_changed' }])
 })

@@ -4,6 +4,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { createPasswordHasher } from '../../src/credentials/passwords/hasher.ts'
 import { createUser, disableUser } from '../../src/users/accounts.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies, statements, visible } from '../users/support.ts'
 
 const email = 'ada@example.com'
@@ -27,8 +28,8 @@ describe('success', () => {
     expect(native.cookies).toEqual([])
     const events = await auditOf(t, 'login')
     expect(events).toMatchObject([
-      { outcome: 'success', client_id: 'web', actor: 'user' },
-      { outcome: 'success', client_id: 'native', actor: 'user' },
+      { outcome: 'success', client_id: 'web', actor: `user:${web.json().user.id}` },
+      { outcome: 'success', client_id: 'native', actor: `user:${web.json().user.id}` },
     ])
     expect(events[0]?.family_id).not.toBe(events[1]?.family_id)
   })
@@ -84,8 +85,8 @@ describe('one answer for everything that is wrong with the credentials', () => {
     await using t = await createTestApp()
     await t.register(email, TEST_PASSWORD)
     await t.register('disabled@example.com', TEST_PASSWORD)
-    await disableUser(t.deps, 'disabled@example.com')
-    await createUser(t.deps, { email: 'passwordless@example.com', password: null, roles: [] })
+    await disableUser(t.deps, byOperator(t.deps), 'disabled@example.com')
+    await createUser(t.deps, byOperator(t.deps), { email: 'passwordless@example.com', password: null, roles: [] })
     const locked = (await t.register('locked@example.com', TEST_PASSWORD)).json().user.id
     await t.login({ email: 'locked@example.com', password: 'wrong' })
     await t.db.updateTable('login_failures').set({ failures: 100 }).where('user_id', '=', locked).execute()
@@ -147,7 +148,7 @@ describe('one answer for everything that is wrong with the credentials', () => {
         .execute()
     }
     await t.register('disabled@example.com', TEST_PASSWORD)
-    await disableUser(t.deps, 'disabled@example.com')
+    await disableUser(t.deps, byOperator(t.deps), 'disabled@example.com')
     const computed = vi.spyOn(argon2, 'hash')
     for (const name of ['older', 'stronger', 'present', 'nobody', 'disabled']) {
       computed.mockClear()
@@ -274,7 +275,7 @@ describe('what changes while the password is being checked', () => {
   }
 
   test('a disabled user starts no session', async () => {
-    const { answer, live } = await during((t, id) => disableUser(t.deps, id))
+    const { answer, live } = await during((t, id) => disableUser(t.deps, byOperator(t.deps), id))
     expect([answer.statusCode, answer.json().code]).toEqual([401, 'invalid_credentials'])
     expect(live).toEqual([])
   })

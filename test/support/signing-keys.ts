@@ -5,6 +5,7 @@ import type { Deps } from '../../src/deps.ts'
 import { changesIn } from '../../src/keys/changes.ts'
 import { describeKey } from '../../src/keys/material.ts'
 import { lockKeys } from '../../src/keys/queries.ts'
+import { byServer } from '../../src/operation.ts'
 
 let given = 0
 
@@ -14,6 +15,6 @@ export async function giveSigningKey(deps: Pick<Deps, 'db' | 'clock' | 'serverKe
   const key = await describeKey(createPrivateKey(pems[given++ % pems.length] as string))
   await transact(deps.db, async (tx) => {
     await lockKeys(tx)
-    await changesIn(tx, deps.clock(), 'server', deps.serverKeys).add(key, 'active', 'created')
+    await changesIn(tx, byServer(deps.clock()), deps.serverKeys).add(key, 'active', 'created')
   })
 }

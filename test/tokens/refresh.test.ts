@@ -78,9 +78,10 @@ test('a retry finds the same successor also after CLAVIGER_SECRET gained an entr
   const presented = read(keys, first(keys))
   const salt = randomBytes(16)
   const successor = mintSuccessor(keys[0], presented, 1, salt)
+  const made = { generation: 1, salt, hash: hashToken(successor) }
   const rotated = keysOf(newSecret, oldSecret)
-  expect(mintSuccessorAgain(rotated, presented, 1, salt, hashToken(successor))).toBe(successor)
-  expect(mintSuccessorAgain(keysOf(newSecret), presented, 1, salt, hashToken(successor))).toBeUndefined()
+  expect(mintSuccessorAgain(rotated, presented, made)).toBe(successor)
+  expect(mintSuccessorAgain(keysOf(newSecret), presented, made)).toBeUndefined()
 })
 
 test('what the row holds and the presented token yield nothing without the server key', () => {

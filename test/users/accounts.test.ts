@@ -2,11 +2,12 @@ import { expect, test } from 'vitest'
 import { createUser, disableUser, enableUser, findUser, listUsers } from '../../src/users/accounts.ts'
 import { setRoles } from '../../src/users/rights.ts'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies } from './support.ts'
 
 test('an operator makes an account with roles, closed registration or not', async () => {
   await using t = await createTestApp({ env: { REGISTRATION: 'closed' } })
-  const made = await createUser(t.deps, {
+  const made = await createUser(t.deps, byOperator(t.deps), {
     email: 'Root@Example.com',
     password: TEST_PASSWORD,
     roles: ['admin', 'admin'],
@@ -20,15 +21,19 @@ test('an operator makes an account with roles, closed registration or not', asyn
   expect(made).not.toHaveProperty('passwordHash')
   const answer = await t.login({ email: 'root@example.com', password: TEST_PASSWORD })
   expect(answer.json().user.roles).toEqual(['admin'])
-  expect(await auditOf(t, 'user.created')).toMatchObject([{ actor: 'operator', user_id: made.id, address: null }])
+  expect(await auditOf(t, 'user.created')).toMatchObject([{ actor: 'operator:ada', user_id: made.id, address: null }])
 
   const again = { email: 'root@example.com', password: TEST_PASSWORD, roles: [] }
-  await expect(createUser(t.deps, again)).rejects.toMatchObject({ code: 'email_taken' })
+  await expect(createUser(t.deps, byOperator(t.deps), again)).rejects.toMatchObject({ code: 'email_taken' })
   const other = { email: 'b@example.com', password: TEST_PASSWORD }
   for (const role of ['', 'a b', 'a,b', 'x'.repeat(65)]) {
-    await expect(createUser(t.deps, { ...other, roles: [role] })).rejects.toMatchObject({ code: 'invalid_request' })
+    await expect(createUser(t.deps, byOperator(t.deps), { ...other, roles: [role] })).rejects.toMatchObject({
+      code: 'invalid_request',
+    })
   }
-  await expect(createUser(t.deps, { ...other, password: 'password123', roles: [] })).rejects.toMatchObject({
+  await expect(
+    createUser(t.deps, byOperator(t.deps), { ...other, password: 'password123', roles: [] }),
+  ).rejects.toMatchObject({
     code: 'password_blocked',
   })
 })
@@ -36,7 +41,7 @@ test('an operator makes an account with roles, closed registration or not', asyn
 test('accounts are listed page by page in order of creation', async () => {
   await using t = await createTestApp()
   for (const name of ['c', 'a', 'b']) {
-    await createUser(t.deps, { email: `${name}@example.com`, password: null, roles: [] })
+    await createUser(t.deps, byOperator(t.deps), { email: `${name}@example.com`, password: null, roles: [] })
     // Of one millisecond, the order is that of their random ids.
     t.travel(1)
   }
@@ -51,19 +56,19 @@ test('disabling ends every session at once; enabling brings none back', async ()
   await using t = await createTestApp()
   const user = await t.signUp()
   await t.login({ email: user.email, password: TEST_PASSWORD })
-  expect(await disableUser(t.deps, user.userId)).toBe(2)
+  expect(await disableUser(t.deps, byOperator(t.deps), user.userId)).toBe(2)
   expect(await liveFamilies(t, user.userId)).toEqual([])
   expect((await t.refresh(user.refreshToken)).statusCode).toBe(401)
   expect((await t.login({ email: user.email, password: TEST_PASSWORD })).statusCode).toBe(401)
   expect(await auditOf(t, 'user.disabled')).toHaveLength(1)
   expect((await auditOf(t, 'session.ended')).map((event) => [event.reason, event.actor])).toEqual([
-    ['user_disabled', 'operator'],
-    ['user_disabled', 'operator'],
+    ['user_disabled', 'operator:ada'],
+    ['user_disabled', 'operator:ada'],
   ])
-  expect(await disableUser(t.deps, user.email)).toBe(0)
+  expect(await disableUser(t.deps, byOperator(t.deps), user.email)).toBe(0)
   expect(await auditOf(t, 'user.disabled')).toHaveLength(1)
 
-  await enableUser(t.deps, user.email)
+  await enableUser(t.deps, byOperator(t.deps), user.email)
   expect((await t.login({ email: user.email, password: TEST_PASSWORD })).statusCode).toBe(200)
   expect((await t.refresh(user.refreshToken)).statusCode).toBe(401)
 })
@@ -73,7 +78,7 @@ test('a disable and sign-ins at the same time leave no live session', async () =
   const user = await t.signUp()
   const attempts = Array.from({ length: 4 }, () => t.login({ email: user.email, password: TEST_PASSWORD }))
   await Promise.race(attempts)
-  await disableUser(t.deps, user.userId)
+  await disableUser(t.deps, byOperator(t.deps), user.userId)
   await Promise.all(attempts)
   expect(await liveFamilies(t, user.userId)).toEqual([])
 })
@@ -81,7 +86,7 @@ test('a disable and sign-ins at the same time leave no live session', async () =
 test('new roles are in the next access token', async () => {
   await using t = await createTestApp()
   const user = await t.signUp()
-  await setRoles(t.deps, user.email, ['editor', 'reviewer'])
+  await setRoles(t.deps, byOperator(t.deps), user.email, ['editor', 'reviewer'])
   expect(await findUser(t.db, user.userId)).toMatchObject({ roles: ['editor', 'reviewer'] })
   expect((await t.refresh(user.refreshToken)).json().user.roles).toEqual(['editor', 'reviewer'])
   expect(await auditOf(t, 'user.roles_changed')).toMatchObject([
@@ -93,9 +98,9 @@ test.each(['nobody@example.com', '00000000-0000-4000-8000-000000000000'])('%s is
   await using t = await createTestApp()
   const acts = [
     () => findUser(t.db, who),
-    () => disableUser(t.deps, who),
-    () => enableUser(t.deps, who),
-    () => setRoles(t.deps, who, []),
+    () => disableUser(t.deps, byOperator(t.deps), who),
+    () => enableUser(t.deps, byOperator(t.deps), who),
+    () => setRoles(t.deps, byOperator(t.deps), who, []),
   ]
   for (const act of acts) await expect(act()).rejects.toMatchObject({ code: 'not_found' })
 })

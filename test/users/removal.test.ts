@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { changeEmail } from '../../src/users/address.ts'
 import { deleteUser } from '../../src/users/removal.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 
 /** Another connection, which may hold what it has changed. */
 async function openHolder(t: TestApp) {
@@ -39,7 +40,7 @@ test('no session is left by sign-ins while their account is deleted, and each th
     const outcomes = await Promise.all([
       ...Array.from({ length: 4 }, () => t.login({ email, password })),
       t.refresh(refreshToken),
-      deleteUser(t.deps, userId).then(() => undefined),
+      deleteUser(t.deps, byOperator(t.deps), userId).then(() => undefined),
       ...Array.from({ length: 4 }, () => t.login({ email, password })),
     ])
     for (const answer of outcomes) if (answer) expect(answer.statusCode).toBeOneOf([200, 401, 429])
@@ -62,7 +63,9 @@ test('no session is left by sign-ins while their account is deleted, and each th
 test('of two accounts that want one address at the same moment one gets it', async () => {
   await using t = await createTestApp()
   const ids = [await t.signUp(), await t.signUp(), await t.signUp()].map(({ userId }) => userId)
-  const outcomes = await Promise.allSettled(ids.map((id) => changeEmail(t.deps, id, 'wanted@example.com')))
+  const outcomes = await Promise.allSettled(
+    ids.map((id) => changeEmail(t.deps, byOperator(t.deps), id, 'wanted@example.com')),
+  )
   const refused = outcomes.filter(({ status }) => status === 'rejected')
   expect(refused).toHaveLength(2)
   for (const outcome of refused) expect(outcome).toMatchObject({ reason: { code: 'email_taken' } })
@@ -77,7 +80,7 @@ test('attempts go on while an address is changed, and wait for nobody who waits 
     const next = addresses[(round + 1) % 3] ?? ''
     const answers = await Promise.all([
       ...addresses.map((address) => t.login({ email: address, password: 'not the right phrase' })),
-      changeEmail(t.deps, userId, next).then(() => undefined),
+      changeEmail(t.deps, byOperator(t.deps), userId, next).then(() => undefined),
       ...addresses.map((address) => t.login({ email: address, password: 'not the right phrase' })),
     ])
     for (const answer of answers) if (answer) expect(answer.statusCode).toBeOneOf([401, 429])

@@ -1,8 +1,8 @@
 import { record } from '../../audit/audit.ts'
 import type { Db } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
-import type { RequestFacts } from '../../facts.ts'
 import type { Metrics } from '../../metrics.ts'
+import type { Operation } from '../../operation.ts'
 import { PASSWORD_DISABLED } from '../attempt-queries.ts'
 import { BACKOFF_STARTS } from '../attempts.ts'
 import { type Proof } from './proof.ts'
@@ -10,10 +10,9 @@ import { type Proof } from './proof.ts'
 /** Writes down what the failure set off, and answers it. The answer depends on the counter alone. */
 export async function refuse(
   deps: { db: Db; metrics: Metrics },
-  now: Date,
+  operation: Operation,
   identifier: string,
   proof: Exclude<Proof<never>, { kind: 'proven' }>,
-  facts: RequestFacts,
 ): Promise<never> {
   if (proof.kind === 'held_off') {
     deps.metrics.throttled.inc({ policy: 'account' })
@@ -27,7 +26,7 @@ export async function refuse(
   const set = SET_OFF.find(({ at }) => at === failures)
   if (set) {
     const about = { userId: proof.user?.id ?? null, details: { identifier, failures } }
-    await record(deps.db, now, 'server', { type: set.type, outcome: 'success', ...about }, facts)
+    await record(deps.db, { ...operation, actor: 'server' }, { type: set.type, outcome: 'success', ...about })
   }
   throw new Problem('invalid_credentials', { reason })
 }

@@ -23,7 +23,7 @@ export interface Window {
  * @returns the windows of those that something was asked of.
  */
 export async function takeUnits(db: Db, now: Date, key: string, asked: Units[]): Promise<Window[]> {
-  const steps = asked.map((units, index) => takeStep(now, key, units, index, asked[index - 1]))
+  const steps = asked.map((_, index) => takeStep(now, key, asked, index))
   const windows = asked.map((_, index) => sql`SELECT * FROM ${stepName(index)}`)
   const { rows } = await sql<Window>`WITH ${sql.join(steps)} ${sql.join(windows, sql` UNION ALL `)}`.execute(db)
   return rows
@@ -32,7 +32,9 @@ export async function takeUnits(db: Db, now: Date, key: string, asked: Units[]):
 const stepName = (index: number) => sql.ref(`taken_${index}`)
 
 /** Takes from one counter, if the one before had something left. Counters are locked in this order and no other. */
-function takeStep(now: Date, key: string, { policy, windowMs, units }: Units, index: number, before?: Units) {
+function takeStep(now: Date, key: string, asked: Units[], index: number) {
+  const { policy, windowMs, units } = asked[index] as Units
+  const before = asked[index - 1]
   const over = new Date(now.getTime() - windowMs)
   const condition = before
     ? sql`FROM ${stepName(index - 1)} AS before WHERE before.count - ${before.units}::int < ${before.limit}::int`

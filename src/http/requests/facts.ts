@@ -1,8 +1,16 @@
 import type { FastifyRequest } from 'fastify'
 import type { RequestFacts } from '../../facts.ts'
+import type { Operation } from '../../operation.ts'
+import { actorOf } from '../../principal.ts'
+
+/** What a request does. @param now of the moment that its rules go by. */
+export function operationOf(request: FastifyRequest, now: Date): Operation {
+  const isPublic = request.routeOptions.config.access === 'public'
+  return { now, actor: isPublic ? 'anonymous' : actorOf(request.principal), facts: factsOf(request) }
+}
 
 /** Where a request came from, for the audit trail and the session list. */
-export function requestFacts(request: FastifyRequest): RequestFacts {
+function factsOf(request: FastifyRequest): RequestFacts {
   return { requestId: request.id, address: request.source.address ?? null, userAgent: userAgent(request) }
 }
 

@@ -7,16 +7,16 @@ import { isHeld, transact } from '../../db/errors.ts'
 import { share } from '../../db/pools.ts'
 import type { Tx } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
-import type { RequestFacts } from '../../facts.ts'
+import type { Operation } from '../../operation.ts'
 import { createKeyedMutex, createSemaphore } from '../../semaphore.ts'
 import { endFamily } from '../end-queries.ts'
 import { expectTokenToFit } from '../issue.ts'
 import { type LockedFamily, lockFamily } from '../queries.ts'
 import { decide, type Verdict } from '../rotation.ts'
-import { about, type CarefulDeps, type Outcome, type Refreshed, type Request } from './outcome.ts'
+import { about, type CarefulDeps, type Held, type Outcome, type Refreshed, type Request } from './outcome.ts'
 import { answerAgain, replaceToken } from './successors.ts'
 
-export type RefreshCarefully = (request: Request, facts: RequestFacts) => Promise<Refreshed>
+export type RefreshCarefully = (request: Request) => Promise<Refreshed>
 
 const MOST_IN_LINE = 512
 /** As long as anything waits for the database. */
@@ -38,11 +38,11 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
     refusal: tooLong,
   })
 
-  const attempt = async (request: Request, facts: RequestFacts, giveUpAt: number): Promise<Outcome | 'held'> => {
+  const attempt = async (request: Request, giveUpAt: number): Promise<Outcome | 'held'> => {
     try {
       return await connections.run(() => {
         if (performance.now() > giveUpAt) throw tooLong()
-        return transact(deps.refreshDb, (tx) => lockAndDecide(deps, clients, tx, request, facts))
+        return transact(deps.refreshDb, (tx) => lockAndDecide(deps, clients, tx, request))
       })
     } catch (error) {
       if (isHeld(error)) return 'held'
@@ -51,29 +51,30 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
   }
 
   /** The client has its right to an answer, whether or not this can be written. */
-  const note = async (suspicion: TalliedEvent, facts: RequestFacts): Promise<void> => {
+  const note = async (operation: Operation, suspicion: TalliedEvent): Promise<void> => {
     try {
-      await deps.tally.add(deps.clock(), 'anonymous', suspicion, facts)
+      await deps.tally.add(operation, suspicion)
     } catch (err) {
       deps.log.error({ err, type: suspicion.type, familyId: suspicion.familyId }, 'a suspicion could not be recorded')
     }
   }
 
-  return async (request, facts) => {
+  return async (request) => {
     const giveUpAt = performance.now() + LONGEST_WAIT_MS
     const outcome = await oneOfAFamily(request.token.family, async () => {
       for (;;) {
-        const found = await attempt(request, facts, giveUpAt)
+        const found = await attempt(request, giveUpAt)
         if (found !== 'held') return found
         await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()))
       }
     })
     count(deps, outcome)
+    const operation = { ...request.operation, now: deps.clock() }
     if (outcome.kind === 'problem') {
-      if (outcome.refusal) await deps.tally.add(deps.clock(), 'anonymous', outcome.refusal, facts)
+      if (outcome.refusal) await deps.tally.add(operation, outcome.refusal)
       throw outcome.problem
     }
-    if (outcome.suspicion) await note(outcome.suspicion, facts)
+    if (outcome.suspicion) await note(operation, outcome.suspicion)
     return outcome
   }
 }
@@ -82,44 +83,31 @@ function tooLong(): Problem {
   return new Problem('unavailable', { reason: 'waited too long for the family', retryAfter: 1 })
 }
 
-async function lockAndDecide(
-  deps: CarefulDeps,
-  clients: Clients,
-  tx: Tx,
-  request: Request,
-  facts: RequestFacts,
-): Promise<Outcome> {
+async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, request: Request): Promise<Outcome> {
   const family = await lockFamily(tx, request.token.family, { wait: false })
-  // Read when the row is ours: whatever is written now has not waited for it.
-  const now = deps.clock()
-  const verdict = decide(
-    request.presented,
-    family?.state,
-    { arrivedAt: request.arrivedAt, since: request.since, now },
-    deps.config,
-  )
+  const operation = { ...request.operation, now: deps.clock() }
+  const moment = { arrivedAt: request.operation.now, since: request.since, now: operation.now }
+  const verdict = decide(request.presented, family?.state, moment, deps.config)
   if (verdict.kind === 'refuse') return refuse(family, verdict)
   if (!family) throw new Error('a verdict other than refusal needs a family')
-  if (verdict.kind === 'reuse') return await endForReuse(tx, now, family, request, verdict, facts)
-  const problem = forbid(deps, clients, now, family, request)
+  const held = { tx, operation, family, request }
+  if (verdict.kind === 'reuse') return await endForReuse(held, verdict)
+  const problem = forbid(deps, clients, held)
   if (problem) return { kind: 'problem', problem }
-  return verdict.kind === 'retry'
-    ? await answerAgain(deps, tx, now, family, request, facts)
-    : await replaceToken(deps, tx, now, family, request, verdict, facts)
+  return verdict.kind === 'retry' ? await answerAgain(deps, held) : await replaceToken(deps, held, verdict)
 }
 
 /** What the hot path holds against a request besides the token: no access token could be issued. Nothing changes then. */
-function forbid(
-  deps: CarefulDeps,
-  clients: Clients,
-  now: Date,
-  { facts: family, subject }: LockedFamily,
-  { narrow }: Request,
-): Problem | undefined {
+function forbid(deps: CarefulDeps, clients: Clients, held: Held): Problem | undefined {
+  const { facts: family, subject } = held.family
   const client = clients.get(family.clientId)
   if (!client) return new Problem('invalid_grant', { reason: 'client_gone' })
   try {
-    expectTokenToFit(deps, now, { family, subject, grant: grantNow(client, family, narrow) })
+    expectTokenToFit(deps, held.operation.now, {
+      family,
+      subject,
+      grant: grantNow(client, family, held.request.narrow),
+    })
     return undefined
   } catch (error) {
     if (error instanceof Problem) return error
@@ -138,29 +126,15 @@ function refuse(family: LockedFamily | undefined, { reason }: Verdict & { kind: 
 }
 
 async function endForReuse(
-  tx: Tx,
-  now: Date,
-  family: LockedFamily,
-  { presented }: Request,
+  { tx, operation, family, request }: Held,
   { reason }: Verdict & { kind: 'reuse' },
-  facts: RequestFacts,
 ): Promise<Outcome> {
-  await endFamily(tx, family.facts.id, now, 'reuse_detected')
-  const details = { presented: presented.generation, current: family.state.generation }
-  await record(
-    tx,
-    now,
-    'anonymous',
-    { type: 'refresh.reuse_detected', outcome: 'failure', reason, details, ...about(family) },
-    facts,
-  )
-  await record(
-    tx,
-    now,
-    'server',
-    { type: 'session.ended', outcome: 'success', reason: 'reuse_detected', ...about(family) },
-    facts,
-  )
+  await endFamily(tx, family.facts.id, operation.now, 'reuse_detected')
+  const details = { presented: request.presented.generation, current: family.state.generation }
+  const found = { type: 'refresh.reuse_detected', outcome: 'failure', reason, details, ...about(family) } as const
+  await record(tx, operation, found)
+  const ended = { type: 'session.ended', outcome: 'success', reason: 'reuse_detected', ...about(family) } as const
+  await record(tx, { ...operation, actor: 'server' }, ended)
   return { kind: 'problem', problem: new Problem('invalid_grant', { reason }), reuse: true }
 }
 

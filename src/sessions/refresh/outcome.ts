@@ -4,27 +4,38 @@ import type { Narrowing } from '../../clients/grants.ts'
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { KeyList } from '../../config/secrets.ts'
-import type { Db } from '../../db/schema.ts'
+import type { Db, Tx } from '../../db/schema.ts'
 import type { Problem } from '../../errors.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
+import type { Operation } from '../../operation.ts'
 import type { AuthenticToken } from '../../tokens/refresh.ts'
 import type { FamilyFacts, LockedFamily, Subject } from '../queries.ts'
 import type { Presented, Verdict } from '../rotation.ts'
 
 /** A refresh that the hot path did not settle. */
 export interface Request {
+  /** Of the moment when it arrived. */
+  operation: Operation
   token: AuthenticToken
   presented: Presented
   narrow: Narrowing
-  arrivedAt: Date
   /** When the first of its attempts arrived. */
   since: Date
   /** Whether whoever asked has hung up. */
   isGone: () => boolean
   /** The client's address has no rotation left: seconds until it has. A retry is answered all the same. */
   rotatesAgainIn: number | undefined
+}
+
+/** The family of a request, which a transaction has locked. */
+export interface Held {
+  tx: Tx
+  /** Of the moment when the row was ours: whatever is written has not waited for it. */
+  operation: Operation
+  family: LockedFamily
+  request: Request
 }
 
 export interface Refreshed {

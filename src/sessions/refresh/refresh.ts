@@ -8,10 +8,10 @@ import type { Config } from '../../config/config.ts'
 import type { KeyList } from '../../config/secrets.ts'
 import type { Db, Delivery } from '../../db/schema.ts'
 import { Problem, type Reason } from '../../errors.ts'
-import type { RequestFacts } from '../../facts.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
+import type { Operation } from '../../operation.ts'
 import { randomBytes } from '../../random.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../../tokens/refresh.ts'
 import { type Issued, issue } from '../issue.ts'
@@ -31,8 +31,6 @@ export interface RefreshInput {
   idempotencyKey: string | undefined
   scope: string | undefined
   audience: string | string[] | undefined
-  /** When the request was there to be read, on the database's clock. */
-  arrivedAt: Date
   /** Whether whoever asked has hung up. */
   isGone: () => boolean
   /** Takes one refresh from what the client's address may have. */
@@ -59,11 +57,12 @@ type RefreshDeps = {
 }
 
 /**
- * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
+ * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). The operation is of the moment when the request was there to be
+ * read.
  * @throws Problem `invalid_grant`, the same for every cause; `invalid_scope` or `invalid_target` if more was asked for than
  * was granted, or nothing is left of it; `token_too_large`; `too_many_requests`; `unavailable`.
  */
-export type Refresh = (input: RefreshInput, facts: RequestFacts) => Promise<Issued>
+export type Refresh = (operation: Operation, input: RefreshInput) => Promise<Issued>
 
 /** Bytes: below it, ISSUER, AUDIENCE and SCOPES are longer than tokens of 4096 bytes should hold. */
 const LITTLE_ROOM = 512
@@ -85,10 +84,10 @@ export function createRefresh(
   const graceMs = deps.config.REFRESH_GRACE_SECONDS * 1000
 
   const exchange = async (
+    operation: Operation,
     token: AuthenticToken,
     input: RefreshInput,
     since: Date,
-    facts: RequestFacts,
   ): Promise<Exchanged> => {
     const narrow = narrowing(input)
     const spent = await input.spend()
@@ -104,9 +103,9 @@ export function createRefresh(
     const salt = randomBytes(16)
     const refreshToken = mintSuccessor(deps.serverKeys[0], token, token.generation + 1, salt)
     const successor = { hash: hashToken(refreshToken), salt }
-    const { arrivedAt, isGone } = input
+    const { isGone } = input
     const rotated = spent.allowed
-      ? await rotate({ family: token.family, presented, successor, arrivedAt, narrow }, isGone)
+      ? await rotate({ family: token.family, presented, successor, arrivedAt: operation.now, narrow }, isGone)
       : undefined
     if (rotated) {
       deps.metrics.refreshes.inc({ outcome: 'rotated' })
@@ -115,8 +114,8 @@ export function createRefresh(
     }
     const rotatesAgainIn = spent.allowed ? undefined : Math.ceil(spent.remainingMs / 1000)
     // What another attempt is about to do with the token is not known yet: this one is to come back for that, and soon.
-    const request = { token, presented, narrow, arrivedAt, since, isGone, rotatesAgainIn }
-    const found = await refreshCarefully(request, facts).catch((error: unknown) => {
+    const request = { operation, token, presented, narrow, since, isGone, rotatesAgainIn }
+    const found = await refreshCarefully(request).catch((error: unknown) => {
       const undecided = error instanceof Problem && ROTATION_REFUSED.has(error.reason) && !underWay.isAlone(token.hash)
       throw undecided
         ? new Problem('too_many_requests', { reason: 'another attempt is under way', retryAfter: 1 })
@@ -127,7 +126,7 @@ export function createRefresh(
   }
 
   /** What a client that gets this answer now is owed, should the answer be lost. */
-  const settle = (token: AuthenticToken, { arrivedAt }: RefreshInput, debt: Debt | undefined, answer: Answer): void => {
+  const settle = (token: AuthenticToken, arrivedAt: Date, debt: Debt | undefined, answer: Answer): void => {
     const answeredAt = deps.clock()
     const owe = (since: Date, milliseconds: number) =>
       owed.defer(token.hash, { since, until: new Date(answeredAt.getTime() + milliseconds), answered: true })
@@ -144,12 +143,7 @@ export function createRefresh(
   }
 
   /** Somebody is asked to come again, and nobody has said no to the token. */
-  const defer = (
-    token: AuthenticToken,
-    { arrivedAt }: RefreshInput,
-    debt: Debt | undefined,
-    problem?: Problem,
-  ): void => {
+  const defer = (token: AuthenticToken, arrivedAt: Date, debt: Debt | undefined, problem?: Problem): void => {
     const since = debt?.since ?? arrivedAt
     const wait = (problem?.retryAfter ?? 1) * 1000
     // Anybody can use up a limit, so what comes of that has an end: the window in which there is something left again.
@@ -158,32 +152,33 @@ export function createRefresh(
     owed.defer(token.hash, { since, until, answered: false })
   }
 
-  const answer = async (token: AuthenticToken, input: RefreshInput, facts: RequestFacts): Promise<Issued> => {
-    const debt = owed.find(token.hash, input.arrivedAt)
+  const answer = async (operation: Operation, token: AuthenticToken, input: RefreshInput): Promise<Issued> => {
+    const { now: arrivedAt } = operation
+    const debt = owed.find(token.hash, arrivedAt)
     try {
-      const exchanged = await exchange(token, input, debt?.since ?? input.arrivedAt, facts)
+      const exchanged = await exchange(operation, token, input, debt?.since ?? arrivedAt)
       const { verdict, family, subject, refreshToken, narrow } = exchanged
       const client = clients.get(family.clientId)
       if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
       const grant = grantNow(client, family, narrow)
       const issued = await issue(deps, deps.clock(), { family, subject, refreshToken, grant })
       const rotatedAt = verdict === 'retry' ? family.rotatedAt : await dateAnew(family, refreshToken)
-      settle(token, input, debt, { verdict, rotatedAt })
+      settle(token, arrivedAt, debt, { verdict, rotatedAt })
       return issued
     } catch (error) {
       const problem = error instanceof Problem ? error : undefined
       if (problem?.code === 'too_many_requests') deps.metrics.throttled.inc({ policy: String(problem.reason) })
       const decided =
         problem && (ROTATION_REFUSED.has(problem.reason) || (problem.status < 500 && problem.status !== 429))
-      if (!decided) defer(token, input, debt, problem)
+      if (!decided) defer(token, arrivedAt, debt, problem)
       throw error
     }
   }
 
-  return async (input, facts) => {
+  return async (operation, input) => {
     const token = input.token === undefined ? undefined : authenticateToken(deps.serverKeys, input.token)
     if (!token) return await refuseUnknown(deps, input)
-    return await underWay.during(token.hash, () => answer(token, input, facts))
+    return await underWay.during(token.hash, () => answer(operation, token, input))
   }
 }
 

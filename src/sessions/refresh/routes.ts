@@ -8,7 +8,7 @@ import { refuseForeignOrigin, requireOrigin } from '../../http/guards/origin.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../../http/replies/cookies.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
-import { requestFacts } from '../../http/requests/facts.ts'
+import { operationOf } from '../../http/requests/facts.ts'
 import { Audience, ClientId, Scope, tokenReply } from '../../http/requests/schemas.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
 import type { Metrics } from '../../metrics.ts'
@@ -71,21 +71,18 @@ export function refreshEndpoints(
       async (request, reply) => {
         const body = request.body ?? {}
         const credential = readCredential(request, clients, body.refresh_token, body.client_id)
-        const issued = await refresh(
-          {
-            ...credential,
-            clientId: body.client_id,
-            idempotencyKey: request.headers['idempotency-key'],
-            scope: body.scope,
-            audience: body.audience,
-            arrivedAt: new Date(deps.clock().getTime() - load.stalls.before()),
-            isGone: () => request.raw.socket.destroyed,
-            spend: () => limits.refresh(request),
-            spendLook: () => limits.lookOver(request),
-            spendOnGarbage: () => limits.garbage(request),
-          },
-          requestFacts(request),
-        )
+        const arrivedAt = new Date(deps.clock().getTime() - load.stalls.before())
+        const issued = await refresh(operationOf(request, arrivedAt), {
+          ...credential,
+          clientId: body.client_id,
+          idempotencyKey: request.headers['idempotency-key'],
+          scope: body.scope,
+          audience: body.audience,
+          isGone: () => request.raw.socket.destroyed,
+          spend: () => limits.refresh(request),
+          spendLook: () => limits.lookOver(request),
+          spendOnGarbage: () => limits.garbage(request),
+        })
         request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
         return sendTokens(reply, issued)
       },
@@ -104,7 +101,7 @@ export function refreshEndpoints(
       async (request, reply) => {
         const credential = readCredential(request, clients, request.body?.refresh_token, undefined)
         refuseOver(await limits.logout(request), deps.metrics)
-        await logout(credential, requestFacts(request))
+        await logout(operationOf(request, deps.clock()), credential)
         if (credential.delivery === 'cookie') clearRefreshCookie(reply)
         return reply.code(204).send(null)
       },

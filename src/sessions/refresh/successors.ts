@@ -1,13 +1,12 @@
 import { record } from '../../audit/audit.ts'
 import type { TalliedEvent } from '../../audit/events.ts'
-import type { Tx } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
-import type { RequestFacts } from '../../facts.ts'
+import type { Operation } from '../../operation.ts'
 import { randomBytes } from '../../random.ts'
 import { hashToken, mintSuccessor, mintSuccessorAgain } from '../../tokens/refresh.ts'
 import { type LockedFamily, writeGeneration, writeRetry } from '../queries.ts'
 import type { Verdict } from '../rotation.ts'
-import { about, type CarefulDeps, type Outcome, type Request } from './outcome.ts'
+import { about, type CarefulDeps, type Held, type Outcome, type Request } from './outcome.ts'
 import { WINDOW_MS } from './rotation-queries.ts'
 
 const STREAK_WORTH_NOTING = 5
@@ -19,13 +18,10 @@ type Replacing = Verdict & { kind: 'rotate' | 'recover' | 'roll_forward' }
 /** Puts another token in the place of the current one. Nothing changes where that is too often, or nobody is left to get it. */
 export async function replaceToken(
   deps: CarefulDeps,
-  tx: Tx,
-  now: Date,
-  family: LockedFamily,
-  request: Request,
+  { tx, operation, family, request }: Held,
   verdict: Replacing,
-  facts: RequestFacts,
 ): Promise<Outcome> {
+  const { now } = operation
   const window = nextWindow(family, now)
   const problem = forbid(deps, request, now, window)
   if (problem) return { kind: 'problem', problem }
@@ -45,15 +41,16 @@ export async function replaceToken(
     retryStreak: family.retried ? family.retryStreak : 0,
     window,
   })
+  const theirs: Operation = { ...operation, actor: `user:${family.subject.id}` }
   if (verdict.kind === 'recover') {
     const details = { seconds_late: Math.round(verdict.secondsLate) }
     const event = { type: 'refresh.recovered_late', outcome: 'success', details, ...about(family) } as const
-    await record(tx, now, 'user', event, facts)
+    await record(tx, theirs, event)
   }
   if (verdict.kind === 'roll_forward') {
     const details = { presented: presented.generation, current: family.state.generation }
     const event = { type: 'refresh.rolled_forward', outcome: 'success', details, ...about(family) } as const
-    await record(tx, now, 'user', event, facts)
+    await record(tx, theirs, event)
   }
   return {
     kind: 'refreshed',
@@ -89,14 +86,11 @@ function forbid({ config }: CarefulDeps, request: Request, now: Date, window: Wi
 /** The previous token again: derives the same successor again. */
 export async function answerAgain(
   { serverKeys }: CarefulDeps,
-  tx: Tx,
-  now: Date,
-  family: LockedFamily,
-  { token, presented }: Request,
-  facts: RequestFacts,
+  { tx, operation, family, request: { token, presented } }: Held,
 ): Promise<Outcome> {
   const { generation, currentHash, rotationKeyHash } = family.state
-  const refreshToken = family.salt && mintSuccessorAgain(serverKeys, token, generation, family.salt, currentHash)
+  const refreshToken =
+    family.salt && mintSuccessorAgain(serverKeys, token, { generation, salt: family.salt, hash: currentHash })
   if (!refreshToken) {
     // The successor was made under a CLAVIGER_SECRET that has been taken from the list since.
     return { kind: 'problem', problem: new Problem('invalid_grant', { reason: 'secret_gone' }) }
@@ -107,7 +101,7 @@ export async function answerAgain(
   if (noteworthy) {
     const details = { rotations: streak }
     const event = { type: 'refresh.retries_in_a_row', outcome: 'success', details, ...about(family) } as const
-    await record(tx, now, 'anonymous', event, facts)
+    await record(tx, operation, event)
   }
   return {
     kind: 'refreshed',

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { rotateKeys } from '../../../src/keys/operator.ts'
 import { createTestApp, type TestApp } from '../../support/app.ts'
+import { byOperator } from '../../support/operation.ts'
 
 const KEY_SET = '/.well-known/jwks.json'
 const HOST = 'Host: auth.example.com'
@@ -116,7 +117,7 @@ test('it is measured as the route', async () => {
 
 test('a new key is in the next answer', async () => {
   const before = await send(quick, get())
-  await rotateKeys(quick.deps, { compromised: true })
+  await rotateKeys(quick.deps, byOperator(quick.deps), { compromised: true })
   await quick.keys.reload()
   const after = await send(quick, get())
   expect(after.routed).toBe(0)

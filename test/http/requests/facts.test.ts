@@ -1,11 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { normalAddress, sources, trustedPeers } from '../../../src/http/guards/proxies.ts'
-import { requestFacts } from '../../../src/http/requests/facts.ts'
+import { operationOf } from '../../../src/http/requests/facts.ts'
 import { createHttpApp, request } from '../support.ts'
 
 const routes = (app: FastifyInstance): void => {
-  app.get('/facts', { config: { access: 'public' } }, async (request) => requestFacts(request))
+  app.get('/facts', { config: { access: 'public' } }, async (request) => operationOf(request, new Date(0)).facts)
+  app.get('/public', { config: { access: 'public' } }, async (request) => operationOf(request, new Date(0)))
+  app.get('/user', { config: { access: 'user' } }, async (request) => operationOf(request, new Date(0)))
 }
 const direct = await createHttpApp(routes)
 const proxied = await createHttpApp(routes, { env: { TRUSTED_PROXIES: '10.0.0.0/8,2001:db8::/32,192.0.2.7' } })
@@ -163,4 +165,14 @@ test('the log has the address, and nothing else of what was forwarded', async ()
   expect(proxied.logs.map(({ address }) => address)).toEqual(['2a00::1', '10.1.1.1'])
   expect(direct.logs.at(-1)?.address).toBe('203.0.113.9')
   expect(JSON.stringify(proxied.logs)).not.toContain('hunter2')
+})
+
+test('the actor is who the route knows: a token on a public one names nobody', async () => {
+  const headers = { 'x-forwarded-proto': 'https', authorization: 'Bearer good' }
+  const [open, user] = [
+    await direct.app.inject({ url: '/public', headers }),
+    await direct.app.inject({ url: '/user', headers }),
+  ]
+  expect(open.json()).toMatchObject({ now: '1970-01-01T00:00:00.000Z', actor: 'anonymous' })
+  expect(user.json()).toMatchObject({ now: '1970-01-01T00:00:00.000Z', actor: 'user:u1' })
 })
