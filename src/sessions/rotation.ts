@@ -3,9 +3,10 @@ import type { Config } from '../config/config.ts'
 import type { Delivery } from '../db/schema.ts'
 import { type Lifetime, lifeAt } from './live.ts'
 
-// No I/O and no clock: the whole rule for a presented refresh token is decide(), the table "Refresh tokens" of docs/reference.md.
+// No I/O and no clock. decide() is the whole rule for a presented refresh token: the table "Refresh tokens" of
+// docs/reference.md.
 
-/** What a request presents. The token's tag has been verified: we made it. */
+/** What a request presents. The token's tag has been verified, so we made it. */
 export interface Presented {
   generation: number
   /** SHA-256 of the token. */
@@ -13,7 +14,7 @@ export interface Presented {
   /** SHA-256 of the Idempotency-Key, if one was sent. */
   keyHash: Buffer | null
   delivery: Delivery
-  /** What the request says it is; null if it does not. */
+  /** The client that the request names, if any. */
   clientId: string | null
 }
 
@@ -24,7 +25,7 @@ export interface FamilyState extends Lifetime {
   generation: number
   currentHash: Buffer
   previousHash: Buffer | null
-  /** When the previous generation was first used, which made the current one. */
+  /** When the previous generation was first used, and the current one was made. */
   rotatedAt: Date
   rotationKeyHash: Buffer | null
   userDisabledAt: Date | null
@@ -33,22 +34,22 @@ export interface FamilyState extends Lifetime {
 export type RotationPolicy = Pick<Config, 'REFRESH_GRACE_SECONDS' | 'REFRESH_LATE_RETRY' | 'REFRESH_ROLL_FORWARD'>
 
 export type Verdict =
-  /** The current token: a new one takes its place. */
+  /** The current token. A new one takes its place. */
   | { kind: 'rotate' }
-  /** The previous token again: the same successor again. */
+  /** The previous token, sent again. The answer is the same successor. */
   | { kind: 'retry' }
-  /** The previous token again, too late: another successor takes the place of the unused one. */
+  /** The previous token, sent again too late. Another successor replaces the unused one. */
   | { kind: 'recover'; secondsLate: number }
-  /** A token that the database has forgotten making: go on from it. */
+  /** A token newer than the row: the database has lost the commit that made it. The family goes on from it. */
   | { kind: 'roll_forward' }
-  /** A token that has been replaced: somebody has a copy. The family ends. */
+  /** A token that has been replaced, so somebody has a copy: a thief, or the victim after the thief. The family ends. */
   | { kind: 'reuse'; reason: ReuseReason }
   | { kind: 'refuse'; reason: 'unknown_family' | 'ended' | 'expired' | RefreshRefusal }
 
-/** When a request is judged. What passed since it arrived was our own time, and only the absolute end takes notice of it. */
+/** When a request is judged. The time from its arrival until now was spent by us, so only the absolute end counts it. */
 export interface Moment {
   arrivedAt: Date
-  /** Of the first of its attempts, if it was told to come back: as a retry it is as old as that one. */
+  /** When the first attempt arrived, if the client was told to come back: the grace of a retry is judged by that. */
   since: Date
   now: Date
 }
@@ -68,14 +69,14 @@ export function decide(
     return { kind: 'refuse', reason: 'wrong_client' }
 
   if (presented.hash.equals(family.currentHash)) return { kind: 'rotate' }
-  // Authentic, not the current token, and not older either: the database lost the commits that made it, or made another
-  // of the same generation after it lost them.
+  // Authentic, not current, yet not older than the row: the database has lost the commit that made it, as in a failover,
+  // and may since have made another token of the same generation.
   if (presented.generation >= family.generation) {
     return policy.REFRESH_ROLL_FORWARD === 'on'
       ? { kind: 'roll_forward' }
       : { kind: 'refuse', reason: 'ahead_of_database' }
   }
-  // As long as the row names it as the previous one, its successor has not been used: using it would have moved it on.
+  // While the row names it as the previous token, its successor is unused: a use would have made that one the previous.
   if (family.previousHash && presented.hash.equals(family.previousHash))
     return decideRetry(presented, family, since, policy)
   return { kind: 'reuse', reason: 'older_generation' }
@@ -85,7 +86,7 @@ function decideRetry(presented: Presented, family: FamilyState, since: Date, pol
   const { keyHash } = presented
   if (keyHash && family.rotationKeyHash?.equals(keyHash)) return { kind: 'retry' }
   const secondsLate = (since.getTime() - family.rotatedAt.getTime()) / 1000 - policy.REFRESH_GRACE_SECONDS
-  // With a grace of 0 nothing is within it, not even the same millisecond.
+  // A grace of 0 means none, not even within the same millisecond.
   if (policy.REFRESH_GRACE_SECONDS > 0 && secondsLate <= 0) return { kind: 'retry' }
   const keyed = keyHash !== null || family.rotationKeyHash !== null
   if (keyed) return { kind: 'reuse', reason: 'other_idempotency_key' }

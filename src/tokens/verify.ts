@@ -5,7 +5,7 @@ import type { AccessTokenClaims } from './claims.ts'
 /** What is wrong with a token: a claim, or what comes before the claims. */
 type Fault = 'shape' | 'header' | 'kid' | 'encoding' | 'signature' | 'claims' | 'iss' | 'exp' | 'iat' | 'nbf' | 'aud'
 
-/** The reason is a short word for the log. `kind` tells the two apart, since a claim may have any name. */
+/** `kind` tells the two apart: a claim may have any name, so no claim could. */
 export type Verified = { kind: 'accepted'; claims: AccessTokenClaims } | { kind: 'refused'; reason: Fault }
 
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/

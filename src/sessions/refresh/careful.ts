@@ -19,15 +19,15 @@ import { answerAgain, replaceToken } from './successors.ts'
 export type RefreshCarefully = (request: Request) => Promise<Refreshed>
 
 const MOST_IN_LINE = 512
-/** As long as anything waits for the database. */
+/** The same as for any other wait for the database. */
 const LONGEST_WAIT_MS = 2000
 const LOOK_AGAIN_MS = 25
 
 /**
- * The careful path: locks the family, decides by the whole table, acts, commits; only then answers. An error thrown inside
+ * The careful path: locks the family, decides, acts, commits, and only then answers. An error thrown inside the transaction
  * would roll the verdict back, and a stolen family would live on.
  *
- * A row that somebody holds is looked at again a moment later; in between, its connection serves other families.
+ * If the row is locked, it is tried again a moment later, so that the connection can serve other families in between.
  */
 export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshCarefully {
   // Requests of one family would only wait for each other's row, each with a connection in its hands.
@@ -50,7 +50,7 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
     }
   }
 
-  /** The client has its right to an answer, whether or not this can be written. */
+  /** Records a suspicion. If that fails, the client is still answered. */
   const note = async (operation: Operation, suspicion: TalliedEvent): Promise<void> => {
     try {
       await deps.tally.add(operation, suspicion)
@@ -85,6 +85,7 @@ function tooLong(): Problem {
 
 async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, request: Request): Promise<Outcome> {
   const family = await lockFamily(tx, request.token.family, { wait: false })
+  // The time is read after the lock: one from before the wait would shorten the grace of the new token.
   const operation = { ...request.operation, now: deps.clock() }
   const moment = { arrivedAt: request.operation.now, since: request.since, now: operation.now }
   const verdict = decide(request.presented, family?.state, moment, deps.config)
@@ -97,7 +98,7 @@ async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, reques
   return verdict.kind === 'retry' ? await answerAgain(deps, held) : await replaceToken(deps, held, verdict)
 }
 
-/** What the hot path holds against a request besides the token: no access token could be issued. Nothing changes then. */
+/** Refuses, as the hot path does, a request for which no access token could be issued. Nothing is changed then. */
 function forbid(deps: CarefulDeps, clients: Clients, held: Held): Problem | undefined {
   const { facts: family, subject } = held.family
   const client = clients.get(family.clientId)
@@ -117,7 +118,7 @@ function forbid(deps: CarefulDeps, clients: Clients, held: Held): Problem | unde
 
 function refuse(family: LockedFamily | undefined, { reason }: Verdict & { kind: 'refuse' }): Outcome {
   const problem = new Problem('invalid_grant', { reason })
-  // A token at the end of its life is everyday; other refusals are not.
+  // Tokens of sessions that have ended are an everyday matter. Other refusals may be attacks, so they are recorded.
   if (!family || reason === 'unknown_family' || reason === 'ended' || reason === 'expired') {
     return { kind: 'problem', problem }
   }
@@ -138,7 +139,7 @@ async function endForReuse(
   return { kind: 'problem', problem: new Problem('invalid_grant', { reason }), reuse: true }
 }
 
-/** Telemetry after the commit: a counter cannot be rolled back. */
+/** Called after the commit, because a counter cannot be rolled back. */
 function count({ metrics }: CarefulDeps, outcome: Outcome): void {
   if (outcome.kind === 'refreshed') {
     metrics.refreshes.inc({ outcome: outcome.verdict === 'rotate' ? 'rotated' : outcome.verdict })

@@ -6,17 +6,17 @@ import type { FamilyFacts } from '../queries.ts'
 import { dateRotations, type Made } from './rotation-queries.ts'
 
 /**
- * Moves the time of a rotation to the end of what its answer had to wait for. Never rejects.
- * @returns the time that stands.
+ * Moves the time of a rotation to the moment when its answer is ready. Never rejects.
+ * @returns the time that the row has then.
  */
 export type DateAnew = (family: Pick<FamilyFacts, 'id' | 'rotatedAt'>, refreshToken: string) => Promise<Date>
 
-/** What an answer may take, from the rotation on, before the client gets it back. */
+/** An answer that takes longer than this after its rotation gives the client that time back. */
 export const SLOW_ANSWER_MS = 1000
 
 /**
- * The grace is for the client's troubles, not for ours: a commit that the database was slow to confirm, a queue of signatures.
- * Where one is slow, so are others, and they go together: while one statement is on its way, the next ones wait for each other.
+ * The grace is meant for the client’s delays, not for ours, such as a slow commit or a queue of signatures. If one answer
+ * is slow, others are too, so they are sent in batches: while one statement is under way, the next batch gathers.
  */
 export function createDater({ refreshDb, clock, log }: { refreshDb: Db; clock: Clock; log: Log }): DateAnew {
   type Dated = { at: Date; families: ReadonlySet<string> }
@@ -32,7 +32,7 @@ export function createDater({ refreshDb, clock, log }: { refreshDb: Db; clock: C
     try {
       return { at, families: await dateRotations(refreshDb, at, made) }
     } catch (err) {
-      // The rotation stands, and its answer is worth more than its date.
+      // The rotation has been committed: a correct time is not worth losing its answer for.
       log.warn({ err }, 'rotations whose answers were slow keep the time of their beginning')
       return { at, families: new Set() }
     }

@@ -21,11 +21,11 @@ export interface Request {
   token: AuthenticToken
   presented: Presented
   narrow: Narrowing
-  /** When the first of its attempts arrived. */
+  /** When the first attempt of this refresh arrived. */
   since: Date
-  /** Whether whoever asked has hung up. */
+  /** Whether the client has hung up. */
   isGone: () => boolean
-  /** The client's address has no rotation left: seconds until it has. A retry is answered all the same. */
+  /** If the client's address is over its limit of rotations: seconds until it is not. Retries are answered even so. */
   rotatesAgainIn: number | undefined
 }
 
@@ -44,13 +44,13 @@ export interface Refreshed {
   family: FamilyFacts
   subject: Subject
   refreshToken: string
-  /** Retries in so many rotations running that it is worth noting. */
+  /** So many rotations in a row have been retried that it is worth noting. */
   streak?: boolean
-  /** A retry that an honest client would hardly have made. */
+  /** A retry that an honest client is unlikely to have made. */
   suspicion?: TalliedEvent
 }
 
-/** What the transaction decided and did. Anything that must be answered with an error is a value here, so that it commits. */
+/** What the transaction decided and did. Errors for the client are values, so that the verdict is committed. */
 export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean; refusal?: TalliedEvent }
 
 /** What the careful path works with. */
@@ -65,7 +65,7 @@ export type CarefulDeps = {
   tally: Tally
 }
 
-/** Whom an event about a family speaks of. */
+/** The subject of an event about a family. */
 export function about(family: LockedFamily) {
   return { userId: family.subject.id, familyId: family.facts.id, clientId: family.state.clientId }
 }

@@ -1,14 +1,14 @@
 /**
- * What this process owes to clients that it told to come back, or kept waiting: their next request with the same token is judged
- * as a retry of the time when the first one arrived. Without this, a client that obeys `Retry-After` would run out of its grace
- * while it does so, and be taken for a thief. Held in memory: what makes it necessary is mostly that nothing can be written.
+ * What this process owes to clients that it told to come back, or kept waiting: the next request with the same token is
+ * judged as if it had arrived with the first one. Otherwise a client that obeys `Retry-After` would exceed its grace by
+ * waiting, and be taken for a thief. Kept in memory, because it is mostly needed when the database cannot be written to.
  */
 export interface Owed {
-  /** Of a token, what is owed to a request that arrives now. */
+  /** What is owed to a request with this token that arrived at `arrivedAt`. */
   find(tokenHash: Buffer, arrivedAt: Date): Debt | undefined
-  /** A request that comes back until then counts as a retry of that time. */
+  /** A request that comes back before `until` is judged as if it had arrived at `since`. */
   defer(tokenHash: Buffer, debt: Debt): void
-  /** Nothing is owed any more for what this debt was for. One that another request has left meanwhile stays. */
+  /** Cancels a debt, unless another request has replaced it in the meantime. */
   settle(tokenHash: Buffer, debt: Debt): void
 }
 
@@ -16,11 +16,11 @@ export interface Debt {
   /** When the first request arrived. */
   since: Date
   until: Date
-  /** It has had an answer once: what is left of its grace runs, and nothing adds to it. */
+  /** The client has been answered once: the rest of its grace runs out and is not extended again. */
   answered: boolean
 }
 
-/** Tokens remembered at most, of some hundred bytes each. Only genuine ones come here. */
+/** The most tokens remembered, at some hundred bytes each. Only authentic tokens get here. */
 const MOST = 100_000
 
 export function createOwed(): Owed {
@@ -33,7 +33,7 @@ export function createOwed(): Owed {
     },
     defer: (tokenHash, debt) => {
       const key = keyOf(tokenHash)
-      // Deleted first, so that the map stays in order of age.
+      // Deleted first, so that the map stays ordered by age.
       debts.delete(key)
       debts.set(key, debt)
       if (debts.size > MOST) debts.delete(debts.keys().next().value as string)

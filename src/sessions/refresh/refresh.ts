@@ -24,24 +24,24 @@ import { WINDOW_MS } from './rotation-queries.ts'
 import { createRotator } from './rotator.ts'
 
 export interface RefreshInput {
-  /** Undefined: none came, which is answered like any other refusal. */
+  /** Undefined if none was sent, which is refused like any other bad token. */
   token: string | undefined
   delivery: Delivery
   clientId: string | undefined
   idempotencyKey: string | undefined
   scope: string | undefined
   audience: string | string[] | undefined
-  /** Whether whoever asked has hung up. */
+  /** Whether the client has hung up. */
   isGone: () => boolean
-  /** Takes one refresh from what the client's address may have. */
+  /** Spends one refresh of the budget of the client's address. */
   spend: () => Promise<Spent>
-  /** Where it may have no more: takes one look at whether it is a retry. */
+  /** If that is used up: spends one of the lookups that find out whether the request is a retry. */
   spendLook: () => Promise<Spent>
-  /** Takes one refresh where there is no token of ours. */
+  /** Spends one refresh of the budget for requests without a token of ours. */
   spendOnGarbage: () => Promise<Spent>
 }
 
-/** Whether there was something left to spend; if not, milliseconds until there is. */
+/** Whether anything was left to spend; if not, milliseconds until there is. */
 export type Spent = { allowed: true } | { allowed: false; remainingMs: number }
 
 type RefreshDeps = {
@@ -59,15 +59,15 @@ type RefreshDeps = {
 /**
  * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). The operation is of the moment when the request was there to be
  * read.
- * @throws Problem `invalid_grant`, the same for every cause; `invalid_scope` or `invalid_target` if more was asked for than
- * was granted, or nothing is left of it; `token_too_large`; `too_many_requests`; `unavailable`.
+ * @throws Problem `invalid_grant`, the same for every cause; `invalid_scope` or `invalid_target` if the request asks for
+ * more than was granted, or nothing of the grant is left; `token_too_large`; `too_many_requests`; `unavailable`.
  */
 export type Refresh = (operation: Operation, input: RefreshInput) => Promise<Issued>
 
-/** Bytes: below it, ISSUER, AUDIENCE and SCOPES are longer than tokens of 4096 bytes should hold. */
+/** In bytes. With less room, ISSUER, AUDIENCE and SCOPES are too long for access tokens of 4096 bytes. */
 const LITTLE_ROOM = 512
 
-/** @param spendRetry takes one retry from what a family may have, which is as much again as it may rotate. */
+/** @param spendRetry spends one retry of the family's budget, which is as large again as its budget of rotations. */
 export function createRefresh(
   deps: RefreshDeps,
   clients: Clients,
@@ -91,9 +91,9 @@ export function createRefresh(
   ): Promise<Exchanged> => {
     const narrow = narrowing(input)
     const spent = await input.spend()
-    // Before the rotation: a rotated token without an access token would only have to be retried.
+    // Checked before the rotation: without an access token, the client would have to retry anyway.
     if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
-    // Whether it is a retry is known to the database alone, which must not be asked without bound either.
+    // Retries are answered even over the limit. Only the database can tell a retry, so asking it is limited as well.
     if (!spent.allowed) {
       refuseOver(await input.spendLook(), 'look_over_per_minute')
       refuseOver(await spendRetry(token.family), 'retry_per_minute')
@@ -113,7 +113,8 @@ export function createRefresh(
       return { kind: 'refreshed', verdict: 'rotate', family, subject, refreshToken, narrow }
     }
     const rotatesAgainIn = spent.allowed ? undefined : Math.ceil(spent.remainingMs / 1000)
-    // What another attempt is about to do with the token is not known yet: this one is to come back for that, and soon.
+    // If the rotation is refused while another attempt with the same token is under way, that attempt may still rotate it:
+    // the client is told to come back soon for the result.
     const request = { operation, token, presented, narrow, since, isGone, rotatesAgainIn }
     const found = await refreshCarefully(request).catch((error: unknown) => {
       const undecided = error instanceof Problem && ROTATION_REFUSED.has(error.reason) && !underWay.isAlone(token.hash)
@@ -125,7 +126,7 @@ export function createRefresh(
     return { ...found, narrow }
   }
 
-  /** What a client that gets this answer now is owed, should the answer be lost. */
+  /** Notes what is owed to a client that is answered now, in case the answer is lost. */
   const settle = (token: AuthenticToken, arrivedAt: Date, debt: Debt | undefined, answer: Answer): void => {
     const answeredAt = deps.clock()
     const owe = (since: Date, milliseconds: number) =>
@@ -138,15 +139,15 @@ export function createRefresh(
     }
     const since = debt?.since ?? arrivedAt
     const left = graceMs - Math.max(0, since.getTime() - answer.rotatedAt.getTime())
-    // Once only: otherwise the grace would slide with every attempt.
+    // Only once, otherwise every attempt would extend the grace.
     if (debt ? !debt.answered : slow(arrivedAt)) owe(since, left)
   }
 
-  /** Somebody is asked to come again, and nobody has said no to the token. */
+  /** Notes what is owed to a client that is told to come back although its token has not been refused. */
   const defer = (token: AuthenticToken, arrivedAt: Date, debt: Debt | undefined, problem?: Problem): void => {
     const since = debt?.since ?? arrivedAt
     const wait = (problem?.retryAfter ?? 1) * 1000
-    // Anybody can use up a limit, so what comes of that has an end: the window in which there is something left again.
+    // A thief can use up a limit on purpose to stretch the grace, so this extension ends with the next window.
     const longest = problem?.status === 429 ? since.getTime() + WINDOW_MS + graceMs : Number.POSITIVE_INFINITY
     const until = new Date(Math.min(deps.clock().getTime() + wait + graceMs, longest))
     owed.defer(token.hash, { since, until, answered: false })
@@ -182,7 +183,7 @@ export function createRefresh(
   }
 }
 
-/** Of a 429 that refuses a rotation: the token is the current one, and stays it. Nothing is owed for that. */
+/** Reasons of a 429 that refuses a rotation. The token is and stays the current one, so nothing is owed. */
 const ROTATION_REFUSED = new Set<Reason | undefined>(['refresh_per_minute', 'family limit'])
 
 interface Answer {
@@ -190,7 +191,7 @@ interface Answer {
   rotatedAt: Date
 }
 
-/** How many requests with a token are under way in this process. */
+/** Counts the requests that are under way in this process, by token. */
 function createUnderWay() {
   const counts = new Map<string, number>()
   const count = (tokenHash: Buffer): number => counts.get(tokenHash.toString('base64')) ?? 0
@@ -221,7 +222,7 @@ function presentedBy(token: AuthenticToken, { idempotencyKey, delivery, clientId
   }
 }
 
-/** Limited as everything else is; where the counters cannot be asked, it is refused all the same. */
+/** Limited like any other request. If the counters cannot be reached, the token is refused all the same. */
 async function refuseUnknown({ metrics }: RefreshDeps, { token, spendOnGarbage }: RefreshInput): Promise<never> {
   const spent = await spendOnGarbage().catch((): Spent => ({ allowed: true }))
   if (!spent.allowed) {
@@ -233,7 +234,7 @@ async function refuseUnknown({ metrics }: RefreshDeps, { token, spendOnGarbage }
   throw new Problem('invalid_grant', { reason: token === undefined ? 'no_token' : 'not_ours' })
 }
 
-/** A second: whoever retries has a grace that runs out, and the next minute's budget would not help them. */
+/** Retry after a second: the grace of a retry runs out long before the budget of the next minute. */
 function refuseOver(spent: Spent, reason: Reason): void {
   if (!spent.allowed) throw new Problem('too_many_requests', { reason, retryAfter: 1 })
 }

@@ -9,36 +9,36 @@ export interface Rotation {
   family: string
   presented: Presented
   successor: { hash: Buffer; salt: Buffer }
-  /** By this the idle end is judged: what the request has waited in here since does not count. */
+  /** The idle end is judged by this, so that waiting in our queues ends no session. */
   arrivedAt: Date
-  /** What the access token shall be narrowed to; null: all that was granted. */
+  /** What to narrow the access token to; null for all that was granted. */
   narrow: Narrowing
 }
 
-/** What holds for all rotations of one statement. */
+/** Rules that apply to every rotation of a batch. */
 export interface RotationRules {
   clients: Clients
-  /** Rotations of one family. */
+  /** How often one family may rotate. */
   perMinute: number
-  /** Bytes of JSON that roles and custom claims may have together. With more, an access token may be too large. */
+  /** How many bytes of JSON roles and custom claims may take together. With more, an access token might be too large. */
   room: number
 }
 
-/** A family just rotated, and its user. */
+/** A family that has just been rotated, and its user. */
 export type Rotated = FamilyFacts & { subject: Subject }
 
 const COLUMNS =
   'family, generation, hash, delivery, client_id, next_hash, salt, arrived_at, key_hash, asked_scope, asked_audience'
 
 /**
- * The hot path: everything that must hold for a plain rotation, and the rotation, in one statement of its own; $1 is now.
- * The row's lock makes concurrent rotations of one family take turns; the second sees the first one's row and matches
- * nothing. Rows that somebody holds are passed over and match nothing either: waiting for them would make a whole batch wait,
- * and two batches that hold what the other one wants would wait for ever.
+ * The hot path: one statement checks everything that a plain rotation requires, and rotates; $1 is now. The row lock
+ * serialises concurrent rotations of a family: the second sees the row as the first has left it, and matches nothing. Rows
+ * that are locked are skipped and match nothing either. Waiting for one would hold up the whole batch, and two batches that
+ * wait for each other's rows would deadlock.
  *
- * Lists of one request are texts separated by spaces, which neither scope tokens nor audiences contain: the arrays of
- * PostgreSQL cannot hold lists of different lengths. The text is constant, because building it from its parts for each
- * request would cost as much as half of running it.
+ * The scopes and audiences of a request are passed as text separated by spaces, which neither may contain, because arrays
+ * in PostgreSQL cannot hold lists of different lengths. The statement is a constant: building it for each request would
+ * cost half as much as running it.
  */
 const ROTATE = `
   WITH a (${COLUMNS}) AS MATERIALIZED (
@@ -86,7 +86,7 @@ const ROTATE = `
 /** Length of the windows in which a family's rotations are counted. */
 export const WINDOW_MS = 60_000
 
-/** One rotation in the order of COLUMNS. */
+/** The values of one rotation, in the order of COLUMNS. */
 function columnsOf({ family, presented, successor, arrivedAt, narrow }: Rotation): unknown[] {
   const { generation, hash, delivery, clientId, keyHash } = presented
   const [scope, audience] = [narrow.scope?.join(' '), narrow.audience?.join(' ')]
@@ -106,8 +106,8 @@ function columnsOf({ family, presented, successor, arrivedAt, narrow }: Rotation
 }
 
 /**
- * Rotates those families about which nothing is out of the ordinary; none of them may come twice.
- * @returns by family, those rotated. Of the others, lock the family and decide.
+ * Rotates those of the families that need no decision. No family may occur twice.
+ * @returns those that were rotated, by family. The others take the careful path.
  */
 export async function rotateThoseCurrent(
   db: Db,
@@ -139,15 +139,15 @@ function clientColumns(clients: Clients): string[][] {
   ]
 }
 
-/** A rotation that has been made: by the hash of its new token it is known whether it is still the last one. */
+/** A rotation that took place. The hash of its new token tells whether it is still the latest. */
 export interface Made {
   family: string
   currentHash: Buffer
 }
 
 /**
- * Says when rotations took place, of those families that nobody has rotated or holds.
- * @returns the families of which it is said.
+ * Sets the time of rotations, except in families that have been rotated since or are locked.
+ * @returns the families whose time was set.
  */
 export async function dateRotations(db: Db, rotatedAt: Date, made: readonly Made[]): Promise<Set<string>> {
   const families = made.map(({ family }) => family)

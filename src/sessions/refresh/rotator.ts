@@ -5,10 +5,11 @@ import { Problem, type Reason } from '../../errors.ts'
 import { type Rotated, type Rotation, type RotationRules, rotateThoseCurrent } from './rotation-queries.ts'
 
 /**
- * Rotates if everything about the request is plain; undefined if not.
- * @param isGone whether whoever asked has hung up: a token that nobody receives is not made.
- * @throws Problem `unavailable` after a wait that was too long, with nothing used up; the database's error, after which
- * nobody knows whether it was rotated.
+ * Rotates if the request needs no decision.
+ * @param isGone whether the client has hung up: its token is then left as it is, since nobody would receive another.
+ * @returns undefined if it was not rotated: take the careful path.
+ * @throws Problem `unavailable` after too long a wait, with nothing changed; or the database's error, after which it is
+ * unknown whether the token was rotated.
  */
 export type Rotate = (rotation: Rotation, isGone: () => boolean) => Promise<Rotated | undefined>
 
@@ -21,25 +22,25 @@ interface Waiting {
 }
 
 const BATCH = 32
-/** Half a second of work for two cores. Whoever waits behind more is better told to come back. */
+/** Half a second of work for two cores. A client behind so many is better told to come back. */
 const LONGEST_QUEUE = 1024
-/** As long as anything waits for the database. */
+/** The same as for any other wait for the database. */
 const LONGEST_WAIT_MS = 2000
 
 type RotatorDeps = { rotationDb: Db; clock: Clock }
 
 /**
- * Rotations that arrive while one is on its way to the database wait for it and go together in the next statement: a
- * commit, which waits for the disk, and a round trip then serve many. Alone, a rotation goes at once and by itself.
+ * Rotations that arrive while a statement is under way are gathered and sent together in the next one, so that a round trip
+ * and a commit, which waits for the disk, serve many. A rotation that arrives when nothing is under way is sent at once.
  *
- * A family is in a batch once at most, because one statement changes a row only once.
+ * A family occurs at most once in a batch, because one statement changes a row only once.
  */
 export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
   const waiting: Waiting[] = []
   let busy = false
   let alarm: NodeJS.Timeout | undefined
 
-  /** Tells those who have waited too long, also while the statement before them does not return. */
+  /** Rejects those that have waited too long, even while the statement before them hangs. */
   const watch = (): void => {
     clearTimeout(alarm)
     while (waiting[0] && age(waiting[0]) >= LONGEST_WAIT_MS)
@@ -51,7 +52,7 @@ export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
     busy = true
     while (waiting.length > 0) {
       try {
-        // The connection first: who has hung up or waited too long, and what time it is, is asked when it is there.
+        // The connection comes first: who has hung up or waited too long, and what time it is, is found out after the wait.
         await deps.rotationDb.connection().execute(async (connection) => {
           watch()
           const batch = takeBatch(waiting)
@@ -79,7 +80,7 @@ function tooBusy(reason: Reason): Problem {
   return new Problem('unavailable', { reason, retryAfter: 1 })
 }
 
-/** Those who wait longest and are still there, each family once. */
+/** Takes those that have waited longest and have not hung up, each family once. */
 function takeBatch(waiting: Waiting[]): Waiting[] {
   const families = new Set<string>()
   const batch: Waiting[] = []
@@ -98,7 +99,7 @@ function takeBatch(waiting: Waiting[]): Waiting[] {
   return batch
 }
 
-/** Rotates a batch and answers everybody in it. Never rejects. */
+/** Rotates a batch and settles the promise of each of its rotations. Never rejects. */
 async function settle(deps: RotatorDeps, connection: Db, rules: RotationRules, batch: Waiting[]): Promise<void> {
   const now = deps.clock()
   try {
@@ -106,12 +107,12 @@ async function settle(deps: RotatorDeps, connection: Db, rules: RotationRules, b
     const rotated = await rotateThoseCurrent(connection, now, rules, rotations)
     for (const { rotation, resolve } of batch) resolve(rotated.get(rotation.family))
   } catch (error) {
-    // Something about one of them that the database does not take must not be the others' misfortune.
+    // The database rejected the values of one rotation: the others must not fail with it.
     if (isDataFault(error) && batch.length > 1) {
       for (const each of batch) await settle(deps, connection, rules, [each])
       return
     }
-    // Whether it was committed is unknown to all of them alike: each is told to try again.
+    // Whether the batch was committed is unknown, so each client is told to try again.
     for (const { reject } of batch) reject(error)
   }
 }

@@ -10,12 +10,12 @@ import { about, type CarefulDeps, type Held, type Outcome, type Request } from '
 import { WINDOW_MS } from './rotation-queries.ts'
 
 const STREAK_WORTH_NOTING = 5
-/** Of the column. */
+/** The largest value of the column. */
 const LONGEST_STREAK = 32_767
 
 type Replacing = Verdict & { kind: 'rotate' | 'recover' | 'roll_forward' }
 
-/** Puts another token in the place of the current one. Nothing changes where that is too often, or nobody is left to get it. */
+/** Replaces the current token. Changes nothing if the family is over its limit, or if the client has hung up. */
 export async function replaceToken(
   deps: CarefulDeps,
   { tx, operation, family, request }: Held,
@@ -27,7 +27,7 @@ export async function replaceToken(
   if (problem) return { kind: 'problem', problem }
 
   const { token, presented } = request
-  // Above both what the row knows and what is presented: an unused successor that is replaced becomes an older generation.
+  // Above both the row's generation and the presented one, so that an unused successor that is replaced counts as older.
   const generation = Math.max(family.state.generation, presented.generation) + 1
   const salt = randomBytes(16)
   const refreshToken = mintSuccessor(deps.serverKeys[0], token, generation, salt)
@@ -63,11 +63,11 @@ export async function replaceToken(
 
 interface Window {
   startedAt: Date
-  /** This rotation included. */
+  /** Includes this rotation. */
   count: number
 }
 
-/** The hot path counts in the same way in its own statement. */
+/** Counts as the statement of the hot path does. */
 function nextWindow({ windowStartedAt, windowCount }: LockedFamily, now: Date): Window {
   const open = now.getTime() - windowStartedAt.getTime() < WINDOW_MS
   return open ? { startedAt: windowStartedAt, count: windowCount + 1 } : { startedAt: now, count: 1 }
@@ -83,7 +83,7 @@ function forbid({ config }: CarefulDeps, request: Request, now: Date, window: Wi
   return new Problem('too_many_requests', { reason: 'family limit', retryAfter })
 }
 
-/** The previous token again: derives the same successor again. */
+/** Answers a retry of the previous token with the same successor, derived again. */
 export async function answerAgain(
   { serverKeys }: CarefulDeps,
   { tx, operation, family, request: { token, presented } }: Held,
@@ -92,7 +92,7 @@ export async function answerAgain(
   const refreshToken =
     family.salt && mintSuccessorAgain(serverKeys, token, { generation, salt: family.salt, hash: currentHash })
   if (!refreshToken) {
-    // The successor was made under a CLAVIGER_SECRET that has been taken from the list since.
+    // The successor was made under an entry of CLAVIGER_SECRET that has since been removed.
     return { kind: 'problem', problem: new Problem('invalid_grant', { reason: 'secret_gone' }) }
   }
   const streak = Math.min(family.retryStreak + (family.retried ? 0 : 1), LONGEST_STREAK)
@@ -115,7 +115,7 @@ export async function answerAgain(
   }
 }
 
-/** An honest client repeats its key. Whoever lacks it has the token, and has not seen the request. */
+/** An honest client repeats its key. Somebody without it holds the token but has not seen the request: perhaps a thief. */
 function keyMismatch(family: LockedFamily, { keyHash }: Request['presented']): TalliedEvent {
   const reason = keyHash ? 'other_key' : 'no_key'
   return { type: 'refresh.key_mismatch', outcome: 'success', reason, ...about(family) }
