@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRun } from './commands.ts'
+import { generatedClients } from './generated/program.ts'
 import { type Issuer, startLiveIssuer, startVectorIssuer } from './issuers.ts'
 import { runtimes } from './javascript/program.ts'
 import { type Judgement, judge } from './judge.ts'
@@ -17,7 +18,7 @@ const prepareMs = 300_000
 const checkMs = 120_000
 const trialMs = 180_000
 
-const programs = [...verifiers, ...runtimes, ...recipes]
+const programs = [...verifiers, ...runtimes, ...generatedClients, ...recipes]
 
 const interrupted = new AbortController()
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
