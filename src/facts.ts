@@ -7,5 +7,5 @@ export interface RequestFacts {
   userAgent: string | null
 }
 
-/** Facts of work that no request asked for: the CLI and the server's own schedule. */
+/** For work that no request asked for: commands, and what the server does on schedule. */
 export const NO_REQUEST: RequestFacts = { requestId: null, address: null, userAgent: null }

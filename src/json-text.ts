@@ -7,7 +7,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const FORBIDDEN_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
 
 /**
- * Parses JSON of which there is only one reading: well-formed text, shallow, each member named once.
+ * Parses JSON that every parser reads alike: well-formed text, shallow, each member named once.
  * @throws Problem `invalid_request`; nothing of the input is repeated.
  */
 export function parseJson(bytes: Uint8Array): unknown {
@@ -23,11 +23,11 @@ export function parseJson(bytes: Uint8Array): unknown {
   return value
 }
 
-/** In text that is known to be valid JSON: each string, whether it names a member, and each bracket. Nothing else matters. */
+/** In valid JSON, matches each string, with the colon behind it if it names a member, and each bracket. */
 const TOKEN = /("[^"\\]*(?:\\.[^"\\]*)*")([ \t\r\n]*:)?|[{}[\]]/g
 
 function checkTokens(text: string): void {
-  /** What is open: the names so far of an object, undefined for an array. */
+  /** The objects and arrays that are open: of an object its names so far, of an array undefined. */
   const open: (Set<string> | undefined)[] = []
   for (const [token, string, colon] of text.matchAll(TOKEN)) {
     if (string === undefined) {
@@ -36,7 +36,7 @@ function checkTokens(text: string): void {
       if (open.length > MAX_DEPTH) refuse('The body is nested too deeply.')
       continue
     }
-    // Escapes decoded, so that two spellings of one name are seen as one.
+    // Escapes are decoded, so that two spellings of one name are recognised as the same.
     const content = string.includes('\\') ? (JSON.parse(string) as string) : string.slice(1, -1)
     // A lone surrogate has no UTF-8 form; PostgreSQL stores no U+0000.
     if (!content.isWellFormed() || content.includes('\0')) refuse('Text must be well-formed Unicode without U+0000.')

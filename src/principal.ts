@@ -1,9 +1,9 @@
 import type { Actor } from './operation.ts'
 
-/** Whoever calls with a token of ours, by kind: a route says which kind it is for (`http/guards/access.ts`). */
+/** The caller who holds a token of ours, by kind. Every route says which kind may call it (`http/guards/access.ts`). */
 export type Principal = UserPrincipal
 
-/** Somebody who is signed in: what the database says now, not what the token said when it was issued. */
+/** Somebody who is signed in, as the database describes them now, not as the token did when it was issued. */
 export interface UserPrincipal {
   kind: 'user'
   subject: {
@@ -20,7 +20,7 @@ export interface UserPrincipal {
   authTime: Date
 }
 
-/** As the audit trail names them. */
+/** The caller as the audit trail names it. */
 export function actorOf(principal: Principal): Actor {
   switch (principal.kind) {
     case 'user':
@@ -30,7 +30,7 @@ export function actorOf(principal: Principal): Actor {
   }
 }
 
-/** For what needs a person and a session. @throws if somebody else calls: the route admits a kind that it does not know. */
+/** For handlers that need a person and a session. @throws if the route admits a kind of caller that its handler cannot serve. */
 export function userOf(principal: Principal): UserPrincipal {
   if (principal.kind !== 'user') throw new Error('the caller is no user')
   return principal

@@ -5,7 +5,7 @@ const SECOND = 1000
 const MINUTE = 60 * SECOND
 
 export interface Schedule {
-  /** Nothing starts from now on; resolves when what runs has ended. */
+  /** Starts nothing more; resolves when the run that is under way has ended. */
   stop(): Promise<void>
 }
 
@@ -13,13 +13,13 @@ export interface Task {
   name: string
   everyMs: number
   work: () => Promise<unknown>
-  /** Logged when it begins to fail, and when it works again. Without it, every failure is. */
+  /** What to log when the task begins to fail, and when it works again. Without it, every failure is logged. */
   outage?: { begins: string; ends: string }
 }
 
 /**
- * Does a task again and again, the next time `everyMs` after the last one ended, or up to a tenth sooner, so that replicas
- * started together do not stay in step. A failure is logged and tried again in its turn. Keeps no process alive.
+ * Repeats a task, `everyMs` after it last ended or up to a tenth sooner, so that replicas that start together do not stay in
+ * step. A failure is logged, and the task is tried again in its turn. Keeps no process alive.
  */
 export function repeat(log: Log, { name, everyMs, work, outage }: Task): Schedule {
   let running: Promise<void> = Promise.resolve()
@@ -54,9 +54,9 @@ export function repeat(log: Log, { name, everyMs, work, outage }: Task): Schedul
 }
 
 /**
- * Keeps the clock true: every minute, and at once when this host's wall clock and its monotonic timer part by more than
- * a second. The monotonic timer stands still while a machine is suspended; tokens do not stop ageing meanwhile. While no
- * good answer is had, because the database is away or slow, it is asked every few seconds.
+ * Synchronises the clock every minute, and at once when this host's wall clock and its monotonic timer diverge by more than
+ * a second: the timer stands still while a machine is suspended, but tokens go on ageing. While the database is away or too
+ * slow for a precise answer, it is asked every few seconds.
  */
 export function keepClock(log: Log, clock: Pick<DatabaseClock, 'synchronise'>): Schedule {
   const distance = () => Date.now() - performance.now()

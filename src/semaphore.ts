@@ -6,24 +6,24 @@ interface Bounds {
   permits: number
   /** Pieces of work that may wait for a permit. */
   queue: number
-  /** Milliseconds: what has waited longer is refused when its turn comes, so that the queue behind it moves on. */
+  /** In milliseconds. Work that has waited longer is refused when its turn comes, so that the queue behind it moves on. */
   patienceMs?: number
-  /** What whoever is refused is told; by default `unavailable`, to be tried again in a second. */
+  /** The error for work that is refused; by default `unavailable`, to be retried after a second. */
   refusal?: (reason: Reason) => Problem
 }
 
 export interface Semaphore {
   /** Does the work when a permit is free, in order of arrival. @throws the refusal, at once if the queue is full. */
   run<T>(work: () => Promise<T>): Promise<T>
-  /** Whether whoever came now would be refused. */
+  /** Whether work that came now would be refused. */
   isFull(): boolean
   /** Pieces of work that run or wait. */
   pending(): number
 }
 
 /**
- * So many at a time, so many waiting, the rest refused at once: a queue without an end answers everybody too late, one with
- * an end answers some in time and tells the others to come back.
+ * Runs so many at a time, queues so many more, and refuses the rest at once: an unbounded queue answers everybody too late,
+ * a bounded one answers some in time and tells the others to come back.
  */
 export function createSemaphore(
   { permits, queue, patienceMs = Number.POSITIVE_INFINITY, refusal = tooBusy }: Bounds,
@@ -46,12 +46,12 @@ export function createSemaphore(
   }
 }
 
-/** Runs work when no other work of its key runs, in order of arrival. @throws Problem `unavailable` if too many wait. */
+/** Runs the work of each key one at a time, in order of arrival. @throws Problem `unavailable` if too many wait. */
 export type KeyedMutex = <T>(key: string, work: () => Promise<T>) => Promise<T>
 
-/** @param most pieces of work that may run or wait, of all keys together. */
+/** @param most pieces of work that may run or wait, for all keys together. */
 export function createKeyedMutex(most: number): KeyedMutex {
-  /** Of each key, the last one in line. */
+  /** The last in line, by key. */
   const last = new Map<string, Promise<unknown>>()
   let inLine = 0
 

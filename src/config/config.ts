@@ -18,7 +18,7 @@ export const settings = {
   METRICS_HOST: text('127.0.0.1', values.host),
   METRICS_PORT: integer(9464, 0, 65535),
   SHUTDOWN_DELAY_SECONDS: integer(undefined, 0, 300),
-  /** Longer than the minute after which most balancers close theirs: if it were we, a request could be on its way. */
+  /** Longer than the minute after which most balancers close idle connections: closing first could lose a request. */
   KEEP_ALIVE_SECONDS: integer(65, 1, 7200),
   ISSUER: text(undefined, values.issuer),
   DATABASE_URL: secret(undefined, readDatabaseUrl),
@@ -31,7 +31,7 @@ export const settings = {
   SCOPES: list([], values.scope),
   REGISTRATION: oneOf(['open', 'closed'], undefined),
   ACCESS_TOKEN_SECONDS: integer(600, 5, 3600),
-  /** How long a retry without a key is believed. Longer forgives slower clients and gives a thief the same time. */
+  /** How long a retry without a key counts as honest. A longer grace forgives slower clients, and gives thieves as long. */
   REFRESH_GRACE_SECONDS: integer(10, 0, 60),
   REFRESH_LATE_RETRY: oneOf(['revoke', 'recover'], 'revoke'),
   REFRESH_ROLL_FORWARD: oneOf(['on', 'off'], 'on'),
@@ -39,13 +39,13 @@ export const settings = {
   SESSION_MAX_SECONDS: integer(DAY, 2, DAY),
   REMEMBER_IDLE_SECONDS: integer(14 * DAY, 2, 90 * DAY),
   REMEMBER_MAX_SECONDS: integer(30 * DAY, 2, 90 * DAY),
-  /** One more sign-in ends the session that was used longest ago. */
+  /** A further sign-in ends the session whose last use is longest ago. */
   SESSIONS_PER_USER: integer(20, 1, 1000),
   PASSWORD_MIN_LENGTH: integer(8, 8, 64),
-  /** OWASP's floor; more memory is what hurts an attacker's hardware most. */
+  /** OWASP's minimum. More memory is what slows an attacker's hardware most. */
   ARGON2_MEMORY_KIB: integer(19456, 19456, 1048576),
   ARGON2_PASSES: integer(2, 2, 16),
-  /** Hashes at a time. Each wants a core, at low priority, and ARGON2_MEMORY_KIB. */
+  /** Hashes at a time. Each takes ARGON2_MEMORY_KIB of memory and a core, at low priority. */
   HASH_CONCURRENCY: integer(availableParallelism(), 1, 256),
   HASH_QUEUE: integer(64, 0, 10000),
   KEY_BITS: oneOf(['2048', '3072', '4096'], '2048'),
@@ -59,12 +59,12 @@ export const settings = {
   RATE_LIMIT_FAMILY_PER_MINUTE: integer(120, 1, 1000000),
   RATE_LIMIT_LOGOUT_PER_MINUTE: integer(600, 1, 1000000),
   RATE_LIMIT_ACCOUNT_PER_MINUTE: integer(600, 1, 1000000),
-  /** From 30: the database deletes nothing younger, whoever asks. */
+  /** At least 30: a function of the database refuses to delete younger events, whoever asks. */
   AUDIT_RETENTION_DAYS: integer(365, 30, 3650),
   HSTS: oneOf(['on', 'off'], 'on'),
   DOCS: boolean(undefined),
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
-  /** Share of the lines about requests that succeeded. Refusals and errors are always logged. */
+  /** The share of successful requests that is logged. Refusals and errors always are. */
   LOG_SUCCESS_SAMPLE: share(1),
 } satisfies Record<string, Setting<unknown>>
 
@@ -77,10 +77,10 @@ export interface Config
     'CLAVIGER_SECRET' | 'DATABASE_URL' | 'SHUTDOWN_DELAY_SECONDS' | 'ISSUER' | 'REGISTRATION' | 'DOCS'
   > {
   production: boolean
-  /** Pages of http://localhost may act for the client `web`, whatever their port. */
+  /** Whether pages on http://localhost, with any port, may act for the client `web`. */
   localhostPages: boolean
   SHUTDOWN_DELAY_SECONDS: number
-  /** `iss`, and the base of every URL that is stated. No trailing slash. */
+  /** `iss`, and the base of every URL in documents. No trailing slash. */
   ISSUER: string
   /** Never empty: the first is the default audience, the rest may be asked for. */
   AUDIENCE: string[]
@@ -90,8 +90,8 @@ export interface Config
 
 /** Kept apart from Config, and never logged. */
 export interface Secrets {
-  /** Leaves nothing open, so that no variable of the environment changes where it leads. */
+  /** A complete URL, so that no variable of the environment changes where it leads. */
   databaseUrl: string
-  /** At least one of 32 bytes or more, newest first. */
+  /** Each of 32 bytes or more, newest first. */
   serverSecrets: [Buffer, ...Buffer[]]
 }

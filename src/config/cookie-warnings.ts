@@ -3,8 +3,8 @@ import type { Config } from './config.ts'
 import { isLoopback } from './networks.ts'
 
 /**
- * Where browsers will not keep the cookie, or not for this server alone. Signing in seems to work there, and the next reload
- * knows of nothing.
+ * Warns of settings under which browsers drop the cookie, or share it with another server. Signing in seems to work, but
+ * the session is gone at the next reload.
  */
 export function cookieWarnings({ ISSUER, ALLOWED_ORIGINS }: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS'>): string[] {
   const found: string[] = []
@@ -15,7 +15,7 @@ export function cookieWarnings({ ISSUER, ALLOWED_ORIGINS }: Pick<Config, 'ISSUER
       'ISSUER is plain http on a host that is not localhost: browsers keep no Secure cookie there, so pages lose their session at the next reload',
     )
   }
-  // The first server of a machine has the default port, and says nothing to those who have only one.
+  // A server with the default port is the first on its machine, and mostly the only one: it does not warn.
   if (local && issuer.port !== '3000') {
     found.push(
       'ISSUER is on localhost, where ports do not separate cookies: another Claviger there shares the cookie with this one, and a sign-in at either ends that at the other. A name of its own, such as http://two.localhost:3001, keeps them apart',
@@ -31,7 +31,7 @@ export function cookieWarnings({ ISSUER, ALLOWED_ORIGINS }: Pick<Config, 'ISSUER
   return found
 }
 
-/** Certainly so: whether a.example.co.uk and b.example.co.uk are one site takes a list that is not ours to keep. */
+/** True only if it is certain: telling sites under the same suffix apart (co.uk) would take the public suffix list. */
 function isAnotherSite(one: URL, other: URL): boolean {
   if (one.protocol !== other.protocol) return true
   if (one.hostname === other.hostname) return false

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 type Name = 'sslrootcert' | 'sslcert' | 'sslkey'
 
 /**
- * What is wrong with the files for TLS that a database URL names. The driver reads them at every connection, where a
- * missing one would look like a socket that is not there yet: a database to wait for.
+ * What is wrong with the TLS files that a database URL names. The driver reads them at every connection; a missing one
+ * would look like a missing socket there, and the server would wait for the database instead of reporting the setting.
  */
 export function certificateFaults(parameters: Readonly<Partial<Record<Name, string>>>): string[] {
   const faults: string[] = []

@@ -4,22 +4,22 @@ import type { DatabaseTarget } from './database-target.ts'
 import { isInside } from './networks.ts'
 
 /**
- * What protects the way to the database. Plain text is safe where nobody else can listen or answer: on a socket of this
- * machine, and to addresses that the Internet does not route to. A name tells neither: `db.internal` may be anywhere, and
- * `service.namespace` is the network of a cluster.
+ * What protects the connection to the database. Plain text is safe only where nobody else can listen or answer: over a
+ * socket of this machine, and to addresses that the Internet does not route. A host name does not tell which it is:
+ * `db.internal` may be anywhere, and `service.namespace` may be inside a cluster.
  */
 export type DatabaseLink =
   | { kind: 'verified' | 'socket' }
   | { kind: 'inside' | 'outside'; addresses: string[] }
-  /** A name without an address, so far. */
+  /** A name that does not resolve yet. */
   | { kind: 'unknown'; error: Error }
 
 export type Resolve = (name: string) => Promise<string[]>
 
-/** As the driver's connections resolve it, so the hosts file counts. */
+/** Resolves as the driver does, the hosts file included. */
 const resolveAll: Resolve = async (name) => (await lookup(name, { all: true })).map(({ address }) => address)
 
-/** @returns undefined where only the addresses of a name can tell. */
+/** @returns undefined if the host is a name, which has to be resolved first. */
 export function linkWithoutLookup({ host, verified }: DatabaseTarget): DatabaseLink | undefined {
   if (verified) return { kind: 'verified' }
   if (host.startsWith('/')) return { kind: 'socket' }
@@ -36,7 +36,7 @@ export async function inspectLink(target: DatabaseTarget, resolve: Resolve = res
   }
 }
 
-/** Every address must be inside: which of them a connection takes is not ours to say. */
+/** Every address must be inside, because a connection may use any of them. */
 function linkTo(addresses: string[]): DatabaseLink {
   return { kind: addresses.every(isInside) ? 'inside' : 'outside', addresses }
 }

@@ -7,9 +7,9 @@ export interface DatabaseTarget {
   /** A name, an IP address without brackets, or the folder of a socket. */
   host: string
   port: number
-  /** Undefined: it is called like the user. */
+  /** If undefined, it is named like the user. */
   database: string | undefined
-  /** Whether TLS proves that it is the right server. Without, there is no TLS at all. */
+  /** Whether TLS proves that it is the right server. Otherwise there is no TLS at all. */
   verified: boolean
 }
 
@@ -21,8 +21,8 @@ export interface CompleteDatabase {
 type Env = Readonly<Record<string, string | undefined>>
 
 /**
- * Fills in what a URL leaves open, from the variables that libpq and the driver would take it from, and writes it down as
- * a URL that leaves nothing open: so what was judged is what the driver uses.
+ * Completes a URL from the variables that libpq and the driver would use, and returns one that leaves nothing open, so that
+ * the driver uses exactly what was checked.
  * @throws Error naming everything that is wrong.
  */
 export function completeDatabase(stated: StatedDatabase, env: Env): CompleteDatabase {
@@ -44,7 +44,7 @@ export function completeDatabase(stated: StatedDatabase, env: Env): CompleteData
     ...others,
     ...(onSocket ? { host, port: String(port) } : {}),
     sslmode: mode,
-    // The driver has no such word: without a file it goes by the certificates of the system.
+    // The driver does not know `system`, but uses the certificates of the system if no file is named.
     ...(sslrootcert && sslrootcert !== 'system' ? { sslrootcert } : {}),
   }
   const credentials = [user, password].map((part) => (part === undefined ? '' : encodeURIComponent(part)))
@@ -55,7 +55,7 @@ export function completeDatabase(stated: StatedDatabase, env: Env): CompleteData
   }
 }
 
-/** In a message: `host:port/database`. */
+/** For messages: `host:port/database`. */
 export function describeTarget({ host, port, database }: DatabaseTarget): string {
   if (host.startsWith('/')) return database === undefined ? host : `${host} ${database}`
   const address = host.includes(':') ? `[${host}]` : host
@@ -91,7 +91,7 @@ function given<T>(env: Env, name: string, rule: (value: string) => T): T | undef
   }
 }
 
-/** libpq's default. The driver takes it from USER, which services do not have. */
+/** The default of libpq. The driver uses the variable USER, which services often lack. */
 function nameOfProcess(): string | undefined {
   try {
     return userInfo().username

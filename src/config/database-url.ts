@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
 
-/** What a URL says; what it leaves open is undefined. */
+/** The parts of a URL; undefined if it does not state them. */
 export interface StatedDatabase {
   /** A name, an IP address without brackets, or the folder of a socket. */
   host: string | undefined
@@ -14,9 +14,9 @@ export interface StatedDatabase {
 const ESCAPES = 'in a user name or password # is written %23, / %2F, ? %3F, @ %40, : %3A and % %25'
 
 /**
- * Reads DATABASE_URL by rules that are narrower than those of libpq and of the driver, so that whatever is accepted means
- * the same to both. Where they differ (repeated parameters, fragments, unescaped delimiters), what is checked here could
- * be something else than what is used: a password would be looked up as a host name, or `sslmode=disable` hide behind
+ * Reads DATABASE_URL by stricter rules than libpq and the driver, so that whatever is accepted means the same to both. They
+ * disagree about repeated parameters, fragments and unescaped delimiters, where the driver might use something else than
+ * what was checked here: part of a password might be looked up as a host name, or `sslmode=disable` hide behind
  * `verify-full`.
  * @throws Error naming the parts that are wrong. It quotes nothing of the URL: any piece may belong to the password.
  */
@@ -102,7 +102,7 @@ export function readPort(text: string): number {
   return port
 }
 
-/** The driver does not decode escapes of `/`, `#`, `?` and their kind in here, and resolves `.` and `..`; libpq does the opposite. */
+/** The driver leaves escapes of `/`, `#` and `?` undecoded here and resolves `.` and `..`; libpq does the opposite. */
 function readDatabaseName(path: string): string | undefined {
   const name = decode(path)
   if (decodeURI(path) !== name || /[/#?]/.test(name) || /^\.\.?$/.test(name)) {
@@ -111,7 +111,7 @@ function readDatabaseName(path: string): string | undefined {
   return name || undefined
 }
 
-/** Those that libpq and the driver both act on, and in the same way. */
+/** The parameters that libpq and the driver treat alike. */
 const PARAMETERS = [
   'host',
   'port',
@@ -125,7 +125,7 @@ const PARAMETERS = [
   'options',
   'application_name',
 ]
-/** Those that other programs take, and what to do instead. */
+/** Parameters of other programs, and what to write instead. */
 const ELSEWHERE: Record<string, string> = {
   dbname: 'the database is named in the path',
   hostaddr: 'write the address as the host',
@@ -133,7 +133,7 @@ const ELSEWHERE: Record<string, string> = {
   uselibpqcompat: 'write sslmode=verify-full instead',
   schema: 'write options=-c%20search_path%3D and its name instead',
 }
-/** Of libpq, or of other drivers: ours does not look at them. */
+/** Parameters of libpq or of other drivers, which ours ignores. */
 const WITHOUT_EFFECT =
   /^(channel_binding|client_encoding|connect_timeout|connection_limit|fallback_application_name|gssencmode|keepalives(_[a-z]+)?|load_balance_hosts|pgbouncer|pool_timeout|require_auth|sslcompression|sslsni|ssl_m[a-z_]+|target_session_attrs|tcp_user_timeout)$/
 

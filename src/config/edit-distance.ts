@@ -1,4 +1,4 @@
-/** Letters to insert, delete, replace or swap with their neighbour. */
+/** How many letters to insert, delete, replace, or swap with their neighbour (Damerau–Levenshtein). */
 export function editDistance(a: string, b: string): number {
   let previous: number[] = []
   let current = Array.from({ length: b.length + 1 }, (_, column) => column)

@@ -3,8 +3,8 @@ import { editDistance } from './edit-distance.ts'
 type Env = Readonly<Record<string, string | undefined>>
 
 /**
- * Variables that look like settings and are none, in words: a misspelt setting would keep its default, and nobody would know.
- * @param settings names, with whether each is a secret and may so be read from a file.
+ * Reports variables that look like settings but are not: a misspelt setting would silently keep its default.
+ * @param settings by name, and whether each is a secret and may therefore be read from a file.
  */
 export function misspeltNames(env: Env, settings: Readonly<Record<string, { secret: boolean }>>): string[] {
   const names = Object.keys(settings)
@@ -14,7 +14,7 @@ export function misspeltNames(env: Env, settings: Readonly<Record<string, { secr
     .flatMap(([name]) => {
       const file = /^(.*)_FILE$/.exec(name)?.[1]
       if (file !== undefined && names.includes(file)) return [`${name} is not read: only secrets may come from files`]
-      // In a file .env that Compose shares with whatever else is started beside it.
+      // Compose reads the same .env as the server, and this variable is Compose's.
       if (name === 'CLAVIGER_PORT')
         return ['CLAVIGER_PORT is what Compose publishes; the server itself listens on PORT']
       const meant = closest(name, names)
@@ -24,7 +24,7 @@ export function misspeltNames(env: Env, settings: Readonly<Record<string, { secr
     .toSorted()
 }
 
-/** A container of Kubernetes gets these for every Service of its namespace. */
+/** Kubernetes sets such variables in every container, for each Service of its namespace. */
 function isServiceLink(name: string, value: string): boolean {
   return isServiceAddress(value) || /_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$/.test(name)
 }
@@ -49,14 +49,14 @@ function lettersOf(name: string): string {
   return name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '')
 }
 
-/** Typing errors in short names make names of other programs: HOST, HOME. After our own prefix nothing is anybody else's. */
+/** A short name with a typing error may belong to another program (HOST, HOME), but no other program uses our prefix. */
 function forgiven(setting: string, name: string): number {
   const { length } = lettersOf(setting)
   if (length < 6) return name.startsWith('CLAVIGER_') ? 0 : -1
   return length < 10 ? 1 : length < 14 ? 2 : 3
 }
 
-/** ISSUER_URL of ISSUER, ACCESS_TOKEN_TTL of ACCESS_TOKEN_SECONDS. */
+/** Such as ISSUER_URL for ISSUER, or ACCESS_TOKEN_TTL for ACCESS_TOKEN_SECONDS. */
 function isRelated(name: string, setting: string): boolean {
   const words = setting.split('_')
   const stem =

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 
-/** As the host of a URL is written: IPv6 addresses in brackets. */
+/** @param hostname as in a URL, with IPv6 addresses in brackets. */
 export function isLoopback(hostname: string): boolean {
   return (
     hostname === 'localhost' ||
@@ -16,7 +16,7 @@ inside.addSubnet('127.0.0.0', 8)
 inside.addSubnet('10.0.0.0', 8)
 inside.addSubnet('172.16.0.0', 12)
 inside.addSubnet('192.168.0.0', 16)
-// Shared address space (RFC 6598), which overlay and container networks use.
+// The shared address space (RFC 6598) is used by overlay and container networks.
 inside.addSubnet('100.64.0.0', 10)
 inside.addSubnet('169.254.0.0', 16)
 inside.addAddress('::1', 'ipv6')

@@ -1,9 +1,9 @@
-/** Pages that may act for a client, by what browsers send of them in `Origin`. */
+/** The pages that may act for a client, as browsers name them in `Origin`. */
 export interface Origins {
   has(origin: string): boolean
 }
 
-/** Exactly these: one string, one page's origin. */
+/** Exactly these origins. */
 export function listed(origins: Iterable<string>): Origins {
   return new Set(origins)
 }
@@ -11,7 +11,7 @@ export function listed(origins: Iterable<string>): Origins {
 /** Development servers take whichever port is free. */
 const LOCALHOST = /^http:\/\/localhost(:\d{1,5})?$/
 
-/** Pages that this machine serves to itself, but for those that belong to somebody else. */
+/** The pages of this machine, except those that belong to another client. */
 export function localhostPages(except: Iterable<string>): Origins {
   const others = new Set(except)
   return { has: (origin) => LOCALHOST.test(origin) && !others.has(origin) }

@@ -17,7 +17,7 @@ export interface ParsedConfig {
 /** All faults of a configuration. The message names each setting and what is wrong with it, and quotes no value. */
 export class ConfigError extends Error {
   readonly faults: Fault[]
-  /** Names that were probably meant as settings: often the reason why one is missing. */
+  /** Names that were probably meant as settings, which is often why a setting is missing. */
   readonly misspelt: string[]
   constructor(faults: Fault[], misspelt: string[] = []) {
     const lines = [...faults.map(({ name, message }) => `${name}: ${message}`), ...misspelt]
@@ -35,7 +35,7 @@ export class ConfigError extends Error {
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): ParsedConfig {
   const faults: Fault[] = []
-  /** For a setting with a fault: undefined, or its default, so that what depends on it can be judged all the same. */
+  /** Returns `otherwise()` for a setting with a fault, so that the settings that depend on it can still be judged. */
   const attempt = <T>(name: string, read: () => T, otherwise: () => T): T => {
     try {
       return read()
@@ -70,7 +70,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ...withoutSecrets(values),
     production,
     localhostPages: !production && values.ALLOWED_ORIGINS.length === 0,
-    // In development nobody waits for a load balancer.
+    // In development there is no load balancer to wait for.
     SHUTDOWN_DELAY_SECONDS: values.SHUTDOWN_DELAY_SECONDS ?? (production ? 2 : 0.1),
     ISSUER: issuer,
     AUDIENCE: values.AUDIENCE.length > 0 ? values.AUDIENCE : [issuer],
@@ -94,10 +94,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
 }
 
 /**
- * What `parseConfig` cannot know of the database without asking the network: to be called before each attempt to make a
- * first connection, which would send the password.
- * @throws ConfigError if the name leads out of private networks in plain text, in production; the resolver's error if it
- * leads nowhere yet.
+ * Checks what `parseConfig` cannot know without asking the network: where the name of the database leads. Called before each
+ * attempt at the first connection, which would send the password.
+ * @throws ConfigError if the name leads out of private networks, in plain text and in production; the resolver's error if
+ * it does not resolve yet.
  */
 export async function judgeDatabaseLink(
   { config, database }: Pick<ParsedConfig, 'config' | 'database'>,
@@ -109,7 +109,7 @@ export async function judgeDatabaseLink(
   if (link.kind === 'unknown') throw link.error
 }
 
-/** What is wrong with one setting is told in one place. */
+/** Joins the faults of each setting into one. */
 function oneEach(faults: readonly Fault[]): Fault[] {
   const names = [...new Set(faults.map(({ name }) => name))]
   return names.map((name) => ({

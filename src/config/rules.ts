@@ -5,7 +5,7 @@ import type { DatabaseTarget } from './database-target.ts'
 import { isLoopback } from './networks.ts'
 import { type Fault, itemsOf } from './settings.ts'
 
-/** Faults that only two settings together have. */
+/** Faults of two settings that contradict each other. */
 export function acrossSettings(config: Config): (Fault & { other: string })[] {
   const faults: (Fault & { other: string })[] = []
   const mustNotExceed = (name: keyof Config, other: keyof Config) => {
@@ -19,8 +19,8 @@ export function acrossSettings(config: Config): (Fault & { other: string })[] {
 }
 
 /**
- * What development forgives and production does not. Each message says why. Judged as it is stated, so that another fault of the
- * same setting hides nothing.
+ * What is allowed in development but not in production. Each message says why. Judges the text of a setting, so that another
+ * fault of the same setting hides nothing.
  */
 export function insecureInProduction(
   stated: Readonly<Record<string, string | undefined>>,

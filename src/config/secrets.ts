@@ -1,13 +1,13 @@
 import { createHmac, hkdfSync } from 'node:crypto'
 
 /**
- * The keys of one `CLAVIGER_SECRET`, one per purpose (HKDF-SHA-256, RFC 5869), so that a weakness in one use says nothing
- * about another and no two constructions ever share a key.
+ * The keys derived from one `CLAVIGER_SECRET`, one for each purpose (HKDF-SHA-256, RFC 5869): no two constructions share a
+ * key, so a weakness in one use does not endanger another.
  */
 export interface ServerKeys {
-  /** First byte of the fingerprint: names the secret inside refresh tokens. Two secrets may share it. */
+  /** First byte of the fingerprint. It names the secret inside refresh tokens, though two secrets may share it. */
   readonly id: number
-  /** Names the secret in the database; reveals nothing of it. */
+  /** Names the secret in the database without revealing it. */
   readonly fingerprint: string
   /** Authenticates refresh tokens. */
   readonly refreshTag: Buffer

@@ -1,4 +1,4 @@
-/** 256 bits: less can be guessed offline by whoever holds a refresh token. */
+/** 256 bits: with fewer, somebody who holds a refresh token could guess the secret offline and forge tokens. */
 const BYTES = 32
 const HEX = /^([0-9a-f]{2})+$/i
 const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/
@@ -21,7 +21,7 @@ export function serverSecrets(value: string): [Buffer, ...Buffer[]] {
 }
 
 function readSecret(item: string): Buffer {
-  // Tools wrap long lines. Two secrets without a comma between them would become one that nobody meant.
+  // White space is dropped, because tools wrap long lines. But two secrets without a comma must not become one.
   const pieces = item.trim().split(/\s+/)
   if (pieces.filter((piece) => bytesOf(piece).length >= BYTES).length > 1) {
     throw new Error('is two secrets or more: write a comma between them, and each on one line')
@@ -40,8 +40,8 @@ function bytesOf(text: string): Buffer {
 }
 
 /**
- * What shows that somebody made it up. Random ones are refused with a probability below 2 · 10^-12: beside each test stands
- * how likely 32 random bytes are to fail it, and more bytes are less so.
+ * Why a secret looks made up by a person. A random one is refused with a probability below 2 · 10^-12: each test states how
+ * likely 32 random bytes are to fail it; more bytes are even less likely to.
  */
 function flawOf(bytes: Buffer, text: string): string | undefined {
   const counts = countsOf(bytes)
@@ -72,11 +72,11 @@ function sextets(text: string): number[] {
 }
 
 /**
- * Whether each value follows from the one before it, or from the one some places before: by few different steps, as in a
- * counter of whatever width and step and in a block that comes again, or by steps that themselves grow evenly.
+ * Whether each value follows from an earlier one: there are few different steps between values some distance apart, as in a
+ * counter of any width and step and in a repeated block, or the steps themselves grow evenly.
  *
- * Steps between random values are as random as these. The likeliest to fail are the fewest: of 16 steps, that they take at
- * most 4 of 256 values: C(256, 4) · (4 / 256)^16 < 10^-20; in base64, 5 of 64 in 21 steps: C(64, 5) · (5 / 64)^21 < 10^-16.
+ * Steps between random values are just as random. The fewest steps are the likeliest to fail: that 16 steps take at most 4
+ * of 256 values, C(256, 4) · (4 / 256)^16 < 10^-20; in base64, that 21 take 5 of 64, C(64, 5) · (5 / 64)^21 < 10^-16.
  */
 function repeatsOrCounts(values: readonly number[], modulus: number): boolean {
   const stepsOver = (list: readonly number[], distance: number) =>
@@ -89,8 +89,8 @@ function repeatsOrCounts(values: readonly number[], modulus: number): boolean {
 }
 
 /**
- * Whether the bytes are a text that somebody can read: all ASCII, (98 / 256)^32 < 10^-13; or UTF-8 with four letters and
- * spaces in five characters, counted over all assigned code points: < 3 · 10^-13.
+ * Whether the bytes are readable text: all ASCII, (98 / 256)^32 < 10^-13; or UTF-8 of which four characters in five are
+ * letters and spaces, counted over all assigned code points: < 3 · 10^-13.
  */
 function isText(bytes: Buffer): boolean {
   let text: string
@@ -106,7 +106,7 @@ function isText(bytes: Buffer): boolean {
   return bytes.length === characters.length || letters.length >= 0.8 * characters.length
 }
 
-/** A random secret that was encoded twice is as random as before. Base64 of 32 bytes ends with =, which no sentence does. */
+/** A random secret that was encoded twice is still random. Base64 of 32 bytes ends with =, unlike any sentence. */
 function isEncodedSecret(text: string): boolean {
   if (!HEX.test(text) && !/^[A-Za-z0-9+/]+={1,2}$/.test(text)) return false
   const bytes = bytesOf(text)

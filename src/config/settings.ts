@@ -32,7 +32,7 @@ export function integer<D extends number | undefined>(
   }, fallback)
 }
 
-/** A share, written as a decimal: 0.01 is one of a hundred. */
+/** A share from 0 to 1, written as a decimal. */
 export function share(fallback: number): Setting<number> {
   return setting((raw) => {
     if (!/^(0|1|0?\.\d+|[01]\.0+)$/.test(raw)) throw new Error('must be a number from 0 to 1, such as 0.01')

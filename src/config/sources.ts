@@ -4,7 +4,7 @@ import type { Setting } from './settings.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** What is stated for a setting, without what gets into a value on its way: white space around it, a byte order mark. */
+/** The text of a setting, without white space around it or a byte order mark. */
 export function textOf(name: string, { secret }: Pick<Setting<unknown>, 'secret'>, env: Env): string | undefined {
   const text = (secret ? valueOrFile(name, env) : env[name])?.trim()
   if (text === undefined) return undefined

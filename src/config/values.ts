@@ -8,9 +8,9 @@ export function issuer(value: string): string {
   if (url.username || url.password) faults.push('must not hold a user name or password')
   if (value.includes('?') || value.includes('#')) faults.push('must not have a query or fragment')
   if (value.endsWith('/')) faults.push('must not end with a slash')
-  // The cookie is of the whole host: what else is on it under other paths would get it.
+  // The cookie belongs to the whole host: whatever else it serves under other paths would receive it.
   if (url.pathname !== '/') faults.push('must not have a path: the server needs a host name of its own')
-  // Of an issuer with any of these faults, what stands before the path alone can be judged.
+  // With any of these faults, only the part before the path can be judged.
   const judged = faults.length > 0 ? /^[^/]*\/\/[^/?#]*/.exec(value)?.[0] : value
   if (judged !== url.origin && !url.username && !url.password)
     faults.push('must be written in its normal form (lower-case host, no default port)')
@@ -32,14 +32,13 @@ export function origin(value: string): string {
 
 const ODD_HOST = 'must have a host of letters, digits, dots and hyphens'
 
-/** The parser of URLs takes `https://auth.example.com}`, which a brace too many in a template makes. No name is like that. */
+/** The URL parser accepts `https://auth.example.com}`, which a template with a brace too many produces. */
 function hasPlainHost({ host }: URL): boolean {
   return /^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(host)
 }
 
 /**
- * What a web view or an extension sends in `Origin`. Its scheme is often one of its own, and of those URL.origin says no
- * more than "null".
+ * What a web view or an extension sends in `Origin`. It often has a scheme of its own, for which URL.origin is only "null".
  */
 export function nativeOrigin(value: string): string {
   if (value.includes('*')) throw new Error('must not be a wildcard: credentials are involved')
@@ -58,7 +57,7 @@ export function host(value: string): string {
   return value
 }
 
-/** As clients send it in `Host`: name, and port unless it is the default one. */
+/** As clients send it in `Host`: the name, and the port unless it is the default. */
 export function hostHeader(value: string): string {
   if (!/^[a-z0-9.-]+(:\d+)?$|^\[[0-9a-f:]+\](:\d+)?$/.test(value))
     throw new Error('must be a lower-case host, with :port if there is one')
