@@ -7,6 +7,7 @@ import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { ephemeralPrefix } from '../dev/postgres/sweep.ts'
 import { openPostgres } from '../dev/postgres.ts'
+import { atOnce } from './support/at-once.ts'
 import { CANARY_FOLDER, searchFolder } from './support/canary.ts'
 
 declare module 'vitest' {
@@ -49,7 +50,7 @@ const KEYS = 6
 
 async function makeSigningKeys(): Promise<string[]> {
   const make = async () => (await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })).privateKey
-  const keys = await Promise.all(Array.from({ length: KEYS }, make))
+  const keys = await atOnce(KEYS, make)
   return keys.map((key) => key.export({ format: 'pem', type: 'pkcs8' }))
 }
 

@@ -6,6 +6,7 @@ import { createTally } from '../../src/audit/tally.ts'
 import { NO_REQUEST } from '../../src/facts.ts'
 import type { Operation } from '../../src/operation.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 
 const MINUTE = 60_000
 const NOW = new Date(Math.floor(Date.now() / MINUTE) * MINUTE)
@@ -27,7 +28,7 @@ test('events that say the same in one minute are one row, whose count is in at t
   await using t = await createTestApp()
   const tally = createTally(t)
   const [one, other] = [randomUUID(), randomUUID()]
-  await Promise.all(Array.from({ length: 50 }, () => tally.add(asked, refused(one))))
+  await atOnce(50, () => tally.add(asked, refused(one)))
   await tally.add(asked, refused(other))
   await tally.add(asked, { ...refused(one), reason: 'wrong_delivery' } as TalliedEvent)
   const later = new Date(NOW.getTime() + MINUTE)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { atOnce } from '../support/at-once.ts'
 import { deliver } from './line.ts'
 import {
   api,
@@ -97,7 +98,7 @@ describe.skipIf(withoutBrowser)('tabs', patience, () => {
     const first = await world.open()
     await signIn(world, first)
     await first.close()
-    const pages = await Promise.all(Array.from({ length: TABS }, () => world.open('/blank')))
+    const pages = await atOnce(TABS, () => world.open('/blank'))
     const before = world.line.to('/refresh').length
     await Promise.all(pages.map((page) => page.evaluate('begin(), auth.ready')))
     expect(world.line.to('/refresh').length - before).toBe(1)

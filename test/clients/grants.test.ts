@@ -16,6 +16,7 @@ import {
   startApp,
   stopClock,
 } from '../sessions/support.ts'
+import { atOnce } from '../support/at-once.ts'
 import { byOperator } from '../support/operation.ts'
 
 const t = await startApp({ AUDIENCE: 'https://api.example.com,orders,billing', SCOPES: 'orders:read,orders:write' })
@@ -76,7 +77,7 @@ describe('the access token', () => {
 
   test('no two have the same jti', async () => {
     const { token } = await signIn(t, user)
-    const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(t, 'body', token)))
+    const answers = await atOnce(20, () => refresh(t, 'body', token))
     expect(new Set(answers.map((answer) => claimsOf(answer.json().access_token).jti)).size).toBe(20)
   })
 

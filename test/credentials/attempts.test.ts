@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { deleteStaleFailures } from '../../src/credentials/attempt-queries.ts'
 import { enableUser, findUser } from '../../src/users/accounts.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies, visible } from '../users/support.ts'
 
@@ -100,7 +101,7 @@ test('of fifty wrong passwords at once at most five reach the hash', async () =>
   await using t = await createTestApp()
   await t.register(email, TEST_PASSWORD)
   const verify = vi.spyOn(t.deps.hasher, 'verify')
-  const answers = await Promise.all(Array.from({ length: 50 }, () => t.login(wrong)))
+  const answers = await atOnce(50, () => t.login(wrong))
   expect(verify).toHaveBeenCalledTimes(5)
   const statuses = answers.map((answer) => answer.statusCode)
   expect(statuses.filter((status) => status === 401)).toHaveLength(5)
@@ -132,7 +133,7 @@ describe('nobody pays for our being too busy', () => {
   test('a full queue answers 503 and does not count', async () => {
     await using t = await createTestApp({ env: { HASH_QUEUE: '0' } })
     await t.register(email, TEST_PASSWORD)
-    const answers = await Promise.all(Array.from({ length: 5 }, () => t.login(wrong)))
+    const answers = await atOnce(5, () => t.login(wrong))
     const statuses = answers.map((answer) => answer.statusCode)
     const busy = answers.find((answer) => answer.statusCode === 503)
     expect(busy?.json()).toMatchObject({ code: 'overloaded' })

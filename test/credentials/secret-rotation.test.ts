@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { createUser, enableUser, findUser } from '../../src/users/accounts.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 import { byOperator } from '../support/operation.ts'
 import { visible } from '../users/support.ts'
 
@@ -81,9 +82,7 @@ describe.each(['known@example.com', 'nobody@example.com'])(
       await using behind = await createTestApp({ join: t, env: { CLAVIGER_SECRET: `${NEW},${OLD}` } })
       const replicas = [t, ahead, behind]
       const computed = replicas.map((each) => vi.spyOn(each.deps.hasher, 'verify'))
-      const answers = await Promise.all(
-        Array.from({ length: 51 }, (_each, index) => (replicas[index % 3] as TestApp).login(wrong(email))),
-      )
+      const answers = await atOnce(51, (index) => (replicas[index % 3] as TestApp).login(wrong(email)))
       const looked = computed.reduce((sum, { mock }) => sum + mock.calls.length, 0)
       expect(looked).toBeLessThanOrEqual(5)
       expect(looked).toBeGreaterThan(0)

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isUnavailable } from '../../src/db/errors.ts'
 import { connectServer } from '../../src/db/pools.ts'
+import { atOnce } from '../support/at-once.ts'
 import { startForwarder } from '../support/forwarder.ts'
 import { cloneDatabase, createRole, type TestDatabase } from '../support/postgres.ts'
 import { openPool, type Pool, pid, pids } from './pool.ts'
@@ -45,7 +46,7 @@ test('after the time for a connection is over, it is an outage', async () => {
   await pid(holder)
   await using pool = openPool(role.url, { size: 10, timeouts: { acquire: 600 } })
   const started = performance.now()
-  const errors = await Promise.all(Array.from({ length: 5 }, () => pid(pool).catch((error: unknown) => error)))
+  const errors = await atOnce(5, () => pid(pool).catch((error: unknown) => error))
   expect(performance.now() - started).toBeLessThan(1200)
   expect(errors.map(isUnavailable)).toEqual(Array(5).fill(true))
 })
@@ -62,7 +63,7 @@ test('without any connection an absent server is an outage at once', async () =>
   await using line = await startForwarder()
   await using pool = openPool(line.through(database.url), { size: 10 })
   const started = performance.now()
-  const errors = await Promise.all(Array.from({ length: 5 }, () => pid(pool).catch((error: unknown) => error)))
+  const errors = await atOnce(5, () => pid(pool).catch((error: unknown) => error))
   expect(performance.now() - started).toBeLessThan(1000)
   expect(errors.map(isUnavailable)).toEqual(Array(5).fill(true))
 })

@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
 import { MayNotMigrate, migrate, pendingMigrations } from '../../src/db/migrate.ts'
 import type { Db } from '../../src/db/schema.ts'
+import { atOnce } from '../support/at-once.ts'
 import { cloneDatabase, createDatabase, createRole, type TestDatabase } from '../support/postgres.ts'
 
 async function emptyDatabase(): Promise<TestDatabase & { db: Db }> {
@@ -174,7 +175,7 @@ describe('an installation from before the bookkeeping had a name of its own', ()
 
   test('that others share is taken over once by servers that start together', async () => {
     const database = await older()
-    const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(database.url)))
+    const applied = await atOnce(4, () => migrate(database.url))
     expect(applied.flat()).toEqual(LATER)
   })
 })

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { type ConnectOptions, connect, type Database } from '../../src/db/connect.ts'
+import { atOnce } from '../support/at-once.ts'
 
 export type Pool = Database & AsyncDisposable
 
@@ -17,10 +18,8 @@ export async function pid({ db }: Pick<Database, 'db'>): Promise<number> {
 
 /** As many connections at once, each busy for a moment. @returns their processes. */
 export async function pids({ db }: Pick<Database, 'db'>, count: number): Promise<Set<number>> {
-  const answers = await Promise.all(
-    Array.from({ length: count }, () =>
-      sql<{ pid: number }>`SELECT pg_backend_pid() AS pid, pg_sleep(0.1)`.execute(db),
-    ),
+  const answers = await atOnce(count, () =>
+    sql<{ pid: number }>`SELECT pg_backend_pid() AS pid, pg_sleep(0.1)`.execute(db),
   )
   return new Set(answers.flatMap(({ rows }) => rows.map((row) => row.pid)))
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { isUnavailable, transact } from '../../src/db/errors.ts'
+import { atOnce } from '../support/at-once.ts'
 import { startForwarder } from '../support/forwarder.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { openPool, type Pool, pid, pids } from './pool.ts'
@@ -33,13 +34,11 @@ const notes = async (): Promise<number> => {
 const ages = () => sleep(1050)
 /** As its server had become a standby, or as it had been opened while writes were switched off. */
 const makeReadOnly = async ({ db }: Pool, connections: number) => {
-  await Promise.all(
-    Array.from({ length: connections }, () =>
-      db.connection().execute(async (one) => {
-        await sql`SET default_transaction_read_only = on`.execute(one)
-        await sql`SELECT pg_sleep(0.1)`.execute(one)
-      }),
-    ),
+  await atOnce(connections, () =>
+    db.connection().execute(async (one) => {
+      await sql`SET default_transaction_read_only = on`.execute(one)
+      await sql`SELECT pg_sleep(0.1)`.execute(one)
+    }),
   )
 }
 

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
 import { migrate, pendingMigrations } from '../../src/db/migrate.ts'
+import { atOnce } from '../support/at-once.ts'
 import { describeSchema } from '../support/describe-schema.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 
@@ -22,7 +23,7 @@ test('four servers that start together on an empty database migrate it once', as
   try {
     await sql`DROP SCHEMA public CASCADE`.execute(db)
     await sql`CREATE SCHEMA public`.execute(db)
-    const applied = await Promise.all(Array.from({ length: 4 }, () => migrate(database.ownerUrl)))
+    const applied = await atOnce(4, () => migrate(database.ownerUrl))
     expect(applied.flat()).toEqual(['0001_init', '0002_audit_functions', '0003_attempts'])
     expect(await pendingMigrations(db)).toEqual([])
   } finally {

@@ -4,6 +4,7 @@ import { connect } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { run } from '../cli/support.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 
 // What an administrator may set for a database or a role, for the sake of other programs, and what would break one that
 // relies on PostgreSQL's defaults: how times, intervals, bytes and arrays are written, which isolation a transaction has.
@@ -64,7 +65,7 @@ test.each(HOSTILE)('%s = %s, set for the database, changes nothing', async (sett
   const { t } = started
   const account = await t.signUp('zoe@example.com', 'vier stille Bären')
   const { email, password } = account
-  const others = await Promise.all(Array.from({ length: 4 }, () => t.login({ email, password })))
+  const others = await atOnce(4, () => t.login({ email, password }))
   expect(others.map((answer) => answer.statusCode)).toEqual(Array(4).fill(200))
 
   // Together, so that they go in batches, and without a key.

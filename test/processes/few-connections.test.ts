@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { atOnce } from '../support/at-once.ts'
 import { createHonestClient, signUpOver, storm } from '../support/honest-client.ts'
 import { cloneDatabase, createRole } from '../support/postgres.ts'
 import { startServer } from '../support/server.ts'
@@ -13,12 +14,12 @@ test('a database that grants the server three connections instead of ten serves 
   )
   try {
     await using server = await startServer({ databaseUrl: role.url })
-    const users = await Promise.all(Array.from({ length: 12 }, () => signUpOver(server.url, 1)))
+    const users = await atOnce(12, () => signUpOver(server.url, 1))
     const clients = users.flatMap(({ tokens }) =>
       tokens.map((each) => createHonestClient({ ...each, server: () => server.url })),
     )
     await storm(clients, sleep(1000))
-    await Promise.all(Array.from({ length: 12 }, () => signUpOver(server.url, 1)))
+    await atOnce(12, () => signUpOver(server.url, 1))
     expect(clients.map(({ troubles }) => [...troubles])).toEqual(clients.map(() => []))
   } finally {
     await database.drop()

@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { atOnce } from '../support/at-once.ts'
 import { signUpOver } from '../support/honest-client.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
@@ -51,14 +52,12 @@ test.each([
 ])('50 parallel refreshes of one token over both servers, %s: one successor', async (_name, keyed) => {
   const { tokens } = await signUpOver(servers[0].url, 1)
   const key = randomUUID()
-  const answers = await Promise.all(
-    Array.from({ length: 50 }, (_each, index) =>
-      post(
-        servers[(index % 2) as 0 | 1],
-        '/refresh',
-        { refresh_token: tokens[0]?.token },
-        keyed ? { 'idempotency-key': key } : {},
-      ),
+  const answers = await atOnce(50, (index) =>
+    post(
+      servers[(index % 2) as 0 | 1],
+      '/refresh',
+      { refresh_token: tokens[0]?.token },
+      keyed ? { 'idempotency-key': key } : {},
     ),
   )
   expect(answers.map((answer) => answer.status)).toEqual(Array(50).fill(200))
@@ -95,10 +94,8 @@ test('failed sign-ins at both servers count together: five reach the password, t
 
 test('of 50 wrong sign-ins at once over both servers, five reach the password', async () => {
   const { email } = await signUpOver(servers[0].url, 1)
-  const answers = await Promise.all(
-    Array.from({ length: 50 }, (_each, index) =>
-      post(servers[(index % 2) as 0 | 1], '/login', { email, password: 'not the right phrase' }),
-    ),
+  const answers = await atOnce(50, (index) =>
+    post(servers[(index % 2) as 0 | 1], '/login', { email, password: 'not the right phrase' }),
   )
   const statuses = answers.map((answer) => answer.status)
   expect(statuses.filter((status) => status === 401)).toHaveLength(5)

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { atOnce } from '../support/at-once.ts'
 import { type Forwarder, startForwarder } from '../support/forwarder.ts'
 import { type OrdersIssuer, prepareIssuer } from './issuer.ts'
 import type { Recipe } from './page.ts'
@@ -128,7 +129,7 @@ async function killsAtAnyMoment({ issuer, begin }: Client): Promise<void> {
 }
 
 async function manyAtOnce({ issuer, begin }: Client): Promise<void> {
-  const outcomes = await Promise.all(Array.from({ length: 6 }, () => begin(['get', `${issuer.url}/me`]).outcome))
+  const outcomes = await atOnce(6, () => begin(['get', `${issuer.url}/me`]).outcome)
   deepEqual(
     outcomes.filter(({ code }) => code !== 0),
     [],

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, inject, test } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
+import { atOnce } from '../support/at-once.ts'
 import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
 import { findProgram, versionOf } from '../support/middleman.ts'
 import { cloneDatabase, query } from '../support/postgres.ts'
@@ -83,9 +84,7 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
       await expect.poll(() => kids(servers[0]), { timeout: 10_000 }).toHaveLength(2)
       await expect.poll(() => kids(servers[1]), { timeout: 10_000 }).toEqual(await kids(servers[0]))
 
-      const answers = await Promise.all(
-        Array.from({ length: 50 }, (_each, index) => refresh(servers[(index % 2) as 0 | 1].url, clients[0]?.token)),
-      )
+      const answers = await atOnce(50, (index) => refresh(servers[(index % 2) as 0 | 1].url, clients[0]?.token))
       expect(answers.map((answer) => answer.status)).toEqual(Array(50).fill(200))
       const bodies = (await Promise.all(answers.map((answer) => answer.json()))) as { refresh_token: string }[]
       expect(new Set(bodies.map((body) => body.refresh_token)).size, 'one successor').toBe(1)
@@ -136,7 +135,7 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
     direct.pathname = `/${name}`
     const pooler = await startPgBouncer(program, direct.href)
     try {
-      const applied = await Promise.all(Array.from({ length: POOL_SIZE }, () => migrate(pooler.url)))
+      const applied = await atOnce(POOL_SIZE, () => migrate(pooler.url))
       expect(applied.filter((names) => names.length > 0)).toHaveLength(1)
       expect(await query(direct.href, ADVISORY_LOCKS)).toEqual([])
     } finally {
@@ -173,7 +172,7 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
     const server = await startServer({ databaseUrl: pooler.url, env: settings })
     try {
       // As many at once as there are connections to PostgreSQL: each was opened for somebody who had stated nothing yet.
-      const signedUp = await Promise.all(Array.from({ length: POOL_SIZE }, () => signUpOver(server.url, 3)))
+      const signedUp = await atOnce(POOL_SIZE, () => signUpOver(server.url, 3))
       const clients = signedUp.flatMap(({ tokens }) =>
         tokens.map((each) => createHonestClient({ ...each, server: () => server.url })),
       )
@@ -197,7 +196,7 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
     const pooler = await startPgBouncer(program, database.url, { max_prepared_statements: '0' })
     const server = await startServer({ databaseUrl: pooler.url, env: env() })
     try {
-      const answers = await Promise.all(Array.from({ length: 20 }, () => signInOfNobody(server.url)))
+      const answers = await atOnce(20, () => signInOfNobody(server.url))
       expect(answers).toContain(500)
       expect(server.output()).toMatch(/prepared statement .* (already exists|does not exist)/)
     } finally {

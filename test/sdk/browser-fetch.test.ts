@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 import {
   answer,
   createDevice,
@@ -147,7 +148,7 @@ describe('fetch', () => {
     const device = await signedIn([orders.url])
     const old = await device.client.getAccessToken()
     orders.refuses = (token) => token === undefined || token === old
-    const answers = await Promise.all(Array.from({ length: 20 }, () => device.client.fetch(orders.url)))
+    const answers = await atOnce(20, () => device.client.fetch(orders.url))
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
     expect(refreshes(device)).toBe(1)
   })
@@ -157,7 +158,7 @@ describe('fetch', () => {
     const device = await signedIn([orders.url])
     orders.refuses = () => true
     for (let i = 0; i < 10; i++) expect((await device.client.fetch(orders.url)).status).toBe(401)
-    await Promise.all(Array.from({ length: 10 }, () => device.client.fetch(orders.url)))
+    await atOnce(10, () => device.client.fetch(orders.url))
     expect(refreshes(device)).toBe(1)
     expect(orders.requests).toHaveLength(21)
   })
@@ -189,7 +190,7 @@ describe('one refresh', () => {
   test('for twenty who ask at once', async () => {
     const device = await signedIn()
     const client = device.restart()
-    const tokens = await Promise.all(Array.from({ length: 20 }, () => client.getAccessToken()))
+    const tokens = await atOnce(20, () => client.getAccessToken())
     expect(new Set(tokens).size).toBe(1)
     expect(refreshes(device)).toBe(1)
   })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 import { createVisitor, makeSecret, SITE, type Visitor } from './server-support.ts'
 
 let t: TestApp
@@ -50,9 +51,7 @@ test('two processes, forty renders at once over an expiry, five times: one rotat
   }
   for (let round = 1; round <= 5; round++) {
     await sleep(4200)
-    const answers = await Promise.all(
-      Array.from({ length: 40 }, (_, index) => send(visitor.request('/page'), index % 2)),
-    )
+    const answers = await atOnce(40, (index) => send(visitor.request('/page'), index % 2))
     const bodies = await Promise.all(answers.map((each) => each.clone().json()))
     expect(new Set(bodies.map((body) => JSON.stringify(body)))).toEqual(
       new Set([JSON.stringify({ state: 'signed-in', email })]),

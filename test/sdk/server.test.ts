@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 import { answer, type Interference, loseAnswers, only } from './browser-support.ts'
 import { createSite, createVisitor, makeSecret, SITE, signUp, type TestSite, type Visitor } from './server-support.ts'
 
@@ -156,7 +157,7 @@ describe('a refresh', () => {
     await signUp(site, visitor)
     travel(500)
     const old = visitor.request()
-    const all = await Promise.all(Array.from({ length: 20 }, () => site.client.renew(visitor.request())))
+    const all = await atOnce(20, () => site.client.renew(visitor.request()))
     visitor.take(all[3]?.setCookies ?? [])
     all.push(await site.client.renew(old), await site.client.renew(visitor.request()))
     expect(new Set(all.map(({ session }) => session.accessToken)).size).toBe(1)

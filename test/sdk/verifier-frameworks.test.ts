@@ -11,6 +11,7 @@ import { bearerAuth as fetchAuth } from '../../sdk/verifier/src/fetch.ts'
 import { createVerifier, requireScope, type VerificationError, type Verifier } from '../../sdk/verifier/src/index.ts'
 import { AUDIENCE, createMint } from '../../sdk/verifier/vectors/mint.ts'
 import { byStranger } from '../../sdk/verifier/vectors/sign.ts'
+import { atOnce } from '../support/at-once.ts'
 import { first } from './verifier-support.ts'
 
 const issuer = 'https://issuer.example'
@@ -305,12 +306,10 @@ describe('Fastify', () => {
     instance.get('/public', { config: auth('public') }, async (request) => request.claims.sub)
     instance.get('/mine', async (request) => request.claims.jti)
     expect((await instance.inject({ url: '/public', headers })).statusCode).toBe(500)
-    const many = await Promise.all(
-      Array.from({ length: 50 }, async (_, i) => {
-        const token = mint.withClaims({ jti: `token-${i}` })
-        return (await instance.inject({ url: '/mine', headers: { authorization: `Bearer ${token}` } })).body
-      }),
-    )
+    const many = await atOnce(50, async (i) => {
+      const token = mint.withClaims({ jti: `token-${i}` })
+      return (await instance.inject({ url: '/mine', headers: { authorization: `Bearer ${token}` } })).body
+    })
     expect(many).toEqual(Array.from({ length: 50 }, (_, i) => `token-${i}`))
   })
 

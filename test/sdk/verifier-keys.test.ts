@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import type { VerificationError } from '../../sdk/verifier/src/index.ts'
+import { atOnce } from '../support/at-once.ts'
 import { checkOf, first, HOUR, MINUTE, SECOND, second, startIssuer, tokens, verifierOf } from './verifier-support.ts'
 
 test('the first verifications share one load, and later ones need none', async () => {
   await using issuer = await startIssuer()
   const { verify } = verifierOf(issuer)
   expect(issuer.requests).toEqual([])
-  const outcomes = await Promise.all(Array.from({ length: 200 }, () => checkOf(verify(tokens.usual(issuer)))))
+  const outcomes = await atOnce(200, () => checkOf(verify(tokens.usual(issuer))))
   expect(new Set(outcomes)).toEqual(new Set(['ok']))
   for (let i = 0; i < 50; i++) await verify(tokens.usual(issuer))
   expect(issuer.requests).toEqual(['/.well-known/oauth-authorization-server', '/jwks'])
@@ -102,7 +103,7 @@ test('after a long sleep, the keys of before are not believed without asking', a
   await verify(tokens.usual(issuer))
   issuer.keys = [second]
   pass(8 * HOUR)
-  const outcomes = await Promise.all(Array.from({ length: 20 }, () => checkOf(verify(tokens.usual(issuer)))))
+  const outcomes = await atOnce(20, () => checkOf(verify(tokens.usual(issuer))))
   expect(new Set(outcomes)).toEqual(new Set(['kid']))
   expect(issuer.jwksRequests(), 'they asked together').toBe(2)
 })
@@ -159,7 +160,7 @@ test('while the issuer hangs, only the first to notice waits, and only once', as
   issuer.answers.set('/.well-known/oauth-authorization-server', () => {})
   pass(10 * MINUTE)
   const startedAt = performance.now()
-  await Promise.all(Array.from({ length: 20 }, () => verify(tokens.usual(issuer))))
+  await atOnce(20, () => verify(tokens.usual(issuer)))
   expect(performance.now() - startedAt).toBeGreaterThan(250)
   pass(2 * SECOND)
   const again = performance.now()
@@ -201,8 +202,7 @@ test('a burst of unknown kids is one request, and in the next 30 seconds there i
   await using issuer = await startIssuer()
   const { verify, pass } = verifierOf(issuer)
   await verify.ready()
-  const burst = (name: string) =>
-    Promise.all(Array.from({ length: 100 }, (_, i) => checkOf(verify(tokens.unknown(issuer, `${name}-${i}`)))))
+  const burst = (name: string) => atOnce(100, (i) => checkOf(verify(tokens.unknown(issuer, `${name}-${i}`))))
   expect(new Set(await burst('one'))).toEqual(new Set(['kid']))
   expect(issuer.requests).toHaveLength(3)
   for (let i = 0; i < 29; i++) {

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { isUnprepared } from '../../src/db/errors.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 
 // Ready is a server with which a sign-in could work, not one whose database says what time it is.
 
@@ -95,7 +96,7 @@ test('however often it is asked, the database is asked once a second', async () 
   const until = performance.now() + 3000
   let asked = 0
   for (; performance.now() < until; asked += 10) {
-    const answers = await Promise.all(Array.from({ length: 10 }, () => ready(t)))
+    const answers = await atOnce(10, () => ready(t))
     expect(new Set(answers)).toEqual(new Set([200]))
   }
   expect(asked).toBeGreaterThan(100)

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { mintFirst } from '../../src/tokens/refresh.ts'
 import { createTestApp, refreshTokenOf } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 import { holdRow } from './holds.ts'
 import {
   bearer,
@@ -179,7 +180,7 @@ describe('logout with nothing to end', () => {
 
 test('a logout that arrives twice at the same time is one end', async () => {
   const { token, sid } = await signIn(t, user)
-  const answers = await Promise.all(Array.from({ length: 10 }, () => logout(t, 'body', token)))
+  const answers = await atOnce(10, () => logout(t, 'body', token))
   expect(answers.every((answer) => answer.statusCode === 204)).toBe(true)
   expect(await eventsOf(t, sid)).toEqual(['session.ended logout'])
 })

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, test, vi } from 'vitest'
+import { atOnce } from '../support/at-once.ts'
 import {
   bearer,
   eventsOf,
@@ -262,7 +263,7 @@ describe('SESSIONS_PER_USER', () => {
     })
     for (let round = 0; round < 4; round++) {
       open = Promise.withResolvers<void>()
-      await Promise.all(Array.from({ length: 4 }, () => signIn(app, user)))
+      await atOnce(4, () => signIn(app, user))
     }
     const live = await app.db.selectFrom('families').select('id').where('ended_at', 'is', null).execute()
     expect(live).toHaveLength(2)

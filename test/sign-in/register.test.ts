@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
+import { atOnce } from '../support/at-once.ts'
 import { auditOf } from '../users/support.ts'
 
 const post = (url: string, payload: object, headers = {}) => ({
@@ -32,9 +33,7 @@ test('makes an account under the normal form of the address, and signs nobody in
 
 test('of twenty registrations of one address at once exactly one succeeds, the others get 409', async () => {
   await using t = await createTestApp()
-  const answers = await Promise.all(
-    Array.from({ length: 20 }, (_, i) => t.register(i % 2 ? 'ada@example.com' : 'ADA@example.com', TEST_PASSWORD)),
-  )
+  const answers = await atOnce(20, (i) => t.register(i % 2 ? 'ada@example.com' : 'ADA@example.com', TEST_PASSWORD))
   const statuses = answers.map((answer) => answer.statusCode)
   expect(statuses.filter((status) => status === 201)).toHaveLength(1)
   expect(statuses.filter((status) => status === 409)).toHaveLength(19)

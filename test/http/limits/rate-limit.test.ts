@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { connect, type Database } from '../../../src/db/connect.ts'
 import { deleteStaleWindows, takeUnits } from '../../../src/http/limits/queries.ts'
 import { createAllowance, type Policy } from '../../../src/http/limits/rate-limit-store.ts'
+import { atOnce } from '../../support/at-once.ts'
 import { cloneDatabase, query, type TestDatabase } from '../../support/postgres.ts'
 import { createHttpApp, type HttpApp } from '../support.ts'
 
@@ -148,7 +149,7 @@ test('a failed question fails those who wait for it, and only them', async () =>
 test('units are counted atomically', async () => {
   const one = { policy: 'one', windowMs: 1000, units: 2, limit: 1000 }
   const two = { policy: 'two', windowMs: 9000, units: 1, limit: 1000 }
-  const taken = await Promise.all(Array.from({ length: 50 }, () => takeUnits(connection.db, now, 'k', [one, two])))
+  const taken = await atOnce(50, () => takeUnits(connection.db, now, 'k', [one, two]))
   for (const { policy, units } of [one, two]) {
     const counts = taken.flatMap((windows) => windows.filter((window) => window.policy === policy))
     expect(counts.map(({ count }) => count).toSorted((a, b) => a - b)).toEqual(
@@ -220,7 +221,7 @@ test('two instances share the limit', async () => {
   const env = { RATE_LIMIT_REFRESH_PER_MINUTE: '100' }
   await using one = await limitedApp(env)
   await using two = await limitedApp(env)
-  const answers = await Promise.all(Array.from({ length: 300 }, (_, index) => post(index % 2 ? one : two, '/refresh')))
+  const answers = await atOnce(300, (index) => post(index % 2 ? one : two, '/refresh'))
   expect(answers.filter(({ statusCode }) => statusCode === 200)).toHaveLength(100)
   expect(answers.filter(({ statusCode }) => statusCode === 429)).toHaveLength(200)
 })

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { createTestApp } from '../../support/app.ts'
+import { atOnce } from '../../support/at-once.ts'
 
 test('a server with a database, its schema and a key is alive and ready', async () => {
   await using t = await createTestApp()
@@ -37,7 +38,7 @@ test('a database that does not answer makes it unready within a second and a bit
   // One of the two is for refreshes and the other one busy, so the probe gets none: to it, the database does not answer.
   const busy = sql`SELECT pg_sleep(2.5)`.execute(t.deps.db)
   const started = performance.now()
-  const answers = await Promise.all(Array.from({ length: 20 }, () => t.inject({ url: '/readyz' })))
+  const answers = await atOnce(20, () => t.inject({ url: '/readyz' }))
   expect(performance.now() - started).toBeLessThan(1500)
   for (const answer of answers) expect([answer.statusCode, answer.json()]).toEqual([503, { status: 'unavailable' }])
   expect((await t.inject({ url: '/livez' })).statusCode).toBe(200)

@@ -2,6 +2,7 @@ import type { KyselyPlugin } from 'kysely'
 import pg from 'pg'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createTestApp, type TestApp } from '../../support/app.ts'
+import { atOnce } from '../../support/at-once.ts'
 import {
   bearer,
   expectRefused,
@@ -62,7 +63,7 @@ describe('the limit per family', () => {
   test('gives retries as much again, so that one token cannot be redeemed without end', async () => {
     await using app = await startApp({ RATE_LIMIT_FAMILY_PER_MINUTE: '5' })
     const { token } = await signIn(app, await register(app))
-    const answers = await Promise.all(Array.from({ length: 12 }, () => refresh(app, 'body', token)))
+    const answers = await atOnce(12, () => refresh(app, 'body', token))
     const [good, refused] = [200, 429].map((status) => answers.filter((answer) => answer.statusCode === status))
     // The rotation, and five retries of it.
     expect([good?.length, refused?.length]).toEqual([6, 6])

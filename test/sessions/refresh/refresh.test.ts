@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { createTestApp } from '../../support/app.ts'
+import { atOnce } from '../../support/at-once.ts'
 import {
   claimsOf,
   eventsOf,
@@ -149,7 +150,7 @@ describe.each(['body', 'cookie'] as const)('a refresh token in the %s', (via) =>
 
   test('fifty parallel refreshes within a grace get one identical successor', async () => {
     const { token, sid } = await start()
-    const answers = await Promise.all(Array.from({ length: 50 }, () => refresh(t, via, token)))
+    const answers = await atOnce(50, () => refresh(t, via, token))
     const successors = new Set(answers.map(granted))
     expect(successors.size).toBe(1)
     expect((await family(t, sid)).generation).toBe(1)
@@ -159,7 +160,7 @@ describe.each(['body', 'cookie'] as const)('a refresh token in the %s', (via) =>
 
   test('of fifty parallel refreshes without a grace exactly one succeeds, and the family ends', async () => {
     const { token, sid } = await start('strict')
-    const answers = await Promise.all(Array.from({ length: 50 }, () => refresh(apps.strict, via, token)))
+    const answers = await atOnce(50, () => refresh(apps.strict, via, token))
     const winners = answers.filter((answer) => answer.statusCode === 200)
     expect(winners).toHaveLength(1)
     for (const answer of answers.filter((each) => !winners.includes(each))) expectRefused(answer)
@@ -171,9 +172,7 @@ describe.each(['body', 'cookie'] as const)('a refresh token in the %s', (via) =>
 
   test('fifty parallel refreshes without a grace but with one key get one identical successor', async () => {
     const { token, sid } = await start('strict')
-    const answers = await Promise.all(
-      Array.from({ length: 50 }, () => refresh(apps.strict, via, token, { key: 'attempt-1' })),
-    )
+    const answers = await atOnce(50, () => refresh(apps.strict, via, token, { key: 'attempt-1' }))
     expect(new Set(answers.map(granted)).size).toBe(1)
     expect(await isLive(apps.strict, sid)).toBe(true)
   })

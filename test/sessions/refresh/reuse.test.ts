@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { deriveServerKeys } from '../../../src/config/secrets.ts'
 import { authenticateToken, mintFirst, mintSuccessor } from '../../../src/tokens/refresh.ts'
 import { createTestApp, type TestApp } from '../../support/app.ts'
+import { atOnce } from '../../support/at-once.ts'
 import { statements, visible } from '../../users/support.ts'
 import {
   bearer,
@@ -105,7 +106,7 @@ describe.each(['body', 'cookie'] as const)('reuse of a token in the %s', (via) =
     const before = await counted()
     const { token, sid } = await signIn(t, user, via)
     granted(await refresh(t, via, granted(await refresh(t, via, token))))
-    const answers = await Promise.all(Array.from({ length: 10 }, () => refresh(t, via, token)))
+    const answers = await atOnce(10, () => refresh(t, via, token))
     for (const answer of answers) expectRefused(answer)
     expect(await counted()).toBe(before + 1)
     expect(await eventsOf(t, sid)).toHaveLength(2)
