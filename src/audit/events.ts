@@ -5,7 +5,7 @@ type Catalogue = typeof CATALOGUE
 /** The column `type`. */
 export type EventName = keyof Catalogue
 
-/** Whom an event is about. */
+/** Who or what an event is about. */
 interface About {
   userId?: string | null
   familyId?: string | null
@@ -42,15 +42,15 @@ type EventsWhere<Tallied extends boolean> = {
   }[OutcomeOf<Name>]
 }[EventName]
 
-/** What changes a state. */
+/** Events that change something. */
 export type AuditEvent = EventsWhere<false>
 
-/** What leaves everything as it was; see createTally. */
+/** Events that change nothing; see createTally. */
 export type TalliedEvent = EventsWhere<true>
 
 type ReasonOf<Name extends EventName> = Extract<AuditEvent | TalliedEvent, { type: Name; reason: string }>['reason']
 
-/** Why a family ended. The value is stored with the row and in the trail; `sessions why` puts it in words. */
+/** Why a family ended. The value is stored in the row and in the trail; `sessions why` puts it into words. */
 export type EndCause = ReasonOf<'session.ended'>
 
 /** Why a sign-in failed. */
@@ -59,5 +59,5 @@ export type LoginFailure = ReasonOf<'login'>
 /** Why an authentic refresh token was refused without ending anything. */
 export type RefreshRefusal = ReasonOf<'refresh.refused'>
 
-/** Which rule took a presented refresh token for a replay. */
+/** By which rule a refresh token was judged to be a replay. */
 export type ReuseReason = ReasonOf<'refresh.reuse_detected'>

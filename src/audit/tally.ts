@@ -6,35 +6,35 @@ import type { TalliedEvent } from './events.ts'
 import { countAgain, insertOrCount } from './queries.ts'
 
 const MINUTE = 60_000
-/** Events remembered at most. One more is written as it comes: it costs a statement instead of a number in memory. */
+/** The most events remembered. Any further event costs a statement instead of a number in memory. */
 const MOST = 10_000
 
 /**
- * Writes what anybody can bring about any number of times: one row for each kind of event, cause, subject and minute, with
- * `details.count`. Otherwise whoever holds one dead token could fill the table and keep the database busy.
+ * Records events that anybody can cause any number of times: one row for each kind of event, cause, subject and minute, with
+ * `details.count`. Otherwise an attacker with a single dead token could fill the table and keep the database busy.
  */
 export interface Tally {
   /**
-   * Resolves when there is a row that speaks of the event. Not to be called inside a transaction: it asks for a connection
-   * of its own.
+   * Resolves when a row records the event. Must not be called inside a transaction, because it takes a connection of its
+   * own.
    */
   add(operation: Operation, event: TalliedEvent): Promise<void>
-  /** Writes the counts that are outstanding, in one statement. If that fails, they stay outstanding. */
+  /** Writes the outstanding counts, in one statement. If that fails, they stay outstanding. */
   flush(now: Date): Promise<void>
 }
 
 interface Entry {
   minute: number
-  /** The row; rejects where it could not be written. */
+  /** Resolves when the row is written; rejects if it could not be. */
   row: Promise<void>
   written: boolean
-  /** How often the event came again since counts were last written. */
+  /** How often the event has recurred since the counts were last written. */
   again: number
 }
 
 /**
- * The first event of a minute is written before its request is answered. Those after it raise a number in memory, so that
- * a flood of them costs no connection and no lock; the trail lags behind until the next `flush`.
+ * The first event of a minute is written before its request is answered. Later ones only raise a number in memory, so that a
+ * flood of them costs no connection and no lock. The trail lags behind until the next `flush`.
  */
 export function createTally(deps: { db: Db }): Tally {
   const entries = new Map<string, Entry>()
@@ -46,7 +46,7 @@ export function createTally(deps: { db: Db }): Tally {
       () => {
         entry.written = true
       },
-      // Whoever comes next tries again.
+      // The next event tries again.
       () => entries.delete(id),
     )
     return entry
@@ -84,9 +84,9 @@ export function createTally(deps: { db: Db }): Tally {
 }
 
 /**
- * What makes two events of a minute one row: that they say the same of the same subject. Derived, so that replicas agree
- * on the row without asking each other (RFC 9562 §5.8). The address is part of it only where no session is named: a token
- * that is tried from many addresses is still one token.
+ * The id of the row for an event and a minute: events that say the same about the same subject share it. It is derived, so
+ * that replicas agree on the row without asking each other (RFC 9562 §5.8). The address counts only if no session is named:
+ * a token that is tried from many addresses is still one token.
  */
 function idOf(minute: number, { actor, facts }: Operation, event: TalliedEvent): string {
   const { type, outcome, reason, userId, familyId, clientId, details } = event

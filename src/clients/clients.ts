@@ -2,19 +2,19 @@ import type { Config } from '../config/config.ts'
 import { listed, localhostPages, type Origins, union } from '../config/origins.ts'
 import type { Delivery } from '../db/schema.ts'
 
-/** Who may ask for tokens, and how it gets them (RFC 6749 §2). Both are public first-party clients. */
+/** An application that may ask for tokens (RFC 6749 §2). Both clients are public and first-party. */
 export interface Client {
   id: string
-  /** Where its refresh tokens travel. A family never changes it. */
+  /** How its refresh tokens travel. A family keeps this for its whole life. */
   delivery: Delivery
-  /** Origins of pages and web views that may act for it. The issuer's own is among those of `web`. */
+  /** Origins of the pages and web views that may act for it. Those of `web` include the issuer's own. */
   origins: Origins
   scopes: readonly string[]
-  /** The first is the default, the rest may be asked for. */
+  /** The first is the default; the others may be asked for. */
   audiences: readonly string[]
 }
 
-/** Needed at our own bearer endpoints, so that a token narrowed for some other service is of no use here. */
+/** Required by our own bearer endpoints, so that a service that gets a narrowed token cannot use it here. */
 export const ACCOUNT_SCOPE = 'account'
 
 export type Clients = ReadonlyMap<string, Client>
@@ -27,22 +27,22 @@ export function builtInClients(
   const web: Client = {
     id: 'web',
     delivery: 'cookie',
-    // A web view on http://localhost belongs to a native application.
+    // Web views on http://localhost belong to native applications.
     origins: config.localhostPages ? union([pages, localhostPages(config.NATIVE_ORIGINS)]) : pages,
     ...shared,
   }
-  // A browser has no business with tokens in bodies: but for web views that are named, no origin may act for it, the
-  // issuer's own included.
+  // Pages must not get refresh tokens in the body: only the web views listed may act for this client, not even the issuer's
+  // own origin.
   const native: Client = { id: 'native', delivery: 'body', origins: listed(config.NATIVE_ORIGINS), ...shared }
   return new Map([web, native].map((client) => [client.id, client]))
 }
 
-/** Every page that may act for one of these. */
+/** The pages that may act for any of these clients. */
 export function pagesOf(clients: Iterable<Client>): Origins {
   return union([...clients].map(({ origins }) => origins))
 }
 
-/** The first for which a page may act: of requests that name none. */
+/** The first client that a page may act for, used for requests that name none. */
 export function clientOfPage(clients: Clients, origin: string | undefined): Client | undefined {
   return origin === undefined ? undefined : [...clients.values()].find((client) => client.origins.has(origin))
 }

@@ -16,7 +16,7 @@ export interface Asked {
 }
 
 /**
- * What a sign-in is granted: everything the client may have, and its default audience, unless less was asked for.
+ * What a sign-in grants: all scopes of the client and its default audience, unless the request asks for less.
  * @throws Problem `invalid_scope` or `invalid_target` if more was asked for.
  */
 export function grantFor(client: Client, asked: Asked): Grant {
@@ -26,7 +26,7 @@ export function grantFor(client: Client, asked: Asked): Grant {
   return { scope: scope ?? [...client.scopes], audience: audience ?? client.audiences.slice(0, 1) }
 }
 
-/** What was asked for, as sets; null where nothing was. */
+/** The scopes and audiences that a request asks for, without duplicates; null if it does not say. */
 export interface Narrowing {
   scope: string[] | null
   audience: string[] | null
@@ -37,16 +37,16 @@ export function narrowing(asked: Asked): Narrowing {
   const scope = asked.scope === undefined ? null : [...new Set(asked.scope.split(' '))]
   const audience = asked.audience === undefined ? null : [...new Set([asked.audience].flat())]
   if (scope?.includes('')) throw new Problem('invalid_scope')
-  // None has a space, and the statement that rotates is given lists as texts with spaces between.
+  // Spaces must be refused, because the statement that rotates takes lists as text separated by spaces.
   if (audience?.length === 0 || audience?.some((item) => !/^[\x21-\x7e]+$/.test(item)))
     throw new Problem('invalid_target')
   return { scope, audience }
 }
 
 /**
- * What a refresh issues: what was granted at the sign-in or, of that, what was asked for; less what the operator has taken
- * from the client since.
- * @throws Problem `invalid_scope` or `invalid_target` if more was asked for than was granted, or nothing is left.
+ * What a refresh issues: what was granted at sign-in, or the part of it that the request asks for, without what the operator
+ * has since taken from the client.
+ * @throws Problem `invalid_scope` or `invalid_target` if the request asks for more than was granted, or nothing is left.
  */
 export function grantNow(client: Client, granted: Grant, { scope, audience }: Narrowing): Grant {
   const part = (

@@ -18,7 +18,7 @@ import { lookUp, withUser } from './lookup.ts'
 import { insertUser, listAfter, type NewUser, writeDisabledAt } from './queries.ts'
 import { checkRoles, checkRoom } from './rights.ts'
 
-/** An account as operators see it: what it is, never what could be cracked. */
+/** An account as operators see it, without the password hash, which could be cracked. */
 export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt'> {
   hasPassword: boolean
   /** Too many failures in a row: the right password is refused too, until somebody enables the account again. */
@@ -26,7 +26,7 @@ export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt
 }
 
 /**
- * Makes an account for somebody else. Without a password nobody can sign in with one.
+ * Creates an account on behalf of an operator. Without a password, nobody can sign in to it with one.
  * @throws Problem invalid_email, invalid_request (roles), password_*, email_taken.
  */
 export async function createUser(
@@ -52,7 +52,8 @@ export async function createUser(
 }
 
 /**
- * Adds the row of an account. The failures that strangers ran up on the address while it had none do not count against its owner.
+ * Inserts an account. Strangers may have failed to sign in with its address while it had no account, which must not lock out
+ * the owner, so those failures are forgotten.
  * @returns undefined if the address has an account.
  */
 export async function addUser(tx: Tx, serverKeys: KeyList, user: NewUser): Promise<User | undefined> {
@@ -62,8 +63,8 @@ export async function addUser(tx: Tx, serverKeys: KeyList, user: NewUser): Promi
 }
 
 /**
- * In order of creation.
- * @param page `after` is the id of the last account of the page before.
+ * Lists accounts in order of creation.
+ * @param page `after` is the id of the last account of the previous page.
  */
 export async function listUsers(db: Db, page: { after?: string | undefined; limit: number }): Promise<Account[]> {
   const users = await listAfter(db, page.after ?? null, page.limit)
@@ -72,7 +73,7 @@ export async function listUsers(db: Db, page: { after?: string | undefined; limi
 }
 
 /**
- * By id or by e-mail address.
+ * Finds an account by its id or e-mail address.
  * @throws Problem not_found, invalid_email.
  */
 export async function findUser(db: Db, idOrEmail: string): Promise<Account> {
@@ -81,13 +82,13 @@ export async function findUser(db: Db, idOrEmail: string): Promise<Account> {
 }
 
 /**
- * Takes every session from a user and lets nobody start another.
+ * Disables a user: ends every session, and no other can be started.
  * @returns how many sessions ended.
  * @throws Problem not_found.
  */
 export async function disableUser(deps: { db: Db }, operation: Operation, idOrEmail: string): Promise<number> {
   return await withUser(deps, idOrEmail, async (tx, user) => {
-    // First the user, then the sessions: a sign-in that waits for the user's row finds it disabled.
+    // The user first, then the sessions: a sign-in that is waiting for the user's row then finds it disabled.
     if (!user.disabledAt) {
       await writeDisabledAt(tx, user.id, operation.now)
       await record(tx, operation, { type: 'user.disabled', outcome: 'success', userId: user.id })
@@ -97,7 +98,7 @@ export async function disableUser(deps: { db: Db }, operation: Operation, idOrEm
 }
 
 /**
- * Lets a user sign in again: undoes a disable, the back-off, and the end of a password after too many failures.
+ * Lets a user sign in again: undoes a disable, the back-off, and the disabling of the password after too many failures.
  * @throws Problem not_found.
  */
 export async function enableUser(
@@ -115,8 +116,8 @@ export async function enableUser(
 }
 
 /**
- * Gives an account another password, for somebody who has lost theirs. Whoever knew the old one, or was signed in with it,
- * is out: all sessions end. The failures that counted against the old one are forgotten.
+ * Sets another password, for somebody who has lost theirs or whose password was stolen. All sessions end, so that a thief who
+ * has signed in is thrown out. Failures with the old password are forgotten.
  * @returns how many sessions ended.
  * @throws Problem not_found, password_*.
  */

@@ -13,12 +13,12 @@ export async function lookUp(db: Db, idOrEmail: string): Promise<User> {
   return user
 }
 
-/** Of a user who may be gone. */
+/** The address of a user, who may have been deleted. */
 export async function emailOf(db: Db, id: string): Promise<string | undefined> {
   return (await findById(db, id))?.email
 }
 
-/** Does something to an account whose row is locked meanwhile. @throws Problem not_found, invalid_email. */
+/** Runs `work` in a transaction that has locked the account's row. @throws Problem not_found, invalid_email. */
 export async function withUser<T>(
   deps: { db: Db },
   idOrEmail: string,

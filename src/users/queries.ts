@@ -12,14 +12,14 @@ export async function findById(db: Db, id: string): Promise<User | undefined> {
 }
 
 /**
- * Reads the account as it is now and keeps it so until the transaction ends. Not FOR UPDATE: a new family's reference to
- * its user need not wait.
+ * Locks an account until the transaction ends. The lock is weaker than FOR UPDATE, so that inserting a family, which refers
+ * to its user, does not wait for it.
  */
 export async function lockById(tx: Tx, id: string): Promise<User | undefined> {
   return await tx.selectFrom('users').select(userColumns).where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
 }
 
-/** In order of creation, after the account with the id `after`. */
+/** Lists accounts in order of creation, from the one after `after` on. */
 export async function listAfter(db: Db, after: string | null, limit: number): Promise<User[]> {
   return await db
     .selectFrom('users')
@@ -35,7 +35,7 @@ export async function listAfter(db: Db, after: string | null, limit: number): Pr
 
 export type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'roles' | 'createdAt'>
 
-/** The constraint decides who is first. @returns undefined if the address has an account. */
+/** If two insert the same address, the constraint decides which is first. @returns undefined if it has an account. */
 export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefined> {
   return await tx
     .insertInto('users')
@@ -52,27 +52,27 @@ export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefine
     .executeTakeFirst()
 }
 
-/** On a row that the caller has locked. The constraint decides whether the address is free. */
+/** The caller has locked the row. The constraint decides whether the address is free. */
 export async function writeEmail(tx: Tx, id: string, email: string): Promise<void> {
   await tx.updateTable('users').set({ email, email_verified: false }).where('id', '=', id).execute()
 }
 
-/** On a row that the caller has locked. Its sessions and counters go with it. */
+/** Deletes a row that the caller has locked. Its families and counters are deleted with it. */
 export async function removeUser(tx: Tx, id: string): Promise<void> {
   await tx.deleteFrom('users').where('id', '=', id).execute()
 }
 
-/** On a row that the caller has locked. */
+/** The caller has locked the row. */
 export async function writeDisabledAt(tx: Tx, id: string, disabledAt: Date | null): Promise<void> {
   await tx.updateTable('users').set({ disabled_at: disabledAt }).where('id', '=', id).execute()
 }
 
-/** On a row that the caller has locked. */
+/** The caller has locked the row. */
 export async function writeRoles(tx: Tx, id: string, roles: string[]): Promise<void> {
   await tx.updateTable('users').set({ roles }).where('id', '=', id).execute()
 }
 
-/** On a row that the caller has locked. */
+/** The caller has locked the row. */
 export async function writeClaims(tx: Tx, id: string, claims: Record<string, unknown>): Promise<void> {
   await tx
     .updateTable('users')

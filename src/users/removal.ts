@@ -8,8 +8,8 @@ import { withUser } from './lookup.ts'
 import { removeUser } from './queries.ts'
 
 /**
- * Deletes an account and everything that was kept with it. What the audit trail says of it stays, under its id: the trail has
- * no e-mail addresses. The address may be registered anew.
+ * Deletes an account with everything that belongs to it, except its events in the audit trail, which holds no e-mail
+ * addresses. The address may be registered again.
  * @returns how many sessions ended.
  * @throws Problem not_found.
  */
@@ -19,9 +19,10 @@ export async function deleteUser(
   idOrEmail: string,
 ): Promise<number> {
   return await withUser(deps, idOrEmail, async (tx, user) => {
-    // Ended, not only deleted with the row: the trail is all that is left to say why.
+    // The sessions would be deleted with the user anyway, but only the trail can tell later why they ended.
     const ended = await endAll(tx, operation, { userId: user.id, cause: 'user_deleted' })
-    // Before the row: an attempt that holds a counter waits for the row of its user, and must not be waited for.
+    // The counter goes first: an attempt holds its counter while it waits for its user's row, so the other order could
+    // deadlock.
     await clearFailures(tx, deps.serverKeys, user)
     await removeUser(tx, user.id)
     await record(tx, operation, { type: 'user.deleted', outcome: 'success', userId: user.id })

@@ -19,8 +19,8 @@ interface Rights {
 const NO_RIGHTS: Rights = { roles: [], claims: {} }
 
 /**
- * Replaces a user's roles. Tokens that are out keep the old ones until their next refresh.
- * @param roles the new ones, or what makes them from the present ones while nobody else can change them.
+ * Replaces a user's roles. Access tokens that were issued before keep the old ones until they expire.
+ * @param roles the new roles, or a function that makes them from the present ones while the row is locked.
  * @throws Problem not_found, invalid_request.
  */
 export async function setRoles(
@@ -46,7 +46,7 @@ export async function setRoles(
 }
 
 /**
- * Replaces a user's custom claims, which stand in access tokens beside ours from the next refresh on.
+ * Replaces a user's custom claims, which access tokens carry from the next refresh on.
  * @throws Problem not_found, invalid_request.
  */
 export async function setClaims(
@@ -64,14 +64,14 @@ export async function setClaims(
   await withUser(deps, idOrEmail, async (tx, user) => {
     checkRoom(deps.config, { roles: user.roles, claims }, user)
     await writeClaims(tx, user.id, claims)
-    // The names alone: values may be personal, and the trail outlives the account.
+    // Only the names: values may be personal, and the trail outlives the account.
     const details = { before: Object.keys(user.claims), after: Object.keys(claims) }
     const event = { type: 'user.claims_changed', outcome: 'success', userId: user.id, details } as const
     await record(tx, operation, event)
   })
 }
 
-/** What backends compare, and what fits a comma-separated option of the CLI. */
+/** Characters that backends can compare safely and that fit a comma-separated option of the CLI. */
 const ROLE = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/
 
 /** @throws Problem invalid_request. */
@@ -85,8 +85,8 @@ export function checkRoles(roles: string[]): string[] {
 }
 
 /**
- * Every request carries the token in a header, and what is longer than headers may be is refused on the way. Less than
- * before is always accepted.
+ * Refuses roles and claims that would make access tokens too long: every request carries one in a header, and proxies reject
+ * long headers. A change that makes them shorter is always accepted.
  * @throws Problem invalid_request.
  */
 export function checkRoom(config: Config, rights: Rights, before: Rights = NO_RIGHTS): void {
