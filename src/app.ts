@@ -28,6 +28,7 @@ import { authenticate, STRANGERS } from './sessions/authenticate.ts'
 import { refreshEndpoints } from './sessions/refresh/routes.ts'
 import { sessionEndpoints } from './sessions/routes.ts'
 import { signInEndpoints } from './sign-in/routes.ts'
+import { userEndpoints } from './users/routes.ts'
 
 /** Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. */
 const TIMEOUTS = {
@@ -49,6 +50,7 @@ interface Parts {
 /** Every endpoint. Nothing else is served. */
 function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle, description }: Parts): Route[] {
   const people = signInEndpoints(deps, clients, limits)
+  const users = userEndpoints()
   const tokens = refreshEndpoints(deps, clients, limits, { semaphore, stalls })
   const sessions = sessionEndpoints(deps)
   const metadata = metadataEndpoints(deps.config)
@@ -65,7 +67,7 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
     ['POST',   '/login',             'public', handler('login'),    'clients', people.login],
     ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
-    ['GET',    '/me',                'user',   'account',           'clients', people.me],
+    ['GET',    '/me',                'user',   'account',           'clients', users.me],
     ['POST',   '/password',          'user',   'login',             'clients', people.changePassword],
     ['GET',    '/sessions',          'user',   'account',           'clients', sessions.list],
     ['DELETE', '/sessions/:id',      'user',   'account',           'clients', sessions.end],

@@ -8,7 +8,8 @@ import { refreshCookies, sendTokens } from '../http/replies/cookies.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { operationOf } from '../http/requests/facts.ts'
 import { Audience, ClientId, Email, Password, Scope, tokenReply, UserReply } from '../http/requests/schemas.ts'
-import { type UserPrincipal, userOf } from '../principal.ts'
+import { userOf } from '../principal.ts'
+import { publicUser } from '../users/public-user.ts'
 import { changePassword } from './change-password.ts'
 import { register } from './register.ts'
 import { signIn } from './sign-in.ts'
@@ -36,7 +37,7 @@ const DEFAULT_CLIENT = 'web'
 
 type Needs = Parameters<typeof register>[0] & Parameters<typeof signIn>[0] & Parameters<typeof changePassword>[0]
 
-/** Sign-up, sign-in, and one's own account. */
+/** Sign-up, sign-in, and the password of whoever is signed in. */
 export function signInEndpoints(
   deps: Needs,
   clients: Clients,
@@ -96,16 +97,6 @@ export function signInEndpoints(
       },
     ),
 
-    me: endpoint(
-      {
-        tags: ['Account'],
-        summary: 'Who is signed in',
-        description: 'As the database has the account now, not as it was when the token was issued.',
-        response: { 200: { ...UserReply, description: 'The account' } },
-      },
-      async ({ principal }) => publicUser(userOf(principal).subject),
-    ),
-
     changePassword: endpoint(
       {
         tags: ['Account'],
@@ -139,9 +130,4 @@ function clientNamed(clients: Clients, id: string): Client {
   const client = clients.get(id)
   if (!client) throw new Problem('invalid_client')
   return client
-}
-
-function publicUser(user: UserPrincipal['subject']) {
-  const { id, email, emailVerified, roles, claims, createdAt } = user
-  return { id, email, email_verified: emailVerified, roles, claims, created_at: createdAt.toISOString() }
 }
