@@ -4,20 +4,20 @@ import type { Operation } from '../operation.ts'
 import type { AuditEvent, TalliedEvent } from './events.ts'
 import { insertion } from './queries.ts'
 
-/** Writes one event. Inside the transaction of the change it speaks of, so that neither exists without the other. */
+/** Records an event, in the transaction of the change that it describes, so that neither exists without the other. */
 export async function record(db: Db, operation: Operation, event: AuditEvent): Promise<void> {
   await recording(operation, event).execute(db)
 }
 
-/** The same as a part of another statement (`WITH recorded AS (…)`), where a round trip more would cost too much. */
+/** The same as part of another statement (`WITH recorded AS (…)`), to save a round trip. */
 export function recording(operation: Operation, event: AuditEvent) {
   return insertion({ id: randomUUIDv7(), ...rowOf(operation, event) })
 }
 
-/** Writes an event with the statement that it is put into. */
+/** SQL that records an event as part of the statement that contains it. */
 export type Recording = ReturnType<typeof recording>
 
-/** An event as its row has it, but for the id. */
+/** The row of an event, without its id. */
 export function rowOf({ now, actor, facts }: Operation, event: AuditEvent | TalliedEvent) {
   const { type, outcome, reason = null, userId = null, familyId = null, clientId = null, details = {} } = event
   return {

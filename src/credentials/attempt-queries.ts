@@ -5,21 +5,21 @@ import { columnsOfU, type User } from '../db/user.ts'
 /** NIST SP 800-63B-4 §3.2.2: after 100 consecutive failures the password is of no use until somebody resets it. */
 export const PASSWORD_DISABLED = 100
 
-/** When attempts are refused without being looked at. */
+/** When attempts are refused without checking the password. */
 interface BackoffRule {
-  /** Failures that start it. */
+  /** How many failures start the back-off. */
   threshold: number
-  /** Of the first refusal; each further failure doubles it. */
+  /** How long the first refusal lasts. Each further failure doubles it. */
   firstSeconds: number
   longestSeconds: number
-  /** An attempt that has been in flight for longer was cut off with its server. */
+  /** An attempt that has been in flight for longer has died with its server. */
   longestFlightSeconds: number
 }
 
 /**
- * An attempt that may go on to the hash. It counts as failed until somebody says otherwise. Its counter has a row for each
- * listed CLAVIGER_SECRET, in ascending order: all say the same, so that none is missed when the list changes, be it on one
- * replica after the other.
+ * An attempt that may go on to the hash. It counts as failed until it has succeeded. Its counter is kept in one row for each
+ * entry of CLAVIGER_SECRET, all with the same values, so that no counter is lost while the list changes on one replica after
+ * the other.
  */
 export interface Attempt {
   identifiers: readonly Buffer[]
@@ -28,16 +28,16 @@ export interface Attempt {
   blockedUntil: Date
 }
 
-/** Of an account that may not exist: by the address that was typed (normalised), or by the id of whoever is signed in. */
+/** An account that may not exist: by the normalised address that was typed, or by the id of the user who is signed in. */
 export type Wanted = { by: 'email' | 'id'; value: string }
 
 /** Parameters of a PHC string, as in the index users_hash_parameters_idx. */
 const parametersOf = (hash: string) => sql`substring(${sql.ref(hash)} FROM '^\\$argon2id\\$v=19\\$([^$]*)\\$')`
 
-/** Steps in that index, one for each kind of hash: imported accounts of a hundred kinds must not slow down every attempt. */
+/** The most steps in that index, one for each kind of hash: a hundred imported kinds must not slow down every attempt. */
 const MOST_STEPS = 32
 
-/** The parameters that stored hashes have, each once, from one to the next in the index. */
+/** The distinct parameters of the stored hashes, found by skipping from one to the next in the index. */
 const parametersInUse = sql`
   (
     SELECT ${parametersOf('password_hash')} AS parameters, 1 AS step FROM users
@@ -48,12 +48,12 @@ const parametersInUse = sql`
   ), step + 1 FROM in_use WHERE parameters IS NOT NULL AND step < ${sql.lit(MOST_STEPS)}`
 
 /**
- * Finds an account, and counts an attempt on it as failed before it is made, in one statement: of many at the same moment
- * only as many get through as the rule allows. Rows are locked in ascending order, so that two attempts do not wait for each
- * other. Where another replica made one of the rows in this very moment and it refuses, the others have counted an attempt that
- * is not made: one failure too many, and in flight until the next attempt on them forgets it.
- * @param identifiers ascending.
- * @returns no attempt while attempts are refused. `inUse` are the parameters of stored hashes, as PHC strings have them.
+ * Finds an account and counts an attempt on it as failed before it is made, in one statement. Otherwise an attacker could
+ * send many guesses at the same moment, and all would get through before the first is counted. Rows are locked in ascending
+ * order, so that two attempts do not deadlock. If another replica inserts one of the rows at this very moment and that row
+ * refuses, the other rows have counted an attempt that is not made: one failure too many, in flight until the next attempt.
+ * @param identifiers in ascending order.
+ * @returns no attempt while attempts are refused. `inUse` holds the parameters of stored hashes, as in PHC strings.
  */
 export async function reserveAttempt(
   db: Db,
@@ -104,17 +104,16 @@ export async function reserveAttempt(
 }
 
 /**
- * Locks the rows of a counter. In ascending order, as whoever counts does: two that want the same rows then never wait for
- * each other.
+ * Locks the rows of a counter, in ascending order as in reserveAttempt, so that two that want the same rows do not deadlock.
  */
 const heldRows = (identifiers: readonly Buffer[]) => sql`
   SELECT identifier_hash, failures, blocked_until FROM login_failures
   WHERE identifier_hash = ANY(${identifiers}::bytea[]) ORDER BY identifier_hash FOR UPDATE`
 
-/** Before every clock: two replicas may differ by a moment, which must not look like a block of that moment. */
+/** Earlier than any clock, because the clocks of two replicas may differ a little, which must not look like a block. */
 const NOT_BLOCKED = new Date(0)
 
-/** Takes one attempt back, and the refusals that it started. */
+/** Uncounts an attempt, and ends the refusals that it started. */
 export async function releaseAttempt(db: Db, attempt: Attempt, threshold: number): Promise<void> {
   await sql`
     WITH held AS MATERIALIZED (${heldRows(attempt.identifiers)})
@@ -127,8 +126,7 @@ export async function releaseAttempt(db: Db, attempt: Attempt, threshold: number
 }
 
 /**
- * Says that an attempt has failed, as it has been counted all along. The one that makes it a hundred takes the use of the
- * password away.
+ * Notes that an attempt has failed, as it was counted from the start. The hundredth in a row disables the password.
  */
 export async function settleAttempt(db: Db, now: Date, attempt: Attempt, userId: string | null): Promise<void> {
   await sql`
@@ -142,7 +140,7 @@ export async function settleAttempt(db: Db, now: Date, attempt: Attempt, userId:
   )
 }
 
-/** The counter of an identifier, whichever secret it is kept under. */
+/** The counter of an address, whichever secret it is kept under. */
 export async function findCounter(
   db: Db,
   identifiers: readonly Buffer[],
@@ -160,7 +158,7 @@ export async function findCounter(
   return blockedUntil && lastAttemptAt && inFlight !== null ? { blockedUntil, inFlight, lastAttemptAt } : undefined
 }
 
-/** By identifier, and by account: kept under a secret that is no longer listed, the identifier alone finds nothing. */
+/** Deletes by identifier and by account, since a counter under a secret that was removed is found only by its account. */
 export async function deleteFailures(db: Db, identifiers: readonly Buffer[], userId: string): Promise<number> {
   const { numDeletedRows } = await db
     .deleteFrom('login_failures')
@@ -174,7 +172,7 @@ export async function deleteFailures(db: Db, identifiers: readonly Buffer[], use
   return Number(numDeletedRows)
 }
 
-/** Of these accounts, those whose counter has reached `failures`. */
+/** Those of the accounts whose counter has reached `failures`. */
 export async function accountsWithFailures(db: Db, userIds: string[], failures: number): Promise<Set<string>> {
   const rows = await db
     .selectFrom('login_failures')

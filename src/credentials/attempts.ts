@@ -19,14 +19,14 @@ const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600, longestFlig
 export const BACKOFF_STARTS = RULE.threshold
 
 /**
- * What the counter of a person is kept under: people type passwords into the e-mail field, so never what was typed. One for
- * each listed CLAVIGER_SECRET: a counter outlives a planned change of the secret. Ascending, see reserveAttempt.
+ * What a counter is kept under: an HMAC of the address, because people type passwords into the e-mail field. There is one for
+ * each entry of CLAVIGER_SECRET, so that counters outlive a planned change of the secret. Ascending, see reserveAttempt.
  */
 function identifiersOf(serverKeys: KeyList, email: string): Buffer[] {
   return serverKeys.map((keys) => hmac(keys.identifiers, email)).toSorted(Buffer.compare)
 }
 
-/** The one that stands in the trail. */
+/** The identifier that the audit trail shows. */
 export function identify(serverKeys: KeyList, email: string): string {
   return hmac(serverKeys[0].identifiers, email).toString('hex')
 }
@@ -38,9 +38,9 @@ export type Reserved = { user: User | undefined } & (
 )
 
 /**
- * Reserves an attempt to prove who one is, whether or not the account exists. To be called before the hash.
+ * Reserves an attempt, whether or not the account exists. Called before the password is hashed.
  * @param email as normaliseEmail returns it.
- * @returns the account, and the attempt or after how many whole seconds the next one is looked at.
+ * @returns the account, and either the attempt or how many whole seconds to wait before the next one.
  */
 export async function reserve(
   deps: { db: Db; serverKeys: KeyList },
@@ -52,14 +52,14 @@ export async function reserve(
   const ask = () => reserveAttempt(deps.db, { identifiers, wanted, now }, RULE)
   const { user, attempt, inUse } = await ask().catch((error: unknown) => {
     if (violatedConstraint(error) !== 'login_failures_user_id_fkey') throw error
-    // The account was deleted in this very moment: now there is none.
+    // The account was deleted at this very moment. It is looked up again.
     return ask()
   })
   if (attempt) return { kind: 'attempt', user, attempt, inUse }
   return { kind: 'held_off', user, retryAfter: retryAfter(await findCounter(deps.db, identifiers), now) }
 }
 
-/** Until when no attempt on an account is looked at, if so. */
+/** Until when attempts on an account are refused, if they are. */
 export async function heldOffUntil(
   deps: { db: Db; serverKeys: KeyList },
   now: Date,
@@ -69,7 +69,7 @@ export async function heldOffUntil(
   return counter && counter.blockedUntil > now ? counter.blockedUntil : undefined
 }
 
-/** Attempts that are not decided yet count as failed, but may prove right in a moment: then the next is looked at. */
+/** Attempts in flight count as failed but may still succeed, which ends the refusal: then the wait is only a second. */
 function retryAfter(counter: Awaited<ReturnType<typeof findCounter>>, now: Date): number {
   if (!counter) return 1
   const { blockedUntil, inFlight, lastAttemptAt } = counter
@@ -77,7 +77,7 @@ function retryAfter(counter: Awaited<ReturnType<typeof findCounter>>, now: Date)
   return Math.max(1, Math.ceil((blockedUntil.getTime() - now.getTime()) / 1000))
 }
 
-/** For an attempt that was not decided: nobody is to pay for our being too busy. */
+/** Uncounts an attempt that was not decided: users must not pay for the server being busy. */
 export async function release(deps: { db: Db }, attempt: Attempt): Promise<void> {
   await releaseAttempt(deps.db, attempt, RULE.threshold)
 }
@@ -87,7 +87,7 @@ export async function clearFailures(db: Db, serverKeys: KeyList, user: Pick<User
   return (await deleteFailures(db, identifiersOf(serverKeys, user.email), user.id)) > 0
 }
 
-/** Of these accounts, those whose password no longer works because of too many failures. */
+/** Those of the accounts whose password is disabled because of too many failures. */
 export async function withDisabledPassword(db: Db, users: readonly User[]): Promise<Set<string>> {
   const ids = users.map(({ id }) => id)
   const disabled = users.filter(({ passwordDisabledAt }) => passwordDisabledAt !== null).map(({ id }) => id)

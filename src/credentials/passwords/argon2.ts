@@ -1,6 +1,6 @@
 import argon2 from 'argon2'
 
-/** What a computation costs, and its salt. */
+/** The cost parameters of a computation, and its salt. */
 export interface Cost {
   memoryKib: number
   passes: number
@@ -11,7 +11,7 @@ export interface Cost {
 /** The tag of argon2id (RFC 9106 §3.1) for a text; `length` in bytes. */
 export type ComputeTag = (text: string, cost: Cost, length: number) => Promise<Buffer>
 
-/** In this process, on libuv's pool, where signatures are made too. */
+/** Computes in this process, on libuv's thread pool, which also makes signatures. */
 export const computeHere: ComputeTag = (text, { memoryKib, passes, lanes, salt }, length) =>
   argon2.hash(text, {
     type: argon2.argon2id,

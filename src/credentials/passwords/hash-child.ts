@@ -11,14 +11,15 @@ export interface Request {
 
 export type Reply = { id: number } & ({ kind: 'computed'; tag: Uint8Array } | { kind: 'failed'; error: string })
 
-/** A tenth of the weight of what runs at normal priority: not so little that a busy server would sign nobody in. */
+/** About a tenth of the weight of normal priority: low, but enough for sign-ins to go on while the server is busy. */
 const NICENESS = 10
 
-// Before the first computation: the threads of the pool take over the priority of the one that starts them.
+// Before the first computation: the threads of the pool inherit the priority of the thread that starts them.
 setPriority(NICENESS)
-// A signal from the terminal reaches the whole group. The server lets its requests finish first, and needs us for that.
+// A signal from the terminal reaches the whole process group. The server finishes its requests first, and needs this process
+// for that.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-// The server is gone, also if it was killed. Not `exit`, which would wait for the hash under way, and nobody wants it.
+// The server has ended or was killed. Calling `exit` would wait for the hash that is under way, which nobody needs.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 process.on('message', ({ id, text, cost, length }: Request) => {
   computeHere(text, { ...cost, salt: Buffer.from(cost.salt) }, length).then(
@@ -28,6 +29,6 @@ process.on('message', ({ id, text, cost, length }: Request) => {
 })
 
 function answer(reply: Reply): void {
-  // The channel may have closed meanwhile; then `disconnect` ends us.
+  // If the channel has closed in the meantime, `disconnect` ends this process.
   if (process.connected) process.send?.(reply, () => {})
 }

@@ -12,23 +12,23 @@ interface HashProcess {
 interface Waiting {
   resolve(tag: Buffer): void
   reject(error: Error): void
-  /** Goes off when no answer is to be expected any more. */
+  /** Fires when an answer can no longer be expected. */
   alarm: NodeJS.Timeout
 }
 
-/** For a process that has to start, on a machine where everything else goes first. */
+/** How long a process may take to start on a busy machine, given its low priority. */
 const PATIENCE_MS = 5000
-/** A tenth of what a slow core computes, so that a busy one is not taken for one that stands still. */
+/** A tenth of what a slow core computes, so that a process on a busy machine is not taken for one that hangs. */
 const KIB_PASSES_PER_MS = 100
 
 /**
- * Computes argon2 in a process of its own at low priority (hash-child.ts): hashes take every moment of every core that
- * refreshes leave, and none that they want. In one process they would share libuv's pool with signatures, and no thread of
- * it can be told to give way. The process starts with the first computation; if it ends, what it was computing is refused
- * with `unavailable`, and the next computation starts another. One that does not answer is ended: people would wait for it, each
- * with a place in the queue, until nobody can sign in.
+ * Computes argon2 in a process of its own at low priority (hash-child.ts), so that hashes use whatever time refreshes leave
+ * on the cores, and no more. In the server's process they would share libuv's thread pool with signatures, and threads of
+ * the pool cannot be given a priority. The process starts with the first computation. If it ends, its computations are
+ * refused with `unavailable`, and the next one starts another process. One that hangs is killed, because requests would wait
+ * for it and fill the queue until nobody could sign in.
  * @param threads computations at a time.
- * @param env the server's, of which it gets what concerns Node and argon2's binary.
+ * @param env the server's environment, of which the process gets only what Node and argon2's binary need.
  */
 export function createHashProcess({
   threads,
@@ -40,7 +40,7 @@ export function createHashProcess({
   env: Readonly<Record<string, string | undefined>>
   patienceMs?: number
 }): HashProcess {
-  // Passwords in the clear pass through that process, and nothing else of ours is there: no setting, no secret.
+  // That process sees passwords in the clear, but it gets none of our settings and secrets.
   const { PREBUILDS_ONLY, NODE_COMPILE_CACHE } = env
   const childEnv = { PREBUILDS_ONLY, NODE_COMPILE_CACHE, UV_THREADPOOL_SIZE: String(threads) }
   let child: ChildProcess | undefined
@@ -77,7 +77,7 @@ export function createHashProcess({
     started.on('message', (reply) => settle(reply as Reply))
     started.on('error', lost)
     started.on('exit', (code, signal) => lost(new Error(`it ended with ${signal ?? code}`)))
-    // It must not keep a server alive that has nothing else to do.
+    // The process must not keep a server alive that has nothing else to do.
     started.unref()
     started.channel?.unref()
     return started
@@ -89,13 +89,13 @@ export function createHashProcess({
         if (stopped) return reject(unavailable())
         child ??= start()
         const asked = child
-        // Not a signal that it may handle: it may be one that is stopped. Its `exit` event refuses all that wait.
+        // SIGKILL also ends a process that is stopped. Its `exit` event then rejects all that wait.
         const end = () => asked.kill('SIGKILL')
         const alarm = setTimeout(end, patienceMs + (cost.memoryKib * cost.passes) / KIB_PASSES_PER_MS).unref()
         const id = ++lastId
         waiting.set(id, { resolve, reject, alarm })
         const request: Request = { id, text, cost, length }
-        // An error here is the process that has just ended: its `exit` event refuses all that wait.
+        // If sending fails, the process has just ended, and its `exit` event rejects all that wait.
         child.send(request, () => {})
       }),
     stop: () => {

@@ -12,22 +12,22 @@ export interface PasswordHasher {
    */
   hash(password: string): Promise<string>
   /**
-   * Whether the password belongs to the hash. Null stands for an account without one (or for no account); a malformed hash is
-   * the same.
+   * Whether the password matches the hash. Null stands for an account without a hash, or for no account, and so does a
+   * malformed hash.
    * @throws Problem overloaded, when too many computations wait already.
    */
   verify(hash: string | null, password: string, surroundings?: Surroundings): Promise<boolean>
-  /** Whether the hash costs an attacker less than one made now. A stronger one is left as it is. */
+  /** Whether the hash is cheaper to attack than one made now. A stronger hash is kept as it is. */
   needsRehash(hash: string): boolean
-  /** @throws Problem overloaded, if a computation asked for now would be turned away. */
+  /** @throws Problem overloaded, if a computation would be refused now. */
   expectRoom(): void
   /** Computations that run or wait. */
   pending(): number
 }
 
-/** What a refusal must not be told by. */
+/** What the duration of a refusal must not depend on. */
 export interface Surroundings {
-  /** Parameters of all stored hashes, as PHC strings have them. */
+  /** The parameters of all stored hashes, as in PHC strings. */
   inUse: readonly string[]
   /** Whether the right password will be accepted. */
   welcome: boolean
@@ -48,16 +48,16 @@ interface HasherOptions {
 
 const SALT_LENGTH = 16
 const TAG_LENGTH = 32
-/** Kinds of hashes whose work every refusal does. More would cost too much: those that cost least are left out. */
+/** How many kinds of hashes every refusal computes. More would cost too much, so the cheapest are left out. */
 const MOST_KINDS = 4
-/** What the kinds besides today's may cost together, in units of today's: one hash of a gigabyte must not slow down every refusal. */
+/** What kinds other than today's may cost together, in units of today's: a hash of a gigabyte must not slow every refusal. */
 const MOST_WORK = 4
 
 export function createPasswordHasher(options: HasherOptions): PasswordHasher {
   const { memoryKib, passes, concurrency, queue, computeTag = computeHere, onDone } = options
   const semaphore = createSemaphore({ permits: concurrency, queue, refusal: overloaded })
   const present: Kind = { memoryKib, passes, lanes: 1 }
-  // Of no password.
+  // A tag that matches no password.
   const salt = randomBytes(SALT_LENGTH)
   const nothing = randomBytes(TAG_LENGTH)
 
@@ -79,10 +79,10 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
     verify: (stored, password, { inUse, welcome } = { inUse: [], welcome: true }) =>
       semaphore.run(async () => {
         const text = normalisePassword(password)
-        // Ill-formed text is hashed as U+FFFD, so it would pass for a password that has one there.
+        // Ill-formed text would be hashed as U+FFFD, and would match a password with that character.
         const real = stored === null || !text.isWellFormed() ? undefined : parsePhc(stored)
-        // The time of a refusal must not tell which kind of hash an account has, or whether it has any: all of them are
-        // computed, each once, and in one order, because the memory of one computation is found by the next.
+        // The time of a refusal must not tell an attacker which kind of hash an account has, or whether it exists. So every
+        // kind is computed once, always in the same order, because each computation reuses the memory of the one before.
         let matches = false
         for (const kind of withPlaceFor(real, kindsOf(inUse, present))) {
           const phc = real && kind === real ? real : { ...kind, salt, tag: nothing }
@@ -103,7 +103,7 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
   }
 }
 
-/** What makes one hash cost as much as another. */
+/** The parameters that determine the cost of a hash. */
 type Kind = Pick<Phc, 'memoryKib' | 'passes' | 'lanes'>
 
 /** argon2's time is linear in it. */
@@ -112,8 +112,8 @@ function work({ memoryKib, passes }: Kind): number {
 }
 
 /**
- * The distinct ones; never empty. The present one is the first, so that whoever has a hash of today waits for no other, and
- * after it the dearest.
+ * The distinct kinds, never empty: today's first, so that a user with a hash of today waits for no other, then the others,
+ * most expensive first.
  */
 function kindsOf(inUse: readonly string[], present: Kind): Kind[] {
   const kinds = new Map<string, Kind>()
@@ -136,7 +136,7 @@ function keyOf({ memoryKib, passes, lanes }: Kind): string {
   return `${memoryKib} ${passes} ${lanes}`
 }
 
-/** With the hash in the place of its kind; of the one most like it, where that was left out. */
+/** Puts the hash in the place of its own kind, or of the most similar one if its kind was left out. */
 function withPlaceFor(real: Phc | undefined, kinds: Kind[]): Kind[] {
   if (!real) return kinds
   const unlikeness = (kind: Kind): number => (keyOf(kind) === keyOf(real) ? -1 : Math.abs(work(kind) - work(real)))

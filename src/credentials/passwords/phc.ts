@@ -1,4 +1,4 @@
-/** An argon2id hash as its PHC string says it was made. */
+/** An argon2id hash, as its PHC string describes it. */
 export interface Phc {
   memoryKib: number
   passes: number
@@ -7,7 +7,7 @@ export interface Phc {
   tag: Buffer
 }
 
-/** Other programs write the parameters in another order; we write the one of the PHC specification. */
+/** Other programs may write the parameters in another order. We write that of the PHC specification. */
 const PARAMETERS = /^(?=.*m=)(?=.*t=)(?=.*p=)[mtp]=\d{1,7}(?:,[mtp]=\d{1,7}){2}$/
 const SHAPE = /^\$argon2id\$v=19\$([^$]*)\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})$/
 
@@ -15,7 +15,7 @@ export function formatPhc({ memoryKib, passes, lanes, salt, tag }: Phc): string 
   return `$argon2id$v=19$m=${memoryKib},t=${passes},p=${lanes}$${unpadded(salt)}$${unpadded(tag)}`
 }
 
-/** @returns undefined where it is not argon2id, version 19, within bounds that a server survives. */
+/** @returns undefined unless it is argon2id, version 19, with parameters that a server can afford. */
 export function parsePhc(text: string): Phc | undefined {
   const [, given = '', salt = '', tag = ''] = SHAPE.exec(text) ?? []
   const parameters = parseParameters(given)
@@ -27,7 +27,7 @@ export function parseParameters(text: string): Pick<Phc, 'memoryKib' | 'passes' 
   if (!PARAMETERS.test(text)) return undefined
   const given = new Map(text.split(',').map((pair) => [pair.slice(0, 1), Number(pair.slice(2))]))
   const [memoryKib = 0, passes = 0, lanes = 0] = ['m', 't', 'p'].map((name) => given.get(name))
-  // The most that our own settings allow, and some: a single verification beyond it would stop everything else.
+  // Somewhat more than our own settings allow. A single verification beyond this would exhaust the server.
   if (memoryKib > 2 ** 20 || passes > 64 || passes < 1 || lanes > 16 || lanes < 1 || memoryKib < 8 * lanes)
     return undefined
   return { memoryKib, passes, lanes }

@@ -6,14 +6,14 @@ import { Problem } from '../../errors.ts'
 const MAX_LENGTH = 256
 const SERVICE_NAME = 'claviger'
 
-/** Read once, when the program starts: about 18 000 lines, see data/README.md. */
+/** Read once, when the program starts: about 18,000 lines, see data/README.md. */
 const COMMON: ReadonlySet<string> = new Set(
   readFileSync(new URL('../../../data/common-passwords.txt', import.meta.url), 'utf8')
     .split('\n')
     .filter(Boolean),
 )
 
-/** Runs that fingers make: the alphabet, digits, the rows and columns of keyboards. Either direction, any part. */
+/** The alphabet, the digits, and the rows and columns of keyboards. Any part is refused, in either direction. */
 const RUNS = [
   'abcdefghijklmnopqrstuvwxyz',
   '01234567890',
@@ -30,8 +30,8 @@ export function normalisePassword(password: string): string {
 }
 
 /**
- * Whether a password may be set (NIST SP 800-63B-4 §3.1.1.2): long enough, and not what an attacker tries first. There
- * are no rules of composition. The whole password is compared, so a long one may contain a blocked word.
+ * Whether a password may be set (NIST SP 800-63B-4 §3.1.1.2): it must be long enough, and not one that attackers try first.
+ * There are no composition rules. The whole password is compared, so a long one may contain a blocked word.
  * @throws Problem password_too_short, password_too_long, password_blocked; invalid_request for ill-formed text.
  */
 export function checkNewPassword(
@@ -71,12 +71,12 @@ function isRun(candidate: string): boolean {
   return Math.abs(step) === 1 && points.every((point, i) => i === 0 || point - (points[i - 1] ?? 0) === step)
 }
 
-/** The shortest text that the candidate is a whole repetition of; the candidate itself if there is none. */
+/** The shortest text whose repetition gives the candidate; the candidate itself if there is none. */
 function repeatedUnit(candidate: string): string {
   return candidate.slice(0, (candidate + candidate).indexOf(candidate, 1))
 }
 
-/** Words that an attacker derives from what anybody can see: the service, its host, the account. */
+/** Words that an attacker would derive from public facts: the service, its host, the account. */
 function contextWords(issuer: string, email: string): ReadonlySet<string> {
   const { host, hostname } = new URL(issuer)
   const [local = '', domain = ''] = email.split('@')
@@ -88,7 +88,7 @@ function contextWords(issuer: string, email: string): ReadonlySet<string> {
   return new Set(words.filter(Boolean).map(foldCase))
 }
 
-/** Lower-casing can undo NFC, and the list is in NFC. */
+/** Normalises again, because lower-casing can undo NFC, which the list is in. */
 function foldCase(text: string): string {
   return text.toLowerCase().normalize('NFC')
 }

@@ -10,11 +10,11 @@ import { release, reserve } from '../attempts.ts'
 import type { PasswordHasher } from './hasher.ts'
 import { lockProven, writePasswordHash } from './queries.ts'
 
-/** Somebody says that this is their password. */
+/** The claim that this is somebody's password. */
 interface Claim {
   /** Normalised. */
   email: string
-  /** Of somebody who is signed in. Without it, the account is the one that has the address now. */
+  /** The id of a user who is signed in. Without it, the account is the one that has the address now. */
   id?: string
   password: string
 }
@@ -27,17 +27,17 @@ export type Proof<T> =
   | { kind: 'held_off'; user: User | undefined; reason: 'backoff'; retryAfter: number }
 
 interface Effect<T> {
-  /** The hash to keep in place of the one that matched. After the match and before the transaction, because it takes long. */
+  /** Makes the hash that replaces the one that matched. Runs before the transaction, because it takes long. */
   replaceHash: (user: User) => Promise<string | undefined>
-  /** Together with the reset of the counter, on the locked row of a user who is enabled and still has this password. */
+  /** Runs in the transaction that resets the counter and has locked the user, who is enabled and still has this password. */
   commit: (tx: Tx, user: User) => Promise<T>
 }
 
 type ProofDeps = { db: Db; serverKeys: KeyList; hasher: PasswordHasher; log: Log }
 
 /**
- * Checks a password and, if it is right, does what it was asked for. Every claim costs one reservation, and every refusal the
- * same computations, so that nobody can tell by the clock which accounts exist, are disabled or have no password.
+ * Checks a password and, if it is right, runs the effect. Every claim costs one reservation and every refusal the same
+ * computations, so that an attacker cannot tell by timing which accounts exist, are disabled or have no password.
  * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
  */
 export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<T>): Promise<Proof<T>> {
@@ -83,13 +83,13 @@ async function decide<T>(
     const replacement = await effect.replaceHash(proven)
     const outcome = await transact(deps.db, async (tx) => {
       const current = await lockProven(tx, proven, attempt.identifiers)
-      // Disabled, or given another hash, while this one was computed: a family started now would outlive both.
+      // The account was disabled or its password changed during the computation. A family started now would survive that.
       if (!current?.stands) return { kind: 'changed', user: current } as const
       if (replacement !== undefined) await writePasswordHash(tx, current.id, replacement)
       return { kind: 'proven', value: await effect.commit(tx, current) } as const
     })
     if (outcome.kind === 'proven') return outcome
-    // Perhaps the same password hashed anew by another sign-in: judged again by what the row says now.
+    // It may be the same password, hashed again by another sign-in, so the row is judged once more as it is now.
     user = outcome.user
   }
   throw new Problem('unavailable', {
@@ -98,10 +98,10 @@ async function decide<T>(
   })
 }
 
-/** What would refuse the right password, too. All of these look the same from outside; only the trail tells them apart. */
+/** Why even the right password is refused. The client cannot tell these reasons apart; only the audit trail can. */
 function reasonAgainst(user: User | undefined, failures: number): Refusal | undefined {
   if (!user) return 'unknown_user'
-  // The attempt that makes it a hundred may still be the right one.
+  // The hundredth attempt may still succeed.
   if (user.passwordDisabledAt || failures > PASSWORD_DISABLED) return 'password_disabled'
   if (user.passwordHash === null) return 'no_password'
   return user.disabledAt ? 'user_disabled' : undefined

@@ -3,9 +3,9 @@ import type { Tx } from '../../db/schema.ts'
 import { columnsOfU, type User } from '../../db/user.ts'
 
 /**
- * Locks the row of a user whose password proved right. If the account is enabled and still has the password hash that was
- * verified, its failures are forgotten, in the same statement.
- * @returns the account as it is now, and whether that was so; undefined if it is gone.
+ * Locks the row of a user whose password was right. If the account is enabled and still has the hash that was verified,
+ * its failures are deleted by the same statement.
+ * @returns the account as it is now, and whether that held; undefined if it is gone.
  */
 export async function lockProven(
   tx: Tx,
@@ -28,12 +28,12 @@ export async function lockProven(
   return rows[0]
 }
 
-/** On a row that the caller has locked. */
+/** The caller has locked the row. */
 export async function writePasswordHash(tx: Tx, id: string, passwordHash: string): Promise<void> {
   await tx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
 }
 
-/** The password may be used again. On a row that the caller has locked. */
+/** Lets the password be used again. The caller has locked the row. */
 export async function enablePassword(tx: Tx, id: string): Promise<void> {
   await tx.updateTable('users').set({ password_disabled_at: null }).where('id', '=', id).execute()
 }

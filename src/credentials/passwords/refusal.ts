@@ -7,7 +7,7 @@ import { PASSWORD_DISABLED } from '../attempt-queries.ts'
 import { BACKOFF_STARTS } from '../attempts.ts'
 import { type Proof } from './proof.ts'
 
-/** Writes down what the failure set off, and answers it. The answer depends on the counter alone. */
+/** Records what the failure triggered, then refuses. The answer depends only on the counter, not on the cause. */
 export async function refuse(
   deps: { db: Db; metrics: Metrics },
   operation: Operation,

@@ -4,15 +4,15 @@ import type { User } from '../../db/user.ts'
 import { clearFailures } from '../attempts.ts'
 import { enablePassword, writePasswordHash } from './queries.ts'
 
-/** Gives an account, whose row the caller has locked, another password. Failures on the old one are forgiven. */
+/** Gives an account another password and forgets the failures with the old one. The caller has locked the row. */
 export async function resetPassword(tx: Tx, serverKeys: KeyList, user: User, passwordHash: string): Promise<void> {
   await writePasswordHash(tx, user.id, passwordHash)
   await forgive(tx, serverKeys, user)
 }
 
 /**
- * Undoes what failed attempts did to an account, whose row the caller has locked: the back-off, and after a hundred of them the
- * end of the password's use.
+ * Undoes what failed attempts did to an account: the back-off and, after a hundred of them, the disabling of its password.
+ * The caller has locked the row.
  * @returns whether there was anything to undo.
  */
 export async function forgive(tx: Tx, serverKeys: KeyList, user: User): Promise<boolean> {
