@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { atOnce } from '../support/at-once.ts'
+import { claimsOf } from '../support/jwt.ts'
 import { deliver } from './line.ts'
 import {
   api,
@@ -261,7 +262,7 @@ describe.skipIf(withoutBrowser)('tabs', patience, () => {
     const before = world.line.to('/refresh').length
     const scopes = async (name: string) => {
       const token = await page.evaluate<string>(`${name}.getAccessToken()`)
-      return (JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { scope: string }).scope
+      return claimsOf(token).scope
     }
     for (let i = 0; i < 5; i++) {
       expect(await scopes('auth')).toBe('account orders:read')

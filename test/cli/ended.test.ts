@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { prune } from '../../src/prune.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { sidOf } from '../support/jwt.ts'
 import { run } from './support.ts'
 
 // Why Bob is signed out: whoever asks knows Bob, and no id of a session.
@@ -18,9 +19,6 @@ const cli = (t: TestApp, ...args: string[]) => run(args, { env: t.env })
 const json = async <T>(t: TestApp, ...args: string[]) => JSON.parse((await cli(t, ...args, '--json')).out) as T
 const listEnded = async (t: TestApp, ...args: string[]) =>
   (await json<{ sessions: Ended[] }>(t, 'sessions', 'list', '--ended', ...args)).sessions
-
-const sidOf = (accessToken: string): string =>
-  JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString()).sid
 
 async function signIn(t: TestApp, email: string, client_id = 'native') {
   const answer = await t.login({ email, password: TEST_PASSWORD, client_id })

@@ -1,9 +1,9 @@
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createTestApp } from '../support/app.ts'
+import { forFile } from '../support/for-file.ts'
 import { run } from './support.ts'
 
-const t = await createTestApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await createTestApp())
 let accounts = 0
 const newEmail = () => `person-${++accounts}@example.com`
 const create = (options: Parameters<typeof run>[1]) => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { EndCause } from '../../src/audit/events.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { sidOf } from '../support/jwt.ts'
 import { createTestCli, run } from './support.ts'
 
 const TIME = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \([^)]+\)`
@@ -28,14 +29,9 @@ async function why(t: TestApp, id: string): Promise<Why> {
   return answer
 }
 
-async function sidOf(accessToken: string): Promise<string> {
-  const claims = Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString()
-  return (JSON.parse(claims) as { sid: string }).sid
-}
-
 async function signUp(t: TestApp, env = {}) {
   const user = await t.signUp('alice@example.com', TEST_PASSWORD, env)
-  return { ...user, id: await sidOf(user.accessToken) }
+  return { ...user, id: sidOf(user.accessToken) }
 }
 
 async function rotate(t: TestApp, token: string, key?: string): Promise<string> {

@@ -1,14 +1,12 @@
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { disableUser } from '../../src/users/accounts.ts'
 import { setRoles } from '../../src/users/rights.ts'
 import {
   bearer,
-  claimsOf,
   eventsOf,
   expectRefused,
   family,
   granted,
-  headerOf,
   refresh,
   register,
   signIn,
@@ -17,10 +15,13 @@ import {
   stopClock,
 } from '../sessions/support.ts'
 import { atOnce } from '../support/at-once.ts'
+import { forFile } from '../support/for-file.ts'
+import { claimsOf, headerOf } from '../support/jwt.ts'
 import { byOperator } from '../support/operation.ts'
 
-const t = await startApp({ AUDIENCE: 'https://api.example.com,orders,billing', SCOPES: 'orders:read,orders:write' })
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(
+  await startApp({ AUDIENCE: 'https://api.example.com,orders,billing', SCOPES: 'orders:read,orders:write' }),
+)
 const user = await register(t)
 const travel = stopClock(t)
 const seconds = () => t.deps.clock().getTime() / 1000

@@ -1,31 +1,24 @@
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { builtInClients } from '../../src/clients/clients.ts'
 import { roomForRights, sizeOfRights } from '../../src/clients/room.ts'
 import { createKeyring } from '../../src/keys/keyring.ts'
 import { generateKey } from '../../src/keys/material.ts'
 import { isReserved } from '../../src/tokens/claims.ts'
 import { setClaims, setRoles } from '../../src/users/rights.ts'
-import {
-  bearer,
-  claimsOf,
-  family,
-  granted,
-  refresh,
-  register,
-  signIn,
-  startApp,
-  type User,
-} from '../sessions/support.ts'
+import { bearer, family, granted, refresh, register, signIn, startApp, type User } from '../sessions/support.ts'
 import type { TestApp } from '../support/app.ts'
+import { forFile } from '../support/for-file.ts'
+import { claimsOf } from '../support/jwt.ts'
 import { byOperator } from '../support/operation.ts'
 
-const t = await startApp({
-  ISSUER: 'http://auth.company.example.localhost:3000',
-  AUDIENCE: 'https://api.example.com,orders,billing,a"quote\\in-it',
-  SCOPES: 'orders:read,orders:write,billing:read,billing:write',
-})
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(
+  await startApp({
+    ISSUER: 'http://auth.company.example.localhost:3000',
+    AUDIENCE: 'https://api.example.com,orders,billing,a"quote\\in-it',
+    SCOPES: 'orders:read,orders:write,billing:read,billing:write',
+  }),
+)
 const everything = { audience: t.config.AUDIENCE }
 
 /** As nothing but SQL can: past every check. */

@@ -2,8 +2,8 @@ import { get } from 'node:http'
 import { expect, test } from 'vitest'
 import { rotateKeys } from '../../src/keys/operator.ts'
 import { createTestApp } from '../support/app.ts'
+import { headerOf } from '../support/jwt.ts'
 import { byOperator } from '../support/operation.ts'
-import { headerOf } from './support.ts'
 
 /** Over a real connection, for the issuer's host. @returns the status. */
 function getMe(base: string, issuer: string, token: string): Promise<number | undefined> {

@@ -3,7 +3,8 @@ import { createLocalJWKSet, jwtVerify } from 'jose'
 import { beforeAll, expect, test } from 'vitest'
 import { createKeyring, type HeldKey } from '../../src/keys/keyring.ts'
 import { generateKey } from '../../src/keys/material.ts'
-import { headerOf, publishedBy } from './support.ts'
+import { headerOf } from '../support/jwt.ts'
+import { publishedBy } from './support.ts'
 
 const states = ['active', 'next', 'retiring'] as const
 const { keyring, hold } = createKeyring()

@@ -7,8 +7,9 @@ import { connect } from '../../src/db/connect.ts'
 import { advanceKeys, type KeyService } from '../../src/keys/keys.ts'
 import { generateKey } from '../../src/keys/material.ts'
 import { importKey, rotateKeys } from '../../src/keys/operator.ts'
+import { headerOf } from '../support/jwt.ts'
 import { byOperator } from '../support/operation.ts'
-import { DAY, HOUR, headerOf, keyLab, kidsOf, MINUTE, publishedBy } from './support.ts'
+import { DAY, HOUR, keyLab, kidsOf, MINUTE, publishedBy } from './support.ts'
 
 const otherSecret = () => deriveServerKeys(randomBytes(32))
 

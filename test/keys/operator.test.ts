@@ -4,8 +4,9 @@ import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { advanceKeys } from '../../src/keys/keys.ts'
 import { fromPem, KeyRefused } from '../../src/keys/material.ts'
 import { importKey, listKeys, rotateKeys } from '../../src/keys/operator.ts'
+import { headerOf } from '../support/jwt.ts'
 import { byOperator } from '../support/operation.ts'
-import { DAY, headerOf, keyLab, kidsOf, MINUTE } from './support.ts'
+import { DAY, keyLab, kidsOf, MINUTE } from './support.ts'
 
 const pkcs8 = { format: 'pem', type: 'pkcs8' } as const
 const rsa = (options: { modulusLength: number; publicExponent?: number } = { modulusLength: 2048 }) =>

@@ -89,7 +89,3 @@ export function publishedBy({ keyring }: Pick<KeyService, 'keyring'>): Jwks {
 export function kidsOf(service: Pick<KeyService, 'keyring'>): (string | undefined)[] {
   return publishedBy(service).keys.map(({ kid }) => kid)
 }
-
-export function headerOf(token: string): { alg: string; typ: string; kid: string } {
-  return JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString())
-}

@@ -9,13 +9,11 @@ import { rotateKeys } from '../../src/keys/operator.ts'
 import { run } from '../cli/support.ts'
 import { createTestApp, testEnvironment } from '../support/app.ts'
 import { createHonestClient, signUpOver } from '../support/honest-client.ts'
+import { headerOf } from '../support/jwt.ts'
 import { byOperator } from '../support/operation.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort, startServer } from '../support/server.ts'
 import { checkOf, fakeTime, HOUR, MINUTE, SECOND } from './verifier-support.ts'
-
-const kidOf = (token: string): string =>
-  (JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as { kid: string }).kid
 
 test('a verifier that runs through two planned rotations sees no failure, and asks no more than it should', async () => {
   const port = await freePort()
@@ -49,7 +47,7 @@ test('a verifier that runs through two planned rotations sees no failure, and as
     // The new token, and the one that is about to expire.
     expect(await checkOf(verify(accessToken))).toBe('ok')
     expect(await checkOf(verify(last))).toBe('ok')
-    kids.add(kidOf(accessToken))
+    kids.add(headerOf(accessToken).kid)
     steps++
     t.travel(500)
     travel(500 * SECOND)
@@ -121,7 +119,7 @@ test('a rotation by the command line, SIGKILL and restarts: a verifier that runs
     const refreshing = (async () => {
       while (!over) {
         await client.refresh()
-        kids.add(kidOf(client.accessToken))
+        kids.add(headerOf(client.accessToken).kid)
         await sleep(50)
       }
     })()

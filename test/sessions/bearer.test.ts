@@ -1,29 +1,25 @@
 import { constants, createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
 import http from 'node:http'
 import https from 'node:https'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { verifyAccessToken } from '../../src/tokens/verify.ts'
+import { forFile } from '../support/for-file.ts'
+import { claimsOf, encode, headerOf, type Json, signJwt } from '../support/jwt.ts'
 import { statements } from '../users/support.ts'
 import {
   bearer,
   COOKIE,
-  claimsOf,
-  encode,
   expectRefused,
-  headerOf,
-  type Json,
   logout,
   post,
   register,
   signIn,
   signingKey,
-  signJwt,
   startApp,
   stopClock,
 } from './support.ts'
 
-const t = await startApp({ AUDIENCE: 'https://api.example.com,orders' })
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await startApp({ AUDIENCE: 'https://api.example.com,orders' }))
 const travel = stopClock(t)
 const user = await register(t)
 const { token, accessToken, sid } = await signIn(t, user)

@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { LightMyRequestResponse } from 'fastify'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { forFile } from '../support/for-file.ts'
 import {
   COOKIE,
   eventsOf,
@@ -20,8 +21,7 @@ import {
   stopClock,
 } from './support.ts'
 
-const t = await startApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await startApp())
 const user = await register(t)
 const travel = stopClock(t)
 const origin = ownOrigin(t)

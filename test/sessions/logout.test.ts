@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { mintFirst } from '../../src/tokens/refresh.ts'
 import { createTestApp, refreshTokenOf } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
+import { forFile } from '../support/for-file.ts'
 import { holdRow } from './holds.ts'
 import {
   bearer,
@@ -24,8 +25,7 @@ import {
   trail,
 } from './support.ts'
 
-const t = await startApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await startApp())
 const user = await register(t)
 const travel = stopClock(t)
 const origin = ownOrigin(t)

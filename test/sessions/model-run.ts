@@ -7,6 +7,7 @@ import type { Schema } from '../../src/db/schema.ts'
 import { hashToken } from '../../src/tokens/refresh.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 import type { Forwarder } from '../support/forwarder.ts'
+import { sidOf } from '../support/jwt.ts'
 import { type Hold, holdConnections, holdCounters, holdRow } from './holds.ts'
 import { type Expected, Model, type ModelFamily, type ModelPolicy } from './model.ts'
 import type { Step, Waits } from './model-steps.ts'
@@ -89,7 +90,7 @@ export class Run {
   }
 
   async rotatedAt(accessToken?: string): Promise<number> {
-    if (accessToken) this.sid = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString()).sid
+    if (accessToken) this.sid = sidOf(accessToken)
     return ((await this.row()).rotated_at as Date).getTime() / 1000
   }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { atOnce } from '../support/at-once.ts'
+import { forFile } from '../support/for-file.ts'
 import {
   bearer,
   eventsOf,
@@ -16,8 +17,7 @@ import {
   stopClock,
 } from './support.ts'
 
-const t = await startApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await startApp())
 const travel = stopClock(t)
 
 interface Listed {

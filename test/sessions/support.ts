@@ -1,10 +1,11 @@
-import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
+import { createPrivateKey, type KeyObject } from 'node:crypto'
 import type { LightMyRequestResponse } from 'fastify'
 import { expect } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
 import type { Delivery } from '../../src/db/schema.ts'
 import { open } from '../../src/keys/sealing.ts'
 import { createTestApp, type RefreshOptions, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { sidOf } from '../support/jwt.ts'
 
 export const COOKIE = '__Host-refresh_token'
 /** A page of the `web` client in the apps of startApp. */
@@ -52,7 +53,7 @@ export async function signIn(
   const answer = await t.login({ email, password, client_id, ...body }, headers)
   expect(answer.statusCode).toBe(200)
   const accessToken = answer.json().access_token as string
-  return { delivery, token: refreshTokenOf(answer), accessToken, sid: claimsOf(accessToken).sid as string, answer }
+  return { delivery, token: refreshTokenOf(answer), accessToken, sid: sidOf(accessToken), answer }
 }
 
 export interface Sent {
@@ -145,20 +146,6 @@ export function nowhere() {
   return connect({ url: 'postgres://nobody@127.0.0.1:1/nothing', size: 2 }).db
 }
 
-export type Json = Record<string, unknown>
-
-export function claimsOf(jwt: string): Json {
-  return JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()) as Json
-}
-
-export function headerOf(jwt: string): Json {
-  return JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString()) as Json
-}
-
-export function encode(value: unknown): string {
-  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
-}
-
 /** The server's own signing key: what a forger cannot have, for tokens that are wrong in one point only. */
 export async function signingKey(t: TestApp): Promise<{ kid: string; privateKey: KeyObject }> {
   const row = await t.db.selectFrom('signing_keys').selectAll().where('state', '=', 'active').executeTakeFirstOrThrow()
@@ -166,9 +153,4 @@ export async function signingKey(t: TestApp): Promise<{ kid: string; privateKey:
   if (!sealed || !sealedBy) throw new Error('an active key has its private half')
   const der = open(kid, { sealed, sealedBy }, t.deps.serverKeys)
   return { kid, privateKey: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) }
-}
-
-export function signJwt(privateKey: KeyObject, header: unknown, payload: unknown): string {
-  const input = `${encode(header)}.${encode(payload)}`
-  return `${input}.${sign('RSA-SHA256', Buffer.from(input), privateKey).toString('base64url')}`
 }

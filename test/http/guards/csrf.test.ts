@@ -1,5 +1,5 @@
 import type { LightMyRequestResponse } from 'fastify'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   bearer,
   COOKIE,
@@ -18,10 +18,10 @@ import {
   startApp,
 } from '../../sessions/support.ts'
 import { TEST_PASSWORD } from '../../support/app.ts'
+import { forFile } from '../../support/for-file.ts'
 import { statements } from '../../users/support.ts'
 
-const t = await startApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await startApp())
 const user = await register(t)
 const own = ownOrigin(t)
 

@@ -1,15 +1,15 @@
 import fc from 'fast-check'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { deriveServerKeys, hmac, type KeyList } from '../../../src/config/secrets.ts'
 import { createTestApp } from '../../support/app.ts'
+import { forFile } from '../../support/for-file.ts'
 import { expectRefused, granted, isLive, refresh, register, type SignedIn, signIn } from '../support.ts'
 
 // Whoever holds a secret of the list, perhaps an old one that has leaked, can make tokens that are authentic in every point
 // but in being ours. Such a token is refused, whatever generation it names, and does others in its batch no harm.
 
 const secret = Buffer.from('a secret that is known to the forger').subarray(0, 32)
-const t = await createTestApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await createTestApp())
 const keys: KeyList = [t.deps.serverKeys[0], deriveServerKeys(secret)]
 Object.assign(t.deps, { serverKeys: keys })
 const user = await register(t)

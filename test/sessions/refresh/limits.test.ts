@@ -1,8 +1,9 @@
 import type { KyselyPlugin } from 'kysely'
 import pg from 'pg'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createTestApp, type TestApp } from '../../support/app.ts'
 import { atOnce } from '../../support/at-once.ts'
+import { forFile } from '../../support/for-file.ts'
 import {
   bearer,
   expectRefused,
@@ -19,8 +20,7 @@ import {
   stopClock,
 } from '../support.ts'
 
-const t = await startApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await startApp())
 const user = await register(t)
 
 const without = ({ deps }: TestApp) => {

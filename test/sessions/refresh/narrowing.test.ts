@@ -4,8 +4,8 @@ import type { Client } from '../../../src/clients/clients.ts'
 import { type Grant, grantNow, type Narrowing } from '../../../src/clients/grants.ts'
 import { Problem } from '../../../src/errors.ts'
 import { createTestApp } from '../../support/app.ts'
+import { claimsOf } from '../../support/jwt.ts'
 import {
-  claimsOf,
   eventsOf,
   expectRefused,
   family,

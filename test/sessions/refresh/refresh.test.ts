@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { createTestApp } from '../../support/app.ts'
 import { atOnce } from '../../support/at-once.ts'
+import { claimsOf } from '../../support/jwt.ts'
 import {
-  claimsOf,
   eventsOf,
   expectRefused,
   family,

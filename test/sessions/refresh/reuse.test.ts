@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { LightMyRequestResponse } from 'fastify'
 import { sql } from 'kysely'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { deriveServerKeys } from '../../../src/config/secrets.ts'
 import { authenticateToken, mintFirst, mintSuccessor } from '../../../src/tokens/refresh.ts'
 import { createTestApp, type TestApp } from '../../support/app.ts'
 import { atOnce } from '../../support/at-once.ts'
+import { forFile } from '../../support/for-file.ts'
 import { statements, visible } from '../../users/support.ts'
 import {
   bearer,
@@ -26,8 +27,7 @@ import {
   trail,
 } from '../support.ts'
 
-const t = await startApp()
-afterAll(() => t[Symbol.asyncDispose]())
+const t = forFile(await startApp())
 const user = await register(t)
 const travel = stopClock(t)
 
