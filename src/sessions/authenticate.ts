@@ -10,14 +10,14 @@ import { isUuid } from '../uuid.ts'
 import { findLive } from './queries.ts'
 
 /**
- * Lookups that many strangers can order at once, each within their own limit, go on a few at a time. All of them started
- * together would keep the event loop busy for many milliseconds in each of its rounds, of which a refresh needs several.
- * Eight is more than the database has connections for them; two seconds are as long as anything waits for the database.
+ * Bounds lookups that many strangers can cause at once, each within their own limit. If all started together, each round of
+ * the event loop would take many milliseconds, and a refresh needs several rounds. Eight is more than there are database
+ * connections for them; two seconds is as long as anything waits for the database.
  */
 export const STRANGERS = { permits: 8, queue: 1024, patienceMs: 2000 }
 
 /**
- * Verifies the access token of one of our own bearer endpoints, and looks its session up: here a logout counts at once.
+ * Verifies an access token for our own bearer endpoints and looks up its session, so that a logout takes effect here at once.
  * @param token as after `Bearer `.
  * @throws Problem `invalid_token`, with what failed as the reason for the log.
  */
@@ -31,7 +31,7 @@ export async function authenticate(
   if (verified.kind === 'refused') throw new Problem('invalid_token', { reason: verified.reason })
   const { claims } = verified
 
-  // Any audience of its client will do: see docs/divergences.md.
+  // Any audience of the token's client is accepted: see docs/divergences.md.
   const client = clients.get(claims.client_id)
   const audiences = [claims.aud].flat()
   if (!client || !audiences.some((item) => client.audiences.includes(item))) {

@@ -13,7 +13,7 @@ export async function endFamily(tx: Tx, id: string, now: Date, cause: EndCause):
   return numUpdatedRows > 0n
 }
 
-/** Ends all live families of a user but the one excepted. @returns the ids of those ended. */
+/** Ends all live families of a user except one. @returns the ids of those ended. */
 export async function endFamiliesOf(
   tx: Tx,
   now: Date,
@@ -31,9 +31,9 @@ export async function endFamiliesOf(
 }
 
 /**
- * Ends live families that began before a moment or at it, whosever they are: those among the next `limit` in the order of ids,
- * so that no batch looks at what one before it has ended.
- * @returns those ended, and the last id that was looked at; undefined after the last one.
+ * Ends the live families of all users that began at or before a moment: those among the next `limit` in order of id, so that
+ * no batch reads again what an earlier one has ended.
+ * @returns those ended, and the id to go on after; undefined when there are no more.
  */
 export async function endFamiliesBefore(
   tx: Tx,

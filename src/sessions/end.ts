@@ -25,7 +25,7 @@ export async function endOne(
   return ended
 }
 
-/** Ends every live family of a user but the one excepted. @returns how many. */
+/** Ends every live family of a user, except one if it is named. @returns how many. */
 export async function endAll(
   tx: Tx,
   operation: Operation,
@@ -60,8 +60,8 @@ const BATCH = 200
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000'
 
 /**
- * Ends every live family, whosever it is, a batch to a transaction: sign-ins and refreshes go on meanwhile.
- * @param input.before only those that began until then; by default, until the operation.
+ * Ends every live family of all users, one batch per transaction, so that sign-ins and refreshes go on meanwhile.
+ * @param input.before spares the families that began later; by default, those that begin after the operation.
  * @returns how many.
  */
 export async function endEverybody(

@@ -9,12 +9,12 @@ import { type AccessTokenInput, issueAccessToken, lengthOfAccessToken, MAX_ACCES
 import { endsIfUnused } from './live.ts'
 import type { FamilyFacts, Subject } from './queries.ts'
 
-/** A family with its current refresh token: what a client is about to receive. Not yet signed for. */
+/** A family with its current refresh token, for which an access token has yet to be signed. */
 export interface Session {
   family: FamilyFacts
   subject: Subject
   refreshToken: string
-  /** What the access token is for; within what the family was granted. */
+  /** What the access token is for: all or part of what the family was granted. */
   grant: Grant
 }
 
@@ -24,7 +24,7 @@ export interface Issued {
   expiresIn: number
   scope: string
   refreshToken: string
-  /** Until the family ends if it is not used. */
+  /** Time until the family ends unless it is used. */
   refreshExpiresIn: number
   remember: boolean
   delivery: Delivery
@@ -60,8 +60,8 @@ export async function issue(
 }
 
 /**
- * Looks whether the access token will not be too large, while nothing is committed: a session that starts, or a refresh
- * token that is used up, would be of no use without one.
+ * Checks, before anything is committed, that the access token will not be too large: without one, a new session would be
+ * useless, or a refresh token used up in vain.
  * @throws Problem `token_too_large`; `unavailable` without a signing key.
  */
 export function expectTokenToFit(
@@ -92,7 +92,7 @@ function inputFor(
   }
 }
 
-/** The client can do nothing about it, so it is told little, and the operator is told. */
+/** The client can do nothing about it, so the details go to the operator's log. */
 function tooLarge(
   { metrics, log }: { metrics: Metrics; log: Log },
   { family, subject }: Pick<Session, 'family' | 'subject'>,

@@ -2,13 +2,13 @@ import { sql } from 'kysely'
 import type { Db } from '../db/schema.ts'
 import { idleEnd, liveAt } from './live-queries.ts'
 
-/** Whose sessions, everybody's if nobody is named, and how many at most. */
+/** Whose sessions to list, or everybody's, and how many at most. */
 export interface Filter {
   userId: string | undefined
   limit: number
 }
 
-/** Last used first. */
+/** Live sessions, last used first. */
 export async function selectLive(db: Db, now: Date, { userId, limit }: Filter) {
   return await db
     .selectFrom('families as f')
@@ -24,25 +24,25 @@ export async function selectLive(db: Db, now: Date, { userId, limit }: Filter) {
     .execute()
 }
 
-/** A session that is over. Of one whose row was pruned, the trail is all there is. */
+/** A session that is over. If its row was pruned, what is known comes from the audit trail. */
 export interface EndedSession {
   id: string
   userId: string | null
-  /** Null where the user is gone. */
+  /** Null if the user was deleted. */
   email: string | null
   clientId: string | null
   createdAt: Date | null
-  /** When it ran out, if nobody ended it. */
+  /** When it was ended, or expired. */
   endedAt: Date
   /** An EndCause, `idle` or `absolute`. */
   cause: string
-  /** Where the request came from that ended it. */
+  /** The address from which it was ended. */
   endedFrom: string | null
-  /** Of the sign-in. */
+  /** The user agent of the sign-in. */
   userAgent: string | null
 }
 
-/** Ended last first. */
+/** Sessions that are over, the last to end first. */
 export async function selectEnded(db: Db, now: Date, { userId, limit }: Filter): Promise<EndedSession[]> {
   const of = (column: string) => (userId === undefined ? sql`true` : sql`${sql.ref(column)} = ${userId}::uuid`)
   const { rows } = await sql<EndedSession>`
@@ -70,7 +70,7 @@ export async function selectEnded(db: Db, now: Date, { userId, limit }: Filter):
   return rows
 }
 
-/** Ids, begun last first: of those that have a row, and of sign-ins in the trail. */
+/** Ids of the sessions that have a row or a sign-in in the trail, the last to begin first. */
 export async function selectBegun(db: Db, userId: string, limit: number): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     SELECT id FROM (
@@ -84,7 +84,7 @@ export async function selectBegun(db: Db, userId: string, limit: number): Promis
 
 export type FamilyRecord = NonNullable<Awaited<ReturnType<typeof findRecord>>>
 
-/** What the row of a family says of its life, ended or not. */
+/** The life of a family as its row tells it, whether or not it has ended. */
 export async function findRecord(db: Db, id: string) {
   return await db
     .selectFrom('families')

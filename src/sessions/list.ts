@@ -9,7 +9,7 @@ export interface LiveSession {
   clientId: string
   createdAt: Date
   lastUsedAt: Date
-  /** If it is not used before. */
+  /** When it ends unless it is used. */
   expiresAt: Date
   userAgent: string | null
   address: string | null
@@ -17,7 +17,7 @@ export interface LiveSession {
 
 export interface Page<T> {
   sessions: T[]
-  /** Whether there are others behind these. */
+  /** Whether there are more than these. */
   more: boolean
 }
 
@@ -34,14 +34,14 @@ export async function listLive(db: Db, now: Date, filter: Filter): Promise<Page<
 }
 
 /**
- * Sessions of one user or of everybody that are over, ended last first. Those that ran out and were pruned since left no end to
- * be listed.
+ * Sessions of one user or of everybody that are over, the last to end first. Those that expired and have been pruned are
+ * missing, because the trail has no event for expiry.
  */
 export async function listEnded(db: Db, now: Date, filter: Filter): Promise<Page<EndedSession>> {
   return await page(filter.limit, (limit) => selectEnded(db, now, { ...filter, limit }))
 }
 
-/** The ids of all sessions of a user that there is a trace of, also where the user is gone; begun last first. */
+/** The ids of all sessions of a user that have left a trace, even if the user was deleted; the last to begin first. */
 export async function listBegun(db: Db, userId: string, limit: number): Promise<Page<string>> {
   return await page(limit, (most) => selectBegun(db, userId, most))
 }

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 
 // The rule of live.ts in SQL, for a family `f`.
 
-/** When a family ends for want of use. */
+/** When a family ends for lack of use. */
 export const idleEnd = sql<Date>`(f.rotated_at + f.idle_seconds * interval '1 second')`
 
 export const liveAt = (now: Date) =>

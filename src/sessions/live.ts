@@ -1,4 +1,4 @@
-/** What of a family says whether it is live. live-queries.ts says the same in SQL. */
+/** What determines whether a family is live. live-queries.ts has the same rule in SQL. */
 export interface Lifetime {
   endedAt: Date | null
   /** The absolute end, fixed at sign-in. */
@@ -9,15 +9,15 @@ export interface Lifetime {
 }
 
 /**
- * Nobody has ended a live family, and neither its absolute nor its idle end has come.
- * @param arrivedAt of the request that uses it: what passed since was our own time, and does not count as idle.
+ * A family is live until somebody ends it or its absolute or idle end comes.
+ * @param arrivedAt when the request that uses it arrived: the time that it has waited in the server does not count as idle.
  */
 export function lifeAt(family: Lifetime, now: Date, arrivedAt = now): 'live' | 'ended' | 'expired' {
   if (family.endedAt) return 'ended'
   return now >= family.expiresAt || arrivedAt >= endsIfUnused(family) ? 'expired' : 'live'
 }
 
-/** When the family ends if nothing uses it: idle or absolute, whichever comes first. */
+/** When the family ends unless it is used: its idle or its absolute end, whichever comes first. */
 export function endsIfUnused({ expiresAt, rotatedAt, idleSeconds }: Omit<Lifetime, 'endedAt'>): Date {
   return new Date(Math.min(expiresAt.getTime(), rotatedAt.getTime() + idleSeconds * 1000))
 }

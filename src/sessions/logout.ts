@@ -8,14 +8,14 @@ import { authenticateToken } from '../tokens/refresh.ts'
 import { endSession } from './end.ts'
 import { findFamily } from './queries.ts'
 
-/** Ends the family of a refresh token, whatever its generation. Silent when there is nothing to end (RFC 7009 §2.2). */
+/** Ends the family of a refresh token of any generation. Succeeds if there is nothing to end (RFC 7009 §2.2). */
 export type Logout = (operation: Operation, input: { token: string | undefined; delivery: Delivery }) => Promise<void>
 
 type LogoutDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally }
 
 /**
- * Logouts of one family that come together are one: they would wait for each other's row, each with a connection in its hands,
- * and whoever repeats one a thousand times would hold them all.
+ * Merges simultaneous logouts of one family. Otherwise they would wait for the same row, each holding a connection, and an
+ * attacker who repeats one a thousand times would occupy them all.
  */
 export function createLogout(deps: LogoutDeps, semaphore: Pick<Semaphore, 'run'>): Logout {
   const underWay = new Map<string, Promise<void>>()
@@ -34,10 +34,10 @@ export function createLogout(deps: LogoutDeps, semaphore: Pick<Semaphore, 'run'>
 }
 
 async function end(deps: LogoutDeps, asked: Operation, id: string, delivery: Delivery): Promise<void> {
-  // Without its lock: what has ended already, or may not be ended from here, needs none.
+  // Read without a lock, which a family that has ended, or may not be ended from here, does not need.
   const family = await findFamily(deps.db, id)
   if (!family || family.state.endedAt) return
-  // It has waited for its turn.
+  // The request has waited for its turn, so its time is read again.
   const operation = { ...asked, now: deps.clock() }
   const userId = family.subject.id
   if (family.state.delivery !== delivery) {

@@ -4,7 +4,7 @@ import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
 import { liveAt } from './live-queries.ts'
 import type { FamilyState } from './rotation.ts'
 
-/** What tokens say of a user. Read again at every issue and refresh, so that a right taken away is gone at the next. */
+/** What tokens say about a user. Read at every sign-in and refresh, so that a right taken away is gone at the next refresh. */
 export interface Subject {
   id: string
   email: string
@@ -13,7 +13,7 @@ export interface Subject {
   claims: Record<string, unknown>
 }
 
-/** A family as far as the reply to a client needs it. */
+/** The part of a family that the reply to a client needs. */
 export interface FamilyFacts {
   id: string
   clientId: string
@@ -98,8 +98,8 @@ export interface LockedFamily {
 }
 
 /**
- * Locks the family alone, not its user: a sign-in elsewhere must not wait for a refresh, nor a refresh for a sign-in.
- * @param options.wait false: throws at once if somebody else holds it (see isHeld).
+ * Locks the family but not its user: a sign-in elsewhere must not wait for a refresh, nor a refresh for a sign-in.
+ * @param options.wait if false, throws at once when another transaction holds the row (see isHeld).
  */
 export async function lockFamily(tx: Tx, id: string, { wait = true } = {}): Promise<LockedFamily | undefined> {
   const row = await selectFamily(tx, id)
@@ -109,7 +109,7 @@ export async function lockFamily(tx: Tx, id: string, { wait = true } = {}): Prom
   return row && lockedOf(row)
 }
 
-/** A family as it was a moment ago, whoever holds it. */
+/** Reads a family without locking it. */
 export async function findFamily(db: Db, id: string): Promise<Pick<LockedFamily, 'state' | 'subject'> | undefined> {
   const row = await selectFamily(db, id).executeTakeFirst()
   return row && lockedOf(row)
@@ -171,11 +171,11 @@ export interface NewGeneration {
   salt: Buffer
   keyHash: Buffer | null
   retryStreak: number
-  /** Of the limit per family; this rotation is in the count. */
+  /** The window of the limit per family. The count includes this rotation. */
   window: { startedAt: Date; count: number }
 }
 
-/** Puts a new current token in place, on a row that the caller has locked. */
+/** Sets the current token. The caller has locked the row. */
 export async function writeGeneration(tx: Tx, id: string, now: Date, next: NewGeneration): Promise<void> {
   await tx
     .updateTable('families')
@@ -208,10 +208,9 @@ export interface NewFamily extends Omit<FamilyFacts, 'rotatedAt'> {
 }
 
 /**
- * Starts a family. The one started is not in question: others may have been used since its sign-in began, and it must not
- * lose its place to them.
- * @param event is written with it.
- * @returns ids of the user's live families beyond the `keep` others that were used last.
+ * Starts a family. The new one is never among the surplus, even though others may have been used since its sign-in began.
+ * @param event recorded by the same statement.
+ * @returns the surplus: ids of the user's other live families, without the `keep` that were used last.
  */
 export async function insertFamily(
   tx: Tx,
@@ -219,7 +218,7 @@ export async function insertFamily(
   family: NewFamily,
   { event, keep }: { event: Recording; keep: number },
 ): Promise<string[]> {
-  // A statement does not see what it inserts itself. Written out, as the audit event is.
+  // A statement does not see the rows that it inserts, so the new family is not counted. Written out, as the event is.
   const { rows } = await sql<{ id: string }>`
     WITH recorded AS (${event}), started AS (
       INSERT INTO families (id, user_id, client_id, delivery, remember, scope, audience, amr, auth_time, created_at,
@@ -233,7 +232,7 @@ export async function insertFamily(
   return rows.map((row) => row.id)
 }
 
-/** The live session and the user behind an access token, if both still stand. */
+/** The session and the user behind an access token, if the session is live and the user enabled. */
 export async function findLive(
   db: Db,
   now: Date,
@@ -250,7 +249,7 @@ export async function findLive(
   return row && { ...factsOf(row), subject: subjectOf(row), userCreatedAt: row.user_created_at }
 }
 
-/** Deletes a batch of families whose absolute end is before `before`. @returns how many. */
+/** Deletes a batch of families whose absolute end came before `before`. @returns how many. */
 export async function deleteExpired(db: Db, before: Date, batch: number): Promise<number> {
   const { numAffectedRows } = await sql`
     DELETE FROM families WHERE id IN (
@@ -259,7 +258,7 @@ export async function deleteExpired(db: Db, before: Date, batch: number): Promis
   return Number(numAffectedRows ?? 0n)
 }
 
-/** Families whose absolute end is before `before`. @returns how many, counted up to `most`. */
+/** Counts the families whose absolute end came before `before`, up to `most`. */
 export async function countExpired(db: Db, before: Date, most: number): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     SELECT count(*)::int AS count FROM (SELECT FROM families WHERE expires_at < ${before} LIMIT ${most}) AS expired`.execute(

@@ -16,13 +16,13 @@ export interface StartInput {
   grant: Grant
   remember: boolean
   amr: string[]
-  /** Refresh token that the browser sent along: the session it is about to overwrite. */
+  /** The refresh token in the browser's cookie, whose session is about to be overwritten. */
   replaces?: string | undefined
 }
 
 /**
- * Starts a family and records the sign-in, in the caller's transaction with its other effects. The caller holds the user's
- * row, so that no disable, password change or other sign-in of the user comes in between.
+ * Starts a family and records the sign-in, in the caller's transaction. The caller has locked the user, so that no disable,
+ * password change or other sign-in of the user can come in between.
  */
 export async function startSession(
   deps: { config: Config; serverKeys: KeyList },
@@ -72,8 +72,8 @@ export async function startSession(
 }
 
 /**
- * The cookie that came with a sign-in is about to be overwritten, and nobody could end its family any more. A token that
- * is not ours, or of another client, is ignored.
+ * Ends the session of the cookie that a sign-in is about to overwrite: afterwards its user could no longer sign it out. A
+ * token that is not ours, or of another client, is ignored.
  */
 async function endReplaced(
   deps: { serverKeys: KeyList },

@@ -4,38 +4,38 @@ import type { Db } from '../db/schema.ts'
 import { type FamilyRecord, findRecord } from './list-queries.ts'
 import { endsIfUnused, lifeAt } from './live.ts'
 
-/** What became of a session. */
+/** Whether a session is live, and if not, why. */
 export type Fate =
   | { state: 'live'; cause: null; at: null; lastUsedAt: Date; endsAt: Date; endsBy: 'idle' | 'absolute' }
-  /** The cause and the reason are of another kind where a later version of the server wrote them. */
+  /** A later version of the server may have written causes and reasons that this one does not know. */
   | { state: 'ended'; cause: EndCause; at: Date; from: string | null; reuse: Reuse | undefined }
   | { state: 'expired'; cause: 'idle'; at: Date; lastUsedAt: Date; idleSeconds: number }
   | { state: 'expired'; cause: 'absolute'; at: Date; lifetimeSeconds: number }
-  /** Its row has been pruned, and the trail knows of no end: it ran out, in one way or the other. */
+  /** Its row has been pruned and the trail has no end of it, so it expired, either for lack of use or by age. */
   | { state: 'expired'; cause: 'age'; at: null; startedAt: Date; startedFrom: string | null }
   | { state: 'unknown'; cause: null; at: null }
 
-/** What the trail says of the replay that ended a session. */
+/** What the trail says about the replay that ended a session. */
 export interface Reuse {
   reason: ReuseReason
-  /** Generations. */
+  /** The generation of the token that was replayed, then the current one. */
   presented: number
   current: number
   from: string | null
 }
 
-/** What is known of a session, from its row and from the trail. */
+/** What is known about a session, from its row and from the trail. */
 export interface Story {
   fate: Fate
-  /** Missing once it was pruned. */
+  /** Undefined once it has been pruned. */
   family: FamilyRecord | undefined
-  /** Also of a session without a row, and of a user who is gone. */
+  /** Known even if the session's row, or the user, has been deleted. */
   userId: string | undefined
   /** Oldest first. */
   history: readonly PastEvent[]
 }
 
-/** Why a session is over, or that it is not. */
+/** Finds out whether and why a session is over. */
 export async function findOut(db: Db, now: Date, id: string): Promise<Story> {
   const [family, history] = [await findRecord(db, id), await historyOfFamily(db, id)]
   const userId = family?.userId ?? history.find((event) => event.userId !== null)?.userId ?? undefined

@@ -15,7 +15,7 @@ import { addUser } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
 
 /**
- * Makes an account, and signs nobody in.
+ * Creates an account, without signing in.
  * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
  */
 export async function register(
@@ -27,7 +27,7 @@ export async function register(
   const email = normaliseEmail(input.email)
   checkNewPassword(deps.config, email, input.password)
   const passwordHash = await deps.hasher.hash(input.password)
-  // The hash has waited for its turn.
+  // The hash has waited for its turn, so the time is read again.
   const operation = { ...asked, now: deps.clock() }
   const user = await transact(deps.db, async (tx) => {
     const added = await addUser(tx, deps.serverKeys, {

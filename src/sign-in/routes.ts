@@ -87,7 +87,7 @@ export function signInEndpoints(
         if (client.delivery === 'cookie') refuseLostCookie(request, deps.config.ISSUER)
         await expectRoom(request)
         refuseOver(await limits.login(request), deps.metrics)
-        // Of two cookies of one name nobody can say which the browser will overwrite.
+        // With two cookies of the same name, it is unknown which one the browser will overwrite: neither session ends.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []
         const replaces = another === undefined ? cookie : undefined
         const operation = operationOf(request, deps.clock())
@@ -115,7 +115,7 @@ export function signInEndpoints(
     ),
   }
 
-  /** Before anything is counted in the database: in a flood most are turned away. */
+  /** Runs before anything is counted in the database: in a flood, most requests are refused here. */
   async function expectRoom(request: FastifyRequest): Promise<void> {
     try {
       deps.hasher.expectRoom()

@@ -22,16 +22,17 @@ interface SignInInput {
   email: string
   password: string
   client: Client
-  /** Browser clients keep the session beyond the browser's; native ones always do. */
+  /** Whether a browser keeps the session when it is closed. Native clients always keep it. */
   remember: boolean
   scope?: string | undefined
   audience?: string | string[] | undefined
-  /** Refresh token of the cookie that came along. It identifies nobody; its session ends. */
+  /** The refresh token in the browser's cookie. It proves nothing here; its session ends. */
   replaces?: string | undefined
 }
 
 /**
- * Starts a session for whoever knows the password. Refusals are one answer, after the same work, whatever their cause.
+ * Starts a session for somebody who knows the password. Every refusal gets the same answer after the same work, so that an
+ * attacker does not learn which accounts exist.
  * @throws Problem invalid_email, invalid_scope, invalid_target; invalid_credentials; too_many_requests;
  * token_too_large; overloaded; unavailable.
  */
@@ -53,9 +54,9 @@ export async function signIn(
   const { now } = operation
   const email = normaliseEmail(input.email)
   const grant = grantFor(client, input)
-  // Before the work: a session without an access token would be of no use to anybody.
+  // Checked first, because a session without an access token would be useless.
   if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
-  // In a flood most are turned away. What they cost must not be the database's time, which refreshes need.
+  // In a flood, most sign-ins are refused here, before they take time of the database that refreshes need.
   deps.hasher.expectRoom()
 
   const proof = await prove(
@@ -87,7 +88,7 @@ export async function signIn(
   return await refuse(deps, operation, identifier, proof)
 }
 
-/** A hash from the time of weaker settings, made anew. That this cannot be done now is no reason to refuse a sign-in. */
+/** Makes a new hash if the old one comes from weaker settings. If that fails, the sign-in succeeds all the same. */
 async function rehash(
   deps: { hasher: PasswordHasher; log: Log },
   user: User,
