@@ -6,6 +6,7 @@ import type { Browser, Page } from 'playwright-core'
 import { describe, expect, test } from 'vitest'
 import { testEnvironment } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort } from '../support/server.ts'
 import { launchChromium, patience, withoutBrowser } from './support.ts'
@@ -186,10 +187,6 @@ async function holdPort() {
 }
 
 async function post(url: string, body: object) {
-  const reply = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
+  const reply = await postJson(url, body)
   return { status: reply.status, body: (await reply.json()) as { access_token?: string; refresh_token?: string } }
 }

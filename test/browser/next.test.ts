@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { noteSecret } from '../support/canary.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 import { type Line, openLine } from './line.ts'
@@ -49,11 +50,7 @@ describe.skipIf(withoutBrowser)('the recipe for Next.js', patience, () => {
     site = await startSite(folder, line.url)
     ;[email, password, errors] = [`user-${randomUUID()}@example.com`, `a phrase of ${randomUUID()}`, []]
     noteSecret(password)
-    const registered = await fetch(`${server.url}/register`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ email, password }),
-    })
+    const registered = await postJson(`${server.url}/register`, { email, password })
     expect(registered.status).toBe(201)
     context = await browser.newContext()
     context.on('weberror', (error) => errors.push(String(error.error())))

@@ -4,6 +4,7 @@ import { type Browser, type BrowserContext, chromium, type Page } from 'playwrig
 import { expect } from 'vitest'
 import type { Client, createClient } from '../../sdk/browser/src/index.ts'
 import { noteSecret } from '../support/canary.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { startServer } from '../support/server.ts'
 import { type Line, openLine } from './line.ts'
@@ -69,11 +70,7 @@ export async function createWorld(browser: Browser, env: Record<string, string> 
   const context = await browser.newContext()
   const [email, password] = [`user-${randomUUID()}@example.com`, `a phrase of ${randomUUID()}`]
   noteSecret(password)
-  const registered = await fetch(`${server.url}/register`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ email, password }),
-  })
+  const registered = await postJson(`${server.url}/register`, { email, password })
   if (registered.status !== 201) throw new Error(`registration was answered ${registered.status}`)
   return {
     line,

@@ -7,6 +7,7 @@ import { parse } from 'yaml'
 import { signUpOver } from '../support/honest-client.ts'
 import { startMiddleman } from '../support/middleman.ts'
 import { read } from '../support/pages.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 import { type Query, queries, usesOf } from './dashboard.ts'
@@ -36,12 +37,7 @@ afterAll(async () => {
 
 /** Whatever has a metric of its own that is not there before it has happened. */
 async function useEverything(url: string): Promise<void> {
-  const post = (path: string, body: object) =>
-    fetch(`${url}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    })
+  const post = (path: string, body: object) => postJson(`${url}${path}`, body)
   const [session] = (await signUpOver(url, 1)).tokens
   const first = session?.token ?? ''
   const refresh = (token: string) => post('/refresh', { client_id: 'native', refresh_token: token })

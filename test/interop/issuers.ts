@@ -9,6 +9,7 @@ import { ephemeralPrefix } from '../../dev/postgres/sweep.ts'
 import { openPostgres } from '../../dev/postgres.ts'
 import { makeVectors } from '../../sdk/verifier/make-vectors.ts'
 import { migrate } from '../../src/db/migrate.ts'
+import { postJson } from '../support/post-json.ts'
 import { freePort, startServer } from '../support/server.ts'
 import type { Expectation } from './judge.ts'
 
@@ -50,12 +51,8 @@ export async function startLiveIssuer(): Promise<Issuer & { databaseUrl: string 
   }
 }
 
-async function post<Reply>(url: string, body: unknown): Promise<Reply> {
-  const answer = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
+async function post<Reply>(url: string, body: object): Promise<Reply> {
+  const answer = await postJson(url, body)
   if (!answer.ok) throw new Error(`${url} was answered ${answer.status}: ${await answer.text()}`)
   return (await answer.json()) as Reply
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createHonestClient, firstSuccess, met, progress, signUpOver, storm } from '../support/honest-client.ts'
+import { postJson } from '../support/post-json.ts'
 import { startServer } from '../support/server.ts'
 import { type Pair, startPair } from '../support/standby.ts'
 
@@ -53,11 +54,7 @@ test.each([
       else expect(await rolledForward(pair)).toBeGreaterThan(0)
       for (const { url } of servers) {
         await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 5000 }).toBe(200)
-        const login = await fetch(`${url}/login`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ email, password, client_id: 'native' }),
-        })
+        const login = await postJson(`${url}/login`, { email, password, client_id: 'native' })
         expect(login.status).toBe(200)
       }
       expect(await pair.onStandby(`SELECT id FROM families WHERE ended_at IS NOT NULL`)).toEqual([])

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { isAlive } from '../../bench/processes.ts'
 import { childrenOf } from '../support/child-processes.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { startServer } from '../support/server.ts'
 
@@ -15,11 +16,7 @@ async function start() {
   const server = await startServer({ databaseUrl: database.url, env })
   const post = async (path: string) => {
     const { client_id, ...body } = { ...account, client_id: 'native' }
-    const response = await fetch(`${server.url}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(path === '/login' ? { ...body, client_id } : body),
-    })
+    const response = await postJson(`${server.url}${path}`, path === '/login' ? { ...body, client_id } : body)
     return { status: response.status, retryAfter: response.headers.get('retry-after') }
   }
   const pid = server.process.pid as number

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type Cluster, startCluster, urlOf } from '../../dev/postgres/cluster.ts'
 import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { freePort, startServer } from '../support/server.ts'
 
@@ -75,11 +76,7 @@ test('while PostgreSQL is stopped: 503 and never 401, the key set is served, and
         }
         const [some] = clients
         const me = await fetch(`${server.url}/me`, { headers: { authorization: `Bearer ${some?.accessToken}` } })
-        const login = await fetch(`${server.url}/login`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ email: 'a@example.com', password: 'whatever it is' }),
-        })
+        const login = await postJson(`${server.url}/login`, { email: 'a@example.com', password: 'whatever it is' })
         during.bearer = [...(during.bearer ?? []), me.status]
         during.login = [...(during.login ?? []), login.status]
         await sleep(300)

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { atOnce } from '../support/at-once.ts'
 import { signUpOver } from '../support/honest-client.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 
@@ -30,11 +31,7 @@ afterAll(async () => {
 })
 
 const post = (server: RunningProcess, path: string, body: object, headers: Record<string, string> = {}) =>
-  fetch(`${server.url}${path}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify(body),
-  })
+  postJson(`${server.url}${path}`, body, headers)
 const kids = async (server: RunningProcess): Promise<string[]> => {
   const { keys } = (await (await fetch(`${server.url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
   return keys.map((key) => key.kid).toSorted()

@@ -1,17 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { signUpOver } from '../support/honest-client.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { startServer } from '../support/server.ts'
 
 const GRACE_SECONDS = 2
 
 async function post(url: string, token: string): Promise<{ status: number; token: string }> {
-  const answer = await fetch(`${url}/refresh`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ refresh_token: token }),
-  })
+  const answer = await postJson(`${url}/refresh`, { refresh_token: token })
   return { status: answer.status, token: String(((await answer.json()) as { refresh_token?: string }).refresh_token) }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { testEnvironment } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
+import { postJson } from '../support/post-json.ts'
 import { freePort, type RunningProcess, startServer } from '../support/server.ts'
 
 const cli = join(import.meta.dirname, '../../src/cli/main.ts')
@@ -87,11 +88,7 @@ function inventAccount(): Account {
 }
 
 async function post(url: string, body: object): Promise<Record<string, unknown>> {
-  const answer = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
+  const answer = await postJson(url, body)
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${url} was answered ${answer.status}: ${text}`)
   return JSON.parse(text) as Record<string, unknown>

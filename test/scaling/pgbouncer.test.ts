@@ -8,6 +8,7 @@ import { migrate } from '../../src/db/migrate.ts'
 import { atOnce } from '../support/at-once.ts'
 import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
 import { findProgram, versionOf } from '../support/middleman.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase, query } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 import { POOL_SIZE, startPgBouncer } from './pgbouncer.ts'
@@ -28,11 +29,7 @@ const ADVISORY_LOCKS = `SELECT FROM pg_locks JOIN pg_database d ON d.oid = datab
 const env = () => ({ CLAVIGER_SECRET: randomBytes(32).toString('base64'), ISSUER: 'http://localhost:3000' })
 
 const refresh = (url: string, token: string | undefined) =>
-  fetch(`${url}/refresh`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
-    body: JSON.stringify({ refresh_token: token }),
-  })
+  postJson(`${url}/refresh`, { refresh_token: token }, { 'idempotency-key': randomUUID() })
 const kids = async ({ url }: RunningProcess): Promise<string[]> => {
   const { keys } = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
   return keys.map((key) => key.kid).toSorted()
@@ -209,10 +206,10 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
 
 /** Asks the database by a statement with parameters. */
 async function signInOfNobody(url: string): Promise<number> {
-  const answer = await fetch(`${url}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ email: `${randomUUID()}@example.com`, password: 'whatever it is', client_id: 'native' }),
+  const answer = await postJson(`${url}/login`, {
+    email: `${randomUUID()}@example.com`,
+    password: 'whatever it is',
+    client_id: 'native',
   })
   return answer.status
 }

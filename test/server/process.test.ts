@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect as connectDatabase } from '../../src/db/connect.ts'
 import { TEST_PASSWORD, testEnvironment } from '../support/app.ts'
 import { signUpOver } from '../support/honest-client.ts'
+import { postJson } from '../support/post-json.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { freePort, spawnServer, startServer } from '../support/server.ts'
 
@@ -202,12 +203,8 @@ describe('SIGTERM', () => {
       for (let turn = 0; ; turn++) {
         const ready = await fetch(`${server.url}/readyz`)
         if (ready.status === 503) return
-        const body = JSON.stringify({ email: `u${name}-${turn}@example.com`, password: TEST_PASSWORD })
-        const answer = await fetch(`${server.url}/register`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body,
-        })
+        const account = { email: `u${name}-${turn}@example.com`, password: TEST_PASSWORD }
+        const answer = await postJson(`${server.url}/register`, account)
         seen.push(answer.status)
         await answer.text()
       }

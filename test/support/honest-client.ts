@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { noteSecret } from './canary.ts'
+import { postJson } from './post-json.ts'
 
 /**
  * A native client as it should be: one refresh at a time, one key per exchange, the same again until the answer is in. Or one
@@ -135,11 +136,7 @@ export async function signUpOver(
 }
 
 async function post(url: string, body: object, expected: number): Promise<Record<string, unknown>> {
-  const answer = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
+  const answer = await postJson(url, body)
   const text = await answer.text()
   if (answer.status !== expected) throw new Error(`${url} was answered ${answer.status}: ${text}`)
   return JSON.parse(text) as Record<string, unknown>
