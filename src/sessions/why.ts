@@ -18,7 +18,7 @@ export type Fate =
 /** What the trail says about the replay that ended a session. */
 export interface Reuse {
   reason: ReuseReason
-  /** The generation of the token that was replayed, then the current one. */
+  /** The generation of the token that was replayed. `current` is that of the token that should have been used. */
   presented: number
   current: number
   from: string | null

@@ -5,32 +5,32 @@ import { challenge } from '../replies/problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call the route: anybody, or who holds an access token of ours that stands for a caller of this kind. */
+    /** Who may call the route: anybody, or the holder of an access token for a caller of this kind. */
     access: Access
     /** Which web pages may read the reply: those of our clients, or any. */
     cors?: 'clients' | 'public'
   }
   interface FastifyRequest {
-    /** Who calls. Reading it on a public route throws. */
+    /** The caller. Reading it on a public route throws. */
     readonly principal: Principal
   }
 }
 
 type Access = 'public' | Principal['kind']
-/** A kind that is not here opens no route: the server does not boot. */
+/** A route with a kind that is not listed here stops the server from booting. */
 const KNOWN: readonly unknown[] = ['public', 'user'] satisfies Access[]
 
 export interface AccessRules {
-  /** Resolves to who stands behind a token. @throws Problem `invalid_token`. */
+  /** Resolves to the caller behind a token. @throws Problem `invalid_token`. */
   authenticate(token: string): Promise<Principal>
-  /** Scope that every route needs that is not public. */
+  /** The scope that every route needs unless it is public. */
   scope: string
-  /** Names us in challenges. */
+  /** Names this server in challenges. */
   issuer: string
 }
 
 /**
- * Checks that every route says who may call it, or the server does not boot; and checks who calls.
+ * Checks that every route declares who may call it, or else the server does not boot, and admits only those callers.
  * Order: before any route; after `limitRates`, before `parseBodies` has any effect.
  */
 export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer }: AccessRules): void {
@@ -48,14 +48,14 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
   })
 
   app.addHook('onRequest', (request, reply, done) => {
-    // What is neither public nor unknown needs a token, whatever kinds of access there are.
+    // Everything else needs a token, whatever its kind of access: a new kind is protected from the start.
     if (request.is404 || request.routeOptions.config.access === 'public') return done()
     admit(request, reply).then(() => done(), done)
   })
 
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const principal = await authenticate(bearerToken(request))
-    // A token that is good elsewhere, which another one of its kind would not change.
+    // The token is valid, but for another kind of caller, so no other scope would help: none is named in the challenge.
     if (principal.kind !== request.routeOptions.config.access) {
       reply.header('www-authenticate', challenge(issuer, { error: 'insufficient_scope' }))
       throw new Problem('insufficient_scope', { reason: 'another kind of caller' })
@@ -70,9 +70,12 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
 
 const MAX_HEADER = 8192
 
-/** The credential of the one Authorization header (RFC 6750 §2.1). No other place is looked at, least of all the cookie. */
+/**
+ * The credential of the Authorization header (RFC 6750 §2.1), the only place that counts. The cookie must never count
+ * here.
+ */
 function bearerToken({ raw }: FastifyRequest): string {
-  // Node keeps the first of several and says nothing, so they are counted where they came in.
+  // Of several headers Node silently keeps the first, so they are counted in the raw list.
   const sent = raw.rawHeaders.filter(
     (_value, index, all) => index % 2 === 1 && all[index - 1]?.toLowerCase() === 'authorization',
   )

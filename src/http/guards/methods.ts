@@ -3,13 +3,13 @@ import { Problem } from '../../errors.ts'
 import { splitTarget } from './target.ts'
 
 export interface KnownPath {
-  /** In order of registration, HEAD included. */
+  /** In order of registration, including HEAD. */
   methods: Set<string>
   /** Which web pages may read the replies. */
   cors: FastifyContextConfig['cors']
 }
 
-/** Every path that is served, whatever the method. */
+/** Every path that is served, with any method. */
 export interface KnownPaths {
   /** @param target as in the request line. */
   find(target: string): KnownPath | undefined
@@ -41,7 +41,7 @@ export function collectPaths(app: FastifyInstance): KnownPaths {
   }
 }
 
-/** `/sessions/:id` and `/docs/*`: the only two kinds of pattern that are in use. */
+/** Only the two kinds of pattern that are in use: `/sessions/:id` and `/docs/*`. */
 function toPattern(url: string): RegExp {
   const source = url
     .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
@@ -51,8 +51,9 @@ function toPattern(url: string): RegExp {
 }
 
 /**
- * Answers 404, and 405 with `Allow` (RFC 9110 §15.5.6) where only the method is wrong. Before the body is read, so that a
- * wrong path is not reported as a wrong media type. OPTIONS is the CORS preflight's and is no method of a path.
+ * Answers 404, or 405 with `Allow` (RFC 9110 §15.5.6) if only the method is wrong. Runs before the body is read, so
+ * that a wrong path is not reported as a wrong media type. OPTIONS serves only CORS preflights and is not a method of
+ * any path.
  * Order: after `answerCors`, before `limitRates` and `guardAccess`.
  */
 export function refuseUnknown(app: FastifyInstance, paths: KnownPaths): void {

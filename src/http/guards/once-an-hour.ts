@@ -1,8 +1,8 @@
 const HOUR_MS = 3_600_000
-/** Keys an hour. Strangers choose them: what they may fill is as bounded as the memory for it. */
+/** Keys per hour. Strangers choose the keys, so both the log and the memory for them are bounded. */
 const MOST = 100
 
-/** @returns whether a key has not been seen this hour, for log lines that strangers can cause. */
+/** Limits log lines that strangers can cause. @returns a function that tells whether a key is new in this hour. */
 export function onceAnHour(): (key: string) => boolean {
   let since = Number.NEGATIVE_INFINITY
   const seen = new Set<string>()

@@ -3,20 +3,20 @@ import type { Origins } from '../../config/origins.ts'
 import { isPlainHttp } from '../../config/rules.ts'
 import { Problem, type Reason } from '../../errors.ts'
 
-/** Who a request acts for, as far as its origin is concerned. */
+/** The client that a request acts for, as far as its origin matters. */
 interface Caller {
   /** Pages that may act for it. */
   origins: Origins
-  /** Where its refresh tokens travel. */
+  /** How its refresh tokens travel. */
   delivery: 'cookie' | 'body'
 }
 
 const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 
 /**
- * Refuses what a page of nobody's wants to change, before anything is counted, looked up or parsed: any page can have its
- * visitor send it, and the visitor's address is not to pay for it. A page that one client has may still be the wrong one
- * for another, which the routes judge.
+ * Refuses changes requested by pages of no client of ours, before anything is counted, looked up or parsed. Any page
+ * can make its visitors send such requests; if they counted, it could use up the limits of its visitors' addresses.
+ * Whether the page belongs to the right client is for the routes to check.
  * Order: after `refuseUnknown`, before `limitRates`.
  * @param origins the union of all clients' origins.
  */
@@ -28,9 +28,9 @@ export function refuseForeignPages(app: FastifyInstance, origins: Origins): void
 }
 
 /**
- * The defence against CSRF where the cookie is the credential: the browser says which page sent the request, and that page
- * must be allowed. Fails closed, because every browser sends `Origin` with a POST. `Sec-Fetch-Site`, where it is sent, must
- * agree (W3C Fetch Metadata): `none` and `cross-site` cannot come from a page of ours.
+ * Prevents CSRF where the cookie is the credential: the browser names the page that sent the request, which must be
+ * allowed. A missing `Origin` is refused too, because every browser sends it with a POST. `Sec-Fetch-Site`, if it is
+ * sent, must agree (W3C Fetch Metadata): `none` and `cross-site` cannot come from a page of ours.
  * @throws Problem `origin_not_allowed`, before anything has changed.
  */
 export function requireOrigin(request: FastifyRequest, allowed: Origins): void {
@@ -46,9 +46,9 @@ const CROSS_SITE =
   'The browser calls this page another site than the issuer, and keeps no cookie for it. Serve both over the same scheme under one domain, such as app.example.com and auth.example.com; in development use the host name of the issuer for both.'
 
 /**
- * Where no cookie counts yet, a request without `Origin` comes from a terminal or a native app and passes; one that names a
- * page must name one of its client. `Sec-Fetch-Site` alone refuses clients with a cookie only: a web view that acts for a
- * native app is always cross-site.
+ * Checks the origin where no cookie is the credential. A request without `Origin` comes from a terminal or a native app
+ * and passes; one with it must come from a page of its client. `Sec-Fetch-Site` counts only for clients with a cookie,
+ * because the web view of a native app is always cross-site.
  * @throws Problem `origin_not_allowed`.
  */
 export function refuseForeignOrigin({ headers }: FastifyRequest, { origins, delivery }: Caller): void {
@@ -57,8 +57,8 @@ export function refuseForeignOrigin({ headers }: FastifyRequest, { origins, deli
 }
 
 /**
- * A sign-in of a page whose `Secure` cookie the browser would drop must not look like one that worked: nobody could use the
- * session. What is not from a page may keep the cookie as it likes.
+ * Refuses the sign-in of a page whose browser would drop the `Secure` cookie. It would seem to succeed, but nobody
+ * could use the session. Callers that are not pages may keep the cookie as they like.
  * @throws Problem `origin_not_allowed`.
  */
 export function refuseLostCookie({ headers: { origin } }: FastifyRequest, issuer: string): void {

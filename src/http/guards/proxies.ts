@@ -11,18 +11,18 @@ declare module 'fastify' {
   }
 }
 
-/** What a request was before it came to the first of our proxies. */
+/** Where a request came from before it reached the first of our proxies, and how. */
 export interface Source {
-  /** In one spelling; undefined only where the socket has none. */
+  /** The client's address in canonical form; undefined only if the socket has none. */
   address: string | undefined
-  /** Scheme in lower case; undefined where no trusted proxy has stated it. */
+  /** The scheme in lower case; undefined unless a trusted proxy has stated it. */
   protocol: string | undefined
 }
 
 const UNTRUSTED =
   'X-Forwarded-For was ignored: it came from an address that is not in TRUSTED_PROXIES. If that is your proxy, all its clients share one address and its limits'
 
-/** Finds each request's source. Order: before everything that counts, judges or logs by it. */
+/** Finds the source of each request. Order: before everything that counts, judges or logs by it. */
 export function findSources(app: FastifyInstance, config: Pick<Config, 'TRUSTED_PROXIES' | 'ISSUER'>): void {
   const sourceOf = sources(config.TRUSTED_PROXIES)
   const trusts = trustedPeers(config.TRUSTED_PROXIES)
@@ -31,7 +31,7 @@ export function findSources(app: FastifyInstance, config: Pick<Config, 'TRUSTED_
   app.decorateRequest('source')
   app.addHook('onRequest', (request, _reply, done) => {
     request.source = sourceOf(request.raw)
-    // Said here, as everything seems to work until all clients together have used up the limits of one address.
+    // Otherwise everything seems to work until all clients together have used up the limits of a single address.
     if (isBehindProxy && request.source.protocol === undefined && request.headers['x-forwarded-for'] !== undefined) {
       const { address: peer = '' } = request.source
       if (!trusts(request.raw.socket.remoteAddress) && isNew(peer)) request.log.warn({ peer }, UNTRUSTED)
@@ -41,9 +41,9 @@ export function findSources(app: FastifyInstance, config: Pick<Config, 'TRUSTED_
 }
 
 /**
- * Reads `X-Forwarded-For` and `X-Forwarded-Proto` by one rule: each proxy adds an entry at the right, so the entries are
- * believed from there, for as long as whoever added them is trusted. The client is the first who is not; its scheme is what
- * the outermost proxy has stated. Entries further left are the client's own words. `Forwarded` (RFC 7239) and
+ * Reads `X-Forwarded-For` and `X-Forwarded-Proto`. Each proxy appends an entry, so entries are believed from the right
+ * for as long as the hop that added them is trusted. The client is the first hop that is not; its scheme is the one
+ * that the outermost proxy has stated. Entries further left may be forged by the client. `Forwarded` (RFC 7239) and
  * `X-Forwarded-Host` are not read.
  */
 export function sources(networks: readonly string[]): (raw: Pick<IncomingMessage, 'socket' | 'headers'>) => Source {
@@ -57,20 +57,20 @@ export function sources(networks: readonly string[]): (raw: Pick<IncomingMessage
     let proxies = 1
     for (let at = hops.length - 1; at >= 0; at--) {
       const hop = normalAddress(hops[at] ?? '')
-      // A name or nothing: the proxy that wrote it is the last whose address is known.
+      // The entry is no address: the proxy that wrote it is the last hop whose address is known.
       if (hop === undefined) break
       address = hop
       if (at === 0 || !trusts(hop)) break
       proxies++
     }
     const schemes = listOf(headers['x-forwarded-proto'])
-    // Fewer entries than proxies: some add none, and the left-most is the outermost that there is.
+    // Some proxies add no scheme. With fewer entries than proxies, the left-most counts as the outermost.
     const protocol = schemes[Math.max(0, schemes.length - proxies)]?.toLowerCase()
     return { address, protocol: protocol === '' ? undefined : protocol }
   }
 }
 
-/** Repeated header lines are joined by Node; an entry may be empty and still has its place. */
+/** Node joins repeated header lines. An empty entry keeps its place. */
 function listOf(header: string | string[] | undefined): string[] {
   return header === undefined
     ? []
@@ -79,10 +79,10 @@ function listOf(header: string | string[] | undefined): string[] {
         .map((entry) => entry.trim())
 }
 
-/** Whether a socket's peer is one of the proxies whose `X-Forwarded-*` and request id are believed. */
+/** Whether the peer of a socket is one of the proxies whose `X-Forwarded-*` and request id are believed. */
 export type TrustsPeer = (address: string | undefined) => boolean
 
-/** @param networks addresses and CIDR networks, as configuration has checked them. Empty: nobody is trusted. */
+/** @param networks addresses and CIDR networks, checked by the configuration. If there are none, no peer is trusted. */
 export function trustedPeers(networks: readonly string[]): TrustsPeer {
   const list = new BlockList()
   for (const network of networks) {
@@ -98,8 +98,9 @@ export function trustedPeers(networks: readonly string[]): TrustsPeer {
 }
 
 /**
- * One spelling per address: IPv4-mapped IPv6 becomes IPv4 (a dual-stack socket reports every IPv4 peer so), the port that
- * some proxies append and the zone are dropped. Undefined for anything that is no address: `X-Forwarded-For` is free text.
+ * The canonical form of an address: IPv4-mapped IPv6 becomes IPv4 (dual-stack sockets report IPv4 peers that way), and
+ * the zone is dropped, as is the port that some proxies append. Undefined if it is no address: `X-Forwarded-For` is
+ * free text.
  */
 export function normalAddress(text: string): string | undefined {
   const bare = /^\d+(?:\.\d+){3}(?=:\d+$)/.exec(text)?.[0] ?? /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? text
@@ -115,7 +116,7 @@ export function normalAddress(text: string): string | undefined {
   return [24, 16, 8, 0].map((shift) => Math.floor(bits / 2 ** shift) % 256).join('.')
 }
 
-/** One IPv4 address or one IPv6 /64, which is what a single subscriber commands. */
+/** One IPv4 address, or one IPv6 /64, which a single subscriber usually controls. */
 export function networkOf(address: string | undefined): string {
   return address === undefined ? 'unknown' : normalizeIP(address, 64)
 }

@@ -2,8 +2,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import { onceAnHour } from './once-an-hour.ts'
 
 /**
- * Tells the operator of pages that were refused, once an hour for each: their author sees no more than a blocked request, and
- * in the log it looks like any other.
+ * Tells the operator which pages were refused, once an hour for each. Their authors only see that the browser blocked a
+ * request, which would look like any other in the log.
  */
 export function reportOrigins(): (log: FastifyBaseLogger, origin: string) => void {
   const isNew = onceAnHour()
@@ -12,7 +12,7 @@ export function reportOrigins(): (log: FastifyBaseLogger, origin: string) => voi
   }
 }
 
-/** Browsers send nothing but these forms. What else a header may hold is nobody's business. */
+/** Browsers send only these forms. Anything else is not repeated in the log. */
 function describe(origin: string): { origin: string; allowWith: string } {
   if (origin === 'null') return { origin, allowWith: 'nothing: serve the page over http, and in no sandbox' }
   if (!/^[a-z][a-z0-9+.-]*:\/\/[\w.:[\]-]{1,255}$/.test(origin))

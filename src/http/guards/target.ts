@@ -13,13 +13,13 @@ export function checkTargets(app: FastifyInstance, config: TargetConfig): void {
     check(request.raw, request.source)
     done()
   })
-  // Node would refuse them itself, without our headers.
+  // Node would refuse unknown expectations itself, without our headers.
   app.server.on('checkExpectation', (raw, reply) => app.server.emit('request', raw, reply))
 }
 
 /**
- * Refuses requests that two parties could read differently (which host, which path, which scheme, which parameter) and
- * those that expect what we do not know.
+ * Refuses requests whose host, path, scheme or parameters a proxy could read differently from this server, and those
+ * with an expectation that it does not know.
  * @returns a function that throws a Problem.
  */
 export function targetCheck(config: TargetConfig): (raw: IncomingMessage, source?: Source) => void {
@@ -40,25 +40,25 @@ export function targetCheck(config: TargetConfig): (raw: IncomingMessage, source
         reason: 'target authority differs from Host',
       })
     }
-    // A percent-encoded letter reaches the same route as the letter, past the rules of a proxy that compares paths.
+    // The router decodes percent-encoded letters, so they would get past the rules of a proxy that compares paths.
     if (!PLAIN_PATH.test(path)) throw new Problem('not_found', { reason: 'path is not plain' })
     if (query !== '') checkQuery(query)
-    // Probes come from the platform, straight to the address of the container, over plain http.
+    // Probes come straight from the platform, to the address of the container and over plain http.
     if (PROBES.has(path)) return
     if (allowedHosts.size > 0 && !allowedHosts.has(host ?? ''))
       throw new Problem('misdirected_request', { reason: 'Host is not in ALLOWED_HOSTS' })
     if (behindTls && ((source ?? sourceOf(raw)).protocol ?? 'https') !== 'https') {
-      // Never a redirect: it would hide that a credential has just crossed the network in the clear.
+      // Not redirected, which would hide that a credential has just crossed the network in the clear.
       throw new Problem('tls_required', { reason: 'the proxy says that the request came over plain http' })
     }
   }
 }
 
 const PROBES = new Set(['/livez', '/readyz'])
-/** Unreserved characters and sub-delims of RFC 3986; nothing of ours needs an escape. */
+/** Unreserved characters and sub-delims of RFC 3986: none of our paths needs an escape. */
 const PLAIN_PATH = /^\/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$/
 
-/** The parts of a request target in origin-form or absolute-form (RFC 9112 §3.2). Authority is in lower case. */
+/** The parts of a request target in origin-form or absolute-form (RFC 9112 §3.2), the authority in lower case. */
 export function splitTarget(target: string): { authority: string | undefined; path: string; query: string } {
   const absolute = target.startsWith('/') ? undefined : /^https?:\/\/([^/?#]*)/i.exec(target)
   const rest = absolute ? target.slice(absolute[0].length) || '/' : target
@@ -70,11 +70,11 @@ export function splitTarget(target: string): { authority: string | undefined; pa
   }
 }
 
-/** Node takes the first of several Host headers, and a proxy may have taken the last. */
+/** Refuses several Host headers: Node takes the first, and a proxy may have taken the last. */
 function oneHost(raw: IncomingMessage): string | undefined {
   const { rawHeaders } = raw
   let count = 0
-  // A loop, and most names told by their length: this runs for every request.
+  // This runs for every request, hence a loop, and a look at the length before the name.
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]
     if (name?.length === 4 && name.toLowerCase() === 'host') count++
@@ -90,7 +90,7 @@ function oneHost(raw: IncomingMessage): string | undefined {
   return host.toLowerCase()
 }
 
-/** URLs end up in logs, histories and Referer headers. */
+/** Parameters that may hold secrets. URLs end up in logs, histories and Referer headers. */
 const SECRET_PARAMETER =
   /^(?:(?:current_|new_)?password|passwd|(?:access_|refresh_|id_|reset_)?token|code|secret|client_secret|client_assertion|assertion|authorization|api_key)$/i
 
@@ -103,7 +103,7 @@ function checkQuery(query: string): void {
         reason: 'secret in the query string',
       })
     }
-    // Which of two counts differs between servers (RFC 6749 §3.2 forbids repetition).
+    // Servers differ in which of two counts (RFC 6749 §3.2 forbids repetition).
     if (seen.has(name)) throw new Problem('invalid_request', { detail: 'A query parameter is repeated.' })
     seen.add(name)
   }

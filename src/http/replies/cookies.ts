@@ -2,14 +2,15 @@ import cookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 /**
- * `__Host-` makes the browser refuse the cookie from other hosts, other paths and plain http, so that a neighbouring
- * subdomain cannot plant one (draft-ietf-httpbis-rfc6265bis §4.1.3.2).
+ * With the prefix `__Host-`, browsers refuse the cookie from other hosts, other paths and plain http, so that an
+ * attacker on a neighbouring subdomain cannot plant one (draft-ietf-httpbis-rfc6265bis §4.1.3.2).
  */
 const REFRESH_COOKIE = '__Host-refresh_token'
 const ATTRIBUTES = { path: '/', secure: true, httpOnly: true, sameSite: 'strict' } as const
 
 /**
- * Lets routes write cookies. Only the plugin's serialiser is used: its parser takes the first of two cookies of one name.
+ * Lets routes write cookies. Only the plugin's serialiser is used, because its parser silently takes the first of two
+ * cookies with the same name.
  * Order: any; before the routes are registered.
  */
 export function writeCookies(app: FastifyInstance): void {
@@ -17,9 +18,9 @@ export function writeCookies(app: FastifyInstance): void {
 }
 
 /**
- * Every value that came under the refresh cookie's name; more than one is for the caller to refuse. The parser is our own
- * and strict: names are compared byte by byte after stripping spaces and tabs only, because lenient parsers (other white
- * space, `$Version`, quotes, nameless pairs) let cookies through that the browser did not hold to the prefix's rules.
+ * Every value that was sent under the refresh cookie's name. The caller refuses more than one. Names are compared byte
+ * by byte after stripping only spaces and tabs: lenient parsers (other white space, `$Version`, quotes, nameless pairs)
+ * accept cookies to which the browser has not applied the rules of the prefix, so an attacker could plant one.
  */
 export function refreshCookies(request: FastifyRequest): string[] {
   const header = request.headers.cookie
@@ -31,28 +32,29 @@ export function refreshCookies(request: FastifyRequest): string[] {
 }
 
 /**
- * Like String.trim, which would also take U+00A0, U+0085's relatives and U+FEFF. In linear time: a search for blanks at the end
- * begins anew at each of them, and a stranger's header of nothing else would hold up everybody.
+ * Strips spaces and tabs. String.trim would also strip U+00A0, U+FEFF and other white space. Runs in linear time: the
+ * usual pattern for trailing blanks starts again at each of them, so a header full of blanks would hold up all other
+ * requests.
  */
 function strip(text: string): string {
   return /[^ \t](?:.*[^ \t])?/s.exec(text)?.[0] ?? ''
 }
 
-/** What a sign-in and a refresh hand out. */
+/** What a sign-in or a refresh hands out. */
 export interface Tokens {
   accessToken: string
   /** Seconds. */
   expiresIn: number
   scope: string
   refreshToken: string
-  /** Seconds until the family ends if it is not used. */
+  /** Seconds until the family ends unless it is used. */
   refreshExpiresIn: number
   remember: boolean
   delivery: 'cookie' | 'body'
   subject: { id: string; email: string; emailVerified: boolean; roles: string[] }
 }
 
-/** Puts the refresh token into its one place and returns the body of the token reply. */
+/** Puts the refresh token into the cookie or the body, never both. @returns the body of the token reply. */
 export function sendTokens(reply: FastifyReply, tokens: Tokens) {
   if (tokens.delivery === 'cookie') {
     // Without `remember` the cookie ends with the browser's session.
@@ -74,7 +76,7 @@ export function sendTokens(reply: FastifyReply, tokens: Tokens) {
   }
 }
 
-/** Only for `/logout`: a refusal that arrives late must not delete the cookie of a newer sign-in. */
+/** Only for `/logout`. Refusals do not clear the cookie, because a late one would delete that of a newer sign-in. */
 export function clearRefreshCookie(reply: FastifyReply): void {
   reply.header('set-cookie', reply.server.serializeCookie(REFRESH_COOKIE, '', { ...ATTRIBUTES, maxAge: 0 }))
 }

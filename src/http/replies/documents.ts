@@ -10,14 +10,15 @@ import type { Lifecycle } from '../server/health.ts'
 import { requestIds, securityHeaders } from './headers.ts'
 
 /**
- * Five minutes fresh, then for one more the old copy while a new one is fetched. A cache that cannot reach us may go on
- * for a day: keys are published that long before they sign and after they have, so no planned rotation suffers.
+ * A copy is fresh for five minutes, and may be served for one more while a new one is fetched. A cache that cannot
+ * reach us may use its copy for a day: keys are published a day before they sign and a day afterwards, so no planned
+ * rotation fails.
  */
 const CACHING = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=86400'
 
 /**
- * A document that is the same for everybody, and may be cached.
- * @param content from memory; another object when it has changed.
+ * A document that is the same for everybody and may be cached.
+ * @param content returns it from memory: another object once it has changed.
  */
 export function documentEndpoint(
   {
@@ -40,7 +41,7 @@ export function documentEndpoint(
     schema: {
       tags: ['Keys'],
       ...words,
-      // For the description only: a Buffer is sent as it is.
+      // Only for the description: a Buffer is sent as it is.
       response: {
         200: { description: holds, content: { [type]: { schema } } },
         304: Type.Null({ description: 'Unchanged since the `ETag` that was sent' }),
@@ -66,7 +67,7 @@ function sendDocument(request: FastifyRequest, reply: FastifyReply, { body, head
   return reply.removeHeader('content-type').code(304).send()
 }
 
-/** RFC 9110 §13.1.2: a list, compared weakly, or `*`. */
+/** Whether If-None-Match, a list or `*`, matches under weak comparison (RFC 9110 §13.1.2). */
 function matches(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false
   if (header.trim() === '*') return true
@@ -74,10 +75,11 @@ function matches(header: string | undefined, etag: string): boolean {
 }
 
 /**
- * Answers the plain GET of a public document before the router and its hooks, which cost more than the reply. Everybody who
- * verifies tokens fetches these, and a flood of fetches must not reach further. Bytes, checks and measurement are those of
- * the route (a test compares them), and whatever is not plain is left to it: other methods, a query, a condition, a request
- * that a check refuses, connections that are to end, and everything at log level debug, at which such requests have a line.
+ * Answers a plain GET of a public document without the router and its hooks, which cost more than the reply: every
+ * verifier fetches these documents, and a flood of such requests should cost as little as possible. Bytes, checks and
+ * measurements are the same as the route's (a test compares them). Anything else is left to the route: other methods, a
+ * query, a condition, a request that a check refuses, a server that is stopping, and log level debug, at which such
+ * requests are logged.
  * Order: any.
  */
 export function answerDocuments(
@@ -126,7 +128,7 @@ export function answerDocuments(
       check(request)
       return true
     } catch {
-      // The route finds the same and says it.
+      // The route finds the same fault and answers it.
       return false
     }
   }

@@ -6,7 +6,7 @@ import { describeInvalid } from '../requests/validation.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
-/** The problem document (RFC 9457) of one refusal. `instance` is the request id: it finds the reason in the log. */
+/** The problem document (RFC 9457) of a refusal. `instance` is the request id, by which the log has the reason. */
 export function problemDocument(problem: Problem, requestId: string) {
   return {
     type: `urn:claviger:problem:${problem.code}`,
@@ -25,7 +25,7 @@ export function challenge(issuer: string, parameters: { error?: string; scope?: 
 }
 
 /**
- * Turns whatever is thrown into a problem document. The code goes out, the reason to the log.
+ * Turns whatever is thrown into a problem document. The client gets the code; the reason goes to the log.
  * Order: before any hook and any route.
  */
 export function handleProblems(app: FastifyInstance, config: Pick<Config, 'ISSUER'>): void {
@@ -39,7 +39,7 @@ export function handleProblems(app: FastifyInstance, config: Pick<Config, 'ISSUE
   })
 }
 
-/** Writes the reply. Headers that belong to the success that did not happen are taken back. */
+/** Sends the problem, without headers that were set for a success. */
 export function sendProblem(
   problem: Problem,
   request: FastifyRequest,
@@ -91,7 +91,8 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
     const reason = error.code as `FST_${string}`
     if (code) return new Problem(code, { reason, ...(code === 'unavailable' ? { retryAfter: 1 } : {}) })
   }
-  // Turned away in the midst of things is an outage too: the credentials were changed, and a restart will have the new ones.
+  // Turned away in the midst of things is an outage too: the credentials were changed, and a restart will have the new
+  // ones.
   if (isUnavailable(error) || isTurnedAway(error))
     return new Problem('unavailable', { reason: 'database', retryAfter: 1, cause: error })
   if (isUnprepared(error)) return new Problem('unavailable', { reason: SCHEMA, retryAfter: 1, cause: error })

@@ -2,12 +2,13 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { parseJson } from '../../json-text.ts'
 
-/** Bytes. Larger bodies are refused with 413 before they are parsed. */
+/** In bytes. Larger bodies are refused with 413 before they are parsed. */
 export const BODY_LIMIT = 16 * 1024
 
 /**
- * Fastify's defaults turn numbers into strings, fill in what is missing and drop what is unknown: a request would be
- * accepted that is not the one that was sent. All errors at once would let a body choose how much work its refusal is.
+ * By default, Fastify converts numbers to strings, fills in missing members and drops unknown ones, so that it would
+ * accept another request than the one that was sent. Collecting all errors would let a body choose how much work its
+ * refusal costs.
  */
 export const STRICT_VALIDATION = {
   coerceTypes: false,
@@ -16,16 +17,19 @@ export const STRICT_VALIDATION = {
   allErrors: false,
 } as const
 
-/** No other charset: the bytes are read as UTF-8 whatever is claimed. No other parameter: parsers disagree about them. */
+/**
+ * No other charset, because the bytes are read as UTF-8 in any case. No other parameter, because parsers disagree on
+ * them.
+ */
 const JSON_TYPE = /^application\/json(?:; ?charset=(?:utf-8|"utf-8"))?$/i
-/** What Fastify is told of a type that is not JSON: one that it can read. */
+/** Replaces a type that Fastify cannot read. */
 const OTHER_TYPE = 'application/octet-stream'
 const WITHOUT_BODY = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /**
- * Accepts JSON and nothing else. `text/plain` in particular, which Fastify would accept, needs no CORS preflight: any page
- * could send it with the user's cookie. A route whose body is absent sees `{}`, so a schema with required members refuses
- * it and one without accepts it; a route without a body schema refuses any content.
+ * Accepts only JSON. Fastify would also accept `text/plain`, which needs no CORS preflight: any page could send it with
+ * the user's cookie. An absent body is read as `{}`, so that a schema with required members refuses it and one without
+ * accepts it. A route without a body schema refuses any content.
  * Order: any; before the routes are registered.
  */
 export function parseBodies(app: FastifyInstance): void {
@@ -61,8 +65,8 @@ export function parseBodies(app: FastifyInstance): void {
 }
 
 /**
- * Chunks may add up to nothing (RFC 9112 §7.1), and proxies frame nothing so. Whether there is content, which must then be
- * JSON, is known at its end; Fastify would refuse a type that it cannot read before that.
+ * A chunked body may be empty (RFC 9112 §7.1), and some proxies send an empty body that way. Only at its end is it
+ * known whether there is content, which must be JSON; Fastify would refuse an unknown type before that.
  */
 function leaveTypeToTheEnd({ headers }: FastifyRequest): void {
   const type = headers['content-type']

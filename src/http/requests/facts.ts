@@ -3,7 +3,7 @@ import type { RequestFacts } from '../../facts.ts'
 import type { Operation } from '../../operation.ts'
 import { actorOf } from '../../principal.ts'
 
-/** What a request does. @param now of the moment that its rules go by. */
+/** The operation of a request. @param now the time by which its rules decide. */
 export function operationOf(request: FastifyRequest, now: Date): Operation {
   const isPublic = request.routeOptions.config.access === 'public'
   return { now, actor: isPublic ? 'anonymous' : actorOf(request.principal), facts: factsOf(request) }

@@ -1,9 +1,9 @@
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js'
 
 /**
- * Says which field is wrong and why, in names of ours alone. What was sent is not repeated, and neither is how its members
- * and parameters were named: a password that slipped into a name would be in the reply and in the log.
- * @param schema what the part should have been.
+ * Says which field is wrong and why, using only names from the schema. Nothing that was sent is repeated, not even the
+ * names of members and parameters: a password that a client put into a name would end up in the reply and in the log.
+ * @param schema of the part.
  */
 export function describeInvalid(
   errors: readonly FastifySchemaValidationError[],
@@ -12,7 +12,7 @@ export function describeInvalid(
 ): string {
   const [error] = errors
   if (!error) return `The ${part} is not valid.`
-  // The path through the schema, unlike the one through the request, is made of names that we know.
+  // The path through the schema consists of our own names, unlike the path through the request.
   const names = [...error.schemaPath.matchAll(/\/properties\/([^/]+)/g)].map(([, name]) => `/${name}`)
   const at = `${part}${names.join('')} ${error.message ?? 'is not valid'}`
   if (error.keyword !== 'additionalProperties' || names.length > 0) return at

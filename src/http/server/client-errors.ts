@@ -16,8 +16,8 @@ const CODES: ReadonlyMap<string, ProblemCode> = new Map([
 type Handler = (this: { log: FastifyBaseLogger }, error: Error & { code?: string }, socket: Socket) => void
 
 /**
- * Answers what Node's parser refuses, which never becomes a request: malformed or too large headers, and requests that
- * arrive too slowly. The reply is written by hand and has the headers of any other.
+ * Answers what Node's parser refuses before it becomes a request: malformed or too large headers, and requests that
+ * arrive too slowly. The reply is written by hand, with the same headers as any other.
  */
 export function clientErrorHandler(config: Pick<Config, 'ISSUER' | 'HSTS'>): Handler {
   const headers = Object.entries({ ...securityHeaders(config), 'content-type': PROBLEM_TYPE, connection: 'close' })
@@ -40,7 +40,9 @@ export function clientErrorHandler(config: Pick<Config, 'ISSUER' | 'HSTS'>): Han
   }
 }
 
-/** Writing into a reply that is on its way would hand the client two replies mixed into one. Node's own check is the same. */
+/**
+ * Whether a reply is under way: writing into it would mix two replies into one. Node itself checks it in the same way.
+ */
 function replyHasBegun(socket: Socket): boolean {
   const { _httpMessage: message } = socket as Socket & { _httpMessage?: { headersSent: boolean } | null }
   return message?.headersSent ?? false

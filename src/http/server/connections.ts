@@ -7,16 +7,16 @@ import type { Metrics } from '../../metrics.ts'
 import { networkOf, trustedPeers } from '../guards/proxies.ts'
 
 export interface ConnectionBounds {
-  /** Connections at a time. An idle one costs about 20 KiB, one whose client does not read up to 100 KiB. */
+  /** Connections at a time. An idle one costs about 20 KiB; one whose client does not read, up to 100 KiB. */
   connections: number
-  /** Of them, those of one address that is not a trusted proxy. */
+  /** Connections from one address, unless it is a trusted proxy. */
   perAddress: number
-  /** Requests of one connection that wait for the reply to an earlier one. No browser and no proxy sends any. */
+  /** Requests on one connection that wait for the reply to an earlier one. Browsers and proxies send none. */
   pipelined: number
-  /** A client that takes less than `enoughBytes` in this time, though more waits for it, does not read. */
+  /** A client that takes fewer than `enoughBytes` in this time, although more are waiting, counts as not reading. */
   patienceMs: number
   enoughBytes: number
-  /** How often that is looked at. */
+  /** How often that is checked. */
   lookEveryMs: number
 }
 
@@ -30,8 +30,8 @@ const BOUNDS: ConnectionBounds = {
 }
 
 /**
- * Bounds what clients can hold without being asked for anything else: connections, and memory for replies that they do not
- * read. What goes beyond is closed without a reply, because whoever does it would not read that either.
+ * Bounds what any client can occupy: connections, and memory for replies that it does not read. Connections beyond the
+ * bounds are closed without a reply, which such clients would not read either.
  * Order: last, because it decides before every other listener of the server whether there is a request at all.
  */
 export function boundConnections(
@@ -60,7 +60,7 @@ type Cut = (socket: Socket, cause: string) => void
 
 const NOTE_EVERY_MS = 60_000
 
-/** Counts each, and logs one of a kind a minute: what strangers can cause without end must not fill the log. */
+/** Counts every cut, but logs each cause only once a minute, so that strangers cannot fill the log. */
 function notes(log: ConnectionDeps['log'], metrics: ConnectionDeps['metrics']): (cause: string) => void {
   const logged = new Map<string, number>()
   return (cause) => {
@@ -82,7 +82,7 @@ function boundTotal(server: Server, { connections }: ConnectionBounds, onFull: (
     const now = performance.now()
     if (now - madeRoomAt < MAKE_ROOM_EVERY_MS) return
     madeRoomAt = now
-    // Connections that nobody is using give way to whoever comes next.
+    // Idle connections make room for new clients.
     server.closeIdleConnections()
   })
 }
@@ -109,8 +109,8 @@ function boundAddresses(
 }
 
 /**
- * One segment of 64 KiB holds a thousand requests, which Node would all have answered before it looks at whether anybody
- * takes the replies. Those answers wait in memory, and meanwhile nobody else is served.
+ * A segment of 64 KiB holds a thousand requests, and Node would answer all of them before it checks whether the client
+ * takes the replies. The replies would wait in memory, and nobody else would be served meanwhile.
  */
 function boundPipelines(server: Server, { pipelined }: ConnectionBounds, cut: Cut): void {
   const waiting = new WeakMap<Socket, number>()
@@ -118,7 +118,7 @@ function boundPipelines(server: Server, { pipelined }: ConnectionBounds, cut: Cu
   server.removeAllListeners('request').on('request', (request, reply) => {
     const { socket } = request
     if (socket.destroyed) return
-    // Without a socket of its own: the reply to an earlier request is not out yet.
+    // A reply has no socket while the reply to an earlier request is not finished.
     if (reply.socket === null) {
       const count = (waiting.get(socket) ?? 0) + 1
       if (count > pipelined) return cut(socket, 'pipelined')

@@ -4,16 +4,16 @@ import type { Db } from '../../db/schema.ts'
 import { probeWrites } from '../../db/write-probe.ts'
 import { endpoint } from '../requests/endpoint.ts'
 
-/** Shared by the process, which sets it, and the probes and replies, which show it. */
+/** Set by the process; shown by the probes and in replies. */
 export interface Lifecycle {
-  /** A signal to stop came: finish what runs, attract nothing new. */
+  /** The process was told to stop: requests under way are finished, and no more should come. */
   stopping: boolean
 }
 
 const Alive = Type.Object({ status: Type.Literal('ok') })
 const NotReady = Type.Object({ status: Type.Literal('unavailable') })
 const DATABASE_ANSWERS_WITHIN_MS = 1000
-/** Probes in so many seconds. */
+/** So many probes in as many seconds. */
 const BURST = 2
 
 interface Parts {
@@ -23,8 +23,9 @@ interface Parts {
 }
 
 /**
- * `/livez` says that the process turns; restarting it cures nothing else, so it asks nobody. `/readyz` says that traffic
- * can be served: that a sign-in could work. Neither tells what is wrong: that is in the log, not for everyone (REQ-165).
+ * `/livez` tells whether the process runs, and checks nothing else, because restarting it would cure nothing else.
+ * `/readyz` tells whether requests can be served: whether a sign-in could succeed. Neither says what is wrong; the log
+ * does.
  */
 export function healthEndpoints(deps: Parts, lifecycle: Lifecycle) {
   const isReady = readiness(deps, lifecycle)
@@ -58,8 +59,8 @@ export function healthEndpoints(deps: Parts, lifecycle: Lifecycle) {
 }
 
 /**
- * One probe at a time, shared by all who ask meanwhile, and one a second: the endpoint is public and must not multiply into
- * queries. Who asks more often hears the last answer; who asks now and then, what is true now.
+ * One probe at a time, shared by all who ask meanwhile, and one a second on average: the endpoint is public, and a
+ * flood of requests must not become a flood of queries. Those who ask more often get the last answer.
  */
 function readiness({ db, keyring }: Parts, lifecycle: Lifecycle): () => Promise<boolean> {
   let migrated = false
@@ -72,7 +73,7 @@ function readiness({ db, keyring }: Parts, lifecycle: Lifecycle): () => Promise<
       migrated ||= (await pendingMigrations(db)).length === 0
       if (migrated) await probeWrites(db)
     } catch {
-      // The tables may be others when it answers again.
+      // When the database answers again, its tables may be different.
       migrated = false
     }
     return migrated
@@ -96,7 +97,7 @@ function readiness({ db, keyring }: Parts, lifecycle: Lifecycle): () => Promise<
   }
 }
 
-/** False if the answer takes longer. */
+/** Resolves to false if the answer takes longer. */
 async function within(milliseconds: number, answer: Promise<boolean>): Promise<boolean> {
   const late = Promise.withResolvers<boolean>()
   const timer = setTimeout(() => late.resolve(false), milliseconds)

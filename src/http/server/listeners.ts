@@ -6,13 +6,13 @@ import type { FastifyInstance } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import type { Lifecycle } from './health.ts'
 
-/** What runs when the signal comes may finish; what takes longer is cut off. */
+/** Requests under way when the signal comes may finish within this time; then they are cut off. */
 const CUT_OFF_MS = 25_000
 
 /**
- * First every reply says that its connection ends while new ones are still accepted, so that nobody meets a closed
- * door: a load balancer has time to read `/readyz`, and connections that are kept alive to hear that they end. Then the
- * door closes and what is under way may finish.
+ * At first new connections are still accepted, but every reply announces the end of its connection: load balancers have
+ * time to read `/readyz`, and clients that keep connections alive learn that these end. Then the listener closes, and
+ * requests that are under way may finish.
  */
 export async function drain(
   app: FastifyInstance,
@@ -34,7 +34,7 @@ export async function listen(server: Server, host: string, port: number): Promis
 
 type ListenerSetting = 'HOST' | 'PORT' | 'METRICS_HOST' | 'METRICS_PORT'
 
-/** Thrown where a listener cannot be opened. Names the setting to change. */
+/** A listener cannot be opened. Names the setting to change. */
 export class ListenError extends Error {
   readonly setting: ListenerSetting
   constructor(setting: ListenerSetting, message: string, cause: unknown) {
@@ -44,7 +44,7 @@ export class ListenError extends Error {
   }
 }
 
-/** Resolves when a listener is open, which those settings say where to open. @throws ListenError; the system's error. */
+/** Waits until the listener of two settings is open. @throws ListenError, or the system's error. */
 export async function opening(
   listener: { host: 'HOST' | 'METRICS_HOST'; port: 'PORT' | 'METRICS_PORT' },
   config: Pick<Config, ListenerSetting>,
@@ -74,7 +74,7 @@ export async function opening(
   }
 }
 
-/** At once: whoever is connected is cut off. */
+/** Closes at once, cutting off open connections. */
 export function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve())
@@ -82,7 +82,7 @@ export function closeServer(server: Server): Promise<void> {
   })
 }
 
-/** With the port that it really has. */
+/** The URL of a listener, with its actual port. */
 export function urlOf(host: string, server: Server): string {
   const { port } = server.address() as AddressInfo
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`

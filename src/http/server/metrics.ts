@@ -5,7 +5,7 @@ import type { Database } from '../../db/connect.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 
-/** Values that are read when somebody scrapes. */
+/** Registers the gauges, which are read at each scrape. */
 export function registerGauges(
   { metrics, hasher }: { metrics: Metrics; hasher: { pending(): number } },
   from: {
@@ -33,8 +33,8 @@ export function registerGauges(
 }
 
 /**
- * The listener for Prometheus. A server of its own, so that no routing mistake and no proxy rule can expose it on the
- * public port (REQ-166). It answers `GET /metrics` and nothing else.
+ * The listener for Prometheus. It is a separate server, so that no mistake in routes or proxy rules exposes it on the
+ * public port. It answers only `GET /metrics`.
  */
 export function createMetricsServer({ metrics, log }: { metrics: Metrics; log: Log }): Server {
   const { registry } = metrics

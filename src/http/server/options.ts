@@ -9,8 +9,8 @@ import { clientErrorHandler } from './client-errors.ts'
 type HttpConfig = Pick<Config, 'ISSUER' | 'HSTS' | 'TRUSTED_PROXIES'>
 
 /**
- * What Fastify must be created with so that the rest of this folder holds; `app.ts` adds logger and timeouts.
- * `http` in particular: an absent Host is ours to refuse, because Node would do it without our headers.
+ * The options of Fastify that the rest of this folder relies on; `app.ts` adds the logger and the timeouts. An absent
+ * Host is accepted by Node and refused here, because Node would refuse it without our headers.
  */
 export function httpOptions(config: HttpConfig) {
   const headers = securityHeaders(config)
@@ -19,10 +19,10 @@ export function httpOptions(config: HttpConfig) {
     requestIdHeader: false,
     genReqId: requestIds(config),
     ajv: { customOptions: STRICT_VALIDATION },
-    // A reply to the last request of a connection, not a 503 without our headers, while the server drains.
+    // While the server drains, the last request of a connection is answered, instead of a 503 without our headers.
     return503OnClosing: false,
     clientErrorHandler: clientErrorHandler(config),
-    // Targets that the router cannot read reach no hook.
+    // Requests whose target the router cannot read reach no hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
       const problem = toProblem(error, request)
       request.log.info({ code: problem.code, status: problem.status, reason: error.code }, 'refused')

@@ -6,22 +6,22 @@ import type { Lifecycle } from './health.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What a route learnt and the log may know: ids and the reason of a refusal. Never what was sent. */
+    /** What a route has learnt for the log: ids and the reason of a refusal, never anything that was sent. */
     noted: { userId?: string; familyId?: string; code?: string; reason?: string }
   }
 }
 
 /**
- * One measurement and one line per request, when its answer is out; at level debug for probes and public documents, which
- * everybody fetches all the time and which tell nothing of anybody. The route pattern stands for the path, which may hold
- * anything; the query string is never logged (REQ-24). Of the lines about successes a share is enough for some.
+ * Measures and logs every request once it has been answered, at level debug for probes and public documents, which are
+ * fetched all the time. The pattern of the route is logged instead of the path, which may hold anything, and the query
+ * string never is. Operators may log only a share of the successful requests.
  */
 export function logRequests(
   app: FastifyInstance,
   { requestSeconds }: Pick<Metrics, 'requestSeconds'>,
   { LOG_SUCCESS_SAMPLE: sample }: Pick<Config, 'LOG_SUCCESS_SAMPLE'>,
 ): void {
-  // Whoever counts lines must know that each stands for several.
+  // Tells those who count lines that each stands for several requests.
   const sampled = sample < 1 ? { sample } : {}
   app.decorateRequest('noted')
   app.addHook('onRequest', (request, _reply, done) => {

@@ -16,7 +16,8 @@ import type { Semaphore } from '../../semaphore.ts'
 import { createLogout } from '../logout.ts'
 import { createRefresh } from './refresh.ts'
 
-// Room for an access token that was put here by mistake: it is refused like any other token that is not ours.
+// Long enough for an access token that is sent here by mistake, which is then refused like any other token that is not
+// ours.
 const RefreshToken = Type.String({ maxLength: 8192, description: 'Only for clients that get it in the body.' })
 
 const RefreshHeaders = Type.Object({
@@ -41,12 +42,12 @@ const RefreshBody = Type.Object(
 )
 const LogoutBody = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, { additionalProperties: false })
 
-/** The empty one: the same works without the cookie, for those who send the token in the body. */
+/** The empty alternative is for clients that send the token in the body. */
 const CREDENTIAL = [{ refreshCookie: [] }, {}]
 
 type Needs = Parameters<typeof createRefresh>[0] & Parameters<typeof createLogout>[0] & { metrics: Metrics }
 
-/** What a refresh token is good for: new tokens, and the end of its session. */
+/** The endpoints that take a refresh token: refresh and logout. */
 export function refreshEndpoints(
   deps: Needs,
   clients: Clients,
@@ -110,8 +111,8 @@ export function refreshEndpoints(
 }
 
 /**
- * Where the refresh token is, and that it may be used from there. Wherever the cookie is the credential, or would be if it
- * had come, the request must come from an allowed page (CSRF): an absent cookie is no reason to be asked less.
+ * Reads the refresh token and checks that it may be used from where the request comes. If the cookie is the credential,
+ * or would be had it been sent, the request must come from an allowed page (CSRF): an absent cookie relaxes nothing.
  */
 function readCredential(
   request: FastifyRequest,
@@ -128,7 +129,7 @@ function readCredential(
     return { token: inBody, delivery: 'body' }
   }
   if (cookies.length === 0) {
-    // Nothing is at stake but the cookie, which only a page of its own client may have deleted.
+    // Only the cookie is at stake: no foreign page may have it deleted.
     const delivery = clientOfPage(clients, request.headers.origin)?.delivery ?? 'cookie'
     refuseForeignOrigin(request, { delivery, origins: originsOf(clients, delivery, clientId) })
     return { token: undefined, delivery }
@@ -138,8 +139,8 @@ function readCredential(
 }
 
 /**
- * Origins of the client that is named. A name that does not fit the delivery is not refused here: whether the token
- * belongs to it is for the rotation to decide, and its answer is the same for every cause.
+ * The origins of the named client. A name that does not fit the delivery is not refused here: the rotation decides
+ * whether the token belongs to the client, and answers the same for every cause.
  */
 function originsOf(clients: Clients, delivery: Delivery, clientId: string | undefined): Origins {
   const fitting = [...clients.values()].filter((client) => client.delivery === delivery)
