@@ -1,14 +1,19 @@
+import { pruneTrail } from './audit/pruning.ts'
 import { createTally, type Tally } from './audit/tally.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/config.ts'
 import type { KeyList } from './config/secrets.ts'
 import type { ComputeTag } from './credentials/passwords/argon2.ts'
 import { createPasswordHasher, type PasswordHasher } from './credentials/passwords/hasher.ts'
+import { pruneFailures } from './credentials/pruning.ts'
 import type { Db } from './db/schema.ts'
+import { pruneWindows } from './http/limits/pruning.ts'
 import type { Keyring } from './keys/keyring.ts'
 import { type KeyService, startKeys } from './keys/keys.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import type { Pruning } from './prune.ts'
+import { pruneFamilies } from './sessions/pruning.ts'
 
 /** Everything that is made once and handed down. Each function states the part that it needs. */
 export interface Deps {
@@ -54,4 +59,9 @@ export async function createDeps(
   })
   const parts = { ...foundation, keyring: keys.keyring, hasher, metrics }
   return { deps: Object.assign(parts, { tally: createTally(parts) }), keys }
+}
+
+/** What each feature deletes of its own. */
+export function prunings(config: Config): Pruning[] {
+  return [pruneFamilies, pruneWindows, pruneFailures, pruneTrail(config)]
 }

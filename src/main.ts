@@ -13,7 +13,8 @@ import { migrateOrWait, patience } from './db/patience.ts'
 import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
 import { probeWrites } from './db/write-probe.ts'
-import { createDeps } from './deps.ts'
+import { createDeps, prunings } from './deps.ts'
+import { MINUTE, SECOND } from './durations.ts'
 import type { Lifecycle } from './http/server/health.ts'
 import { closeServer, drain, listen, opening, urlOf } from './http/server/listeners.ts'
 import { createMetricsServer, registerGauges } from './http/server/metrics.ts'
@@ -22,8 +23,8 @@ import { byServer } from './operation.ts'
 import { prune } from './prune.ts'
 import { keepClock, repeat } from './schedule.ts'
 
-const PRUNE_EVERY_MS = 15 * 60_000
-const TALLY_EVERY_MS = 1000
+const PRUNE_EVERY_MS = 15 * MINUTE
+const TALLY_EVERY_MS = SECOND
 
 export interface RunningServer {
   config: Config
@@ -96,10 +97,11 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
 
     registerGauges(deps, { pools, clock, activeSince: keys.activeSince })
 
+    const due = prunings(config)
     const pruning = repeat(log, {
       name: 'prune',
       everyMs: PRUNE_EVERY_MS,
-      work: async () => log.info({ deleted: await prune(deps) }, 'pruned'),
+      work: async () => log.info({ deleted: await prune(deps, due) }, 'pruned'),
     })
     closing.push(() => pruning.stop())
 

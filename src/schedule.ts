@@ -1,8 +1,6 @@
 import type { DatabaseClock } from './clock.ts'
+import { MINUTE, SECOND } from './durations.ts'
 import type { Log } from './log.ts'
-
-const SECOND = 1000
-const MINUTE = 60 * SECOND
 
 export interface Schedule {
   /** Starts nothing more; resolves when the run that is under way has ended. */

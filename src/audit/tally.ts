@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Db } from '../db/schema.ts'
+import { MINUTE } from '../durations.ts'
 import type { Operation } from '../operation.ts'
 import { rowOf } from './audit.ts'
 import type { TalliedEvent } from './events.ts'
 import { countAgain, insertOrCount } from './queries.ts'
 
-const MINUTE = 60_000
 /** The most events remembered. Any further event costs a statement instead of a number in memory. */
 const MOST = 10_000
 

@@ -61,7 +61,10 @@ const pruneCommand = command({
   takes: [0, 0],
   options: {},
   run: async ({ open, paint, width }) => {
-    const deleted = await prune(await open())
+    const opened = await open()
+    // Only here: no other command needs what a server is made of.
+    const { prunings } = await import('../deps.ts')
+    const deleted = await prune(opened, prunings(opened.config))
     const rows = Object.entries(deleted).map(([name, count]) => [name, String(count)])
     return { json: { deleted }, text: table(['TABLE', 'ROWS DELETED'], rows, { paint, width }) }
   },

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { deleteBatch } from '../db/delete-batch.ts'
 import type { Db } from '../db/schema.ts'
 import { columnsOfU, type User } from '../db/user.ts'
 
@@ -189,11 +190,6 @@ export async function accountsWithFailures(db: Db, userIds: string[], failures: 
  * @returns how many.
  */
 export async function deleteStaleFailures(db: Db, before: Date, batch: number): Promise<number> {
-  const { numAffectedRows } = await sql`
-    DELETE FROM login_failures WHERE identifier_hash IN (
-      SELECT identifier_hash FROM login_failures
-      WHERE last_attempt_at < ${before} AND blocked_until < ${before} AND failures < ${PASSWORD_DISABLED}
-      LIMIT ${batch} FOR UPDATE SKIP LOCKED
-    )`.execute(db)
-  return Number(numAffectedRows ?? 0n)
+  const where = sql`last_attempt_at < ${before} AND blocked_until < ${before} AND failures < ${PASSWORD_DISABLED}`
+  return await deleteBatch(db, 'login_failures', { key: ['identifier_hash'], where, limit: batch })
 }

@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
+import { DAY, MINUTE } from '../durations.ts'
 import { Client } from './client.ts'
 import { watchConnections } from './connections.ts'
 import { lend } from './lend.ts'
@@ -52,10 +53,9 @@ const HURRIED: Timeouts = {
   statement: 5000,
   answer: 7000,
   idleInTransaction: 10_000,
-  age: 30 * 60_000,
+  age: 30 * MINUTE,
 }
 /** Set even though it hardly limits anything: the timeouts configured for the role are meant for requests. */
-const DAY = 86_400_000
 const UNHURRIED: Timeouts = { acquire: 10_000, lock: DAY, statement: DAY, answer: 0, idleInTransaction: DAY, age: DAY }
 
 /**

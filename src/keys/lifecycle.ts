@@ -1,8 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { KeyState } from '../db/schema.ts'
-
-const HOUR = 3_600_000
-const DAY = 24 * HOUR
+import { DAY } from '../durations.ts'
 
 /** What the rule needs to know about a key that is not removed. */
 export interface KeyFacts {

@@ -1,5 +1,3 @@
-import { sql } from 'kysely'
-import type { Recording } from '../audit/audit.ts'
 import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
 import { liveAt } from './live-queries.ts'
 import type { FamilyState } from './rotation.ts'
@@ -200,38 +198,6 @@ export async function writeRetry(tx: Tx, id: string, retryStreak: number): Promi
   await tx.updateTable('families').set({ retried: true, retry_streak: retryStreak }).where('id', '=', id).execute()
 }
 
-export interface NewFamily extends Omit<FamilyFacts, 'rotatedAt'> {
-  userId: string
-  currentHash: Buffer
-  userAgent: string | null
-  address: string | null
-}
-
-/**
- * Starts a family. The new one is never among the surplus, even though others may have been used since its sign-in began.
- * @param event recorded by the same statement.
- * @returns the surplus: ids of the user's other live families, without the `keep` that were used last.
- */
-export async function insertFamily(
-  tx: Tx,
-  now: Date,
-  family: NewFamily,
-  { event, keep }: { event: Recording; keep: number },
-): Promise<string[]> {
-  // A statement does not see the rows that it inserts, so the new family is not counted. Written out, as the event is.
-  const { rows } = await sql<{ id: string }>`
-    WITH recorded AS (${event}), started AS (
-      INSERT INTO families (id, user_id, client_id, delivery, remember, scope, audience, amr, auth_time, created_at,
-        expires_at, idle_seconds, user_agent, address, generation, current_hash, rotated_at, window_started_at)
-      VALUES (${family.id}, ${family.userId}, ${family.clientId}, ${family.delivery}, ${family.remember}, ${family.scope},
-        ${family.audience}, ${family.amr}, ${family.authTime}, ${now}, ${family.expiresAt}, ${family.idleSeconds},
-        ${family.userAgent}, ${family.address}, 0, ${family.currentHash}, ${now}, ${now})
-    )
-    SELECT f.id FROM families AS f WHERE f.user_id = ${family.userId} AND ${liveAt(now)}
-    ORDER BY f.rotated_at DESC, f.id DESC OFFSET ${keep}`.execute(tx)
-  return rows.map((row) => row.id)
-}
-
 /** The session and the user behind an access token, if the session is live and the user enabled. */
 export async function findLive(
   db: Db,
@@ -247,22 +213,4 @@ export async function findLive(
     .select([...familyColumns, ...subjectColumns, 'u.created_at as user_created_at'])
     .executeTakeFirst()
   return row && { ...factsOf(row), subject: subjectOf(row), userCreatedAt: row.user_created_at }
-}
-
-/** Deletes a batch of families whose absolute end came before `before`. @returns how many. */
-export async function deleteExpired(db: Db, before: Date, batch: number): Promise<number> {
-  const { numAffectedRows } = await sql`
-    DELETE FROM families WHERE id IN (
-      SELECT id FROM families WHERE expires_at < ${before} ORDER BY expires_at LIMIT ${batch} FOR UPDATE SKIP LOCKED
-    )`.execute(db)
-  return Number(numAffectedRows ?? 0n)
-}
-
-/** Counts the families whose absolute end came before `before`, up to `most`. */
-export async function countExpired(db: Db, before: Date, most: number): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    SELECT count(*)::int AS count FROM (SELECT FROM families WHERE expires_at < ${before} LIMIT ${most}) AS expired`.execute(
-    db,
-  )
-  return rows[0]?.count ?? 0
 }

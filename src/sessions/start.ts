@@ -8,7 +8,8 @@ import type { Operation } from '../operation.ts'
 import { authenticateToken, hashToken, mintFirst } from '../tokens/refresh.ts'
 import { endOne } from './end.ts'
 import type { Session } from './issue.ts'
-import { insertFamily, lockFamily, type Subject } from './queries.ts'
+import { lockFamily, type Subject } from './queries.ts'
+import { insertFamily } from './start-queries.ts'
 
 export interface StartInput {
   subject: Subject

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { prunings } from '../../src/deps.ts'
 import { prune } from '../../src/prune.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { sidOf } from '../support/jwt.ts'
@@ -90,7 +91,7 @@ test('those that were pruned are listed from the trail', async () => {
     .set({ expires_at: new Date(0) })
     .where('id', '=', out.id)
     .execute()
-  expect(await prune(t.deps)).toMatchObject({ families: 1 })
+  expect(await prune(t.deps, prunings(t.config))).toMatchObject({ families: 1 })
   expect((await listEnded(t)).find(({ id }) => id === out.id)).toMatchObject({
     email: 'bob@example.com',
     client_id: 'native',

@@ -5,6 +5,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/db/connect.ts'
 import { MayNotMigrate, migrate, pendingMigrations } from '../../src/db/migrate.ts'
 import type { Db } from '../../src/db/schema.ts'
+import { prunings } from '../../src/deps.ts'
 import { prune } from '../../src/prune.ts'
 import { createTestApp, testEnvironment } from '../support/app.ts'
 import { cloneDatabase, createDatabase, createRole, type TestDatabase } from '../support/postgres.ts'
@@ -69,7 +70,7 @@ describe('a role that serves', () => {
     const { rows } = await sql`SELECT audit_delete_old(now() + interval '10 years', 1000) AS deleted`.execute(t.deps.db)
     expect(rows).toEqual([{ deleted: 0 }])
     t.travel(10 * 365 * 86_400)
-    expect(await prune(t.deps)).toMatchObject({ audit: 0, families: 1 })
+    expect(await prune(t.deps, prunings(t.config))).toMatchObject({ audit: 0, families: 1 })
     expect(await events()).toEqual(before)
   })
 
@@ -80,7 +81,7 @@ describe('a role that serves', () => {
       SELECT gen_random_uuid(), now() - interval '366 days', 'login', 'success', 'user' FROM generate_series(1, 5)`.execute(
       t.db,
     )
-    expect(await prune(t.deps)).toMatchObject({ audit: 5 })
+    expect(await prune(t.deps, prunings(t.config))).toMatchObject({ audit: 5 })
   })
 
   test('gains nothing from tables of its own that are named like ours', async () => {

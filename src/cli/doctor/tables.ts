@@ -1,11 +1,10 @@
 import type { Config } from '../../config/config.ts'
 import type { TableFacts } from '../../db/statistics.ts'
+import { HOUR } from '../../durations.ts'
 import { dueAt, type KeyFacts, keyPolicy } from '../../keys/lifecycle.ts'
 import type { listKeys } from '../../keys/operator.ts'
 import { relative, when } from '../times.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
-
-const HOUR = 3_600_000
 
 type WithdrawnFacts = Pick<Awaited<ReturnType<typeof listKeys>>[number], 'kid' | 'state' | 'compromised'>
 

@@ -1,4 +1,5 @@
-const HOUR_MS = 3_600_000
+import { HOUR } from '../../durations.ts'
+
 /** Keys per hour. Strangers choose the keys, so both the log and the memory for them are bounded. */
 const MOST = 100
 
@@ -8,7 +9,7 @@ export function onceAnHour(): (key: string) => boolean {
   const seen = new Set<string>()
   return (key) => {
     const now = performance.now()
-    if (now - since > HOUR_MS) {
+    if (now - since > HOUR) {
       seen.clear()
       since = now
     }

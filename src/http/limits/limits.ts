@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { Db } from '../../db/schema.ts'
+import { HOUR, MINUTE } from '../../durations.ts'
 import { Problem } from '../../errors.ts'
 import type { Metrics } from '../../metrics.ts'
 import { networkOf } from '../guards/proxies.ts'
@@ -35,9 +36,6 @@ export type Limits = Readonly<Record<LimitName, Limit>> & {
   turnAway: (request: FastifyRequest) => Promise<void>
 }
 
-const MINUTE_MS = 60_000
-const HOUR_MS = 60 * MINUTE_MS
-
 /** One count for each limit, shared by all replicas. */
 export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; clock: Clock }): Limits {
   const { config, clock } = deps
@@ -64,13 +62,13 @@ export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; cloc
     login: of(deps.db, perMinute('login', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1), {
       name: 'login_per_hour',
       limit: config.RATE_LIMIT_LOGIN_PER_HOUR,
-      windowMs: HOUR_MS,
+      windowMs: HOUR,
       lease: 1,
     }),
     register: of(deps.db, {
       name: 'register_per_hour',
       limit: config.RATE_LIMIT_REGISTER_PER_HOUR,
-      windowMs: HOUR_MS,
+      windowMs: HOUR,
       lease: 1,
     }),
     // Not paced: over this limit nothing is refused yet.
@@ -89,7 +87,7 @@ function perMinute(
   limit: number,
   lease = Math.max(1, Math.floor(limit / 20)),
 ): Policy {
-  return { name: `${name}_per_minute`, limit, windowMs: MINUTE_MS, lease }
+  return { name: `${name}_per_minute`, limit, windowMs: MINUTE, lease }
 }
 
 /** @throws Problem `too_many_requests`, which tells `Retry-After` and nothing else of the counters. */

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { deleteBatch } from '../../db/delete-batch.ts'
 import type { Db } from '../../db/schema.ts'
 
 export interface Units {
@@ -48,12 +49,8 @@ function takeStep(now: Date, key: string, asked: Units[], index: number) {
     RETURNING policy, window_started_at AS "startedAt", count)`
 }
 
-/** Deletes up to `batch` windows that began before then; rows that somebody is counting in are left for the next time. */
+/** Deletes a batch of windows that began before `before`. @returns how many. */
 export async function deleteStaleWindows(db: Db, before: Date, batch: number): Promise<number> {
-  const { numAffectedRows } = await sql`
-    DELETE FROM rate_limits WHERE (policy, key) IN (
-      SELECT policy, key FROM rate_limits WHERE window_started_at < ${before}
-      LIMIT ${batch} FOR UPDATE SKIP LOCKED
-    )`.execute(db)
-  return Number(numAffectedRows ?? 0)
+  const where = sql`window_started_at < ${before}`
+  return await deleteBatch(db, 'rate_limits', { key: ['policy', 'key'], where, limit: batch })
 }
