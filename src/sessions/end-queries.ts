@@ -1,37 +1,40 @@
 import { sql } from 'kysely'
 import type { EndCause } from '../audit/events.ts'
 import type { Tx } from '../db/schema.ts'
+import { endableAt } from './live-queries.ts'
 
-/** Ends one family if it is live. @returns whether this call ended it. */
+// None of these touches a family that has ended, or that has come to its absolute end.
+
+/** Ends one family. @returns whether this call ended it. */
 export async function endFamily(tx: Tx, id: string, now: Date, cause: EndCause): Promise<boolean> {
   const { numUpdatedRows } = await tx
-    .updateTable('families')
+    .updateTable('families as f')
     .set({ ended_at: now, end_cause: cause })
-    .where('id', '=', id)
-    .where('ended_at', 'is', null)
+    .where('f.id', '=', id)
+    .where(endableAt(now))
     .executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
-/** Ends all live families of a user except one. @returns the ids of those ended. */
+/** Ends the families of a user except one. @returns the ids of those ended. */
 export async function endFamiliesOf(
   tx: Tx,
   now: Date,
   { userId, cause, except }: { userId: string; cause: EndCause; except: string | undefined },
 ): Promise<string[]> {
   const rows = await tx
-    .updateTable('families')
+    .updateTable('families as f')
     .set({ ended_at: now, end_cause: cause })
-    .where('user_id', '=', userId)
-    .where('ended_at', 'is', null)
-    .$if(except !== undefined, (qb) => qb.where('id', '!=', except as string))
-    .returning('id')
+    .where('f.user_id', '=', userId)
+    .where(endableAt(now))
+    .$if(except !== undefined, (qb) => qb.where('f.id', '!=', except as string))
+    .returning('f.id')
     .execute()
   return rows.map((row) => row.id)
 }
 
 /**
- * Ends the live families of all users that began at or before a moment: those among the next `limit` in order of id, so that
+ * Ends the families of all users that began at or before a moment: those among the next `limit` in order of id, so that
  * no batch reads again what an earlier one has ended.
  * @returns those ended, and the id to go on after; undefined when there are no more.
  */
@@ -42,9 +45,9 @@ export async function endFamiliesBefore(
 ): Promise<{ ended: { id: string; userId: string }[]; last: string | undefined }> {
   const { rows } = await sql<{ id: string; userId: string | null }>`
     WITH looked AS MATERIALIZED (SELECT id FROM families WHERE id > ${after} ORDER BY id LIMIT ${limit}), ended AS (
-      UPDATE families SET ended_at = ${now}, end_cause = ${cause}
-      WHERE id IN (SELECT id FROM looked) AND ended_at IS NULL AND expires_at > ${now} AND created_at <= ${before}
-      RETURNING id, user_id
+      UPDATE families AS f SET ended_at = ${now}, end_cause = ${cause}
+      WHERE f.id IN (SELECT id FROM looked) AND ${endableAt(now)} AND f.created_at <= ${before}
+      RETURNING f.id, f.user_id
     )
     SELECT looked.id, ended.user_id AS "userId" FROM looked LEFT JOIN ended ON ended.id = looked.id
     ORDER BY looked.id`.execute(tx)

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { endsIfUnused } from '../../src/sessions/live.ts'
 import { decide, type FamilyState, type Presented, type RotationPolicy } from '../../src/sessions/rotation.ts'
 
 const hash = (name: string): Buffer => createHash('sha256').update(name).digest()
@@ -285,9 +284,4 @@ describe('verdict on a presented token', () => {
     const moment = { arrivedAt: at(second), since: at(c.first ?? second), now: at(c.judged ?? second) }
     expect(decide(c.presented, state, moment, { ...policy, ...c.policy })).toEqual(c.verdict)
   })
-})
-
-test('a family ends, if unused, at the earlier of its two ends', () => {
-  expect(endsIfUnused(family)).toEqual(at(1100))
-  expect(endsIfUnused({ ...family, idleSeconds: 100_000 })).toEqual(at(10_000))
 })
