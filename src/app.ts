@@ -43,7 +43,7 @@ interface Parts {
   semaphore: Semaphore
   stalls: Stalls
   lifecycle: Lifecycle
-  /** Absent where DOCS is off, which it is in production unless enabled. */
+  /** Undefined if DOCS is off, which is the default in production. */
   description: ReturnType<typeof describeRoutes> | undefined
 }
 
@@ -55,7 +55,7 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
   const sessions = sessionEndpoints(deps)
   const metadata = metadataEndpoints(deps.config)
   const probes = healthEndpoints(deps, lifecycle)
-  /** Taken by the handler, once it knows that the request is its caller's own. */
+  /** The handler takes from the limit once it knows that the request does not come from a foreign page. */
   const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
   const memory = { none: 'from memory' }
   const shared = { none: 'one question to the database at a time, whoever asks' }
@@ -95,7 +95,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const origins = pagesOf(clients.values())
   const limits = createLimits(deps)
   const semaphore = createSemaphore(STRANGERS)
-  // As Fastify's own type: pino's would pass through every plugin's type, and theirs do not know it.
+  // Declared with Fastify's own type: with pino's, the app would not fit the types of plugins.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)
   const timeouts = { ...TIMEOUTS, keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000 }

@@ -15,16 +15,16 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import type { Pruning } from './prune.ts'
 import { pruneFamilies } from './sessions/pruning.ts'
 
-/** Everything that is made once and handed down. Each function states the part that it needs. */
+/** Everything that is created once and handed down. Each function states the parts that it needs. */
 export interface Deps {
   config: Config
   db: Db
-  /** The same database over connections that only refreshes use. */
+  /** The same database over connections reserved for refreshes. */
   refreshDb: Db
-  /** The same over a connection that only rotations use. */
+  /** The same database over the connection reserved for rotations. */
   rotationDb: Db
   clock: Clock
-  /** The audit trail of what changes nothing. */
+  /** Records events that change nothing. */
   tally: Tally
   log: Log
   /** Keys derived from CLAVIGER_SECRET. */
@@ -34,12 +34,12 @@ export interface Deps {
   metrics: Metrics
 }
 
-/** What stands before anything is wired: settings, a database and its time. */
+/** What must exist before anything is wired: settings, a database and its clock. */
 export type Foundation = Pick<Deps, 'config' | 'db' | 'refreshDb' | 'rotationDb' | 'clock' | 'log' | 'serverKeys'>
 
 /**
- * Wires a server on its foundation, and starts to sign.
- * @param computeTag where passwords are hashed; in this process unless it says otherwise.
+ * Wires a server and starts its signing keys.
+ * @param computeTag hashes passwords; by default, in this process.
  * @throws SealError if CLAVIGER_SECRET does not open the keys in the database.
  */
 export async function createDeps(

@@ -41,8 +41,8 @@ export type ProblemCode = keyof typeof PROBLEMS
 export const problems: Readonly<Record<ProblemCode, { readonly status: number; readonly title: string }>> = PROBLEMS
 
 /**
- * Why a request was refused, as the log has it. A closed list: searches and alerts go by these words, and so does the code
- * where one reason is treated otherwise than another.
+ * Why a request was refused, for the log. The list is closed, because searches and alerts depend on these words, and so
+ * does the code that treats some reasons differently.
  */
 export type Reason =
   // Sign-ins, as in the audit trail.
@@ -121,16 +121,16 @@ export type Reason =
   | 'waited too long to rotate'
 
 interface ProblemOptions {
-  /** For the person who reads the reply; never a value that was sent. */
+  /** For the person who reads the reply. Never repeats what was sent. */
   detail?: string
   /** Seconds; sent as `Retry-After`. */
   retryAfter?: number
-  /** For the log only, which has the detail where there is no reason. */
+  /** Only for the log, which has the detail if there is no reason. */
   reason?: Reason
   cause?: unknown
 }
 
-/** An error that has an answer for the client. Anything else that is thrown becomes `internal`. */
+/** An error with an answer for the client. Anything else that is thrown becomes `internal`. */
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly status: number

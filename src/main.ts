@@ -28,17 +28,17 @@ const TALLY_EVERY_MS = SECOND
 
 export interface RunningServer {
   config: Config
-  /** Base of the public listener, with the port that it really has. */
+  /** The URL of the public listener, with its actual port. */
   url: string
   metricsUrl: string
-  /** Turns unready, lets requests finish, closes everything. Never rejects; a second call joins the first. */
+  /** Becomes unready, lets requests finish, closes everything. Never rejects; a second call joins the first. */
   stop(): Promise<void>
 }
 
 /**
  * The server, from settings to listeners.
- * @throws ConfigError with every fault; SealError if the secret does not fit the database; Unreachable if it does not answer
- * for a minute, or not to us; ListenError.
+ * @throws ConfigError with every fault; SealError if the secret does not fit the database; Unreachable if the database
+ * does not answer for a minute, or refuses the connection; ListenError.
  */
 export async function serve(env: Readonly<Record<string, string | undefined>>): Promise<RunningServer> {
   const parsed = parseConfig(env)
@@ -142,15 +142,17 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   }
 }
 
-/** EX_CONFIG of sysexits.h: trying again without changing the settings is of no use. */
+/** EX_CONFIG of sysexits.h: restarting with the same settings is of no use. */
 const EXIT_CONFIG = 78
 
-/** The server as a process: signals end it with 0, an error that nothing caught with 1, a wrong setting with 78. */
+/**
+ * Runs the server as a process, which ends with 0 after a signal, 1 after an uncaught error, 78 with a wrong setting.
+ */
 export async function run(): Promise<void> {
   let server: RunningServer | undefined
   let ending = false
   const end = (code: number) => {
-    // A second signal means now.
+    // A second signal ends the process at once.
     if (ending) process.exit(code || 1)
     ending = true
     if (!server) process.exit(code)

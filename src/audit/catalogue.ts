@@ -1,10 +1,10 @@
-/** What one outcome of an event may say besides whom it is about. */
+/** What an outcome of an event may tell besides whom it is about. */
 interface Form {
-  /** Why, by the value of the column `reason`. Without it, the column is empty. */
+  /** The meaning of each value of the column `reason`. Without it, the column is empty. */
   readonly reasons?: Readonly<Record<string, string>>
-  /** Members of the column `details`. */
+  /** The members of the column `details`. */
   readonly details?: Readonly<Record<string, Field>>
-  /** Changes nothing, so that anybody can bring it about as often as they like; see createTally. */
+  /** Set for events that change nothing, which anybody can cause as often as they like; see createTally. */
   readonly tallied?: true
 }
 
@@ -23,7 +23,7 @@ interface Entry {
 
 const IDENTIFIER = {
   kind: 'text',
-  // People type passwords into the e-mail field.
+  // Hashed, because people type passwords into the e-mail field.
   meaning: 'keyed hash (HMAC) of the address that was typed',
 } as const
 const KEY = { details: { kid: { kind: 'text', meaning: 'the key' } } } as const
@@ -33,8 +33,8 @@ const GENERATIONS = {
 } as const
 
 /**
- * Every event of the audit trail. The types in events.ts and the tables in docs/operations.md follow it. A successful refresh
- * is a log line and a counter instead: the table does not grow with refreshes.
+ * Every event of the audit trail. The types in events.ts and the tables in docs/operations.md are derived from it. A
+ * successful refresh is not an event but a log line and a counter, so that the table does not grow with refreshes.
  */
 export const CATALOGUE = {
   'user.registered': {
@@ -63,7 +63,7 @@ export const CATALOGUE = {
     meaning: 'an operator replaced the custom claims of an account',
     success: {
       details: {
-        // Values may be personal, and the trail outlives the account.
+        // Only names: values may be personal, and the trail outlives the account.
         before: { kind: 'names', meaning: 'the names of those it had' },
         after: { kind: 'names', meaning: 'the names of those it has' },
       },

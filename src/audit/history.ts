@@ -5,7 +5,7 @@ export type { PastEvent }
 
 const MOST = 1000
 
-/** What the trail says of one family, oldest first. */
+/** The events about one family, oldest first. */
 export async function historyOfFamily(db: Db, familyId: string): Promise<PastEvent[]> {
   return await selectOfFamily(db, familyId, MOST)
 }

@@ -2,16 +2,16 @@ import type { Account } from '../users/accounts.ts'
 import { type Paint, pairs, printable } from './terminal.ts'
 import { when } from './times.ts'
 
-/** In one word, for a table. */
+/** The state of an account in one word, for a table. */
 export function stateOf(user: Account, paint: Paint): string {
   if (user.disabledAt) return paint('red', 'disabled')
   if (user.passwordDisabled) return paint('yellow', 'locked')
   return user.hasPassword ? paint('green', 'active') : 'no password'
 }
 
-/** What an account is doing. */
+/** What is going on with an account. */
 interface Activity {
-  /** Until when sign-ins are not looked at, after too many failures. */
+  /** Until when sign-ins are refused after too many failures. */
   heldOff: Date | undefined
   sessions: number
   lastUsed: Date | null

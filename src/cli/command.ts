@@ -2,25 +2,25 @@ import type { ParseArgsConfig, parseArgs } from 'node:util'
 import type { Opened } from './open.ts'
 import type { Io, Paint } from './terminal.ts'
 
-/** By the names of variables that were not in the environment: what gave them their value, such as `.env`. */
+/** Where variables got their values that were not in the environment, by name: from `.env`, for example. */
 export type Sources = Readonly<Record<string, string>>
 
 export interface Context {
-  /** The settings, as environment variables. What has to be made for them first is made at the first call. */
+  /** The settings, as environment variables. The first call makes what they need, such as a development database. */
   environment(): Promise<NodeJS.ProcessEnv>
   sources(): Promise<Sources>
   io: Io
   paint: Paint
-  /** Columns of the terminal; infinite where the output is not one, so that nothing is cut for a pipe. */
+  /** Columns of the terminal; infinite if the output is not one, so that nothing is cut off for a pipe. */
   width: number
-  /** Reads the configuration and connects. Closed by main when the command is over. */
+  /** Reads the configuration and connects. Main closes it when the command is over. */
   open(): Promise<Opened>
 }
 
-/** What a command has to say, in both forms; main prints one of them. */
+/** The answer of a command in both forms, of which main prints one. */
 export interface Answer {
   json: unknown
-  /** Without a line feed at the end. */
+  /** Without a final line feed. */
   text: string
   code?: number
 }
@@ -38,7 +38,7 @@ interface Spec<O extends Options> {
   summary: string
   /** Further lines of `help <command>`. */
   details?: string
-  /** Fewest and most positional arguments. */
+  /** The fewest and the most positional arguments. */
   takes: readonly [number, number]
   options: O
   run(context: Context, args: string[], values: Values<O>): Promise<Answer>

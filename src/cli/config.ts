@@ -15,9 +15,9 @@ type Value = string | number | boolean | readonly string[] | null
 
 interface Row {
   name: string
-  /** Null: not set, not valid, or not known because of other faults. */
+  /** Null if it is not set, not valid, or unknown because of other faults. */
   value: Value
-  /** `default`, `environment`, `file` for what `*_FILE` names, `.env`, or `.claviger` for what was made there. */
+  /** `default`, `environment`, `file` (named by `*_FILE`), `.env`, or `.claviger` for what was made there. */
   source: string
   fault: string | null
 }
@@ -44,7 +44,7 @@ interface Shown {
   rows: Row[]
   faults: Fault[]
   warnings: string[]
-  /** What was found out, and is as it should be. */
+  /** Findings that are as they should be. */
   notes: string[]
 }
 
@@ -111,7 +111,7 @@ function describe({ rows, faults, warnings, notes }: Shown, style: { paint: Pain
   )
 }
 
-/** What a list means that has nothing in it. */
+/** What an empty list means. */
 const WHEN_EMPTY: Record<string, string> = {
   ALLOWED_HOSTS: 'any',
   ALLOWED_ORIGINS: 'the issuer’s own',

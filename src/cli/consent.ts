@@ -2,9 +2,9 @@ import { EXIT, Failure, refuse } from './exit.ts'
 import { confirm, type Io } from './terminal.ts'
 
 /**
- * How a command asks whose effect nobody can take back: at a terminal, and not at all with `--yes`. To be called before
- * anything is opened.
- * @throws Failure at once where nobody can be asked; from the question if the answer is no.
+ * How a command whose effect cannot be undone asks for consent: at a terminal, and not at all with `--yes`. Called
+ * before anything is opened.
+ * @throws Failure at once if nobody can be asked. The question throws it if the answer is no.
  */
 export function consent(io: Io, yes: boolean): (question: string) => Promise<void> {
   if (yes) return async () => {}

@@ -1,4 +1,4 @@
-/** What a script may rely on. `help` lists them. */
+/** The exit codes, which scripts may rely on. `help` lists them. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, unreachable: 4, config: 78, interrupted: 130 } as const
 
 /** Ends a command with an exit code and one message for standard error. */

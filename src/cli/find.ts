@@ -4,10 +4,10 @@ import { groupHelp, listing, overview } from './help.ts'
 import { suggest } from './suggest.ts'
 import { printable } from './terminal.ts'
 
-/** What was asked for: a command with what follows its name, or the name that several have in common. */
+/** A command and the words after its name, or a first word that several commands share. */
 export type Found = { command: Command; rest: string[] } | { group: string; members: Command[]; rest: string[] }
 
-/** @throws Failure where nothing has that name, with what was probably meant. */
+/** @throws Failure if nothing has that name, suggesting what was probably meant. */
 export function find(commands: readonly Command[], words: readonly string[]): Found {
   for (const count of [2, 1]) {
     const name = words.slice(0, count).join(' ')
@@ -45,7 +45,7 @@ function explainUnknownMember(group: string, members: readonly Command[], typed:
   return `${unknown}${meant === undefined ? '' : `. Did you mean “claviger ${meant}”?`}\n\n${groupHelp(group, members)}`
 }
 
-/** @throws Failure. What stands alone names what there is. */
+/** Refuses the name of a group alone, listing its commands. @throws Failure. */
 export function insistOnMember(group: string, members: readonly Command[]): never {
   throw new Failure(EXIT.usage, `“${group}” has these commands:\n\n${listing(members)}`)
 }

@@ -14,7 +14,7 @@ const EXIT_CODES = `0   done
 4   the database cannot be reached
 78  the configuration has faults`
 
-/** One line for each. */
+/** One line for each command. */
 export function listing(commands: readonly Command[], paint: Paint = plain): string {
   const widest = Math.max(...commands.map(({ name }) => name.length))
   return commands.map(({ name, summary }) => `  ${paint('bold', name.padEnd(widest))}  ${summary}`).join('\n')
@@ -30,7 +30,7 @@ export function overview(commands: readonly Command[], paint: Paint = plain): st
   ].join('\n\n')
 }
 
-/** Of commands that have their first word in common. */
+/** Help for the commands that share a first word. */
 export function groupHelp(group: string, members: readonly Command[], paint: Paint = plain): string {
   return [
     `“${group}” has these commands:`,

@@ -92,7 +92,7 @@ function describeRotation(rotation: Rotation, withdrawn: readonly string[], now:
   }
 }
 
-/** The setting, with these as well. */
+/** WITHDRAWN_KEYS as it should be set: the present list and the keys that were removed. */
 function withAll(withdrawn: readonly string[], removed: readonly string[]): string[] {
   return [...new Set([...withdrawn, ...removed])]
 }
@@ -161,7 +161,7 @@ function nextStep(key: Key, keys: readonly Key[], now: Date): string {
     case 'next':
       return `signs from ${at(key.dueAt, now)}`
     case 'active': {
-      // A successor that is published already sets the date.
+      // If a successor is published already, it determines the date.
       const successor = keys.find(({ state }) => state === 'next')
       return `another one signs from ${at((successor ?? key).dueAt, now)}`
     }

@@ -31,9 +31,9 @@ const commands: readonly Command[] = [
 
 /**
  * The operator's command line.
- * @param argv what follows the program's name.
- * @param fill completes `env`, and says of each name that it added where its value comes from. Called by the first command that
- * wants settings: whoever asks for help, or mistypes, needs none.
+ * @param argv the arguments after the program's name.
+ * @param fill completes `env` and returns where each value that it added comes from. Called only when a command needs
+ * settings: help and typing errors do not.
  * @returns the exit code; see EXIT.
  */
 export async function main(
@@ -71,7 +71,7 @@ export async function main(
   }
 }
 
-/** What every command is given, but for the operator. */
+/** What every command is given, except for the operator. */
 type Parts = Omit<Context, 'open'> & { open(operator: string): Promise<Opened> }
 
 async function dispatch(parts: Parts, argv: string[]): Promise<{ answer: Answer; json: boolean }> {
@@ -102,7 +102,10 @@ async function dispatch(parts: Parts, argv: string[]): Promise<{ answer: Answer;
   return { answer: await command.run(context, positionals, values), json: values.json === true }
 }
 
-/** Wherever it stands, and whatever else is wrong: whoever asks how it is done need not have done it right. */
+/**
+ * Whether help is asked for anywhere, even if other arguments are wrong: people ask because they do not know the right
+ * ones.
+ */
 function asksForHelp(args: string[]): boolean {
   const end = args.indexOf('--')
   return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
@@ -126,7 +129,7 @@ function parse(command: Command, args: string[]) {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
     return { values: values as Record<string, unknown>, positionals }
   } catch (error) {
-    // Its second sentence explains how to pass a file whose name begins with a dash.
+    // Without the second sentence, which explains how to pass a file whose name begins with a dash.
     const message = (error as Error).message.split('. ')[0] ?? ''
     const [, option] = /^Unknown option '--([^']*)'/.exec(message) ?? []
     const meant = option === undefined ? undefined : suggest([option], Object.keys(options))
@@ -148,7 +151,7 @@ function usageOf(command: Command): string {
 }
 
 if (import.meta.main) {
-  // `claviger users list | head` is no error.
+  // A reader that closes the pipe, as in `claviger users list | head`, is not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit()
     throw error

@@ -9,19 +9,19 @@ import type { Deps } from '../deps.ts'
 import { NO_REQUEST } from '../facts.ts'
 import type { Operation } from '../operation.ts'
 
-/** What a command works with: the server's parts, without HTTP and without signing. */
+/** What a command works with: parts of the server, without HTTP and without signing. */
 export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys'> {
-  /** Of the host, against the database, in milliseconds. */
+  /** The host's clock minus the database's, in milliseconds. */
   hostOffset: number
-  /** Milliseconds that the database took to say what time it is, connecting included. */
+  /** How many milliseconds the database took to tell the time, including the connection. */
   connectedIn: number
-  /** What the command does, from this moment on. */
+  /** The operation of the command, at the moment of the call. */
   operation(): Operation
   close(): Promise<void>
 }
 
 /**
- * @param operator who works with it.
+ * @param operator the name of the operator, for the audit trail.
  * @throws ConfigError; Unreachable.
  */
 export async function open(env: NodeJS.ProcessEnv, operator: string): Promise<Opened> {
@@ -35,7 +35,7 @@ export async function open(env: NodeJS.ProcessEnv, operator: string): Promise<Op
     await judgeDatabaseLink(parsed)
     await databaseTime(db)
     connectedIn = performance.now() - started
-    // Only now: the time that connecting takes would count as an error of the clock.
+    // Once connected: the time that connecting takes would count as an error of the clock.
     await clock.synchronise()
   } catch (error) {
     await db.destroy()

@@ -1,12 +1,13 @@
 import { refuse } from './exit.ts'
 
-/** What can stand in a line of a report as it is: nothing that moves the cursor or turns the direction of the text. */
+/** A name that can be printed as it is, without characters that move the cursor or change the direction of text. */
 const NAME = /^(?!\p{Z})[^\p{C}\p{Zl}\p{Zp}]{1,64}(?<!\p{Z})$/u
 
 /**
- * Who works at the command line, for the audit trail. Said, not proved: whoever gets here can write to the database as well.
+ * The name of the operator, for the audit trail. It is not verified, because anybody who can run commands can also
+ * write to the database directly.
  * @param as the option `--as`.
- * @param systemUser names the user of this system; throws where the number that runs this has no name, as in a container.
+ * @param systemUser returns the name of the system's user; throws if the user id has no name, as in a container.
  */
 export function operatorName(as: string | undefined, systemUser: () => string): string {
   if (as !== undefined)
@@ -15,7 +16,7 @@ export function operatorName(as: string | undefined, systemUser: () => string): 
     const name = systemUser()
     if (NAME.test(name)) return name
   } catch {
-    // The number is all that there is.
+    // The user id has no name.
   }
   return `uid ${process.getuid?.() ?? 'unknown'}`
 }

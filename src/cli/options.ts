@@ -6,5 +6,5 @@ export function limitOf(text: string | undefined, fallback = 50): number {
   return limit
 }
 
-/** In a message to whoever wrote something else. */
+/** Ends the message about an argument that is not an id. */
 export const AN_ID = 'an id looks like 019a5c9e-2f6b-7c3d-8e21-5a4f0b9d7c11'

@@ -3,15 +3,15 @@ import { createPasswordHasher, type PasswordHasher } from '../credentials/passwo
 import { EXIT, Failure } from './exit.ts'
 import { ask, type Io } from './terminal.ts'
 
-/** More than the longest password and the characters that end its line. */
+/** More than the longest password and its line ending. */
 const LONGEST_LINE = 4096
 const LINE_FEED = 10
 
 /**
- * A new password: typed twice and hidden on a terminal, else the first line of standard input, in UTF-8. Never an argument:
- * those are in the shell's history and in the list of processes.
- * @throws Failure where it is empty, or not text: bytes that are replaced would make a password of another one, and any
- * other byte in their place would open the account as well.
+ * Reads a new password: typed twice and hidden at a terminal, otherwise the first line of standard input, in UTF-8. It
+ * is never an argument, which others could read in the shell's history and the list of processes.
+ * @throws Failure if it is empty or not valid text: decoding would replace the bad bytes by U+FFFD, so that any other
+ * bad bytes in their place would open the account too.
  */
 export async function newPassword(io: Io): Promise<string> {
   if (!io.stdin.isTTY) {
@@ -23,7 +23,7 @@ export async function newPassword(io: Io): Promise<string> {
   const [password, again] = await ask(io, ['Password: ', 'Once more: '], true)
   if (password !== again) throw new Failure(EXIT.failed, 'the two passwords differ; nothing was changed')
   if (!password) throw new Failure(EXIT.failed, 'the password is empty; nothing was changed')
-  // What the terminal sent and could not be read has become this character, whichever it was.
+  // Bytes from the terminal that are not UTF-8 have become this character.
   if (password.includes('\ufffd')) refuse('the terminal does not send UTF-8, or the password has the character U+FFFD')
   return checked(password)
 }
@@ -46,7 +46,7 @@ async function firstLine(stdin: Io['stdin']): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Without the byte order mark and the carriage return that other systems write. */
+/** Drops the byte order mark and the carriage return that other systems write. */
 function decode(line: Buffer): string {
   try {
     return checked(new TextDecoder('utf-8', { fatal: true }).decode(line).replace(/\r$/, ''))
@@ -56,7 +56,7 @@ function decode(line: Buffer): string {
   }
 }
 
-/** `/register` takes no zero character either. */
+/** Refuses the zero character, as `/register` does. */
 function checked(password: string): string {
   return password.includes('\0') ? refuse('the password has a zero character') : password
 }

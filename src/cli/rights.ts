@@ -83,7 +83,7 @@ const claims = command({
   },
 })
 
-/** Of two members of one name, JSON.parse takes the last and says nothing. */
+/** Refuses repeated members, of which JSON.parse would silently take the last. */
 function parseClaims(text: Buffer): Record<string, unknown> {
   let value: unknown
   try {

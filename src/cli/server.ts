@@ -17,10 +17,10 @@ const serve = command({
   options: {},
   run: async ({ environment }) => {
     await environment()
-    // Only here: no other command needs HTTP.
+    // Imported here, because no other command needs HTTP.
     const { run } = await import('../main.ts')
     await run()
-    // From here on signals decide, and end the process.
+    // From here on, only a signal ends the process.
     return await new Promise<never>(() => {})
   },
 })

@@ -146,7 +146,7 @@ const end = command({
   },
 })
 
-/** With a time zone: whose clock a time without one is by, nobody can tell. */
+/** Requires a time zone: without one, it is unclear by whose clock the time is meant. */
 function timeOf(text: string): Date {
   const time = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text)
     ? new Date(text.replace(' ', 'T'))
@@ -158,7 +158,7 @@ function timeOf(text: string): Date {
 async function endById(opened: Opened, id: string) {
   const { story, email, sentence } = await tellOfSession(opened, id)
   const { state } = story.fate
-  // Asking for what is already so is no failure; naming what never was is.
+  // A session that is already over is no failure; one that never existed is.
   if (state !== 'live' || !story.family) {
     return {
       json: { id, ended: 0, state },

@@ -90,7 +90,7 @@ async function tellOfUser(opened: Opened, user: Account, limit: number, paint: P
   return await tell(opened, { id: user.id, email: user.email, notes }, begun, paint)
 }
 
-/** The stories of sessions, a paragraph each. @param user without an address: it is gone. */
+/** Tells the stories of sessions, a paragraph each. @param user has no address if it was deleted. */
 async function tell(
   opened: Opened,
   { id, email, notes }: { id: string; email: string | null; notes: string[] },

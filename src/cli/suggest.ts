@@ -1,11 +1,11 @@
 import { editDistance } from '../config/edit-distance.ts'
 
-/** Letters that may be wrong in a word: a short one with two wrong letters is another word. */
+/** How many letters of a word may be wrong. A short word with two wrong letters is another word. */
 function forgiven(word: string): number {
   return word.length < 4 ? 1 : 2
 }
 
-/** The one of `names` that was probably meant, in the words of each or in another order of them. */
+/** The one of `names` that was probably meant, with its words in any order. */
 export function suggest(typed: readonly string[], names: readonly string[]): string | undefined {
   const [best] = names
     .flatMap((name) => {

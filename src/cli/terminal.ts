@@ -3,31 +3,31 @@ import { Writable } from 'node:stream'
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { EXIT, Failure } from './exit.ts'
 
-/** The streams of a process, or of a test. */
+/** The streams of the process, or of a test. */
 export interface Io {
   stdin: NodeJS.ReadableStream & { isTTY?: boolean }
   stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
   stderr: NodeJS.WritableStream & { isTTY?: boolean }
 }
 
-/** Colours a text where the output is a terminal that wants colour; elsewhere returns it as it is. */
+/** Colours a text if the output is a terminal that wants colour; otherwise returns it unchanged. */
 export type Paint = (format: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', text: string) => string
 
-/** Colour only on a terminal, and not where NO_COLOR is set (no-color.org). */
+/** Uses colour only on a terminal, and not if NO_COLOR is set (no-color.org). */
 export function painter(stream: Io['stdout'], env: NodeJS.ProcessEnv): Paint {
   const wanted = stream.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb'
   return (format, text) => (wanted && text !== '' ? styleText(format, text, { validateStream: false }) : text)
 }
 
-/** Controls, and characters that hide or reorder text. */
+/** Control characters, and characters that hide or reorder text. */
 const DECEPTIVE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu
 
-/** Text that strangers chose, such as a User-Agent: an escape sequence in it would otherwise drive this terminal. */
+/** Makes text from strangers, such as a User-Agent, safe to print: its escape sequences could control the terminal. */
 export function printable(text: string): string {
   return text.replace(DECEPTIVE, '\ufffd')
 }
 
-/** Columns two spaces apart under a dim heading. Lines longer than `width` lose their end. */
+/** Columns two spaces apart under a dim heading. Lines are cut off at `width`. */
 export function table(headings: string[], rows: string[][], { paint, width }: { paint: Paint; width: number }): string {
   const widths = headings.map((heading, column) =>
     Math.max(...[[heading], ...rows].map((row, i) => length(i === 0 ? heading : (row[column] ?? '')))),
@@ -72,7 +72,7 @@ function cut(text: string, width: number): string {
   if (length(text) <= width) return text.trimEnd()
   let visible = 0
   let kept = ''
-  // Colour sequences take no room and are kept, so that the last one still resets.
+  // Colour sequences take no width and are kept, so that the last one still resets the colour.
   for (const piece of text.split(/(\p{Cc}\[[0-9;]*m)/u)) {
     if (piece.startsWith('\x1b')) kept += piece
     else {
@@ -84,13 +84,13 @@ function cut(text: string, width: number): string {
   return kept
 }
 
-/** Asks on standard error, so that standard output holds the answer alone. */
+/** Asks on standard error, so that standard output holds only the answer of the command. */
 export async function confirm(io: Io, question: string): Promise<boolean> {
   const [answer = ''] = await ask(io, [`${question} [y/N] `], false)
   return /^y(es)?$/i.test(answer.trim())
 }
 
-/** Asks one question after the other. @param hidden whether what is typed is not shown. */
+/** Asks one question after the other. @param hidden whether to hide what is typed. */
 export async function ask(io: Io, questions: string[], hidden: boolean): Promise<string[]> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const reader = createInterface({ input: io.stdin, output: hidden ? nowhere : io.stderr, terminal: true })
@@ -100,7 +100,7 @@ export async function ask(io: Io, questions: string[], hidden: boolean): Promise
     for (const question of questions) {
       if (hidden) io.stderr.write(question)
       else {
-        // By the reader, which draws the line anew when something is deleted.
+        // Set on the reader, which redraws the line when something is deleted.
         reader.setPrompt(question)
         reader.prompt()
       }

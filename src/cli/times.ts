@@ -10,7 +10,7 @@ export function iso(date: Date): string {
   return date.toISOString().replace(/\.\d{3}Z$/, 'Z')
 }
 
-/** Rounded, in the largest unit of which there are two or more: 30 h, 90 min, 14 d. */
+/** Rounded, in the largest unit that gives two or more: 30 h, 90 min, 14 d. */
 export function duration(seconds: number): string {
   const [unit, size] = UNITS.find(([, each]) => Math.round(seconds / each) >= 2) ?? ['s', 1]
   return `${Math.max(0, Math.round(seconds / size))} ${unit}`

@@ -25,7 +25,7 @@ argument.
   takes: [1, 1],
   options: { role: { type: 'string', multiple: true }, 'no-password': { type: 'boolean' } },
   run: async ({ io, open, paint }, [email = ''], values) => {
-    // Whatever can be wrong is wrong before a password is typed.
+    // Checked before the password is typed, so that nobody types it in vain.
     const normal = normaliseEmail(email)
     const opened = await open()
     const password = values['no-password'] ? null : await newPassword(io)
@@ -101,7 +101,7 @@ them.`,
   },
 })
 
-/** As many as SESSIONS_PER_USER may be. */
+/** The maximum of SESSIONS_PER_USER. */
 const MOST_COUNTED = 1000
 
 export const userCommands = [create, list, show, ...accountCommands, ...rightsCommands]

@@ -2,7 +2,7 @@ import type { Fate, Reuse } from '../sessions/why.ts'
 import { printable } from './terminal.ts'
 import { duration, iso, when } from './times.ts'
 
-/** Why a session is over, or that it is not: one sentence of plain English. @param email missing where the user is gone. */
+/** One sentence that tells whether and why a session is over. @param email missing if the user was deleted. */
 export function explain({ id, email }: { id: string; email: string | undefined }, fate: Fate, now: Date): string {
   const subject = `Session ${id}${email ? ` of ${email}` : ''}`
   switch (fate.state) {
@@ -50,7 +50,7 @@ function because({ cause, from: address, reuse }: Fate & { state: 'ended' }): st
     case 'operator':
       return 'an operator ended it'
     default:
-      // Written by a version of the server that knows more causes.
+      // A later version of the server wrote a cause that this one does not know.
       return `of this cause: ${printable(String(cause satisfies never))}`
   }
 }
@@ -67,7 +67,7 @@ function becauseReuse(reuse: Reuse | undefined): string {
     case 'older_generation':
       return `${again}: somebody has a copy of it`
     default:
-      // Written by a version of the server that knows more reasons.
+      // A later version of the server wrote a reason that this one does not know.
       reuse.reason satisfies never
       return `${again}: somebody has a copy of it`
   }

@@ -1,25 +1,25 @@
 import { sql } from 'kysely'
 
 /**
- * An account as its row has it, with what its owner never sees. users/ owns the row; credentials/ owns the two columns that say
- * whether a password opens it, because the one statement that counts an attempt must read them and the account at once.
+ * A row of `users`, including what its owner never sees. users/ owns the row; credentials/ owns the two columns about
+ * the password, because the statement that counts an attempt must read them together with the account.
  */
 export interface User {
   id: string
   /** Normalised. */
   email: string
   emailVerified: boolean
-  /** PHC string; null: cannot sign in with a password. */
+  /** PHC string. If null, nobody can sign in with a password. */
   passwordHash: string | null
   roles: string[]
   claims: Record<string, unknown>
   disabledAt: Date | null
-  /** When too many failures in a row took the password's use away; sessions go on. */
+  /** When the password was disabled after too many failures in a row. Sessions go on. */
   passwordDisabledAt: Date | null
   createdAt: Date
 }
 
-/** For the query builder. */
+/** The columns of a User, for the query builder. */
 export const userColumns = [
   'id',
   'email',
@@ -32,7 +32,7 @@ export const userColumns = [
   'created_at as createdAt',
 ] as const satisfies readonly (keyof User | `${string} as ${keyof User}`)[]
 
-/** The same for a statement that is written out, in which the table is `u`. */
+/** The same columns for statements that are written out and name the table `u`. */
 export const columnsOfU = sql.join(
   userColumns.map((column) => {
     const [name = '', alias = name] = column.split(' as ')

@@ -16,7 +16,7 @@ const KeySet = Type.Object({
   ),
 })
 
-/** The public keys, from memory: they are served while the database is down. */
+/** The public keys. They come from memory, so that they are served even while the database is down. */
 export function keySet(keyring: Keyring): Endpoint {
   const words = {
     summary: 'Public keys',

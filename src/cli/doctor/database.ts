@@ -13,7 +13,7 @@ import { judgeFamilies, judgeKeys, judgeWithdrawn } from './tables.ts'
 
 const OLDEST_VERSION = 15
 
-/** Everything that can be asked of the database, as it is found: what comes before a failure is not lost. */
+/** Checks the database. Findings are yielded one by one, so that those before a failure are not lost. */
 export async function* checkDatabase(opened: Opened, config: Config): AsyncGenerator<Finding> {
   const { db, clock, serverKeys } = opened
   const facts = await databaseFacts(db)
@@ -84,7 +84,9 @@ export function judgeDatabase(facts: DatabaseFacts, connectedIn: number): Findin
   return findings
 }
 
-/** To serve as the owner of the tables is a choice, and as a superuser it is one outside production. All else is a mistake. */
+/**
+ * Serving as the owner of the tables is allowed, and as a superuser outside production. Any other excess is a mistake.
+ */
 export function judgeRole(role: string, excess: Excess | undefined, production: boolean): Finding {
   const check = 'role'
   if (!excess) return fine(check, `“${role}” may serve, and change neither the tables nor the audit trail`)
@@ -94,7 +96,7 @@ export function judgeRole(role: string, excess: Excess | undefined, production: 
   return excess.holder === role && chosen ? fine(check, message, remedy) : unsure(check, message, remedy)
 }
 
-/** One server against each of the limits; of how many there are, a database knows nothing. */
+/** Compares the pool of one server with each limit: the database does not know how many servers there are. */
 export function judgeConnections(facts: DatabaseFacts, poolSize: number): Finding[] {
   const check = 'connections'
   const { connections, maxConnections, reservedConnections, roleConnections, databaseConnections } = facts

@@ -85,7 +85,7 @@ async function checkConfiguration(env: NodeJS.ProcessEnv, findings: Finding[]): 
   return parsed
 }
 
-/** Names of the settings that stand in the way of NODE_ENV=production. */
+/** The settings that would be refused with NODE_ENV=production. */
 async function refusedInProduction(env: NodeJS.ProcessEnv, { config, database }: ParsedConfig): Promise<string[]> {
   const judgements = [
     async () => void parseConfig({ ...env, NODE_ENV: 'production' }),
@@ -110,7 +110,7 @@ async function checkLink({ config, database }: ParsedConfig): Promise<Finding> {
   return fine(check, message)
 }
 
-/** A database that fails half-way is a finding like any other. */
+/** Reports a failure of the database half-way as one more finding. */
 async function* databaseFindings(context: Context, { config }: ParsedConfig): AsyncGenerator<Finding> {
   try {
     yield* checkDatabase(await context.open(), config)
@@ -119,7 +119,7 @@ async function* databaseFindings(context: Context, { config }: ParsedConfig): As
   }
 }
 
-/** Of the signing keys. Why there are none to be had has been said. */
+/** The `kid`s of the signing keys; undefined if they cannot be read, which another finding explains. */
 async function kidsOf({ open }: Context): Promise<string[] | undefined> {
   try {
     return (await listKeys(await open())).map(({ kid }) => kid)
@@ -131,7 +131,7 @@ async function kidsOf({ open }: Context): Promise<string[] | undefined> {
 function remedyFor(error: unknown): string {
   if (error instanceof ConfigError) return 'see .env.example'
   if (!(error instanceof Unreachable)) return 'look at the rights of the role, and at the log of PostgreSQL'
-  // A refusal says by itself what to change.
+  // The message of a refusal says what to change.
   if (explainRefusal(error.cause) !== undefined) return 'see “The database’s URL” in docs/operations.md'
   return 'check DATABASE_URL, that PostgreSQL runs, and the way to it'
 }

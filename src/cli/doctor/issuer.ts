@@ -12,9 +12,9 @@ const remedy =
 type Answer = { json: unknown; status: number } | { unreachable: string }
 
 /**
- * Whether the issuer leads to this server, as far as that can be seen from here: what is in every token must be the address
- * at which others find its keys. Names may lead elsewhere from here than for browsers, so nothing of this fails.
- * @param kids keys of the database; undefined if it could not be asked.
+ * Checks, as far as possible from here, whether ISSUER leads to this server: every token names it as the address where
+ * verifiers find the keys. A name may resolve differently here than for browsers, so the findings are never failures.
+ * @param kids of the keys in the database; undefined if it could not be asked.
  */
 export async function checkIssuer(
   config: Pick<Config, 'ISSUER' | 'HOST' | 'PORT'>,
@@ -37,7 +37,7 @@ export async function checkIssuer(
   return fine(check, `${config.ISSUER} leads to this server`)
 }
 
-/** In a container, a loopback issuer is the address of the machine around it: then only the listener is here. */
+/** In a container, a loopback ISSUER means the machine around it, so only the listener can be checked here. */
 async function judgeSilence(
   { ISSUER, HOST, PORT }: Pick<Config, 'ISSUER' | 'HOST' | 'PORT'>,
   why: string,

@@ -16,7 +16,7 @@ export async function checkPasswords(config: Config): Promise<Finding> {
     onDone: (seconds) => void times.push(seconds * 1000),
   })
   while (times.length < ROUNDS) await hasher.hash('how long does this take?')
-  // The fastest round says what the machine can do; the others, what else it was doing.
+  // The fastest round shows what the machine can do; the others were slowed by something else.
   return judgePasswords(Math.min(...times), { memoryKib, passes, concurrency })
 }
 
@@ -31,7 +31,7 @@ export function judgePasswords(ms: number, cost: { memoryKib: number; passes: nu
       'people wait for it: lower ARGON2_MEMORY_KIB or ARGON2_PASSES, or use a faster machine',
     )
   }
-  // Time is linear in memory; 100 ms is hardly felt and costs an attacker in proportion.
+  // Time is linear in memory. Users hardly notice 100 ms, and an attacker pays in proportion.
   const affordable = Math.floor((memoryKib * 100) / ms / 8192) * 8192
   if (affordable >= 2 * memoryKib) {
     return fine(

@@ -8,7 +8,7 @@ import { bad, type Finding, fine, unsure } from './finding.ts'
 
 type WithdrawnFacts = Pick<Awaited<ReturnType<typeof listKeys>>[number], 'kid' | 'state' | 'compromised'>
 
-/** What a restore of the database brings back, and what one would. */
+/** Findings about compromised keys that a restore has brought back, or would bring back. */
 export function judgeWithdrawn(keys: readonly WithdrawnFacts[], withdrawn: readonly string[]): Finding[] {
   const check = 'signing keys'
   const back = keys.filter(({ kid, state }) => withdrawn.includes(kid) && state !== 'removed')
@@ -82,7 +82,7 @@ export function judgeKeys(
   return findings
 }
 
-/** @param overdue rows that expired more than a day ago, counted up to 10,001. */
+/** @param overdue the number of rows that expired more than a day ago, up to 10,001. */
 export function judgeFamilies(facts: TableFacts, overdue: number): Finding[] {
   const check = 'sessions'
   const { updates, hotUpdates, live, dead, bytes } = facts

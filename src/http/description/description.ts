@@ -10,10 +10,10 @@ import type { RouteFacts } from './refusals.ts'
 import type { OpenApi } from './shapes.ts'
 import { style } from './style.ts'
 
-/** Scripts, frames, forms and every request to elsewhere stay forbidden; only the one style sheet is let in. */
+/** Allows the style sheet of the page, and nothing else: no scripts, frames or forms, and no other requests. */
 const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`
 
-/** `GET /openapi.json` and `GET /docs`, made from the routes that are registered afterwards: call it before them. */
+/** `GET /openapi.json` and `GET /docs`, made from the routes. Must be called before they are registered. */
 export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUER'>) {
   const routes = new Map<string, RouteFacts>()
   app.addHook('onRoute', ({ method, url, config: { access, limit } = {}, schema = {} }) => {
@@ -30,7 +30,7 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
   void app.register(swagger, { openapi: skeleton(config) as never, convertConstToEnum: false, hideUntagged: false })
 
   let made: { json: string; html: string } | undefined
-  // At the first request and not at the start: most runs never need it.
+  // Made at the first request, because most processes never need it.
   const make = () => {
     const api = complete(app.swagger() as unknown as OpenApi, routes)
     return { json: JSON.stringify(api, null, 2), html: page(api) }

@@ -1,11 +1,11 @@
-/** Text that is HTML already. Only this module makes it. */
+/** Text that is HTML already. Only this module creates it. */
 export interface Html {
   readonly text: string
 }
 
 type Part = Html | string | number
 
-/** Escapes every value that is put into the template, except what is `Html` already. */
+/** Escapes every value in the template, except those that are `Html` already. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {
   return { text: strings.reduce((text, string, index) => text + asText(parts[index - 1]) + string) }
 }

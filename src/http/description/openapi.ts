@@ -29,7 +29,7 @@ ${Object.entries(problems)
   .join('\n')}
 `
 
-/** What the description starts with; @fastify/swagger fills in paths, schemas and words. */
+/** The frame of the description. @fastify/swagger adds the paths and schemas with their words. */
 export function skeleton({ ISSUER }: Pick<Config, 'ISSUER'>) {
   return {
     openapi: '3.1.0',
@@ -62,8 +62,8 @@ export function skeleton({ ISSUER }: Pick<Config, 'ISSUER'>) {
 }
 
 /**
- * Completes what was made from the schemas with what follows from the rest of a route: who may call, and every problem that
- * may be the answer. Pure.
+ * Completes the description that was made from the schemas with what follows from the rest of each route: who may call
+ * it, and every problem that it may answer with. Pure.
  * @param routes by method and path: `GET /sessions/{id}`.
  */
 export function complete(made: OpenApi, routes: ReadonlyMap<string, RouteFacts>): OpenApi {

@@ -17,17 +17,17 @@ export const problemSchema: Schema = {
   additionalProperties: false,
 }
 
-/** What a route says of itself beyond its words. */
+/** The facts of a route that determine how it may refuse. */
 export interface RouteFacts {
   method: string
   isPublic: boolean
   isLimited: boolean
   body: 'none' | 'optional' | 'required'
-  /** Its own, beyond what follows from the others. */
+  /** Its own problems, beyond those that follow from the other facts. */
   problems: readonly ProblemCode[]
 }
 
-/** The replies of a route that is refused, by status: its own problems, and those of every route of its kind. */
+/** The refusals of a route, by status: its own problems and those that all routes of its kind share. */
 export function refusals(route: RouteFacts): Record<string, Reply> {
   const byStatus = Map.groupBy(codesOf(route), (code) => problems[code].status)
   const stated = [...byStatus].toSorted(([a], [b]) => a - b).map(([status, codes]) => [status, refusal(status, codes)])
@@ -48,7 +48,7 @@ const ANY_OTHER: Reply = {
   description: 'Whatever else any request may be refused for: `code` says it.',
   content: { 'application/problem+json': { schema: SCHEMA } },
 }
-/** Headers that come with every refusal of a status. */
+/** The headers of all refusals with a status. */
 const HEADERS: Record<number, Reply['headers']> = {
   401: { 'WWW-Authenticate': { description: 'A Bearer challenge (RFC 6750).', schema: { type: 'string' } } },
   429: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } } },

@@ -1,15 +1,15 @@
 import type { Schema } from './shapes.ts'
 
-/** A member of a JSON object, in words for a table. */
+/** A member of a JSON object, described for a table. */
 export interface Field {
-  /** With the path of the objects around it: `user.email`, `keys[].kid`. */
+  /** With the path to it: `user.email`, `keys[].kid`. */
   name: string
   type: string
   required: boolean
   description: string
 }
 
-/** Members of an object, those of nested objects behind their parents. */
+/** The members of an object, those of nested objects after their parents. */
 export function fieldsOf(schema: Schema | undefined, prefix = ''): Field[] {
   return Object.entries(schema?.properties ?? {}).flatMap(([name, member]) => {
     const path = prefix + name
@@ -44,7 +44,7 @@ function bounds(low: number | undefined, high: number | undefined): string {
   return high === undefined ? `≥ ${low}` : `${low}–${high}`
 }
 
-/** What the usual members look like, so that examples of different operations tell one story. */
+/** Examples of common members, so that the examples of different operations fit together. */
 const SAMPLES: Readonly<Record<string, unknown>> = {
   email: 'ada@example.com',
   password: 'four quiet otters hum',
@@ -76,7 +76,7 @@ const SAMPLES: Readonly<Record<string, unknown>> = {
   e: 'AQAB',
 }
 
-/** An example with what is always there. A sample by name wins over anything that could be made from the schema. */
+/** An example with all required members. A sample by name takes precedence over one made from the schema. */
 export function exampleOf(schema: Schema | undefined, name = ''): unknown {
   if (!schema) return undefined
   if (schema.const !== undefined) return schema.const

@@ -1,4 +1,4 @@
-/** As much of JSON Schema as our routes use. */
+/** The part of JSON Schema that our routes use. */
 export interface Schema {
   $ref?: string
   type?: string | string[]

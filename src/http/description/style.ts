@@ -1,4 +1,4 @@
-/** The style sheet of the page. Its hash is what the page's Content-Security-Policy allows. */
+/** The style sheet of the page. The page's Content-Security-Policy allows it by its hash. */
 export const style = `
 :root { color-scheme: light dark;
   --ground: light-dark(#fbfbf9, #14161a); --panel: light-dark(#ffffff, #1b1e24); --line: light-dark(#e5e4de, #2c313a);

@@ -50,16 +50,16 @@ export function sendProblem(
   reply.removeHeader('etag')
   reply.code(problem.status).type(PROBLEM_TYPE).header('cache-control', 'no-store')
   if (problem.retryAfter !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(problem.retryAfter))))
-  // RFC 9110 §15.5.2 wants a challenge with every 401. `error` is only for a bearer token that was sent and is bad.
+  // RFC 9110 §15.5.2 requires a challenge with every 401. `error` is only for a bearer token that was sent and is bad.
   if (problem.status === 401) {
     const bad = problem.code === 'invalid_token' && /^bearer\b/i.test(request.headers.authorization ?? '')
     reply.header('www-authenticate', challenge(config.ISSUER, bad ? { error: 'invalid_token' } : {}))
   }
-  // A string: no serialiser of the route touches it, and the media type stays as it is.
+  // Sent as a string, so that the route's serialiser does not touch it and the media type stays.
   return reply.send(JSON.stringify(problemDocument(problem, request.id)))
 }
 
-/** What the framework's own refusals mean. Any other status is a fault of ours. */
+/** What refusals by the framework mean. Any other status is a fault of this server. */
 const BY_STATUS: ReadonlyMap<number, ProblemCode> = new Map([
   [400, 'invalid_request'],
   [404, 'not_found'],
@@ -70,20 +70,20 @@ const BY_STATUS: ReadonlyMap<number, ProblemCode> = new Map([
   [503, 'unavailable'],
 ])
 
-/** Reason of a refusal that does not pass by itself. */
+/** The reason of an outage that somebody has to end. */
 const SCHEMA = 'schema' satisfies Reason
 
 export function toProblem(error: FastifyError, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   if (error.validation) {
-    // An id of the wrong form names nothing, like an id that is unknown.
+    // A malformed id gets the same answer as an unknown one.
     if (error.validationContext === 'params') return new Problem('not_found')
     const { validation, validationContext: part = 'body' } = error
     const schema = part === 'querystring' || part === 'body' ? request.routeOptions.schema?.[part] : undefined
     const detail = describeInvalid(validation, part, schema)
     return new Problem('invalid_request', { detail })
   }
-  // Nobody is left to read the reply; and an ECONNRESET of the client must not pass for one of the database.
+  // Nobody is left to read the reply, and the client's ECONNRESET must not be taken for one from the database.
   if (request.raw.destroyed && !request.raw.complete)
     return new Problem('invalid_request', { reason: 'the client went away' })
   if (error.code?.startsWith('FST_')) {
@@ -91,7 +91,7 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
     const reason = error.code as `FST_${string}`
     if (code) return new Problem(code, { reason, ...(code === 'unavailable' ? { retryAfter: 1 } : {}) })
   }
-  // Turned away in the midst of things is an outage too: the credentials were changed, and a restart will have the new
+  // A refused connection is an outage too: the credentials of the database were changed, and a restart will use the new
   // ones.
   if (isUnavailable(error) || isTurnedAway(error))
     return new Problem('unavailable', { reason: 'database', retryAfter: 1, cause: error })
@@ -99,7 +99,7 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
   return new Problem('internal', { cause: error })
 }
 
-/** Code and reason go into the request's own line; only what somebody may have to look into has one more. */
+/** Code and reason go into the request's log line. Only what somebody may have to look into gets a line of its own. */
 function logProblem(problem: Problem, error: unknown, { log, noted }: FastifyRequest): void {
   noted.code = problem.code
   const reason = problem.reason ?? problem.detail
