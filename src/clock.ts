@@ -45,8 +45,8 @@ export function estimate({ asked, heard, database }: Sample): Estimate {
 
 /**
  * Whether a new estimate replaces the one that is held. A slow answer says little, because the time may have been lost
- * before or after the database read its clock: adopting one that took 3.5 s could put a replica wrong by 1.75 s. But if the
- * two contradict each other, the old one is obsolete: the database's clock was set, or another database answers.
+ * before or after the database read its clock: adopting one that took 3.5 s could put a replica wrong by 1.75 s. But if
+ * the two contradict each other, the old one is obsolete: the database's clock was set, or another database answers.
  */
 export function saysMore(found: Estimate, held: Estimate | undefined): boolean {
   if (!held) return true

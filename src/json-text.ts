@@ -1,7 +1,10 @@
 import { Problem } from './errors.ts'
 
 const MAX_DEPTH = 5
-/** Fatal: ill-formed UTF-8 must not become U+FFFD, or different passwords would verify as one. Keeps a BOM: JSON has none. */
+/**
+ * Fatal: ill-formed UTF-8 must not become U+FFFD, or different passwords would verify as one. Keeps a BOM: JSON has
+ * none.
+ */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Names through which code that copies objects carelessly reaches `Object.prototype`. */
 const FORBIDDEN_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])

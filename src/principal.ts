@@ -30,7 +30,10 @@ export function actorOf(principal: Principal): Actor {
   }
 }
 
-/** For handlers that need a person and a session. @throws if the route admits a kind of caller that its handler cannot serve. */
+/**
+ * For handlers that need a person and a session.
+ * @throws if the route admits a kind of caller that its handler cannot serve.
+ */
 export function userOf(principal: Principal): UserPrincipal {
   if (principal.kind !== 'user') throw new Error('the caller is no user')
   return principal

@@ -13,7 +13,8 @@ export function randomBytes(length: number): Buffer {
     taken = 0
   }
   const bytes = Buffer.from(pool.subarray(taken, taken + length))
-  // Erased, so that somebody who reads this memory later, as in a core dump, does not find secrets that were handed out.
+  // Erased, so that somebody who reads this memory later, as in a core dump, does not find secrets that were handed
+  // out.
   pool.fill(0, taken, taken + length)
   taken += length
   return bytes

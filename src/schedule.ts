@@ -16,8 +16,8 @@ export interface Task {
 }
 
 /**
- * Repeats a task, `everyMs` after it last ended or up to a tenth sooner, so that replicas that start together do not stay in
- * step. A failure is logged, and the task is tried again in its turn. Keeps no process alive.
+ * Repeats a task, `everyMs` after it last ended or up to a tenth sooner, so that replicas that start together do not
+ * stay in step. A failure is logged, and the task is tried again in its turn. Keeps no process alive.
  */
 export function repeat(log: Log, { name, everyMs, work, outage }: Task): Schedule {
   let running: Promise<void> = Promise.resolve()
@@ -52,9 +52,9 @@ export function repeat(log: Log, { name, everyMs, work, outage }: Task): Schedul
 }
 
 /**
- * Synchronises the clock every minute, and at once when this host's wall clock and its monotonic timer diverge by more than
- * a second: the timer stands still while a machine is suspended, but tokens go on ageing. While the database is away or too
- * slow for a precise answer, it is asked every few seconds.
+ * Synchronises the clock every minute, and at once when this host's wall clock and its monotonic timer diverge by more
+ * than a second: the timer stands still while a machine is suspended, but tokens go on ageing. While the database is
+ * away or too slow for a precise answer, it is asked every few seconds.
  */
 export function keepClock(log: Log, clock: Pick<DatabaseClock, 'synchronise'>): Schedule {
   const distance = () => Date.now() - performance.now()

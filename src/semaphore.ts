@@ -22,8 +22,8 @@ export interface Semaphore {
 }
 
 /**
- * Runs so many at a time, queues so many more, and refuses the rest at once: an unbounded queue answers everybody too late,
- * a bounded one answers some in time and tells the others to come back.
+ * Runs so many at a time, queues so many more, and refuses the rest at once: an unbounded queue answers everybody too
+ * late, a bounded one answers some in time and tells the others to come back.
  */
 export function createSemaphore(
   { permits, queue, patienceMs = Number.POSITIVE_INFINITY, refusal = tooBusy }: Bounds,

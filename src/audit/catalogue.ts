@@ -33,8 +33,9 @@ const GENERATIONS = {
 } as const
 
 /**
- * Every event of the audit trail. The types in events.ts and the tables in docs/operations.md are derived from it. A
- * successful refresh is not an event but a log line and a counter, so that the table does not grow with refreshes.
+ * Every event of the audit trail. The types in events.ts are derived from it, and a test holds the tables in
+ * docs/operations.md to it. A successful refresh is not an event but a log line and a counter, so that the table does
+ * not grow with refreshes.
  */
 export const CATALOGUE = {
   'user.registered': {

@@ -10,8 +10,8 @@ import { countAgain, insertOrCount } from './queries.ts'
 const MOST = 10_000
 
 /**
- * Records events that anybody can cause any number of times: one row for each kind of event, cause, subject and minute, with
- * `details.count`. Otherwise an attacker with a single dead token could fill the table and keep the database busy.
+ * Records events that anybody can cause any number of times: one row for each kind of event, cause, subject and minute,
+ * with `details.count`. Otherwise an attacker with a single dead token could fill the table and keep the database busy.
  */
 export interface Tally {
   /**
@@ -33,8 +33,8 @@ interface Entry {
 }
 
 /**
- * The first event of a minute is written before its request is answered. Later ones only raise a number in memory, so that a
- * flood of them costs no connection and no lock. The trail lags behind until the next `flush`.
+ * The first event of a minute is written before its request is answered. Later ones only raise a number in memory, so
+ * that a flood of them costs no connection and no lock. The trail lags behind until the next `flush`.
  */
 export function createTally(deps: { db: Db }): Tally {
   const entries = new Map<string, Entry>()
@@ -84,9 +84,9 @@ export function createTally(deps: { db: Db }): Tally {
 }
 
 /**
- * The id of the row for an event and a minute: events that say the same about the same subject share it. It is derived, so
- * that replicas agree on the row without asking each other (RFC 9562 §5.8). The address counts only if no session is named:
- * a token that is tried from many addresses is still one token.
+ * The id of the row for an event and a minute: events that say the same about the same subject share it. It is derived,
+ * so that replicas agree on the row without asking each other (RFC 9562 §5.8). The address counts only if no session is
+ * named: a token that is tried from many addresses is still one token.
  */
 function idOf(minute: number, { actor, facts }: Operation, event: TalliedEvent): string {
   const { type, outcome, reason, userId, familyId, clientId, details } = event

@@ -31,8 +31,8 @@ export function builtInClients(
     origins: config.localhostPages ? union([pages, localhostPages(config.NATIVE_ORIGINS)]) : pages,
     ...shared,
   }
-  // Pages must not get refresh tokens in the body: only the web views listed may act for this client, not even the issuer's
-  // own origin.
+  // Pages must not get refresh tokens in the body: only the web views listed may act for this client, not even the
+  // issuer's own origin.
   const native: Client = { id: 'native', delivery: 'body', origins: listed(config.NATIVE_ORIGINS), ...shared }
   return new Map([web, native].map((client) => [client.id, client]))
 }

@@ -44,8 +44,8 @@ export function narrowing(asked: Asked): Narrowing {
 }
 
 /**
- * What a refresh issues: what was granted at sign-in, or the part of it that the request asks for, without what the operator
- * has since taken from the client.
+ * What a refresh issues: what was granted at sign-in, or the part of it that the request asks for, without what the
+ * operator has since taken from the client.
  * @throws Problem `invalid_scope` or `invalid_target` if the request asks for more than was granted, or nothing is left.
  */
 export function grantNow(client: Client, granted: Grant, { scope, audience }: Narrowing): Grant {

@@ -7,9 +7,9 @@ import type { Client, Clients } from './clients.ts'
 const UUID = '00000000-0000-0000-0000-000000000000'
 
 /**
- * How many bytes of JSON the roles and custom claims of a user may take together so that every access token stays within
- * MAX_ACCESS_TOKEN, whichever client it is for, with all its scopes and audiences, and signed by the largest key. Negative
- * if the settings alone take too much.
+ * How many bytes of JSON the roles and custom claims of a user may take together so that every access token stays
+ * within MAX_ACCESS_TOKEN, whichever client it is for, with all its scopes and audiences, and signed by the largest
+ * key. Negative if the settings alone take too much.
  */
 export function roomForRights(config: Pick<Config, 'ISSUER'>, clients: Clients): number {
   return Math.min(...[...clients.values()].map((client) => roomBeside(config, client)))

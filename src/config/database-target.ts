@@ -21,8 +21,8 @@ export interface CompleteDatabase {
 type Env = Readonly<Record<string, string | undefined>>
 
 /**
- * Completes a URL from the variables that libpq and the driver would use, and returns one that leaves nothing open, so that
- * the driver uses exactly what was checked.
+ * Completes a URL from the variables that libpq and the driver would use, and returns one that leaves nothing open, so
+ * that the driver uses exactly what was checked.
  * @throws Error naming everything that is wrong.
  */
 export function completeDatabase(stated: StatedDatabase, env: Env): CompleteDatabase {

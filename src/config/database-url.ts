@@ -14,10 +14,10 @@ export interface StatedDatabase {
 const ESCAPES = 'in a user name or password # is written %23, / %2F, ? %3F, @ %40, : %3A and % %25'
 
 /**
- * Reads DATABASE_URL by stricter rules than libpq and the driver, so that whatever is accepted means the same to both. They
- * disagree about repeated parameters, fragments and unescaped delimiters, where the driver might use something else than
- * what was checked here: part of a password might be looked up as a host name, or `sslmode=disable` hide behind
- * `verify-full`.
+ * Reads DATABASE_URL by stricter rules than libpq and the driver, so that whatever is accepted means the same to both.
+ * They disagree about repeated parameters, fragments and unescaped delimiters, where the driver might use something
+ * else than what was checked here: part of a password might be looked up as a host name, or `sslmode=disable` hide
+ * behind `verify-full`.
  * @throws Error naming the parts that are wrong. It quotes nothing of the URL: any piece may belong to the password.
  */
 export function readDatabaseUrl(value: string): StatedDatabase {

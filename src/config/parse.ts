@@ -94,8 +94,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
 }
 
 /**
- * Checks what `parseConfig` cannot know without asking the network: where the name of the database leads. Called before each
- * attempt at the first connection, which would send the password.
+ * Checks what `parseConfig` cannot know without asking the network: where the name of the database leads. Called before
+ * each attempt at the first connection, which would send the password.
  * @throws ConfigError if the name leads out of private networks, in plain text and in production; the resolver's error if
  * it does not resolve yet.
  */

@@ -19,8 +19,8 @@ export function acrossSettings(config: Config): (Fault & { other: string })[] {
 }
 
 /**
- * What is allowed in development but not in production. Each message says why. Judges the text of a setting, so that another
- * fault of the same setting hides nothing.
+ * What is allowed in development but not in production. Each message says why. Judges the text of a setting, so that
+ * another fault of the same setting hides nothing.
  */
 export function insecureInProduction(
   stated: Readonly<Record<string, string | undefined>>,

@@ -1,8 +1,8 @@
 import { createHmac, hkdfSync } from 'node:crypto'
 
 /**
- * The keys derived from one `CLAVIGER_SECRET`, one for each purpose (HKDF-SHA-256, RFC 5869): no two constructions share a
- * key, so a weakness in one use does not endanger another.
+ * The keys derived from one `CLAVIGER_SECRET`, one for each purpose (HKDF-SHA-256, RFC 5869): no two constructions
+ * share a key, so a weakness in one use does not endanger another.
  */
 export interface ServerKeys {
   /** First byte of the fingerprint. It names the secret inside refresh tokens, though two secrets may share it. */

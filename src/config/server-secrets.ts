@@ -40,8 +40,8 @@ function bytesOf(text: string): Buffer {
 }
 
 /**
- * Why a secret looks made up by a person. A random one is refused with a probability below 2 · 10^-12: each test states how
- * likely 32 random bytes are to fail it; more bytes are even less likely to.
+ * Why a secret looks made up by a person. A random one is refused with a probability below 2 · 10^-12: each test states
+ * how likely 32 random bytes are to fail it; more bytes are even less likely to.
  */
 function flawOf(bytes: Buffer, text: string): string | undefined {
   const counts = countsOf(bytes)
@@ -72,11 +72,12 @@ function sextets(text: string): number[] {
 }
 
 /**
- * Whether each value follows from an earlier one: there are few different steps between values some distance apart, as in a
- * counter of any width and step and in a repeated block, or the steps themselves grow evenly.
+ * Whether each value follows from an earlier one: there are few different steps between values some distance apart, as
+ * in a counter of any width and step and in a repeated block, or the steps themselves grow evenly.
  *
- * Steps between random values are just as random. The fewest steps are the likeliest to fail: that 16 steps take at most 4
- * of 256 values, C(256, 4) · (4 / 256)^16 < 10^-20; in base64, that 21 take 5 of 64, C(64, 5) · (5 / 64)^21 < 10^-16.
+ * Steps between random values are just as random. The fewest steps are the likeliest to fail: that 16 steps take at
+ * most 4 of 256 values, C(256, 4) · (4 / 256)^16 < 10^-20; in base64, that 21 take 5 of 64, C(64, 5) · (5 / 64)^21 <
+ * 10^-16.
  */
 function repeatsOrCounts(values: readonly number[], modulus: number): boolean {
   const stepsOver = (list: readonly number[], distance: number) =>

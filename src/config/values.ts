@@ -38,7 +38,8 @@ function hasPlainHost({ host }: URL): boolean {
 }
 
 /**
- * What a web view or an extension sends in `Origin`. It often has a scheme of its own, for which URL.origin is only "null".
+ * What a web view or an extension sends in `Origin`. It often has a scheme of its own, for which URL.origin is only
+ * "null".
  */
 export function nativeOrigin(value: string): string {
   if (value.includes('*')) throw new Error('must not be a wildcard: credentials are involved')

@@ -18,9 +18,9 @@ interface BackoffRule {
 }
 
 /**
- * An attempt that may go on to the hash. It counts as failed until it has succeeded. Its counter is kept in one row for each
- * entry of CLAVIGER_SECRET, all with the same values, so that no counter is lost while the list changes on one replica after
- * the other.
+ * An attempt that may go on to the hash. It counts as failed until it has succeeded. Its counter is kept in one row for
+ * each entry of CLAVIGER_SECRET, all with the same values, so that no counter is lost while the list changes on one
+ * replica after the other.
  */
 export interface Attempt {
   identifiers: readonly Buffer[]
@@ -49,10 +49,11 @@ const parametersInUse = sql`
   ), step + 1 FROM in_use WHERE parameters IS NOT NULL AND step < ${sql.lit(MOST_STEPS)}`
 
 /**
- * Finds an account and counts an attempt on it as failed before it is made, in one statement. Otherwise an attacker could
- * send many guesses at the same moment, and all would get through before the first is counted. Rows are locked in ascending
- * order, so that two attempts do not deadlock. If another replica inserts one of the rows at this very moment and that row
- * refuses, the other rows have counted an attempt that is not made: one failure too many, in flight until the next attempt.
+ * Finds an account and counts an attempt on it as failed before it is made, in one statement. Otherwise an attacker
+ * could send many guesses at the same moment, and all would get through before the first is counted. Rows are locked in
+ * ascending order, so that two attempts do not deadlock. If another replica inserts one of the rows at this very moment
+ * and that row refuses, the other rows have counted an attempt that is not made: one failure too many, in flight until
+ * the next attempt.
  * @param identifiers in ascending order.
  * @returns no attempt while attempts are refused. `inUse` holds the parameters of stored hashes, as in PHC strings.
  */
@@ -105,7 +106,8 @@ export async function reserveAttempt(
 }
 
 /**
- * Locks the rows of a counter, in ascending order as in reserveAttempt, so that two that want the same rows do not deadlock.
+ * Locks the rows of a counter, in ascending order as in reserveAttempt, so that two that want the same rows do not
+ * deadlock.
  */
 const heldRows = (identifiers: readonly Buffer[]) => sql`
   SELECT identifier_hash, failures, blocked_until FROM login_failures

@@ -19,8 +19,9 @@ const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600, longestFlig
 export const BACKOFF_STARTS = RULE.threshold
 
 /**
- * What a counter is kept under: an HMAC of the address, because people type passwords into the e-mail field. There is one for
- * each entry of CLAVIGER_SECRET, so that counters outlive a planned change of the secret. Ascending, see reserveAttempt.
+ * What a counter is kept under: an HMAC of the address, because people type passwords into the e-mail field. There is
+ * one for each entry of CLAVIGER_SECRET, so that counters outlive a planned change of the secret. Ascending, see
+ * reserveAttempt.
  */
 function identifiersOf(serverKeys: KeyList, email: string): Buffer[] {
   return serverKeys.map((keys) => hmac(keys.identifiers, email)).toSorted(Buffer.compare)

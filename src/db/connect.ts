@@ -81,8 +81,8 @@ export function connect(options: ConnectOptions): Database {
     onConnect: (client) => client.query(STATE_SESSION),
   })
   pool.on('error', (error) => onIdleError?.(error))
-  // A connection that breaks during a query rejects the query and emits an error event as well; without a listener, that
-  // event would end the process.
+  // A connection that breaks during a query rejects the query and emits an error event as well; without a listener,
+  // that event would end the process.
   pool.on('connect', (client) => client.on('error', () => {}))
   const connections = watchConnections(pool, timeouts, onCrowded)
   return {

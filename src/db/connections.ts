@@ -99,7 +99,8 @@ export function watchConnections(
       }
       // After a migration, or when a pooler loses prepared statements, all older connections are affected alike.
       if (hasStaleStatements(error)) bornBefore = now
-      // The server may have vanished without a word, and each of its other connections would cost a caller the same wait.
+      // The server may have vanished without a word, and each of its other connections would cost a caller the same
+      // wait.
       if (isSilence(error)) silentSince = Math.max(silentSince, askedAt)
       return belongsToConnection(error)
     },

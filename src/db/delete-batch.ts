@@ -9,7 +9,10 @@ interface Batch {
   limit: number
 }
 
-/** Deletes rows, passing over those that somebody holds: no request waits, and replicas that prune together share the work. */
+/**
+ * Deletes rows, passing over those that somebody holds: no request waits, and replicas that prune together share the
+ * work.
+ */
 export async function deleteBatch(db: Db, table: keyof Schema, { key, where, limit }: Batch): Promise<number> {
   const columns = sql.join(key.map((column) => sql.ref(column)))
   const { numAffectedRows } = await sql`

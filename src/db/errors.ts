@@ -3,8 +3,8 @@ import { explainRefusal } from './refusals.ts'
 import type { Db, Tx } from './schema.ts'
 
 /**
- * SQLSTATEs that mean "not now": connection (08), resources (53), operator intervention (57P), standby (25006), a database
- * that is closed to connections (55000), timeouts.
+ * SQLSTATEs that mean "not now": connection (08), resources (53), operator intervention (57P), standby (25006), a
+ * database that is closed to connections (55000), timeouts.
  */
 const UNAVAILABLE = /^(08|53|57P0)|^(25006|55000|55P03|57014|40001|40P01|25P03|25P04)$/
 /** Safe to run again from the start, because the transaction was rolled back. */
@@ -116,8 +116,8 @@ const ATTEMPTS = 4
 
 /**
  * Runs `work` in a transaction and commits it. After a deadlock or a serialisation failure, `work` is run again, up to
- * three times; then the answer is 503, nothing having been changed. If the connection is lost before the commit, `work` is
- * run again once.
+ * three times; then the answer is 503, nothing having been changed. If the connection is lost before the commit, `work`
+ * is run again once.
  */
 export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
   let lost = false

@@ -43,8 +43,8 @@ interface Place {
 }
 
 /**
- * Inspects the one schema that our tables are in, or would be created in: the first on the search path. What other schemas
- * hold does not matter.
+ * Inspects the one schema that our tables are in, or would be created in: the first on the search path. What other
+ * schemas hold does not matter.
  * @param ourTables the tables that the migrations create.
  * @throws SchemaError if there is no schema; MayNotMigrate if the role may not see which migrations were applied.
  */

@@ -25,8 +25,8 @@ export function share(size: number): { rotations: number; refreshes: number; oth
 const REFRESH_TIMEOUTS = { lock: 1500, statement: 1800, answer: 2000 }
 
 /**
- * Opens the pools of a server: `size` connections in all, at least 2. If the database grants fewer, another pool closes an
- * idle connection for the one that has none.
+ * Opens the pools of a server: `size` connections in all, at least 2. If the database grants fewer, another pool closes
+ * an idle connection for the one that has none.
  */
 export function connectServer({ size, ...link }: Pick<ConnectOptions, 'url' | 'size' | 'onIdleError'>): Pools {
   const all: Database[] = []

@@ -99,7 +99,8 @@ export interface AuditTable {
 
 /**
  * Only the owner of a table writes it. Others may read it in a join where it is a feature below theirs, and in these:
- * - families, users: a refresh takes roles, claims and whether the account is enabled from its user, the lists of sessions take
+ * - families, users: a refresh takes roles, claims and whether the account is enabled from its user, the lists of
+ * sessions take
  *   the address.
  */
 export interface Schema {

@@ -1,11 +1,11 @@
 /**
- * Settings that the program relies on, whatever an administrator has set for the database or the role: dates in the format
- * that the driver reads, NULLs in arrays, the isolation level for which statements and transactions are written, and
- * connections that only the pool ends (PostgreSQL 15 and 16 have no transaction_timeout).
+ * Settings that the program relies on, whatever an administrator has set for the database or the role: dates in the
+ * format that the driver reads, NULLs in arrays, the isolation level for which statements and transactions are written,
+ * and connections that only the pool ends (PostgreSQL 15 and 16 have no transaction_timeout).
  *
  * They are set by `SET`, because a pooler may refuse connection parameters that it does not know. The rest is up to the
- * administrator: `search_path`; read-only, which the server must be able to see; and `synchronous_commit`, which has values
- * stronger than `on` (`doctor` warns if it is off).
+ * administrator: `search_path`; read-only, which the server must be able to see; and `synchronous_commit`, which has
+ * values stronger than `on` (`doctor` warns if it is off).
  */
 export const STATE_SESSION = `
   SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) IS NOT NULL;

@@ -54,7 +54,10 @@ export function changesIn(tx: Tx, operation: Operation, serverKeys: KeyList): Ch
   }
 }
 
-/** Carries out what `plan` found due. @param spare a key made before locking; without it, `create` waits for the next run. */
+/**
+ * Carries out what `plan` found due.
+ * @param spare a key made before locking; without it, `create` waits for the next run.
+ */
 export async function carryOut(
   actions: readonly Action[],
   rows: readonly queries.KeyRow[],

@@ -34,8 +34,9 @@ export type Action =
   | { type: 'retire' | 'activate' | 'remove' | 'reseal' | 'withdraw'; kid: string }
 
 /**
- * Publishing 24 h ahead is far longer than verifiers cache the key set (max-age 300 s). Keeping a key for 24 h afterwards
- * is longer than the longest access token (3600 s) with leeway (60 s) and that cache. So nobody notices a planned rotation.
+ * Publishing 24 h ahead is far longer than verifiers cache the key set (max-age 300 s). Keeping a key for 24 h
+ * afterwards is longer than the longest access token (3600 s) with leeway (60 s) and that cache. So nobody notices a
+ * planned rotation.
  */
 export function keyPolicy(
   { KEY_ROTATION_DAYS, WITHDRAWN_KEYS }: Pick<Config, 'KEY_ROTATION_DAYS' | 'WITHDRAWN_KEYS'>,

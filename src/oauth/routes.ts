@@ -49,8 +49,8 @@ function constant(content: object) {
 }
 
 /**
- * What somebody sees who opens the address in a browser. Every URL is made from the issuer, never from `Host`. The version is
- * not disclosed, since it would tell an attacker which vulnerabilities to try.
+ * What somebody sees who opens the address in a browser. Every URL is made from the issuer, never from `Host`. The
+ * version is not disclosed, since it would tell an attacker which vulnerabilities to try.
  */
 function about(issuer: string, docs: boolean): Endpoint {
   const reply = {

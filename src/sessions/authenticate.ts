@@ -10,14 +10,15 @@ import { isUuid } from '../uuid.ts'
 import { findLive } from './queries.ts'
 
 /**
- * Bounds lookups that many strangers can cause at once, each within their own limit. If all started together, each round of
- * the event loop would take many milliseconds, and a refresh needs several rounds. Eight is more than there are database
- * connections for them; two seconds is as long as anything waits for the database.
+ * Bounds lookups that many strangers can cause at once, each within their own limit. If all started together, each
+ * round of the event loop would take many milliseconds, and a refresh needs several rounds. Eight is more than there
+ * are database connections for them; two seconds is as long as anything waits for the database.
  */
 export const STRANGERS = { permits: 8, queue: 1024, patienceMs: 2000 }
 
 /**
- * Verifies an access token for our own bearer endpoints and looks up its session, so that a logout takes effect here at once.
+ * Verifies an access token for our own bearer endpoints and looks up its session, so that a logout takes effect here at
+ * once.
  * @param token as after `Bearer `.
  * @throws Problem `invalid_token`, with what failed as the reason for the log.
  */

@@ -10,7 +10,8 @@ export interface Lifetime {
 
 /**
  * A family is live until somebody ends it or its absolute or idle end comes.
- * @param arrivedAt when the request that uses it arrived: the time that it has waited in the server does not count as idle.
+ * @param arrivedAt when the request that uses it arrived: the time that it has waited in the server does not count as
+ * idle.
  */
 export function lifeAt(family: Lifetime, now: Date, arrivedAt = now): 'live' | 'ended' | 'expired' {
   if (family.endedAt) return 'ended'

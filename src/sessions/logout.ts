@@ -14,8 +14,8 @@ export type Logout = (operation: Operation, input: { token: string | undefined; 
 type LogoutDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally }
 
 /**
- * Merges simultaneous logouts of one family. Otherwise they would wait for the same row, each holding a connection, and an
- * attacker who repeats one a thousand times would occupy them all.
+ * Merges simultaneous logouts of one family. Otherwise they would wait for the same row, each holding a connection, and
+ * an attacker who repeats one a thousand times would occupy them all.
  */
 export function createLogout(deps: LogoutDeps, semaphore: Pick<Semaphore, 'run'>): Logout {
   const underWay = new Map<string, Promise<void>>()

@@ -2,7 +2,10 @@ import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
 import { liveAt } from './live-queries.ts'
 import type { FamilyState } from './rotation.ts'
 
-/** What tokens say about a user. Read at every sign-in and refresh, so that a right taken away is gone at the next refresh. */
+/**
+ * What tokens say about a user. Read at every sign-in and refresh, so that a right taken away is gone at the next
+ * refresh.
+ */
 export interface Subject {
   id: string
   email: string

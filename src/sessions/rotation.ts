@@ -42,7 +42,7 @@ export type Verdict =
   | { kind: 'recover'; secondsLate: number }
   /** A token newer than the row: the database has lost the commit that made it. The family goes on from it. */
   | { kind: 'roll_forward' }
-  /** A token that has been replaced, so somebody has a copy: a thief, or the victim after the thief. The family ends. */
+  /** A token that was replaced, used again. A thief may have a copy, and it is unknown who sent it. The family ends. */
   | { kind: 'reuse'; reason: ReuseReason }
   | { kind: 'refuse'; reason: 'unknown_family' | 'ended' | 'expired' | RefreshRefusal }
 
@@ -69,8 +69,8 @@ export function decide(
     return { kind: 'refuse', reason: 'wrong_client' }
 
   if (presented.hash.equals(family.currentHash)) return { kind: 'rotate' }
-  // Authentic, not current, yet not older than the row: the database has lost the commit that made it, as in a failover,
-  // and may since have made another token of the same generation.
+  // Authentic, not current, yet not older than the row: the database has lost the commit that made it, as in a
+  // failover, and may since have made another token of the same generation.
   if (presented.generation >= family.generation) {
     return policy.REFRESH_ROLL_FORWARD === 'on'
       ? { kind: 'roll_forward' }

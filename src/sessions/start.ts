@@ -22,8 +22,8 @@ export interface StartInput {
 }
 
 /**
- * Starts a family and records the sign-in, in the caller's transaction. The caller has locked the user, so that no disable,
- * password change or other sign-in of the user can come in between.
+ * Starts a family and records the sign-in, in the caller's transaction. The caller has locked the user, so that no
+ * disable, password change or other sign-in of the user can come in between.
  */
 export async function startSession(
   deps: { config: Config; serverKeys: KeyList },

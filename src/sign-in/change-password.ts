@@ -15,8 +15,8 @@ import type { UserPrincipal } from '../principal.ts'
 import { endAll } from '../sessions/end.ts'
 
 /**
- * Changes the password of a user who is signed in and knows the present one, and ends all other sessions. Wrong guesses count
- * as failed sign-ins, so a thief cannot use a stolen access token to get around the back-off.
+ * Changes the password of a user who is signed in and knows the present one, and ends all other sessions. Wrong guesses
+ * count as failed sign-ins, so a thief cannot use a stolen access token to get around the back-off.
  * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
  */
 export async function changePassword(

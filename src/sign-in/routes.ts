@@ -37,7 +37,7 @@ const DEFAULT_CLIENT = 'web'
 
 type Needs = Parameters<typeof register>[0] & Parameters<typeof signIn>[0] & Parameters<typeof changePassword>[0]
 
-/** Sign-up, sign-in, and the password of whoever is signed in. */
+/** Registration, sign-in, and the user's own account. */
 export function signInEndpoints(
   deps: Needs,
   clients: Clients,

@@ -31,8 +31,8 @@ interface SignInInput {
 }
 
 /**
- * Starts a session for somebody who knows the password. Every refusal gets the same answer after the same work, so that an
- * attacker does not learn which accounts exist.
+ * Starts a session for somebody who knows the password. Every refusal gets the same answer after the same work, so that
+ * an attacker does not learn which accounts exist.
  * @throws Problem invalid_email, invalid_scope, invalid_target; invalid_credentials; too_many_requests;
  * token_too_large; overloaded; unavailable.
  */

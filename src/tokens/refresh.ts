@@ -3,8 +3,8 @@ import { hmac, type KeyList, type ServerKeys } from '../config/secrets.ts'
 import { randomBytes } from '../random.ts'
 
 /**
- * The refresh token is `rt1_` and base64url of 69 bytes. The length leaves no spare bits in the encoding, so each token has
- * exactly one spelling:
+ * The refresh token is `rt1_` and base64url of 69 bytes. The length leaves no spare bits in the encoding, so each token
+ * has exactly one spelling:
  *
  *     key id 1 | family 16 | generation 4 | secret 32 | tag 16
  *
@@ -101,9 +101,10 @@ function tagOf(keys: ServerKeys, tagged: Buffer): Buffer {
 }
 
 /**
- * The id of a family is a hash of the handle in its tokens (a UUID of version 8, RFC 9562 §5.8). The id is public, as the
- * `sid` of every access token, but the handle cannot be computed from it. So an attacker who knows an id and has stolen the
- * server key still cannot forge a token of that family, neither a newer one to take it over nor an old one to end it.
+ * The id of a family is a hash of the handle in its tokens (a UUID of version 8, RFC 9562 §5.8). The id is public, as
+ * the `sid` of every access token, but the handle cannot be computed from it. So an attacker who knows an id and has
+ * stolen the server key still cannot forge a token of that family, neither a newer one to take it over nor an old one
+ * to end it.
  */
 function familyOf(handle: Buffer): string {
   const id = hash('sha256', Buffer.concat([FAMILY, handle]), 'buffer').subarray(0, 16)

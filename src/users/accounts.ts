@@ -52,8 +52,8 @@ export async function createUser(
 }
 
 /**
- * Inserts an account. Strangers may have failed to sign in with its address while it had no account, which must not lock out
- * the owner, so those failures are forgotten.
+ * Inserts an account. Strangers may have failed to sign in with its address while it had no account, which must not
+ * lock out the owner, so those failures are forgotten.
  * @returns undefined if the address has an account.
  */
 export async function addUser(tx: Tx, serverKeys: KeyList, user: NewUser): Promise<User | undefined> {
@@ -116,8 +116,8 @@ export async function enableUser(
 }
 
 /**
- * Sets another password, for somebody who has lost theirs or whose password was stolen. All sessions end, so that a thief who
- * has signed in is thrown out. Failures with the old password are forgotten.
+ * Sets another password, for somebody who has lost theirs or whose password was stolen. All sessions end, so that a
+ * thief who has signed in is thrown out. Failures with the old password are forgotten.
  * @returns how many sessions ended.
  * @throws Problem not_found, password_*.
  */

@@ -2,8 +2,9 @@ import { domainToASCII, domainToUnicode } from 'node:url'
 import { Problem } from '../errors.ts'
 
 /**
- * Letters that case mapping turns into ASCII: dotted and dotless i, long s, the Kelvin sign. In other software, an address
- * with one of them was enough to receive the reset link of somebody else's account, so they are refused anywhere.
+ * Letters that case mapping turns into ASCII: dotted and dotless i, long s, the Kelvin sign. In other software, an
+ * address with one of them was enough to receive the reset link of somebody else's account, so they are refused
+ * anywhere.
  */
 const CASE_TRAPS = /[\u0130\u0131\u017f\u212a]/
 /** Separators of address lists, quotes, and whatever could break the structure of a header or a log line. */
@@ -14,8 +15,9 @@ const LOCAL = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/
 const DOMAIN = /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?!\d+$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
 /**
- * The canonical form of an e-mail address, under which it is stored, looked up and counted: the local part in lower-case
- * ASCII, the domain as lower-case A-labels. Inputs with the same form mean the same account. Nothing is trimmed or guessed.
+ * The canonical form of an e-mail address, under which it is stored, looked up and counted: the local part in
+ * lower-case ASCII, the domain as lower-case A-labels. Inputs with the same form mean the same account. Nothing is
+ * trimmed or guessed.
  * @throws Problem invalid_email, which depends on the syntax alone, never on whether an account exists.
  */
 export function normaliseEmail(input: string): string {

@@ -12,8 +12,8 @@ export async function findById(db: Db, id: string): Promise<User | undefined> {
 }
 
 /**
- * Locks an account until the transaction ends. The lock is weaker than FOR UPDATE, so that inserting a family, which refers
- * to its user, does not wait for it.
+ * Locks an account until the transaction ends. The lock is weaker than FOR UPDATE, so that inserting a family, which
+ * refers to its user, does not wait for it.
  */
 export async function lockById(tx: Tx, id: string): Promise<User | undefined> {
   return await tx.selectFrom('users').select(userColumns).where('id', '=', id).forNoKeyUpdate().executeTakeFirst()

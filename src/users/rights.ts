@@ -85,8 +85,8 @@ export function checkRoles(roles: string[]): string[] {
 }
 
 /**
- * Refuses roles and claims that would make access tokens too long: every request carries one in a header, and proxies reject
- * long headers. A change that makes them shorter is always accepted.
+ * Refuses roles and claims that would make access tokens too long: every request carries one in a header, and proxies
+ * reject long headers. A change that makes them shorter is always accepted.
  * @throws Problem invalid_request.
  */
 export function checkRoom(config: Config, rights: Rights, before: Rights = NO_RIGHTS): void {

@@ -16,8 +16,8 @@ const NICENESS = 10
 
 // Before the first computation: the threads of the pool inherit the priority of the thread that starts them.
 setPriority(NICENESS)
-// A signal from the terminal reaches the whole process group. The server finishes its requests first, and needs this process
-// for that.
+// A signal from the terminal reaches the whole process group. The server finishes its requests first, and needs this
+// process for that.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // The server has ended or was killed. Calling `exit` would wait for the hash that is under way, which nobody needs.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))

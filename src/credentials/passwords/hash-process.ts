@@ -22,11 +22,11 @@ const PATIENCE_MS = 5000
 const KIB_PASSES_PER_MS = 100
 
 /**
- * Computes argon2 in a process of its own at low priority (hash-child.ts), so that hashes use whatever time refreshes leave
- * on the cores, and no more. In the server's process they would share libuv's thread pool with signatures, and threads of
- * the pool cannot be given a priority. The process starts with the first computation. If it ends, its computations are
- * refused with `unavailable`, and the next one starts another process. One that hangs is killed, because requests would wait
- * for it and fill the queue until nobody could sign in.
+ * Computes argon2 in a process of its own at low priority (hash-child.ts), so that hashes use whatever time refreshes
+ * leave on the cores, and no more. In the server's process they would share libuv's thread pool with signatures, and
+ * threads of the pool cannot be given a priority. The process starts with the first computation. If it ends, its
+ * computations are refused with `unavailable`, and the next one starts another process. One that hangs is killed,
+ * because requests would wait for it and fill the queue until nobody could sign in.
  * @param threads computations at a time.
  * @param env the server's environment, of which the process gets only what Node and argon2's binary need.
  */

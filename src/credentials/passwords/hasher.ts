@@ -50,7 +50,10 @@ const SALT_LENGTH = 16
 const TAG_LENGTH = 32
 /** How many kinds of hashes every refusal computes. More would cost too much, so the cheapest are left out. */
 const MOST_KINDS = 4
-/** What kinds other than today's may cost together, in units of today's: a hash of a gigabyte must not slow every refusal. */
+/**
+ * What kinds other than today's may cost together, in units of today's: a hash of a gigabyte must not slow every
+ * refusal.
+ */
 const MOST_WORK = 4
 
 export function createPasswordHasher(options: HasherOptions): PasswordHasher {
@@ -81,8 +84,9 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
         const text = normalisePassword(password)
         // Ill-formed text would be hashed as U+FFFD, and would match a password with that character.
         const real = stored === null || !text.isWellFormed() ? undefined : parsePhc(stored)
-        // The time of a refusal must not tell an attacker which kind of hash an account has, or whether it exists. So every
-        // kind is computed once, always in the same order, because each computation reuses the memory of the one before.
+        // The time of a refusal must not tell an attacker which kind of hash an account has, or whether it exists. So
+        // every kind is computed once, always in the same order, because each computation reuses the memory of the one
+        // before.
         let matches = false
         for (const kind of withPlaceFor(real, kindsOf(inUse, present))) {
           const phc = real && kind === real ? real : { ...kind, salt, tag: nothing }
@@ -112,8 +116,8 @@ function work({ memoryKib, passes }: Kind): number {
 }
 
 /**
- * The distinct kinds, never empty: today's first, so that a user with a hash of today waits for no other, then the others,
- * most expensive first.
+ * The distinct kinds, never empty: today's first, so that a user with a hash of today waits for no other, then the
+ * others, most expensive first.
  */
 function kindsOf(inUse: readonly string[], present: Kind): Kind[] {
   const kinds = new Map<string, Kind>()

@@ -30,8 +30,8 @@ export function normalisePassword(password: string): string {
 }
 
 /**
- * Whether a password may be set (NIST SP 800-63B-4 §3.1.1.2): it must be long enough, and not one that attackers try first.
- * There are no composition rules. The whole password is compared, so a long one may contain a blocked word.
+ * Whether a password may be set (NIST SP 800-63B-4 §3.1.1.2): it must be long enough, and not one that attackers try
+ * first. There are no composition rules. The whole password is compared, so a long one may contain a blocked word.
  * @throws Problem password_too_short, password_too_long, password_blocked; invalid_request for ill-formed text.
  */
 export function checkNewPassword(

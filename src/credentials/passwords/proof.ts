@@ -29,7 +29,10 @@ export type Proof<T> =
 interface Effect<T> {
   /** Makes the hash that replaces the one that matched. Runs before the transaction, because it takes long. */
   replaceHash: (user: User) => Promise<string | undefined>
-  /** Runs in the transaction that resets the counter and has locked the user, who is enabled and still has this password. */
+  /**
+   * Runs in the transaction that resets the counter and has locked the user, who is enabled and still has this
+   * password.
+   */
   commit: (tx: Tx, user: User) => Promise<T>
 }
 
@@ -83,7 +86,8 @@ async function decide<T>(
     const replacement = await effect.replaceHash(proven)
     const outcome = await transact(deps.db, async (tx) => {
       const current = await lockProven(tx, proven, attempt.identifiers)
-      // The account was disabled or its password changed during the computation. A family started now would survive that.
+      // The account was disabled or its password changed during the computation. A family started now would survive
+      // that.
       if (!current?.stands) return { kind: 'changed', user: current } as const
       if (replacement !== undefined) await writePasswordHash(tx, current.id, replacement)
       return { kind: 'proven', value: await effect.commit(tx, current) } as const

@@ -11,8 +11,8 @@ export async function resetPassword(tx: Tx, serverKeys: KeyList, user: User, pas
 }
 
 /**
- * Undoes what failed attempts did to an account: the back-off and, after a hundred of them, the disabling of its password.
- * The caller has locked the row.
+ * Undoes what failed attempts did to an account: the back-off and, after a hundred of them, the disabling of its
+ * password. The caller has locked the row.
  * @returns whether there was anything to undo.
  */
 export async function forgive(tx: Tx, serverKeys: KeyList, user: User): Promise<boolean> {

@@ -13,7 +13,10 @@ import type { ProblemCode } from '../../errors.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** Why this endpoint in particular may refuse; what all of its kind share is derived (`http/description/refusals.ts`). */
+    /**
+     * Why this endpoint in particular may refuse; what all of its kind share is derived
+     * (`http/description/refusals.ts`).
+     */
     problems?: readonly ProblemCode[]
   }
 }

@@ -24,8 +24,8 @@ const LONGEST_WAIT_MS = 2000
 const LOOK_AGAIN_MS = 25
 
 /**
- * The careful path: locks the family, decides, acts, commits, and only then answers. An error thrown inside the transaction
- * would roll the verdict back, and a stolen family would live on.
+ * The careful path: locks the family, decides, acts, commits, and only then answers. An error thrown inside the
+ * transaction would roll the verdict back, and a stolen family would live on.
  *
  * If the row is locked, it is tried again a moment later, so that the connection can serve other families in between.
  */

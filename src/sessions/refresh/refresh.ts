@@ -57,8 +57,8 @@ type RefreshDeps = {
 }
 
 /**
- * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). The operation is of the moment when the request was there to be
- * read.
+ * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). The operation is of the moment when the request was there
+ * to be read.
  * @throws Problem `invalid_grant`, the same for every cause; `invalid_scope` or `invalid_target` if the request asks for
  * more than was granted, or nothing of the grant is left; `token_too_large`; `too_many_requests`; `unavailable`.
  */
@@ -113,8 +113,8 @@ export function createRefresh(
       return { kind: 'refreshed', verdict: 'rotate', family, subject, refreshToken, narrow }
     }
     const rotatesAgainIn = spent.allowed ? undefined : Math.ceil(spent.remainingMs / 1000)
-    // If the rotation is refused while another attempt with the same token is under way, that attempt may still rotate it:
-    // the client is told to come back soon for the result.
+    // If the rotation is refused while another attempt with the same token is under way, that attempt may still rotate
+    // it: the client is told to come back soon for the result.
     const request = { operation, token, presented, narrow, since, isGone, rotatesAgainIn }
     const found = await refreshCarefully(request).catch((error: unknown) => {
       const undecided = error instanceof Problem && ROTATION_REFUSED.has(error.reason) && !underWay.isAlone(token.hash)

@@ -32,9 +32,9 @@ const COLUMNS =
 
 /**
  * The hot path: one statement checks everything that a plain rotation requires, and rotates; $1 is now. The row lock
- * serialises concurrent rotations of a family: the second sees the row as the first has left it, and matches nothing. Rows
- * that are locked are skipped and match nothing either. Waiting for one would hold up the whole batch, and two batches that
- * wait for each other's rows would deadlock.
+ * serialises concurrent rotations of a family: the second sees the row as the first has left it, and matches nothing.
+ * Rows that are locked are skipped and match nothing either. Waiting for one would hold up the whole batch, and two
+ * batches that wait for each other's rows would deadlock.
  *
  * The scopes and audiences of a request are passed as text separated by spaces, which neither may contain, because arrays
  * in PostgreSQL cannot hold lists of different lengths. The statement is a constant: building it for each request would

@@ -30,8 +30,9 @@ const LONGEST_WAIT_MS = 2000
 type RotatorDeps = { rotationDb: Db; clock: Clock }
 
 /**
- * Rotations that arrive while a statement is under way are gathered and sent together in the next one, so that a round trip
- * and a commit, which waits for the disk, serve many. A rotation that arrives when nothing is under way is sent at once.
+ * Rotations that arrive while a statement is under way are gathered and sent together in the next one, so that a round
+ * trip and a commit, which waits for the disk, serve many. A rotation that arrives when nothing is under way is sent at
+ * once.
  *
  * A family occurs at most once in a batch, because one statement changes a row only once.
  */
@@ -52,7 +53,8 @@ export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
     busy = true
     while (waiting.length > 0) {
       try {
-        // The connection comes first: who has hung up or waited too long, and what time it is, is found out after the wait.
+        // The connection comes first: who has hung up or waited too long, and what time it is, is found out after the
+        // wait.
         await deps.rotationDb.connection().execute(async (connection) => {
           watch()
           const batch = takeBatch(waiting)

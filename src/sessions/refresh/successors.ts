@@ -27,7 +27,8 @@ export async function replaceToken(
   if (problem) return { kind: 'problem', problem }
 
   const { token, presented } = request
-  // Above both the row's generation and the presented one, so that an unused successor that is replaced counts as older.
+  // Above both the row's generation and the presented one, so that an unused successor that is replaced counts as
+  // older.
   const generation = Math.max(family.state.generation, presented.generation) + 1
   const salt = randomBytes(16)
   const refreshToken = mintSuccessor(deps.serverKeys[0], token, generation, salt)
