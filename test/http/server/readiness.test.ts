@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { isUnprepared } from '../../src/db/errors.ts'
-import { createTestApp, type TestApp } from '../support/app.ts'
-import { atOnce } from '../support/at-once.ts'
+import { isUnprepared } from '../../../src/db/errors.ts'
+import { createTestApp, type TestApp } from '../../support/app.ts'
+import { atOnce } from '../../support/at-once.ts'
 
 // Ready is a server with which a sign-in could work, not one whose database says what time it is.
 
