@@ -2,28 +2,28 @@ import { claimsOf } from './held.ts'
 import { read } from './issuer.ts'
 import type { Client } from './types.ts'
 
-/** What the issuer knows of whoever is signed in. */
+/** What the issuer knows about the user who is signed in. */
 export interface Profile {
   readonly id: string
   readonly email: string
   readonly email_verified: boolean
   readonly roles: readonly string[]
-  /** What an operator has set. */
+  /** Custom claims, set by operators. */
   readonly claims: Readonly<Record<string, unknown>>
   readonly created_at: string
 }
 
-/** A place where somebody is signed in. Times as in ISO 8601. */
+/** A session of the user, here or elsewhere. Times are in ISO 8601. */
 export interface Session {
   readonly id: string
   readonly client_id: string
   readonly created_at: string
   readonly last_used_at: string
-  /** If it is not used before. */
+  /** When it ends unless it is used. */
   readonly expires_at: string
   readonly user_agent: string | null
   readonly address: string | null
-  /** The session of this client. */
+  /** Whether it is the session of this client. */
   readonly current: boolean
 }
 
@@ -33,18 +33,18 @@ export interface PasswordChange {
 }
 
 /**
- * What people do with their own account. Every call rejects with a `ClavigerError`: `invalid_grant` if nobody is signed in,
+ * The user's own account. Failing calls reject with a `ClavigerError`: `invalid_grant` if nobody is signed in,
  * `insufficient_scope` if the client's `scope` leaves out `account`.
  */
 export interface Account {
   me(): Promise<Profile>
-  /** All that are alive, this one among them. */
+  /** All live sessions, including this one. */
   sessions(): Promise<readonly Session[]>
-  /** Ended that of this client, all its tabs are signed out. @throws ClavigerError `not_found` if there is none of that id. */
+  /** Ends a session. If it is this client's own, all its tabs are signed out. @throws ClavigerError `not_found`. */
   endSession(id: string): Promise<void>
   endOtherSessions(): Promise<void>
   /**
-   * Ends all other sessions. This one goes on, in all its tabs.
+   * Changes the password and ends all other sessions. This one goes on, in all its tabs.
    * @throws ClavigerError `invalid_credentials`, `password_too_short`, `password_blocked`, `too_many_requests` …
    */
   changePassword(change: PasswordChange): Promise<void>
@@ -52,7 +52,7 @@ export interface Account {
 
 export function account(auth: Client): Account {
   async function ask<Answer>(method: string, path: string, init?: RequestInit): Promise<Answer> {
-    // Without one the issuer would have nothing to say but that it is missing.
+    // Rejects if nobody is signed in. Asked without a token, the issuer would only say that it is missing.
     await auth.getAccessToken()
     return (await read(auth.issuer, await auth.fetch(auth.issuer + path, { ...init, method }))) as Answer
   }
@@ -63,14 +63,15 @@ export function account(auth: Client): Account {
     endSession: async (id) => {
       const { sid } = claimsOf(await auth.getAccessToken())
       await ask('DELETE', `/sessions/${encodeURIComponent(id)}`)
-      // So that this client learns of it at once. If that fails, it does when it next needs a token.
+      // Lets this client learn of it at once. If that fails, it will when it next needs a token.
       if (sid === id.toLowerCase()) await auth.refresh().catch(() => {})
     },
     endOtherSessions: async () => void (await ask('DELETE', '/sessions')),
     changePassword: async ({ currentPassword, newPassword }) => {
       const headers = {
         'content-type': 'application/json',
-        // `fetch` would take the 401 of a wrong password for that of a token and ask again: that would be two wrong guesses.
+        // The client's `fetch` would take the 401 for a wrong password for a refused token and ask again: two wrong
+        // guesses.
         authorization: `Bearer ${await auth.getAccessToken()}`,
       }
       const body = JSON.stringify({ current_password: currentPassword, new_password: newPassword })

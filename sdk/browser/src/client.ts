@@ -4,15 +4,15 @@ import { elapsed, platform } from './platform.ts'
 import { createSession } from './session.ts'
 import type { Client, Options } from './types.ts'
 
-/** A service that refuses fresh tokens too must not cost a refresh per request. */
+/** A service that refuses even fresh tokens must not cause a refresh per request. */
 const REFUSALS_APART_MS = 10_000
 
-/** Looks for a session at once. One client per page is enough; those of other tabs share its session. */
+/** Creates a client and looks for a session at once. One per page is enough; the clients of all tabs share a session. */
 export function createClient(options: Options): Client {
-  // Looked up at each call: whoever wraps `fetch` later is heard too.
+  // Looked up at each call, so that instrumentation that wraps `fetch` later takes effect.
   const send: typeof fetch = (input, init) =>
     (options.fetch ?? fetch)(input, init).catch((error) => {
-      // This is how `fetch` says that there was no answer.
+      // A TypeError is how `fetch` reports that there was no answer.
       throw error.name === 'TypeError' ? noAnswer(error) : error
     })
   if (!/^https?:\/\/./i.test(options.issuer)) throw new TypeError(`issuer: ${options.issuer} is no URL of a server`)
@@ -22,7 +22,7 @@ export function createClient(options: Options): Client {
   let refusedAt = -REFUSALS_APART_MS
   let replacing: Promise<unknown> | undefined
 
-  /** Undefined if nobody is signed in, or can be: the request then goes without. */
+  /** Undefined if nobody is or can be signed in: the request is then sent without a token. */
   const token = (refused?: string): Promise<string | undefined> =>
     session.token(refused).catch((error) => {
       if (isOver(error) || error.code === 'cookie_blocked') return undefined
@@ -30,8 +30,8 @@ export function createClient(options: Options): Client {
     })
 
   async function fetchWithToken(...[input, init]: Parameters<typeof fetch>): Promise<Response> {
-    // Read once, so that what is judged is what is sent: a Request of another window is no `instanceof Request`, and an
-    // object may name another URL each time it is asked.
+    // Read once, so that the URL that is checked is the one that is used: an object may return another each time it is
+    // read. A Request from another window is not `instanceof Request`.
     const request = 'clone' in Object(input) ? new Request(input) : undefined
     const url = new URL(request?.url ?? (input as string), platform.document?.baseURI)
     const target = request ?? url.href
@@ -45,9 +45,9 @@ export function createClient(options: Options): Client {
       return send(what, { ...init, headers })
     }
     const response = await sendWith(first, request?.clone() ?? target)
-    // What another origin said, after a redirect, is not about the token: it has not seen it.
+    // After a redirect to another origin, a 401 is not about the token, which that origin has not seen.
     const refused = response.status === 401 && new URL(response.url || url).origin === url.origin
-    // A stream can be sent once only; `duplex` is what it takes to send one.
+    // A stream can be sent only once. A request with `duplex` has one.
     if (!refused || (init as { duplex?: string } | undefined)?.duplex) return response
 
     if (session.state.held?.token === first && elapsed() - refusedAt > REFUSALS_APART_MS) {
@@ -64,7 +64,7 @@ export function createClient(options: Options): Client {
   return Object.assign(session.calls, { issuer, fetch: fetchWithToken, getAccessToken: () => session.token() })
 }
 
-/** Waits no longer than the caller of `fetch` wants to. */
+/** Stops waiting when the caller of `fetch` aborts. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
   if (!signal) return promise
   return new Promise((resolve, reject) => {

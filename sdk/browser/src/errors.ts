@@ -1,15 +1,16 @@
 import { platform } from './platform.ts'
 
-/** An answer of the issuer that is no success, or the lack of one. */
+/** The issuer has refused, or has not answered. */
 export class ClavigerError extends Error {
   /**
-   * Of the problem document; `network` if there was no answer, `unexpected` if it was not one of Claviger's, `wrong_issuer` if
-   * there is no Claviger, or one of another name. `cookie_blocked`, `no_storage` and `closed` are said here, without asking.
+   * The code of the problem document; `network` if there was no answer, `unexpected` if it was not one of Claviger's,
+   * `wrong_issuer` if no Claviger answers there, or one with another name. `cookie_blocked`, `no_storage` and `closed`
+   * are found by this client, without asking.
    */
   declare readonly code: string
   /** HTTP status; 0 if there was no answer. */
   declare readonly status: number
-  /** Seconds. */
+  /** In seconds. */
   declare readonly retryAfter: number | undefined
 
   constructor(code: string, status: number, message: string, retryAfter?: number, cause?: unknown) {
@@ -18,18 +19,18 @@ export class ClavigerError extends Error {
   }
 }
 
-/** What the issuer says when a session is over, and what is said here when there is none. */
+/** The issuer's error when a session is over, and this client's when there is none. */
 export const signedOut = (): ClavigerError => new ClavigerError('invalid_grant', 401, 'Sign in again')
 
-/** A browser does not say whether there was none, or one that it hides from the page. */
+/** A browser does not tell whether there was no answer, or one that it hides from the page. */
 export const noAnswer = (cause: unknown): ClavigerError =>
   new ClavigerError('network', 0, 'No answer for this origin', undefined, cause)
 
-/** @param name what the server calls itself, if it is an issuer at all. */
+/** @param name by which the server calls itself, if it is an issuer at all. */
 export const wrongIssuer = (issuer: string, status: number, name = 'no Claviger'): ClavigerError =>
   new ClavigerError('wrong_issuer', status, `issuer: at ${issuer} is ${name}`)
 
-/** @param found how that showed, if it was not known before. */
+/** @param found what revealed it, if it was not known before. */
 export const cookieBlocked = (issuer: string, status = 0, found = ''): ClavigerError =>
   new ClavigerError(
     'cookie_blocked',
@@ -40,6 +41,6 @@ export const cookieBlocked = (issuer: string, status = 0, found = ''): ClavigerE
 /** The only answer that ends a session. A bare 401 may come from anything between here and the issuer. */
 export const isOver = (error: unknown): boolean => (error as ClavigerError | undefined)?.code === 'invalid_grant'
 
-/** Worth asking again: no answer, throttled, or a server in trouble. */
+/** Whether it is worth asking again: there was no answer, the client was throttled, or the server is in trouble. */
 export const isPassing = (error: unknown): error is ClavigerError =>
   error instanceof ClavigerError && /^(0|408|429|5..)$/.test(`${error.status}`)

@@ -13,15 +13,15 @@ interface Parts {
   records: RecordStore
   post: Post
   exclusive: Exclusive
-  /** The refresh token is in the record, not in a cookie. */
+  /** Whether the refresh token is in the record instead of a cookie. */
   native: boolean
-  /** What every token is asked for with. */
+  /** The parameters of every token request. */
   wanted: { client_id: string | undefined; audience: string | string[] | undefined; scope: string | undefined }
-  /** Told of a failure that will pass. @returns milliseconds until the issuer may be asked again. */
+  /** Called after a temporary failure. @returns milliseconds until the issuer may be asked again. */
   onTrouble: (error: ClavigerError) => number
 }
 
-/** @returns `iss` of an access token; of one that cannot be read, what was expected; undefined without a token. */
+/** @returns `iss` of an access token; `expected` if it cannot be read; undefined without a token. */
 function nameIn(token: string | undefined, expected: string): string | undefined {
   try {
     return token && claimsOf(token).iss
@@ -30,9 +30,9 @@ function nameIn(token: string | undefined, expected: string): string | undefined
   }
 }
 
-/** What is said between this client and the issuer about the session, and how the record keeps step with it. */
+/** The exchanges with the issuer about the session. Keeps the record up to date with them. */
 export function createExchange({ issuer, state, records, post, exclusive, native, wanted, onTrouble }: Parts) {
-  /** @throws ClavigerError unless the reply is a token of this issuer. */
+  /** Asks for a token. @throws ClavigerError unless the reply has one of this issuer. */
   async function ask(path: string, body: object, headers?: { [name: string]: string }): Promise<Reply> {
     const reply = await post(path, { ...body, ...wanted }, headers)
     const name = nameIn(reply.access_token, issuer)
@@ -41,13 +41,14 @@ export function createExchange({ issuer, state, records, post, exclusive, native
   }
 
   async function accept(reply: Reply, record: Record, sentAt: number, isLogin: boolean): Promise<User> {
-    // `exp` is in whole seconds, so the token may live up to one less.
+    // `exp` is in whole seconds, so the token may live up to a second less.
     const life = (reply.expires_in - 1) * 1000
     const until = sentAt + life
     const cause = isLogin ? 'login' : state.hasMissed(record) ? state.elsewhere() : 'found'
     const ends = sentAt + reply.refresh_expires_in * 1000
     const version = state.advance(record)
-    // The successor must be where a restart finds it before anything is done with it; its answer being in, the key goes.
+    // The new refresh token is stored first, where a restart finds it. The key is dropped, since its answer has
+    // arrived.
     const since = isLogin ? version : (record.since ?? version)
     await records.write({ version, until, ends, since, token: reply.refresh_token, leaving: state.leaving })
     if (state.leaving) throw signedOut()
@@ -58,38 +59,38 @@ export function createExchange({ issuer, state, records, post, exclusive, native
 
   const forget = (record: Record) => records.write({ version: state.advance(record), none: RELEASE })
 
-  /** Nobody is signed in, says the issuer. */
+  /** Ends the session here, because the issuer says that nobody is signed in. */
   async function end(record: Record): Promise<never> {
     const { version, since, ends } = record
     const hasSeen = native || records.hasSeen(record)
     await forget(record)
     state.become((ends as number) <= Date.now() ? 'expired' : ends && hasSeen ? 'ended' : state.elsewhere())
     state.tell()
-    // Nothing has become of the sign-in yet.
+    // No refresh has succeeded since the sign-in: probably the browser has dropped the cookie.
     throw !native && hasSeen && version === since
       ? cookieBlocked(issuer, 401, 'No session since the sign-in, unless it was ended. ')
       : signedOut()
   }
 
-  /** @param since of the session that is to end, if it is known. */
+  /** Signs out. @param since identifies the session to end, if it is known. */
   async function leave(since: number | undefined): Promise<void> {
     const record = await records.read()
-    // Another tab has done it, or somebody has signed in meanwhile.
+    // Another tab has signed out, or somebody has signed in, in the meantime.
     if (!record.leaving && since && record.since !== since) return
-    // Without a body it needs no preflight: one way less to go for a page that is being closed.
+    // Without a body there is no preflight, which saves a round trip while the page is being closed.
     if (!native) await post('/logout')
     else if (record.token) await post('/logout', { refresh_token: record.token })
     await forget(record)
     state.tell()
   }
 
-  /** Replaces the token that was held when `since` was the version. Runs alone. */
+  /** Replaces the token that was held at version `since`. Must run under the lock. */
   async function refresh(since: number, waited = false): Promise<void> {
     const isDone = () => state.version > since && state.held && isUsable(state.held)
     if (!isDone()) await state.hear(await records.read(), waited)
     if (isDone()) return
     const seen = await records.read()
-    // What another tab wrote may be here later than what it said: a sign-out that is over must not reach the next session.
+    // A record from another tab may arrive later than its message: a finished sign-out must not end the next session.
     const record = seen.version < state.version ? { ...seen, leaving: undefined } : seen
     if (record.leaving) await leave(record.since).catch(() => {})
     if (state.leaving || record.leaving || (state.version > since && state.status === 'signed-out')) {
@@ -98,7 +99,7 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     }
     if (native && !record.token) return end(record)
 
-    // Only differences: `wait` has fractions, which a time of day has no room for. Without numbers nothing holds.
+    // Only differences are compared, because `wait` has fractions. Comparisons with undefined are false.
     const gone = Date.now() - (record.waitingSince as number)
     const left = (record.wait as number) - gone
     if (gone >= 0 && left > 0) {
@@ -107,7 +108,7 @@ export function createExchange({ issuer, state, records, post, exclusive, native
       throw error
     }
 
-    // Kept until the answer is in: whoever asks next, after a crash or in another tab, repeats this request.
+    // Stored until the answer arrives, so that the next attempt, after a crash or in another tab, repeats this request.
     const key = record.key ?? platform.crypto?.randomUUID?.() ?? `${Math.random()}${Math.random()}`
     await records.write({ ...record, key })
     const before = state.version
@@ -117,22 +118,22 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     try {
       reply = await ask('/refresh', { refresh_token: record.token }, { 'idempotency-key': key })
     } catch (error) {
-      // Late, it may be about the session before the present one.
+      // A late answer may be about the previous session.
       if (isOver(error)) return (await hasMoved()) ? refresh(before) : end(record)
       if (isPassing(error)) {
         const wait = onTrouble(error)
-        // For the other tabs, and for whoever reloads. What a tab without a network found out is its own affair.
+        // Stored for the other tabs and after a reload, unless only this tab has no network.
         if (error.status) await records.write({ ...(await records.read()), wait, waitingSince: Date.now() })
       }
       throw error
     }
-    // Signed out, or somebody else, while the answer was on its way.
+    // While the answer was under way, the user signed out, or another one signed in.
     if (await hasMoved()) return refresh(before)
     await accept(reply, record, sentAt, false)
   }
 
   const login = ({ email, password, remember }: Login): Promise<User> =>
-    // Alone: the answer to a refresh of the session before must not overwrite the new cookie.
+    // Under the lock, so that the answer to a refresh of the previous session does not overwrite the new cookie.
     exclusive(async () => {
       const sentAt = Date.now()
       const reply = await ask('/login', { email, password, remember })
@@ -155,7 +156,7 @@ export function createExchange({ issuer, state, records, post, exclusive, native
       try {
         state.become('logout')
         const record = await records.read()
-        // Later than the record first: a tab that has followed it would take this for old news, had the clock been set back.
+        // Advanced beyond the record first: had the clock been set back, tabs would take this for an old message.
         const version = state.advance(record)
         state.tell()
         await records.write({ ...record, version, until: undefined, leaving: 1 })

@@ -5,17 +5,17 @@ export interface Held {
   token: string
   /** Milliseconds from issue to expiry. */
   life: number
-  /** Expiry by the wall clock, which sees the time that the device slept. */
+  /** Expiry by the wall clock, which counts the time that the device sleeps. */
   until: number
-  /** Expiry by `elapsed`, which nobody can set back. */
+  /** Expiry by `elapsed`, which cannot be set back. */
   end: number
 }
 
-/** An access token that has just come. */
+/** An access token that has just arrived. */
 export interface Arrival extends Omit<Held, 'end'> {
   /**
-   * Milliseconds it lived yet when another tab passed it on. `until` alone would say more once the clock has been set back;
-   * this alone, where the message waited for a frozen tab.
+   * Milliseconds that it had left when another tab passed it on. `until` alone would be too late after the clock was set
+   * back; this alone would be, if the message waited for a frozen tab.
    */
   left?: number
 }
@@ -25,24 +25,24 @@ export function hold({ token, life, until, left = life }: Arrival): Held {
 }
 
 /**
- * What the token says, unverified. `-` and `_` are decoded alike, since `atob` knows neither: no origin and no id has a character
- * that is written with them, and other claims are of no interest here.
+ * The claims of a token, unverified. `-` and `_` are decoded alike, since `atob` knows neither: origins and ids contain
+ * no character that is encoded with them, and other claims do not matter here.
  */
 export const claimsOf = (token: string): { iss: string; sid: string } =>
   JSON.parse(atob((token.split('.')[1] as string).replace(/[-_]/g, '+')))
 
-/** Milliseconds it still lives, by the clock that says less. */
+/** Milliseconds until it expires, by the clock that says less. */
 export const leftOf = ({ until, end }: Held): number => Math.min(until - Date.now(), end - elapsed())
 
-/** Good for a request that starts now: it takes a while to arrive, and clocks differ a little. */
+/** Whether it is good for a request that starts now, which takes a while to arrive; and clocks differ a little. */
 export const isUsable = (held: Held): boolean => leftOf(held) > Math.min(10_000, held.life / 10)
 
-/** At 75 to 85 % of the lifetime, in each tab at another moment: the first one that is due spares the others theirs. */
+/** Refresh at 75 to 85 % of the lifetime, in each tab at another moment: the first tab spares the others their refresh. */
 const SHARE = 0.15 + Math.random() / 10
 
 /**
- * Milliseconds until it should be replaced; never less than a second after it came, so that a lifetime which makes no sense
- * makes no storm.
+ * Milliseconds until it should be replaced, at least a second after it arrived, so that a nonsensical lifetime does not
+ * cause a storm of refreshes.
  */
 export const dueIn = (held: Held): number =>
   Math.max(leftOf(held) - held.life * SHARE, held.end - held.life + 1000 - elapsed())

@@ -1,7 +1,7 @@
 import { ClavigerError, noAnswer, wrongIssuer } from './errors.ts'
 import type { User } from './types.ts'
 
-/** Longer than the server takes at its worst. */
+/** Longer than the server ever takes. */
 const TIMEOUT_MS = 20_000
 const LONGEST_RETRY_AFTER = 3600
 
@@ -9,7 +9,7 @@ export interface Reply {
   access_token: string
   /** Seconds. */
   expires_in: number
-  /** Seconds until the session ends if it is not used. */
+  /** Seconds until the session ends unless it is used. */
   refresh_expires_in: number
   user: User
   refresh_token?: string
@@ -27,7 +27,7 @@ export function createPost(issuer: string, credentials: 'omit' | 'include', send
         method: 'POST',
         redirect: 'error',
         credentials,
-        // The person may close the page the moment they have signed out.
+        // People may close the page as soon as they have signed out.
         keepalive: path === '/logout',
         signal: control.signal,
         ...(body && { headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }),
@@ -48,7 +48,7 @@ export async function read<Answer>(issuer: string, response: Response): Promise<
   try {
     answer = Object(JSON.parse((await response.text()) || '{}'))
   } catch (error) {
-    // A success that is cut off or is no JSON (a captive portal's page) says nothing about the session.
+    // A success that is cut off or not JSON, such as the page of a captive portal, says nothing about the session.
     if (ok) throw noAnswer(error)
   }
   if (ok) return answer
@@ -57,7 +57,7 @@ export async function read<Answer>(issuer: string, response: Response): Promise<
   throw new ClavigerError(code ?? 'unexpected', status, detail ?? title ?? 'no Claviger answered', retryAfter(response))
 }
 
-/** Seconds or an HTTP-date (RFC 9110 §10.2.3), which is measured by the clock that it comes from. @returns seconds. */
+/** Seconds or an HTTP-date (RFC 9110 §10.2.3), which is compared with the `Date` of the reply. @returns seconds. */
 function retryAfter({ headers }: Response): number | undefined {
   const value = headers.get('retry-after') ?? ''
   const sent = Date.parse(headers.get('date') ?? '') || Date.now()

@@ -1,17 +1,17 @@
 import { elapsed, platform } from './platform.ts'
 
-/** As long as a caller is patient with an issuer. */
+/** As long as callers wait for an issuer. */
 const LONGEST_WAIT_MS = 10_000
-/** A lock that is free comes sooner. */
+/** A free lock is granted sooner. */
 const SHORTEST_WAIT_MS = 5
 
-/** @param run is told whether somebody else has just had the lock. */
+/** @param run learns whether somebody else has just held the lock. */
 export type Exclusive = <T>(run: (waited: boolean) => Promise<T>) => Promise<T>
 
 /**
- * One at a time in all tabs of the origin; where the platform has no Web Locks, one at a time in this client. A tab that is
- * suspended may keep the lock for ever, so it is taken away after a while, and everybody behind gets it in turn. Should the
- * tab only have been slow, two requests are out at once: with the `Idempotency-Key` that they share, one is a retry.
+ * Runs one task at a time in all tabs of the origin or, without Web Locks, in this client. A suspended tab may hold the
+ * lock for ever, so it is taken away after a while. If that tab was only slow, two requests are under way at once; they
+ * share an `Idempotency-Key`, so the second one counts as a retry.
  */
 export function createExclusive(name: string): Exclusive {
   let last: Promise<unknown> = Promise.resolve()
@@ -29,12 +29,12 @@ async function locked<T>(name: string, run: (waited: boolean) => Promise<T>): Pr
   let work: Promise<T> | undefined
   const start = () => (work ??= run(elapsed() - asked > SHORTEST_WAIT_MS))
   const control = new AbortController()
-  // Not all in the same moment: behind the first who takes it, the others need not.
+  // At different moments, so that one waiting tab takes the lock away and the others then get it in turn.
   const timer = setTimeout(() => control.abort(), LONGEST_WAIT_MS + Math.random() * 1000)
   await locks
     .request(name, { signal: control.signal }, start)
     .catch(() => work ?? locks.request(name, { steal: true }, start))
-    // Where the lock was taken from here, or is refused, the work itself says what becomes of it.
+    // Rejects if the lock was taken away or is refused; the result of the work does not depend on it.
     .catch(() => {})
   clearTimeout(timer)
   return start()
