@@ -48,6 +48,7 @@ const ROUTES = [
   'GET /.well-known/oauth-authorization-server: public, none',
   'GET /.well-known/openid-configuration: public, none',
   'GET /: public, none',
+  'GET /docs/:file: public, none',
   'GET /docs: public, none',
   'GET /livez: public, none',
   'GET /me: user, account',

@@ -1,19 +1,15 @@
-import { createHash } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Config } from '../../config/config.ts'
+import { Problem } from '../../errors.ts'
 import { endpoint } from '../requests/endpoint.ts'
 import { complete, skeleton } from './openapi.ts'
-import { page } from './page.ts'
+import { makePage, PAGE_POLICY } from './page.ts'
 import type { RouteFacts } from './refusals.ts'
 import type { OpenApi } from './shapes.ts'
-import { style } from './style.ts'
 
-/** Allows the style sheet of the page, and nothing else: no scripts, frames or forms, and no other requests. */
-const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`
-
-/** `GET /openapi.json` and `GET /docs`, made from the routes. Must be called before they are registered. */
+/** `GET /openapi.json` and the page `GET /docs`, made from the routes. Must be called before they are registered. */
 export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUER'>) {
   const routes = new Map<string, RouteFacts>()
   app.addHook('onRoute', ({ method, url, config: { access, limit } = {}, schema = {} }) => {
@@ -29,11 +25,11 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
   })
   void app.register(swagger, { openapi: skeleton(config) as never, convertConstToEnum: false, hideUntagged: false })
 
-  let made: { json: string; html: string } | undefined
+  let made: ({ json: string } & ReturnType<typeof makePage>) | undefined
   // Made at the first request, because most processes never need it.
   const make = () => {
     const api = complete(app.swagger() as unknown as OpenApi, routes)
-    return { json: JSON.stringify(api, null, 2), html: page(api) }
+    return { json: JSON.stringify(api, null, 2), ...makePage(api) }
   }
   return {
     json: endpoint(
@@ -63,5 +59,10 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
           .header('content-security-policy', PAGE_POLICY)
           .send((made ??= make()).html),
     ),
+    pageFile: endpoint({ hide: true, params: Type.Object({ file: Type.String() }) }, async (request, reply) => {
+      const file = (made ??= make()).files.get(request.params.file)
+      if (!file) throw new Problem('not_found')
+      return reply.type(file.type).send(file.body)
+    }),
   }
 }

@@ -1,5 +1,4 @@
 import type { Config } from '../../config/config.ts'
-import { problems } from '../../errors.ts'
 import { problemSchema, type RouteFacts, refusals } from './refusals.ts'
 import type { OpenApi, OperationObject } from './shapes.ts'
 
@@ -21,12 +20,6 @@ const INTRODUCTION = `Signs people in, issues short-lived access tokens and rota
 Bodies are JSON in UTF-8, at most 16 KiB; members that are not described here are refused. Every reply carries \`X-Request-Id\`. HEAD works wherever GET does.
 
 Whatever is refused is answered with a problem document (RFC 9457, \`application/problem+json\`). Decide by \`code\`: it is stable. \`instance\` is the request id, for whoever reads the log.
-
-| Status | \`code\` | |
-|---|---|---|
-${Object.entries(problems)
-  .map(([code, { status, title }]) => `| ${status} | \`${code}\` | ${title} |`)
-  .join('\n')}
 `
 
 /** The frame of the description. @fastify/swagger adds the paths and schemas with their words. */

@@ -31,7 +31,10 @@ export interface RouteFacts {
 export function refusals(route: RouteFacts): Record<string, Reply> {
   const byStatus = Map.groupBy(codesOf(route), (code) => problems[code].status)
   const stated = [...byStatus].toSorted(([a], [b]) => a - b).map(([status, codes]) => [status, refusal(status, codes)])
-  return { ...Object.fromEntries(stated), default: ANY_OTHER }
+  return {
+    ...Object.fromEntries(stated),
+    default: { ...refusal(0, ANYWHERE), description: 'Whatever else any request may be refused for.' },
+  }
 }
 
 function codesOf({ method, isPublic, isLimited, body, problems: own }: RouteFacts): ProblemCode[] {
@@ -43,11 +46,19 @@ function codesOf({ method, isPublic, isLimited, body, problems: own }: RouteFact
   return [...codes, ...own]
 }
 
+/** What is refused before it is known which endpoint is meant, or whatever that is. */
+const ANYWHERE: ProblemCode[] = [
+  'tls_required',
+  'not_found',
+  'method_not_allowed',
+  'request_timeout',
+  'expectation_failed',
+  'misdirected_request',
+  'headers_too_large',
+  'internal',
+]
+
 const SCHEMA = { $ref: '#/components/schemas/Problem' }
-const ANY_OTHER: Reply = {
-  description: 'Whatever else any request may be refused for: `code` says it.',
-  content: { 'application/problem+json': { schema: SCHEMA } },
-}
 /** The headers of all refusals with a status. */
 const HEADERS: Record<number, Reply['headers']> = {
   401: { 'WWW-Authenticate': { description: 'A Bearer challenge (RFC 6750).', schema: { type: 'string' } } },
