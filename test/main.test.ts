@@ -1,16 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { connect as connectDatabase } from '../src/db/connect.ts'
 import { testEnvironment } from './support/app.ts'
+import { forFile } from './support/for-file.ts'
 import { signUpOver } from './support/honest-client.ts'
-import { cloneDatabase, type TestDatabase } from './support/postgres.ts'
+import { cloneDatabase } from './support/postgres.ts'
 import { freePort, spawnServer, startServer } from './support/server.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await cloneDatabase()
-})
-afterAll(() => database.drop())
+const database = forFile(await cloneDatabase())
 
 describe('a configuration with faults', () => {
   test('ends the process with status 78, names every fault and quotes no value', async () => {
@@ -46,7 +43,7 @@ describe('a configuration with faults', () => {
   })
 
   test('a secret that does not fit the database ends it as well, naming the setting', async () => {
-    const own = await cloneDatabase()
+    await using own = await cloneDatabase()
     const first = await startServer({ databaseUrl: own.url })
     expect(await first.stop()).toBe(0)
     const { output, exited } = spawnServer({
@@ -58,7 +55,6 @@ describe('a configuration with faults', () => {
     })
     expect(await exited).not.toBe(0)
     expect(output()).toContain('CLAVIGER_SECRET')
-    await own.drop()
   })
 })
 
@@ -75,7 +71,7 @@ test('the database may come up after the server', async () => {
 })
 
 test('refusals that came again are counted in the trail a second later, and at the latest when the server ends', async () => {
-  const own = await cloneDatabase()
+  await using own = await cloneDatabase()
   const { db } = connectDatabase({ url: own.url, size: 1 })
   await using server = await startServer({ databaseUrl: own.url })
   const { tokens } = await signUpOver(server.url, 1)
@@ -98,7 +94,6 @@ test('refusals that came again are counted in the trail a second later, and at t
   expect(await server.stop()).toBe(0)
   expect(await counted()).toBe(20)
   await db.destroy()
-  await own.drop()
 })
 
 test('a database that wants a password which nobody gives is not waited for', async () => {

@@ -66,7 +66,7 @@ const rows = (page: Page) => page.locator('.sessions .row').allInnerTexts()
 
 describe.skipIf(withoutBrowser)('the demo', patience, () => {
   test('sign in, order, play the thief, end another session, share it between tabs', async () => {
-    const database = await cloneDatabase()
+    await using database = await cloneDatabase()
     await using demo = await startDemo(database.url)
     await demo.printed(/The demo is ready: +(\S+)/)
     const { PORT, ORDERS_PORT, SPA_PORT } = demo.ports
@@ -160,7 +160,6 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
     for (const port of [PORT, ORDERS_PORT, SPA_PORT]) {
       await expect(fetch(`http://127.0.0.1:${port}/`), `port ${port}`).rejects.toThrow('fetch failed')
     }
-    await database.drop()
   }, 120_000)
 })
 

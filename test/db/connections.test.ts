@@ -1,17 +1,14 @@
 import { sql } from 'kysely'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { watchConnections } from '../../src/db/connections.ts'
 import { belongsToConnection } from '../../src/db/errors.ts'
+import { forFile } from '../support/for-file.ts'
 import { startForwarder } from '../support/forwarder.ts'
-import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
+import { cloneDatabase } from '../support/postgres.ts'
 import { openPool, pid, pids } from './pool.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await cloneDatabase()
-})
-afterAll(() => database.drop())
+const database = forFile(await cloneDatabase())
 
 const failure = (code: string, more: object = {}) =>
   Object.assign(new Error('as PostgreSQL says it'), { code, ...more })

