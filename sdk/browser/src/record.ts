@@ -1,31 +1,31 @@
 import { platform } from './platform.ts'
 import type { Storage } from './types.ts'
 
-/** A record of an older release may have been written by other rules. */
+/** Stored with the record, because other releases may have written it by other rules. */
 export const RELEASE = '0.1.0'
 
 /**
- * What all tabs, and the next start, must know. In a browser it is nothing that a thief could use: the key alone is no
- * credential. Whoever holds the lock writes it.
+ * What all tabs and the next start must know. In a browser it holds nothing that a thief could use: the key alone is no
+ * credential. Written only under the lock.
  */
 export interface Record {
-  /** Grows with every sign-in, refresh and sign-out: of two of them the later is known. */
+  /** Grows with every sign-in, refresh and sign-out, so that it is known which of two came later. */
   version: number
-  /** Until when the access token lives that somebody has; absent while nobody is signed in. Wall clock, milliseconds. */
+  /** When the present access token expires; absent while nobody is signed in. Wall clock, milliseconds. */
   until?: number | undefined
-  /** When the session ends by itself if nobody uses it. Wall clock, milliseconds. */
+  /** When the session ends unless it is used. Wall clock, milliseconds. */
   ends?: number | undefined
-  /** `version` of the sign-in: tells this session from the next. */
+  /** `version` of the sign-in, which tells this session from the next. */
   since?: number | undefined
-  /** `Idempotency-Key` of an exchange whose answer is not in. */
+  /** `Idempotency-Key` of an exchange whose answer has not arrived. */
   key?: string | undefined
-  /** The issuer asked not to be asked for so many milliseconds. */
+  /** For how many milliseconds the issuer asked not to be asked again. */
   wait?: number | undefined
-  /** When it said so. Wall clock, milliseconds: if that was wrong and has been set since, `wait` means nothing. */
+  /** When it said so. Wall clock, milliseconds; if the clock was set since, `wait` is ignored. */
   waitingSince?: number | undefined
-  /** Not 0: signed out here, and the issuer has not confirmed it. */
+  /** If not 0, the user has signed out here and the issuer has not confirmed it. */
   leaving?: number | undefined
-  /** The issuer has said to this release that nobody is signed in. */
+  /** The release to which the issuer has said that nobody is signed in. */
   none?: string | undefined
   /** The refresh token; never in a browser. */
   token?: string | undefined
@@ -36,7 +36,7 @@ export interface RecordStore {
   write(record: Record): Promise<void>
   /** @param since of the session that this tab has seen. */
   note(since: number): void
-  /** This tab has seen the session, so its cookie is not gone because the browser was closed meanwhile. */
+  /** Whether this tab has seen the session: then its cookie is not gone because the browser was closed. */
   hasSeen(record: Record): boolean
 }
 
@@ -61,7 +61,10 @@ export function openRecord(name: string, storage?: Storage): RecordStore {
   }
 }
 
-/** Where it is refused or full, this tab's memory, and a lost answer then costs what the grace allows. */
+/**
+ * Falls back to this tab's memory if storage is refused or full. A lost answer can then only be retried within the
+ * grace.
+ */
 function webStorage(kind: 'localStorage' | 'sessionStorage') {
   let memory: string | undefined
   return {

@@ -11,26 +11,29 @@ import type { Options, User } from './types.ts'
 
 /** How long a caller waits for an issuer in trouble. */
 const PATIENCE_MS = 10_000
-/** Shorter than patience: whoever waits gets at least one more try. */
+/** Shorter than the patience of callers, so that they get at least one more try. */
 const LONGEST_BACKOFF_MS = 8_000
-/** While nobody waits; also what an app costs whose origin is not allowed, which looks like no network. */
+/**
+ * While nobody waits. An app whose origin is not allowed retries at this pace for ever, because it looks like no
+ * network.
+ */
 const LONGEST_BACKOFF_AHEAD_MS = 60_000
 /** `online` does not fire everywhere. */
 const OFFLINE_MS = 30_000
-/** A timer that sleeps with the device is wrong afterwards; so none runs for long. */
+/** Timers stand still while the device sleeps and fire too late afterwards, so none runs for long. */
 const LONGEST_TIMER_MS = 30_000
 
-/** In the address of a page that somebody is led back to after a sign-in elsewhere. */
+/** In the address of a page to which the user returns after signing in elsewhere. */
 const SIGNED_IN = '#signed-in'
 
-/** A token that is valid whenever somebody wants one: when to refresh, when to try again, when to give up. */
+/** Keeps a valid token at hand: decides when to refresh, when to try again and when to give up. */
 export function createSession(options: Options, issuer: string, send: typeof fetch) {
   const { storage, audience, scope, clientId = storage ? 'native' : 'web' } = options
   const native = storage !== undefined
-  /** Why nothing is begun here, nor promised. */
+  /** Why a session is impossible here, if it is. */
   let obstacle = native ? undefined : findObstacle(issuer)
   const inBrowser = !native && !obstacle
-  // Some keychains take nothing else in a name.
+  // Some keychains accept only these characters in a name.
   const name = `claviger_${issuer}_${clientId}`.replace(/[^\w.-]+/g, '_')
   const records = openRecord(name, storage)
   const closing = new AbortController()
@@ -49,11 +52,11 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   let inFlight: Promise<void> | undefined
   let failure = signedOut()
   let failures = 0
-  /** By `elapsed`, like the next. */
+  /** By `elapsed`, like `blockedUntil`. */
   let failedAt = 0
-  /** Before that nobody asks, whoever waits. */
+  /** The issuer is not asked before then, even if somebody waits. */
   let blockedUntil = 0
-  /** Full jitter: clients that failed together must not come back together. */
+  /** Full jitter, so that clients that failed together do not come back together. */
   let jitter = 0
   let keeping = false
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -93,8 +96,8 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   }
 
   /**
-   * A token other than the one that was refused, for as long as somebody waits for it.
-   * @throws ClavigerError once it is certain that there is none, or patience is at an end.
+   * Gets a token other than the one that was refused, trying for as long as the caller is patient.
+   * @throws ClavigerError when it is certain that there is none, or when patience runs out.
    */
   async function renew(patience: number, refused?: string): Promise<string> {
     const deadline = elapsed() + patience
@@ -108,7 +111,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       const wait = retryAt(ahead) - elapsed()
       if (wait > 0) {
         if (elapsed() + wait > deadline || (ahead && !isVisible())) throw failure
-        // In short pieces: `online` and other tabs may bring it to an end.
+        // Waits in short pieces, because `online` or another tab may end the wait.
         await sleep(Math.min(wait, 500))
         continue
       }
@@ -118,14 +121,14 @@ export function createSession(options: Options, issuer: string, send: typeof fet
         if (!isPassing(error)) throw error
         continue
       }
-      // However short it lives: it has just been made.
+      // Accepted however short its life is, since it is brand new.
       const made = found(() => true)
       if (made) return made
       if (state.status === 'signed-out') throw signedOut()
     }
   }
 
-  /** Keeps a visible tab's token fresh; a hidden one gets its own when it is needed or seen again. */
+  /** Keeps the token of a visible tab fresh. A hidden tab gets one when it is needed or shown again. */
   function keep(): void {
     clearTimeout(timer)
     if (native || obstacle || !isVisible() || state.status === 'signed-out' || keeping) return
@@ -143,9 +146,9 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       .then(keep, () => {})
   }
 
-  /** After sleep, in front again, back from the network's end: much may have passed by. */
+  /** After sleep, when the tab is shown or the network is back, much may have happened. */
   async function wake({ type }: { type: string }): Promise<void> {
-    // What the issuer asked for holds; that there was no network does not any more.
+    // A wait that the issuer asked for still holds; a missing network does not.
     if (type === 'online' && failure.status === 0) forgetTrouble()
     if (!isVisible()) return
     const record = await records.read()
@@ -158,7 +161,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       platform.addEventListener(event, wake, { signal: closing.signal })
   }
 
-  /** Asks only where what the answer promises can be kept. */
+  /** Runs only if a session is possible here. */
   const unobstructed =
     <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) =>
     async (...args: Args): Promise<Result> => {
@@ -170,12 +173,12 @@ export function createSession(options: Options, issuer: string, send: typeof fet
     const missed = state.hasMissed(await records.read())
     const { status, held } = state
     if (!missed && status === 'signed-out') throw signedOut()
-    // Ahead of expiry: nobody waits for it.
+    // Refreshed ahead of expiry, so nobody waits for it.
     if (held && dueIn(held) <= 0 && retryAt(true) <= elapsed()) attempt().catch(() => {})
     return renew(PATIENCE_MS, missed ? held?.token : refused)
   }
 
-  /** @param atStart the first look after the page was loaded: not where the answer is known. */
+  /** Looks for a session. @param atStart on loading the page, when a known answer is not asked for again. */
   async function find(atStart?: boolean): Promise<User | null> {
     try {
       const known = atStart && inBrowser && platform.location?.hash !== SIGNED_IN && (await records.read()).none
@@ -199,12 +202,12 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   }
 
   const ready = find(true)
-  // Who does not wait for it need not handle its failure.
+  // Apps that do not await it need not handle its failure.
   ready.catch(() => {})
   return {
     state,
     token: unobstructed(token),
-    /** What an app calls as it is. */
+    /** The calls that are passed to the app as they are. */
     calls: {
       get state() {
         return state.status

@@ -3,9 +3,9 @@ import { inBackground, platform, sleep } from './platform.ts'
 import type { Record } from './record.ts'
 import type { AuthState, Cause, Listener, User } from './types.ts'
 
-/** Other tabs answer well within it. */
+/** How long to wait for other tabs, which answer much sooner. */
 const HEARING_MS = 100
-/** When ten tabs wake up together, they are slower; and it is certain that they are there. */
+/** Used when another tab certainly exists: ten tabs that wake up together answer more slowly. */
 const LONG_HEARING_MS = 500
 
 interface News {
@@ -20,10 +20,10 @@ interface News {
 export type State = ReturnType<typeof createState>
 
 /**
- * Who is signed in and with which access token: in the memory of every tab, and told from tab to tab.
- * @param grant the audience and scope that the token is for. Clients of one page may want different ones.
- * @param closed once it is aborted, nobody is told here and nothing is heard. Other tabs still are told what is under way: a
- * sign-out that a page was left with is one in all of them.
+ * Who is signed in, and with which access token. Kept in the memory of every tab, and passed from tab to tab.
+ * @param grant the audience and scope of the token. Clients of one page may want different ones.
+ * @param closed when aborted, this client calls no listener and hears nothing more. It still tells the other tabs what
+ * was under way, so that a sign-out just before leaving a page signs out all of them.
  */
 export function createState(name: string, grant: string, shared: boolean, closed: AbortSignal) {
   const channel = shared && platform.BroadcastChannel ? inBackground(new BroadcastChannel(name)) : undefined
@@ -32,16 +32,16 @@ export function createState(name: string, grant: string, shared: boolean, closed
   let heard = () => {}
 
   const state = {
-    /** Of the record, as far as this tab has followed it. */
+    /** The version of the record up to which this tab has followed it. */
     version: 0,
-    /** Of the record, likewise: another one is another session. */
+    /** `since` of that record: another value means another session. */
     since: undefined as number | undefined,
     status: 'loading' as AuthState,
     user: null as User | null,
-    /** Of the latest change. */
+    /** The cause of the latest change. */
     cause: undefined as Cause | undefined,
     held: undefined as Held | undefined,
-    /** Sign-outs under way here: whatever arrives meanwhile is not wanted any more. */
+    /** The number of sign-outs under way here: tokens that arrive meanwhile are dropped. */
     leaving: 0,
     /** Called after every change. */
     changed: () => {},
@@ -49,9 +49,9 @@ export function createState(name: string, grant: string, shared: boolean, closed
     elsewhere,
     tell,
     hear,
-    /** Later than anything that this tab or the record has seen, also if the clock was set back. */
+    /** Advances to a version later than any that this tab or the record has seen, even if the clock was set back. */
     advance: (record: Record): number => (state.version = Math.max(Date.now(), state.version, record.version) + 1),
-    /** A frozen tab hears of no sign-in and no sign-out; the record is where it sees that there was one. */
+    /** Whether this tab has missed a sign-in or sign-out, as a frozen tab does: only the record shows it. */
     hasMissed: (record: Record): boolean => !!channel && record.version > state.version && record.since !== state.since,
     onChange: (listener: Listener) => {
       listeners.add(listener)
@@ -76,7 +76,7 @@ export function createState(name: string, grant: string, shared: boolean, closed
     state.changed()
   }
 
-  /** The cause of what has not happened here: the first thing that is known at all is found. */
+  /** The cause of a change elsewhere. The first thing that becomes known counts as `found`. */
   function elsewhere(): Cause {
     return state.status.startsWith('signed') ? 'other-tab' : 'found'
   }
@@ -90,8 +90,7 @@ export function createState(name: string, grant: string, shared: boolean, closed
 
   /**
    * Asks the other tabs for a newer token, if there may be one.
-   * @param waited a tab has just let go of the lock. What it posted, what it wrote and the lock travel on different ways:
-   * the lock may be here first.
+   * @param waited whether another tab has just released the lock, which may arrive before what that tab posted or wrote.
    */
   async function hear(record: Record, waited: boolean): Promise<void> {
     const missed = record.version > state.version && (record.until as number) > Date.now()
@@ -112,7 +111,7 @@ export function createState(name: string, grant: string, shared: boolean, closed
       state.version = data.version
       const sameGrant = data.grant === grant
       const token = sameGrant && data.held
-      // What another client of the session got for other services leaves this one's token as it is.
+      // A token that another client of the session got for other services does not replace this one's.
       const mine = !sameGrant && data.user?.id === user?.id ? held : undefined
       const cause = data.cause === 'expired' || data.cause === 'ended' ? data.cause : elsewhere()
       become(cause, data.user, token ? hold(token) : mine, data.since)
