@@ -1,4 +1,4 @@
-/** Bytes that WebCrypto takes: never those of a SharedArrayBuffer. */
+/** Bytes that WebCrypto accepts, which excludes those of a SharedArrayBuffer. */
 export type Bytes = Uint8Array<ArrayBuffer>
 
 const encoder = new TextEncoder()
@@ -14,14 +14,14 @@ export function toBase64Url(bytes: Bytes): string {
   return btoa(text).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
 }
 
-/** @returns undefined for what `toBase64Url` would not have written. */
+/** @returns undefined for anything that `toBase64Url` would not have written. */
 export function fromBase64Url(text: string): Bytes | undefined {
   if (!/^[\w-]*$/.test(text) || text.length % 4 === 1) return undefined
   const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
   return toBase64Url(bytes) === text ? bytes : undefined
 }
 
-/** Fields of up to 64 KiB, one after the other, each behind its length. */
+/** Joins fields of up to 64 KiB, each preceded by its length. */
 export function join(fields: readonly Bytes[]): Bytes {
   const joined = new Uint8Array(fields.reduce((sum, field) => sum + 2 + field.length, 0))
   let at = 0

@@ -1,4 +1,4 @@
-/** A cookie to be set, in the form that Next.js and others take. */
+/** A cookie to set, in the form that Next.js and other frameworks take. */
 export interface Cookie {
   readonly name: string
   readonly value: string
@@ -6,7 +6,7 @@ export interface Cookie {
   readonly httpOnly: true
   readonly secure: boolean
   readonly sameSite: 'lax'
-  /** Seconds; absent: until the browser is closed. 0: deleted. */
+  /** Seconds. Without it, the cookie lasts until the browser is closed; 0 deletes it. */
   readonly maxAge?: number
 }
 
@@ -15,7 +15,7 @@ export interface Pair {
   readonly value: string
 }
 
-/** Browsers drop a larger one, and some count all of it. */
+/** Browsers drop larger cookies, and some count name and attributes too. */
 export const MOST_BYTES = 4096
 
 /** The value of `Set-Cookie`. */
@@ -25,8 +25,9 @@ export function serialize({ name, value, secure, maxAge }: Cookie): string {
 }
 
 /**
- * Strict, as no lenient reader may find a cookie that the browser did not hold to the rules of `__Host-`: names are compared
- * byte by byte, after spaces and tabs around them alone.
+ * Parses strictly: names are compared byte by byte after stripping only spaces and tabs. A lenient parser would accept
+ * cookies to which the browser has not applied the rules of `__Host-`, so an attacker on a neighbouring subdomain could
+ * plant one.
  */
 export function parseCookies(header: string | null): Pair[] {
   if (!header) return []
@@ -36,10 +37,13 @@ export function parseCookies(header: string | null): Pair[] {
   })
 }
 
-/** In linear time: a search for blanks at the end begins anew at each of them, and strangers may send nothing else. */
+/**
+ * Runs in linear time: the usual pattern for trailing blanks starts again at each of them, and strangers may send only
+ * blanks.
+ */
 const strip = (text: string): string => /[^ \t](?:.*[^ \t])?/s.exec(text)?.[0] ?? ''
 
-/** The `Cookie` header with another value under a name, or with none. */
+/** The `Cookie` header with the value of one cookie replaced, or the cookie removed. */
 export function replaceCookie(header: string | null, name: string, value: string | undefined): string {
   const others = (header ?? '').split(';').filter((pair) => strip(pair.split('=')[0] ?? '') !== name)
   return [...others.map(strip).filter(Boolean), ...(value === undefined ? [] : [`${name}=${value}`])].join('; ')

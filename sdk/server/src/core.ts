@@ -9,7 +9,7 @@ export interface Core extends ReturnType<typeof createEntrance> {
   sessions: ReturnType<typeof createSessions>
 }
 
-/** What every adapter is made of. Built at the first use. @throws TypeError for options that make no sense. */
+/** The parts that every adapter uses, created at the first use. @throws TypeError for options that make no sense. */
 export function createCore(options: Options): () => Core {
   const settingsOf = prepare(options)
   let core: Core | undefined

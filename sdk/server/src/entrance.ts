@@ -13,12 +13,12 @@ export interface SignedIn {
 }
 
 export interface SignedOut {
-  /** The issuer has ended the session. If not, it could not be told, and nobody has its token any more. */
+  /** Whether the issuer has ended the session. If not, it could not be told, but the token is gone from the browser. */
   ended: boolean
   cookies: Cookie[]
 }
 
-/** Signing in, signing out, and making an account. */
+/** Signing in, signing out, and creating an account. */
 export function createEntrance(
   settings: Settings,
   { jar, sessions, post }: { jar: Jar; sessions: Sessions; post: Post },
@@ -41,7 +41,7 @@ export function createEntrance(
       const held = hold(reply, sentAt, remember)
       try {
         const cookies = await sessions.begin(held)
-        // Whoever was signed in here before is not any more, as with every sign-in over a cookie.
+        // The previous user is signed out, as by every sign-in that overwrites a cookie.
         await end(await sessions.refreshTokens(pairsOf(visit)), visit)
         return { user: held.user, cookies: [...dropAll(visit), ...cookies] }
       } catch (error) {
@@ -49,7 +49,7 @@ export function createEntrance(
         throw error
       }
     },
-    /** Signed out here, whatever the network does. */
+    /** Signs out here, even without a network. */
     signOut: async (visit: Visit): Promise<SignedOut> => {
       const cookies = [...dropAll(visit), jar.pointNowhere()]
       return { cookies, ended: await end(await sessions.refreshTokens(pairsOf(visit)), visit) }

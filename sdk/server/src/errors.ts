@@ -1,9 +1,9 @@
-/** An answer of the issuer that is no success, or the lack of one. */
+/** The issuer has refused, or has not answered. */
 export class ClavigerError extends Error {
   override readonly name = 'ClavigerError'
   /**
-   * Of the problem document; `network` if there was no answer, `unexpected` if it was not one of Claviger's,
-   * `cookie_too_large` if what it holds does not fit into a cookie.
+   * The code of the problem document; `network` if there was no answer, `unexpected` if it was not one of Claviger's,
+   * `cookie_too_large` if its tokens do not fit into a cookie.
    */
   readonly code: string
   /** HTTP status; 0 if there was no answer. */

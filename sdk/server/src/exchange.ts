@@ -6,9 +6,9 @@ import type { Settings } from './options.ts'
 import { derive } from './secrets.ts'
 import type { Visit } from './types.ts'
 
-/** What a process remembers at most. */
+/** The most exchanges that a process remembers. */
 const MOST = 10_000
-/** Requests that were sent before the browser had the answer's cookie come within it. */
+/** Long enough for the requests that the browser sent before it had the new cookie. */
 const KEEP_MS = 10_000
 const KEEP_REFUSAL_MS = 60_000
 const KEEP_TROUBLE_MS = 1000
@@ -18,10 +18,10 @@ const QUICK_MS = 2000
 
 /** A session as it came in a cookie. */
 export interface Found {
-  /** Of the cookie. */
+  /** The name of the cookie. */
   name: string
   held: Held
-  /** The one that the cookie was sealed with. */
+  /** The secret that the cookie was sealed with. */
   secret: CryptoKey
 }
 
@@ -29,7 +29,7 @@ export type Outcome =
   | { kind: 'renewed'; held: Held; sealed: string }
   /** The issuer says that the session has ended. */
   | { kind: 'over' }
-  /** Nothing is known about it. */
+  /** The issuer could not be asked. */
   | { kind: 'trouble'; error: ClavigerError }
 
 export type Exchange = (found: Found, visit: Visit) => Promise<Outcome>
@@ -37,10 +37,10 @@ export type Exchange = (found: Found, visit: Visit) => Promise<Outcome>
 /**
  * Exchanges a refresh token once, however many requests come with it.
  *
- * In one process they share one exchange, and for some seconds its answer. Over all processes, restarts and lost answers, they
- * send the same `Idempotency-Key`, since it is an HMAC of the token: to the issuer they are one exchange, and all of them get
- * the same successor. Its key is from the secret that the cookie was sealed with, which all processes know, not from the newest,
- * which some may not have yet.
+ * Requests in one process share one exchange and, for some seconds, its answer. Across processes, restarts and lost
+ * answers, all send the same `Idempotency-Key`, an HMAC of the token, so that the issuer takes them for one exchange
+ * and gives all of them the same successor. The key of the HMAC is derived from the secret that the cookie was sealed
+ * with, which all processes know, and not from the newest, which some may not have yet.
  */
 export function createExchange(
   { issuer, clientId, audience, scope, onError }: Settings,
@@ -70,12 +70,12 @@ export function createExchange(
       } catch (error) {
         if (!(error instanceof ClavigerError)) throw error
         if (isOver(error)) return { kind: 'over' }
-        // A connection that broke: perhaps the answer alone was lost.
+        // The connection broke: perhaps only the answer was lost.
         if (!error.status && attempts < ATTEMPTS && performance.now() - startedAt < QUICK_MS) {
           await sleep(100 + Math.random() * 200)
           continue
         }
-        // Apart: a log line that cannot be written must cost no page, and no process.
+        // Called apart, so that a failing log breaks neither the page nor the process.
         void Promise.resolve(error)
           .then(onError)
           .catch(() => {})
@@ -107,7 +107,8 @@ export function createExchange(
 
 function keepFor(outcome: Outcome): number {
   if (outcome.kind === 'renewed') return KEEP_MS
-  // The browser is told to forget the cookie. One that does not must not cost a request each time.
+  // The browser is told to delete the cookie. If it does not, its requests must not each cause another one to the
+  // issuer.
   if (outcome.kind === 'over') return KEEP_REFUSAL_MS
   const { retryAfter } = outcome.error
   return retryAfter ? Math.min(retryAfter * 1000, LONGEST_TROUBLE_MS) : KEEP_TROUBLE_MS
@@ -121,6 +122,6 @@ const sleep = (milliseconds: number) =>
 /** Keeps no process alive. */
 function inBackground(work: () => unknown, milliseconds: number): void {
   const timer: unknown = setTimeout(work, milliseconds)
-  // A number in some runtimes.
+  // In some runtimes a timer is a number.
   if (typeof timer === 'object') (timer as NodeJS.Timeout).unref()
 }

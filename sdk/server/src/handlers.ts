@@ -7,13 +7,13 @@ import type { Session } from './types.ts'
 /** Longer than any address and password. */
 const MOST_BYTES = 16_384
 
-/** What caches of content networks read instead of `Cache-Control` (RFC 9213 §2.2). */
+/** Headers that CDNs read instead of `Cache-Control` (RFC 9213 §2.2). */
 const TARGETED = /(^|-)cdn-cache-control$|^surrogate-control$/
 
-/** Puts the cookies on an answer, which then is nobody else's. */
+/** Sets the cookies on an answer, and keeps it out of all caches, so that nobody else gets them. */
 export function withCookies(response: Response, cookies: readonly Cookie[]): Response {
   if (cookies.length === 0) return response
-  // A copy: the headers of a redirect cannot be changed.
+  // Copied, because the headers of a redirect cannot be changed.
   const answer = new Response(response.body, response)
   for (const cookie of cookies) answer.headers.append('set-cookie', serialize(cookie))
   answer.headers.set('cache-control', 'private, no-store')
@@ -21,7 +21,7 @@ export function withCookies(response: Response, cookies: readonly Cookie[]): Res
   return answer
 }
 
-/** Answers what pages ask by `fetch`: `login`, `logout`, `register` and `session`, below `path`. */
+/** Answers the requests of pages for `login`, `logout`, `register` and `session`, below `path`. */
 export function createHandle(core: () => Core): (request: Request) => Promise<Response> {
   const routes: Record<string, (request: Request) => Promise<Response>> = {
     'POST login': async (request) => {
@@ -59,7 +59,7 @@ export function createHandle(core: () => Core): (request: Request) => Promise<Re
   }
 }
 
-/** Calls a handler with the session of whoever asks, refreshed where it is due. */
+/** Calls a handler with the session of the visitor, refreshed if that is due. */
 export function createWithSession(core: () => Core) {
   return <Rest extends unknown[]>(
     handler: (request: Request, session: Session, ...rest: Rest) => Response | Promise<Response>,
@@ -76,7 +76,7 @@ const answer = (status: number, body?: object): Response =>
     headers: { 'cache-control': 'no-store', ...(body && { 'content-type': 'application/json' }) },
   })
 
-/** RFC 9457, as the issuer has it. */
+/** A problem document (RFC 9457), as the issuer's. */
 function problem({ code, status, message, retryAfter }: ClavigerError): Response {
   const shown = status || (code === 'network' ? 503 : 500)
   const headers = {
@@ -88,7 +88,7 @@ function problem({ code, status, message, retryAfter }: ClavigerError): Response
 }
 
 async function readBody(request: Request): Promise<{ email: string; password: string; remember?: unknown }> {
-  // A form of another site cannot send it without being asked about first.
+  // A page of another site cannot send JSON without a CORS preflight.
   if (!/^application\/json\b/i.test(request.headers.get('content-type') ?? ''))
     throw new ClavigerError('unsupported_media_type', 415, 'The body must be application/json')
   const text = await readText(request)

@@ -3,20 +3,20 @@ import { ClavigerError } from './errors.ts'
 import type { Reply } from './issuer.ts'
 import type { Session, User } from './types.ts'
 
-/** What the cookie of a session holds. Times are milliseconds, by the clock of this site. */
+/** The contents of a session's cookie. Times are in milliseconds, by the clock of this site. */
 export interface Held {
   refreshToken: string
   accessToken: string
   user: User
-  /** From issue to expiry of the access token. */
+  /** The lifetime of the access token. */
   life: number
-  /** When it expires. */
+  /** When the access token expires. */
   until: number
-  /** When the session ends if it is not used. */
+  /** When the session ends unless it is used. */
   ends: number
-  /** The cookie outlives the browser. */
+  /** Whether the cookie outlives the browser. */
   remember: boolean
-  /** For the render of one request: the issuer could not be asked. Never in a browser. */
+  /** Set while one request is rendered, if the issuer could not be asked. Never sent to a browser. */
   unreachable?: boolean
 }
 
@@ -32,12 +32,12 @@ export function hold(reply: Partial<Reply>, sentAt: number, remember: boolean): 
   return { refreshToken: refresh_token, accessToken: access_token, user, life, until: sentAt + life, ends, remember }
 }
 
-/** Good for requests of the render that starts now, on the way to services whose clocks differ a little. */
+/** Whether the token is good for the requests of a render that starts now, to services whose clocks differ a little. */
 export const isUsable = ({ until, life }: Held, now: number): boolean => until - now > Math.min(10_000, life / 10)
 
 /**
- * Near its expiry, and not earlier: by then all requests that were sent with the refresh token before have long been answered,
- * so its successor is not used before them.
+ * Whether to refresh: only near the expiry, when all requests sent with the previous refresh token have long been
+ * answered, so that none of them arrives after this one was used.
  */
 export const isDue = ({ until, life }: Held, now: number): boolean => until - now < life / 5
 
@@ -50,7 +50,7 @@ export function sessionOf(held: Held, now: number): Session {
   return { state: 'unreachable', user, accessToken: now < held.until ? accessToken : null }
 }
 
-/** The parts of the JWT as bytes, which saves a quarter: tokens of 3 KiB fit into a cookie. */
+/** Packs the parts of the JWT as bytes, which saves a quarter, so that tokens of 3 KiB fit into a cookie. */
 export function pack({ accessToken, ...rest }: Held): Bytes {
   const parts = accessToken.split('.').map((part) => fromBase64Url(part) ?? new Uint8Array())
   if (parts.map(toBase64Url).join('.') !== accessToken)
@@ -58,7 +58,7 @@ export function pack({ accessToken, ...rest }: Held): Bytes {
   return join([toUtf8(JSON.stringify(rest)), ...parts])
 }
 
-/** @param plain as `pack` has made it: nobody else can have sealed it. */
+/** @param plain made by `pack`: it was sealed, so nobody else can have made it. */
 export function unpack(plain: Bytes): Held {
   const [rest = new Uint8Array(), ...parts] = split(plain)
   const accessToken = parts.map(toBase64Url).join('.')

@@ -2,7 +2,7 @@ import { ClavigerError } from './errors.ts'
 import type { Settings } from './options.ts'
 import type { User, Visit } from './types.ts'
 
-/** A page that is rendered for somebody who waits. */
+/** Somebody is waiting for the page that is being rendered. */
 const TIMEOUT_MS = 10_000
 const LONGEST_RETRY_AFTER = 3600
 
@@ -44,7 +44,7 @@ export function createPost({ issuer, clientAddress, ...settings }: Settings): Po
       throw problemOf(response, JSON.parse(text) as Record<string, unknown>)
     } catch (error) {
       if (error instanceof ClavigerError) throw error
-      // A success that is cut off or is no JSON says nothing about the session.
+      // A success that is cut off or not JSON says nothing about the session.
       if (!response || response.ok) throw new ClavigerError('network', 0, `No answer of ${issuer}`, undefined, error)
       throw new ClavigerError('unexpected', response.status, 'Not an answer of Claviger', retryAfter(response), error)
     }
@@ -57,18 +57,18 @@ function problemOf(response: Response, problem: Record<string, unknown>): Clavig
   return new ClavigerError(code, response.status, String(detail ?? title), retryAfter(response))
 }
 
-/** What the list of sessions shows, and what limits go by. The issuer believes the address of trusted proxies alone. */
+/** For the list of sessions and for limits. The issuer believes the address only if this site is a trusted proxy. */
 function aboutVisitor(visit: Visit, clientAddress: Settings['clientAddress']): Record<string, string> {
   const agent = visit.headers.get('user-agent')
   const address = clientAddress?.(visit)
   return {
     ...(agent && { 'user-agent': agent }),
-    // A list would be read as a way through several proxies, and its right end is what counts.
+    // A list would be read as a chain of proxies, of which the right end counts, so only a single address is sent.
     ...(address && /^[\da-fA-F.:]{2,45}$/.test(address) && { 'x-forwarded-for': address }),
   }
 }
 
-/** Seconds or an HTTP-date (RFC 9110 §10.2.3), which is measured by the clock that it comes from. @returns seconds. */
+/** Seconds or an HTTP-date (RFC 9110 §10.2.3), which is compared with the `Date` of the reply. @returns seconds. */
 function retryAfter({ headers }: Response): number | undefined {
   const value = headers.get('retry-after')
   if (!value) return undefined

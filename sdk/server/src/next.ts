@@ -15,20 +15,20 @@ export type Decide<R extends Request> = (
 ) => Response | undefined | Promise<Response | undefined>
 
 export interface NextAuth {
-  /** Who asks: in server components, actions and route handlers. Reads the cookie and asks nobody. */
+  /** The session of the visitor, in server components, actions and route handlers. Only reads the cookie. */
   auth(): Promise<Session>
   /**
-   * For `proxy.ts`: refreshes where it is due, since server components cannot set cookies.
-   * @param decide answers instead, or lets it pass by answering `undefined`.
+   * For `proxy.ts`: refreshes the session if that is due, since server components cannot set cookies.
+   * @param decide may answer the request itself; `undefined` lets it pass.
    */
   createProxy<R extends Request = Request>(decide?: Decide<R>): (request: R) => Promise<Response>
   /** For `app/auth/[action]/route.ts`. */
   handlers: Record<'GET' | 'POST', (request: Request) => Promise<Response>>
   /** In server actions. @throws ClavigerError `invalid_credentials`, `too_many_requests`, `network` … */
   signIn(credentials: SignIn): Promise<User>
-  /** In server actions. Signed out here in any case. @returns whether the issuer could be told to end the session. */
+  /** In server actions. Signs out here in any case. @returns whether the issuer could be told to end the session. */
   signOut(): Promise<boolean>
-  /** In server actions. Makes an account and signs nobody in. `null`: the answer comes by mail. @throws ClavigerError */
+  /** In server actions. Creates an account without signing in. `null` if the answer comes by mail. @throws ClavigerError */
   register(credentials: Credentials): Promise<User | null>
 }
 
@@ -36,7 +36,7 @@ export interface NextAuth {
 export function createAuth(options: Options): NextAuth {
   const core = createCore(options)
   const handle = createHandle(core)
-  /** Not left to Next.js alone, of which some versions took the `Origin: null` of a sandboxed frame for none at all. */
+  /** Checked here too, because some versions of Next.js took the `Origin: null` of a sandboxed frame for a missing one. */
   const ownPage = async () => {
     const visit = { headers: await headers() }
     requireOwnPage(visit, core().settings.site)
@@ -49,15 +49,15 @@ export function createAuth(options: Options): NextAuth {
 
   return {
     auth: async () => {
-      // By what actions have set already, where `headers` still has what came. And first: it tells a build that the page
-      // cannot be made before somebody asks.
+      // Read from `cookies`, which includes what actions have set, unlike `headers`. Read first, because it tells a
+      // build that the page cannot be rendered in advance.
       const jar = await cookies()
       return core().sessions.read(jar.getAll())
     },
     createProxy: (decide) => async (request) => {
       const forwarded = new Headers(request.headers)
       const pass = () => NextResponse.next({ request: { headers: forwarded } })
-      // These set cookies of their own.
+      // The handlers set their own cookies.
       if (new URL(request.url).pathname.startsWith(`${core().settings.path}/`)) return pass()
       const { session, cookies: changes, cookieHeader } = await core().sessions.renew(request)
       if (cookieHeader) forwarded.set('cookie', cookieHeader)

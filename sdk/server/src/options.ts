@@ -8,28 +8,28 @@ export interface Options {
   /** Origin of this site as browsers see it: `https://shop.example.com`. https, or http on this machine. */
   site: string | undefined
   /**
-   * 32 random bytes or more in base64, the same on every machine of the site. A list, or a text with commas, newest first:
-   * the first seals, all of them open.
+   * 32 random bytes or more in base64, the same on every machine of the site. A list, or a text with commas, newest
+   * first: the first seals, all of them open.
    */
   secret: string | readonly string[] | undefined
-  /** `native`: a client whose refresh tokens are in bodies. */
+  /** A client that gets refresh tokens in the body. Default `native`. */
   clientId?: string | undefined
-  /** What the access token is for, out of the client's audiences; the server's default if absent. */
+  /** The services that the access token is for, out of the client's audiences. Default: the server's. */
   audience?: string | readonly string[] | undefined
-  /** Space-separated; may narrow what is granted. */
+  /** Scopes separated by spaces, to be granted less than all of the client's. */
   scope?: string | undefined
-  /** With what the names of the cookies begin. Default `claviger`. */
+  /** The beginning of the names of the cookies. Default `claviger`. */
   cookie?: string | undefined
   /** Where `handle` is mounted. Default `/auth`. */
   path?: string | undefined
   /**
-   * The visitor's address, from what the site's own proxy has stated. Absent: the issuer sees the address of the site in all
-   * requests, and what it limits by address is shared by all visitors.
+   * Returns the visitor's address, as the site's own proxy states it. Without it, the issuer sees the site's address in
+   * all requests, and all visitors share its limits per address.
    */
   clientAddress?: ((visit: Visit) => string | null | undefined) | undefined
   /** Used for every request; the platform's own if absent. */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
-  /** Hears why a session could not be refreshed: for a log line. The visitor stays signed in. */
+  /** Called when a session could not be refreshed, for a log line. The visitor stays signed in. */
   onError?: ((error: ClavigerError) => unknown) | undefined
 }
 
@@ -40,13 +40,13 @@ export interface Settings extends Options {
   clientId: string
   path: string
   cookie: string
-  /** The cookies may have `Secure` and names with `__Host-`. */
+  /** Whether the cookies are `Secure`, with names that begin with `__Host-`. */
   secure: boolean
 }
 
 /**
- * What is given is checked at once. What is not given is missed at the first use: frameworks load the site's modules when they
- * build it, where there may be no secret.
+ * Checks the options that are given at once, and missing ones at the first use: frameworks load the site's modules when
+ * they build it, where there may be no secret.
  * @throws TypeError, also from the function that is returned.
  */
 export function prepare(options: Options): () => Settings {
@@ -77,7 +77,7 @@ function readOptions(options: Options): Settings {
   }
 }
 
-/** Addresses on the way to which nobody reads along. */
+/** Addresses that nobody on the network can eavesdrop on: https, or on this machine. */
 const PRIVATE = /^https:|^http:\/\/(([^/]+\.)?localhost|127\.[\d.]+|\[::1\])(:|\/|$)/
 
 function readUrl(name: string, value: string | undefined): URL {

@@ -2,8 +2,8 @@ import { ClavigerError } from './errors.ts'
 import type { Visit } from './types.ts'
 
 /**
- * The defence against CSRF: what signs somebody in or out comes from a page of this site. Every browser sends `Origin` with a
- * POST; `Sec-Fetch-Site`, where it is sent, must agree.
+ * Prevents CSRF: requests that sign somebody in or out must come from a page of this site. Every browser sends `Origin`
+ * with a POST; `Sec-Fetch-Site`, if it is sent, must agree.
  * @throws ClavigerError `origin_not_allowed`, before anything has changed.
  */
 export function requireOwnPage({ headers }: Visit, site: string): void {

@@ -6,26 +6,26 @@ const KEY_BYTES = 32
 const IV_BYTES = 12
 const TAG_BYTES = 16
 
-/** Base64url of salt, ciphertext and tag, from plain bytes. */
+/** Length of a sealed value: base64url of salt, ciphertext and tag. */
 export const sealedLength = (plain: number): number => Math.ceil(((SALT_BYTES + plain + TAG_BYTES) * 4) / 3)
 
 export interface Opened {
   plain: Bytes
-  /** The one that it was sealed with. */
+  /** The secret that it was sealed with. */
   secret: CryptoKey
 }
 
 export interface Seal {
-  /** @param place where the value will stand: it cannot be opened in another. */
+  /** @param place for which the value is sealed: it cannot be opened for another, so cookies cannot be swapped. */
   seal(plain: Bytes, place: string): Promise<string>
-  /** @returns undefined for what was not sealed by this site, with a secret that it still has, for this place. */
+  /** @returns undefined unless this site has sealed it for this place, with a secret that it still has. */
   open(sealed: string, place: string): Promise<Opened | undefined>
 }
 
 /**
- * AES-256-GCM. Every value has a key of its own, derived from the secret and a random salt: a site may seal as often as it
- * likes, where random nonces under one key would have to end after 2^32 values (NIST SP 800-38D §8.3).
- * @param purpose of the site's secret: other sites may have been given the same one.
+ * Seals with AES-256-GCM. Every value has its own key, derived from the secret and a random salt, so a site may seal
+ * without limit, whereas random nonces under one key are safe for only 2^32 values (NIST SP 800-38D §8.3).
+ * @param purpose separates this site from others that may have been given the same secret.
  */
 export function createSeal(secrets: readonly Promise<CryptoKey>[], purpose: string): Seal {
   const cipherFor = async (secret: CryptoKey, salt: Bytes, place: string) => {
@@ -52,7 +52,7 @@ export function createSeal(secrets: readonly Promise<CryptoKey>[], purpose: stri
         try {
           return { plain: new Uint8Array(await crypto.subtle.decrypt(...cipher, whole.slice(SALT_BYTES))), secret }
         } catch {
-          // Sealed with another one, or not by us.
+          // Sealed with another secret, or not by this site.
         }
       }
       return undefined

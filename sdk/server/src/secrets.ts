@@ -4,9 +4,9 @@ const BYTES = 32
 const ADVICE = 'must be 32 random bytes or more in base64; openssl rand -base64 32 makes one'
 
 /**
- * The site's secrets, newest first, as keys from which others are derived.
- * @param given a list, or one text with commas in between, as an environment variable has it.
- * @throws TypeError that names the entry and holds nothing of it.
+ * Reads the site's secrets, newest first, as keys from which others are derived.
+ * @param given a list, or one text separated by commas, as in an environment variable.
+ * @throws TypeError that names the entry without quoting it.
  */
 export function readSecrets(given: string | readonly string[]): Promise<CryptoKey>[] {
   const items = (typeof given === 'string' ? given.split(',') : given).map((item) => item.trim())
@@ -31,7 +31,7 @@ function decode(text: string): Bytes | undefined {
   }
 }
 
-/** RFC 5869. @param info what the bytes are for: other words, other bytes. */
+/** HKDF (RFC 5869). @param info the purpose of the bytes: each purpose gets different ones. */
 export async function derive(secret: CryptoKey, salt: Bytes, info: string, bytes: number): Promise<Bytes> {
   const how = { name: 'HKDF', hash: 'SHA-256', salt, info: toUtf8(info) }
   return new Uint8Array(await crypto.subtle.deriveBits(how, secret, bytes * 8))

@@ -5,22 +5,25 @@ import type { Options } from './options.ts'
 import type { Credentials, Session, SignIn, User, Visit } from './types.ts'
 
 export interface ServerClient {
-  /** Who asks, by the request's cookie alone. Asks nobody, so a session that was ended elsewhere shows at the next refresh. */
+  /** The session of the visitor, from the cookie alone: if it was ended elsewhere, that shows only at the next refresh. */
   read(visit: Visit): Promise<Session>
   /**
-   * The same, after a refresh if one is due. For places that can set cookies: whatever is in `setCookies` must be sent.
-   * `cookieHeader` is the request's `Cookie` as it would be with them.
+   * The same, after a refresh if one is due. For places that can set cookies: all of `setCookies` must be sent.
+   * `cookieHeader` is the request's `Cookie` header as it would be with them.
    */
   renew(visit: Visit): Promise<{ session: Session; setCookies: string[]; cookieHeader: string }>
   /** @throws ClavigerError `invalid_credentials`, `too_many_requests`, `network` … */
   signIn(credentials: SignIn, visit: Visit): Promise<{ user: User; setCookies: string[] }>
-  /** Signed out here in any case; `ended` says whether the issuer could be told to end the session. */
+  /** Signs out here in any case. `ended` says whether the issuer could be told to end the session. */
   signOut(visit: Visit): Promise<{ ended: boolean; setCookies: string[] }>
-  /** Makes an account and signs nobody in. `null`: the answer comes by mail. @throws ClavigerError `email_taken` … */
+  /** Creates an account without signing in. `null` if the answer comes by mail. @throws ClavigerError `email_taken` … */
   register(credentials: Credentials, visit: Visit): Promise<User | null>
   /** Answers POST `login`, `logout`, `register` and GET `session` below `path`, for scripts of the site's own pages. */
   handle(request: Request): Promise<Response>
-  /** A handler that is told who asks. Refreshes where it is due, and sets the cookie on the handler's answer. */
+  /**
+   * Wraps a handler that gets the visitor's session. Refreshes if that is due, and sets the cookie on the handler's
+   * answer.
+   */
   withSession<Rest extends unknown[]>(
     handler: (request: Request, session: Session, ...rest: Rest) => Response | Promise<Response>,
   ): (request: Request, ...rest: Rest) => Promise<Response>

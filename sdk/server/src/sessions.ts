@@ -8,26 +8,26 @@ import type { Settings } from './options.ts'
 import { createSeal } from './seal.ts'
 import type { Session, Visit } from './types.ts'
 
-/** How long a page waits for the issuer; less where it has a token that will do. */
+/** How long a page waits for the issuer; less if its token is still usable. */
 const PATIENCE_MS = 10_000
 const PATIENCE_AHEAD_MS = 2000
 
 export interface Renewed {
   session: Session
   cookies: Cookie[]
-  /** The request's `Cookie` header, as whoever renders the page should see it. */
+  /** The request's `Cookie` header, as the code that renders the page should see it. */
   cookieHeader: string
 }
 
 export type Sessions = ReturnType<typeof createSessions>
 
-/** Who a request comes from, by its cookies. */
+/** The sessions of visitors, in their cookies. */
 export function createSessions(settings: Settings, jar: Jar, post: Post) {
   const { secrets, issuer, site } = settings
   const seal = createSeal(secrets, `${issuer} ${site}`)
   const exchange = createExchange(settings, post, sealInto)
 
-  /** @throws ClavigerError where no browser would keep the cookie. */
+  /** @throws ClavigerError if no browser would keep the cookie. */
   async function sealInto(name: string, held: Held): Promise<string> {
     const sealed = await seal.seal(pack(held), name)
     const bytes = serialize(cookieOf(name, sealed, held)).length
@@ -64,7 +64,7 @@ export function createSessions(settings: Settings, jar: Jar, post: Post) {
     const outcome = await within(exchange(found, visit), isUsable(held, seen) ? PATIENCE_AHEAD_MS : PATIENCE_MS)
     if (outcome?.kind === 'renewed') {
       return {
-        // However short it lives: it has just been made.
+        // Used however short its life is, since it is brand new.
         session: { state: 'signed-in', user: outcome.held.user, accessToken: outcome.held.accessToken },
         cookies: [cookieOf(name, outcome.sealed, outcome.held)],
         cookieHeader: replaceCookie(header, name, outcome.sealed),
@@ -77,7 +77,7 @@ export function createSessions(settings: Settings, jar: Jar, post: Post) {
     return {
       session: sessionOf(kept, Date.now()),
       cookies: [],
-      // Goes to no browser, so it may be larger than those allow.
+      // Not sent to a browser, so it may be larger than browsers allow.
       cookieHeader: replaceCookie(header, name, await seal.seal(pack(kept), name)),
     }
   }
@@ -88,12 +88,12 @@ export function createSessions(settings: Settings, jar: Jar, post: Post) {
       return found ? sessionOf(found.held, Date.now()) : SIGNED_OUT
     },
     renew,
-    /** Cookies of a new session. @throws ClavigerError `cookie_too_large`. */
+    /** The cookies of a new session. @throws ClavigerError `cookie_too_large`. */
     begin: async (held: Held): Promise<Cookie[]> => {
       const name = jar.newName()
       return [cookieOf(name, await sealInto(name, held), held), jar.pointAt(name, held.remember)]
     },
-    /** Every session of which the request has a cookie, whether or not it is the one that counts. */
+    /** The refresh token of every session of which the request has a cookie, whether or not it is the one that counts. */
     refreshTokens: async (pairs: readonly Pair[]): Promise<string[]> => {
       const found = await Promise.all(jar.all(pairs).map(open))
       return found.flatMap((each) => each?.held.refreshToken ?? [])
@@ -101,7 +101,7 @@ export function createSessions(settings: Settings, jar: Jar, post: Post) {
   }
 }
 
-/** @returns undefined once it has taken longer. What it comes to is kept for the next request. */
+/** @returns undefined if it takes longer. The result is kept for the next request. */
 async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<undefined>((resolve) => {

@@ -7,11 +7,12 @@ export interface User {
 }
 
 /**
- * Who a request comes from.
- * - `signed-in`: with an access token that is valid now.
- * - `unreachable`: signed in, as far as is known; the issuer could not be asked for a new access token. There is the old
- *   one, for as long as it is valid.
- * - `signed-out`: nobody.
+ * The session of a visitor.
+ * - `signed-in`: there is an access token that is valid now.
+ * - `unreachable`: signed in as far as known, but the issuer could not be asked for a new access token. The old one is
+ * there
+ *   for as long as it is valid.
+ * - `signed-out`: nobody is signed in.
  */
 export type Session =
   | { readonly state: 'signed-in'; readonly user: User; readonly accessToken: string }
