@@ -3,16 +3,16 @@ import type { Origins } from '../../config/origins.ts'
 import type { KnownPaths } from './methods.ts'
 import { reportOrigins } from './refused-origins.ts'
 
-/** What our endpoints read, and what tracing libraries add to every request of a page: one of them left out blocks sign-in. */
+/** Headers that our endpoints read or that tracing libraries add to all requests of a page: omitting one blocks sign-in. */
 const REQUEST_HEADERS =
   'content-type, authorization, idempotency-key, dpop, traceparent, tracestate, baggage, sentry-trace'
 const READABLE_HEADERS = 'retry-after, x-request-id'
 
 /**
- * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Exact string comparison with the list: an
- * origin that is not on it gets no `Access-Control-*` header at all. Routes with `config.cors: 'public'` hold nothing
- * private and answer any page, without credentials. Refused preflights are reported: all that the author of the page sees
- * is that the browser blocked it. This is not authorisation: `origin.ts` refuses what must be refused.
+ * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Origins are compared with the list as
+ * exact strings; others get no `Access-Control-*` header at all. Routes with `config.cors: 'public'` hold nothing
+ * private and answer any page, without credentials. Refused preflights are reported, because the author of the page
+ * sees only that the browser blocked the request. This is not authorisation: `origin.ts` refuses what must be refused.
  * Order: after `checkTargets`, before `refuseUnknown`; a preflight is answered here and goes no further.
  * @param origins the union of all clients' origins.
  */

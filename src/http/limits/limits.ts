@@ -15,24 +15,25 @@ export type LimitName = 'login' | 'register' | 'refresh' | 'logout' | 'account'
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * What every call takes from, or why it takes from nothing. `by: 'handler'`: the handler takes it, as it must where the
-     * body says whose request it is, because what a foreign page sends may not be charged to its visitor.
+     * The limit that every call takes from, or why there is none. With `by: 'handler'` the handler takes from it, once
+     * the body has told which client the request is for: a foreign page must not use up the limit of its visitor's
+     * address.
      */
     limit?: LimitName | { name: LimitName; by: 'handler' } | { none: string }
   }
 }
 
-/** Takes one from what the client's address may have. Rejects with the database's error if it could not be asked. */
+/** Takes one from the limit of the client's address. Rejects with the database's error if it cannot be asked. */
 export type Limit = (request: FastifyRequest) => Promise<Verdict>
 
 export type Limits = Readonly<Record<LimitName, Limit>> & {
-  /** Over the limit on refreshes: takes one look at whether it is a retry, of which there are as many again. */
+  /** Over the limit of refreshes: takes one lookup of whether it is a retry. There are as many lookups as refreshes. */
   lookOver: Limit
-  /** Takes a refresh for what is no token of ours: from the same count, and over the limit refused for good. */
+  /** Takes one refresh for a token that is not ours, from the same count. Over the limit it is refused. */
   garbage: Limit
-  /** Takes one retry from what a family may have, whatever limit has stopped its rotations. */
+  /** Takes one retry from the limit of a family. */
   retry: (family: string) => Promise<Verdict>
-  /** Waits for the client's turn to be refused for another reason than a count. */
+  /** Paces a refusal that has another reason than a limit. */
   turnAway: (request: FastifyRequest) => Promise<void>
 }
 
@@ -55,10 +56,10 @@ export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; cloc
     (request) =>
       take(networkOf(request.source.address))
   const of = (db: Db, ...policies: Policy[]): Limit => byAddress(paced(count(db, ...policies)))
-  // What takes one round trip itself must not take a second one each time to be counted.
+  // Counted in leases, because a refresh is one round trip and must not need a second one to be counted.
   const refreshes = count(deps.refreshDb, perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE))
   return {
-    // In the order in which they are asked: what the first refuses does not count for the second.
+    // Asked in this order: what the first refuses does not count for the second.
     login: of(deps.db, perMinute('login', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1), {
       name: 'login_per_hour',
       limit: config.RATE_LIMIT_LOGIN_PER_HOUR,
@@ -71,7 +72,7 @@ export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; cloc
       windowMs: HOUR,
       lease: 1,
     }),
-    // Not paced: over this limit nothing is refused yet.
+    // Not paced, because over this limit retries are still answered.
     refresh: byAddress(refreshes),
     garbage: byAddress(paced(refreshes)),
     lookOver: of(deps.refreshDb, perMinute('look_over', config.RATE_LIMIT_REFRESH_PER_MINUTE)),
@@ -90,7 +91,7 @@ function perMinute(
   return { name: `${name}_per_minute`, limit, windowMs: MINUTE, lease }
 }
 
-/** @throws Problem `too_many_requests`, which tells `Retry-After` and nothing else of the counters. */
+/** @throws Problem `too_many_requests`, which discloses `Retry-After` and nothing else about the counters. */
 export function refuseOver(verdict: Verdict, { throttled }: Pick<Metrics, 'throttled'>): void {
   if (verdict.allowed) return
   throttled.inc({ policy: verdict.policy })
@@ -99,8 +100,9 @@ export function refuseOver(verdict: Verdict, { throttled }: Pick<Metrics, 'throt
 }
 
 /**
- * Checks that every route says what limits it, or the server does not boot; and takes from the limit before the body is
- * read, where the handler does not. Without the database nobody can count: 503, not free passage.
+ * Checks that every route declares its limit, or else the server does not boot, and takes from it before the body is
+ * read, unless the handler does. If the counters cannot be reached the answer is 503, so an outage does not lift the
+ * limits.
  * Order: after `refuseForeignPages`, before `guardAccess`.
  */
 export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<Metrics, 'throttled'>): void {
@@ -108,11 +110,12 @@ export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<M
     if (config?.limit === undefined) throw new Error(`${String(method)} ${url} declares no limit`)
   })
 
-  // A promise only where there is something to wait for.
+  // A promise is made only if there is something to wait for.
   app.addHook('onRequest', (request, _reply, done) => {
     const { access, limit } = request.routeOptions.config
     if (typeof limit !== 'string') return done()
-    // Refused in a moment and for nothing. Any page can have its visitor send such a request, but none with this header.
+    // Without the header the request will be refused at no cost, so it is not counted: any page could make its visitors
+    // send such requests and use up their limit. No page can make them send the header.
     if (access !== 'public' && request.headers.authorization === undefined) return done()
     limits[limit](request)
       .then((verdict) => refuseOver(verdict, metrics))

@@ -1,19 +1,19 @@
-/** Milliseconds that the next refusal of a key has to wait for its turn; mostly 0. */
+/** How many milliseconds to delay the next refusal of a key; mostly 0. */
 export type Pace = (key: string) => number
 
-/** Refusals of one key, and of all: so many at once where few went before, then one each time this many milliseconds pass. */
+/** The pace of refusals, for one key and for all: a burst after a quiet time, then one per so many milliseconds. */
 const ONE = { burst: 50, everyMs: 10 }
 const ALL = { burst: 500, everyMs: 1 }
 const LONGEST_MS = 5000
 const MAX_KEYS = 10_000
 
 /**
- * Whoever does not heed `Retry-After` asks again as soon as they are refused, over as many connections as they like. Refused at
- * full speed, they would keep the event loop so busy that everybody else's requests wait in it. So refusals go out at a pace;
- * those that wait for their turn cost nothing.
+ * Slows refusals down. An attacker who ignores `Retry-After` asks again as soon as it is refused, over many
+ * connections. Refused at full speed, it would keep the event loop so busy that all other requests wait. Refusals that
+ * are delayed cost nothing.
  */
 export function createPace(now: () => number = () => performance.now()): Pace {
-  /** Until when the turns of a key are taken. */
+  /** Until when the pace of a key is used up. */
   const taken = new Map<string, number>()
   let takenByAll = Number.NEGATIVE_INFINITY
 
@@ -22,7 +22,7 @@ export function createPace(now: () => number = () => performance.now()): Pace {
     const one = next(ONE, taken.get(key), at)
     const all = next(ALL, takenByAll, at)
     takenByAll = all.takenUntil
-    // Deleted first, so that the map stays in order of age.
+    // Deleted first, so that the map stays ordered by age.
     taken.delete(key)
     taken.set(key, one.takenUntil)
     if (taken.size > MAX_KEYS) taken.delete(taken.keys().next().value as string)
@@ -30,7 +30,7 @@ export function createPace(now: () => number = () => performance.now()): Pace {
   }
 }
 
-/** Turns are taken until five seconds from now at most: what a flood has left is over soon after it. */
+/** The pace is used up for five seconds ahead at most, so that the delays end soon after a flood. */
 function next(
   { burst, everyMs }: typeof ONE,
   taken = Number.NEGATIVE_INFINITY,

@@ -13,15 +13,15 @@ export interface Units {
 export interface Window {
   policy: string
   startedAt: Date
-  /** Units taken in this window, those of this statement included; may exceed the limit. */
+  /** Units taken in this window, including those of this statement. May exceed the limit. */
   count: number
 }
 
 /**
- * Takes units from counters that all replicas share, and starts a new window where the last one is over. One statement:
- * whatever runs at the same moment, no unit is counted twice and none is lost.
- * @param asked in order: once a counter has nothing left, nothing is taken from those behind it.
- * @returns the windows of those that something was asked of.
+ * Takes units from counters that all replicas share, starting a new window if the last one is over. It is one
+ * statement, so that no unit is counted twice or lost, whatever runs at the same moment.
+ * @param asked in order: if a counter has nothing left, nothing is taken from those after it.
+ * @returns the windows of the counters that were asked.
  */
 export async function takeUnits(db: Db, now: Date, key: string, asked: Units[]): Promise<Window[]> {
   const steps = asked.map((_, index) => takeStep(now, key, asked, index))
@@ -32,7 +32,7 @@ export async function takeUnits(db: Db, now: Date, key: string, asked: Units[]):
 
 const stepName = (index: number) => sql.ref(`taken_${index}`)
 
-/** Takes from one counter, if the one before had something left. Counters are locked in this order and no other. */
+/** Takes from one counter if the one before had something left. Counters are always locked in this order. */
 function takeStep(now: Date, key: string, asked: Units[], index: number) {
   const { policy, windowMs, units } = asked[index] as Units
   const before = asked[index - 1]

@@ -3,7 +3,7 @@ import type { Db } from '../../db/schema.ts'
 import { takeUnits } from './queries.ts'
 
 export interface Policy {
-  /** Names the counter in the database, and the label of the metric. */
+  /** The name of the counter in the database and the label of the metric. */
   name: `${string}_per_${'minute' | 'hour'}`
   /** Requests per window and key. */
   limit: number
@@ -14,27 +14,27 @@ export interface Policy {
 
 export type Verdict =
   | { allowed: true }
-  /** By which policy, and until its window ends. */
+  /** Refused by which policy, and how long until its window ends. */
   | { allowed: false; policy: Policy['name']; remainingMs: number }
 
-/** What this process holds of one window. */
+/** The units of one window that this process holds. */
 interface Lease {
   left: number
   endsAt: number
-  /** The shared counter has nothing left in this window: no need to ask again. */
+  /** The shared counter has nothing left in this window, so it need not be asked again. */
   exhausted: boolean
 }
 
-/** Keys remembered at most. Forgetting one only costs a question to the database, or the units that were left. */
+/** The most keys remembered. Forgetting one costs only a question to the database, or the units that were left. */
 const MAX_KEYS = 10_000
 
 /**
- * Spends from counters in PostgreSQL that all replicas share: one unit of every policy, or none. Units are taken in leases
- * and spent locally, so that a busy client does not cost a round trip per request; units that are not spent lapse with
- * their window. Replicas together therefore never allow more than a limit, and may allow a little less. Once a window is
- * exhausted, refusals cost nothing.
- * @param policies in the order in which they are asked: what one refuses does not count for those behind it.
- * @returns spend(key): rejects with the database's error if it could not be asked.
+ * Spends one unit of every policy, or none, from counters in PostgreSQL that all replicas share. Units are leased and
+ * spent locally, so that a busy client does not cost a round trip per request; unspent units lapse with their window.
+ * So the replicas together never allow more than the limit, and may allow a little less. Once a window is exhausted,
+ * refusals cost nothing.
+ * @param policies in the order in which they are asked: what one refuses does not count for those after it.
+ * @returns spend(key), which rejects with the database's error if it cannot be asked.
  */
 export function createAllowance(
   { db, clock }: { db: Db; clock: Clock },
@@ -42,7 +42,7 @@ export function createAllowance(
 ): (key: string) => Promise<Verdict> {
   /** By key, then by policy. */
   const leases = new Map<string, Map<string, Lease>>()
-  /** One question per key at a time: a burst must not take a lease per request. */
+  /** One question per key at a time, so that a burst does not take a lease per request. */
   const asking = new Map<string, Promise<void>>()
 
   const ask = async (key: string): Promise<void> => {
@@ -61,7 +61,7 @@ export function createAllowance(
       const granted = Math.min(size, Math.max(0, limit - (window.count - size)))
       held.set(name, { left: granted, endsAt: window.startedAt.getTime() + windowMs, exhausted: granted < size })
     }
-    // Deleted first, so that the map stays in order of age.
+    // Deleted first, so that the map stays ordered by age.
     leases.delete(key)
     leases.set(key, held)
     if (leases.size > MAX_KEYS) leases.delete(leases.keys().next().value as string)

@@ -6,14 +6,14 @@ import { trustedPeers } from '../guards/proxies.ts'
 
 type HeaderConfig = Pick<Config, 'ISSUER' | 'HSTS'>
 
-/** What every reply carries, errors of the parser included. Replies are data: no browser may render or frame them. */
+/** The headers of every reply, including errors of the parser. Replies are data: browsers must not render or frame them. */
 export function securityHeaders(config: HeaderConfig): Record<string, string> {
   return {
     'cache-control': 'no-store',
     'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     'cross-origin-resource-policy': 'same-origin',
     'referrer-policy': 'no-referrer',
-    // Of every reply, also where no Access-Control-* is sent: a cache must not serve it to the next origin.
+    // On every reply, even without Access-Control-*: a cache must not serve a reply for one origin to another.
     vary: 'Origin',
     'x-content-type-options': 'nosniff',
     'x-frame-options': 'DENY',
@@ -24,8 +24,9 @@ export function securityHeaders(config: HeaderConfig): Record<string, string> {
 }
 
 /**
- * Sets the security headers and the request id on every reply. Routes may overwrite them (`Cache-Control` of the key set).
- * Order: the first hook of all, so that whatever a later one refuses has the headers too.
+ * Sets the security headers and the request id on every reply. Routes may overwrite them (`Cache-Control` of the key
+ * set).
+ * Order: the first hook of all, so that what later hooks refuse has the headers too.
  */
 export function sendHeaders(app: FastifyInstance, config: HeaderConfig): void {
   const headers = securityHeaders(config)
@@ -38,8 +39,8 @@ export function sendHeaders(app: FastifyInstance, config: HeaderConfig): void {
 const REQUEST_ID = /^[A-Za-z0-9._-]{8,64}$/
 
 /**
- * Makes request ids. A client's own id is ignored, or it could make two requests look like one in the log; a trusted
- * proxy's is kept, so that its log and ours agree.
+ * Makes request ids. The id of a client is ignored, because it could make two requests look like one in the log. That
+ * of a trusted proxy is kept, so that its log and ours agree.
  */
 export function requestIds(config: Pick<Config, 'TRUSTED_PROXIES'>): (request: IncomingMessage) => string {
   if (config.TRUSTED_PROXIES.length === 0) return () => randomUUID()
