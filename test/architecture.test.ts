@@ -43,6 +43,7 @@ const PACKAGES: Record<string, RegExp> = {
   typebox: /^app\.ts$|^http\/|\/routes\.ts$/,
   kysely: /^db\/|[/-]queries\.ts$/,
   pg: /^db\/(client|connect|connections|lend)\.ts$/,
+  'ipaddr.js': /^(config\/networks|http\/guards\/proxies)\.ts$/,
   'p-limit': /^semaphore\.ts$/,
   pino: /^log\.ts$/,
   'prom-client': /^(metrics|http\/server\/metrics)\.ts$/,

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
-import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
+import ipaddr from 'ipaddr.js'
 import type { Config } from '../../config/config.ts'
 import { onceAnHour } from './once-an-hour.ts'
 
@@ -105,18 +105,15 @@ export function trustedPeers(networks: readonly string[]): TrustsPeer {
 export function normalAddress(text: string): string | undefined {
   const bare = /^\d+(?:\.\d+){3}(?=:\d+$)/.exec(text)?.[0] ?? /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? text
   const address = bare.replace(/%.*$/s, '')
+  // Only what Node takes for an address: the library also reads octal, hexadecimal and shortened ones.
   const family = isIP(address)
   if (family === 0) return undefined
-  if (family === 4) return address
-  // The URL parser writes IPv6 in its canonical form (RFC 5952), mapped addresses in hexadecimal.
-  const canonical = new URL(`http://[${address}]`).hostname.slice(1, -1)
-  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical)
-  if (!mapped) return canonical
-  const bits = Number.parseInt(mapped[1] as string, 16) * 65536 + Number.parseInt(mapped[2] as string, 16)
-  return [24, 16, 8, 0].map((shift) => Math.floor(bits / 2 ** shift) % 256).join('.')
+  return family === 4 ? address : ipaddr.process(address).toString()
 }
 
 /** One IPv4 address, or one IPv6 /64, which a single subscriber usually controls. */
 export function networkOf(address: string | undefined): string {
-  return address === undefined ? 'unknown' : normalizeIP(address, 64)
+  const plain = normalAddress(address ?? '')
+  if (plain === undefined) return 'unknown'
+  return isIP(plain) === 6 ? ipaddr.IPv6.networkAddressFromCIDR(`${plain}/64`).toString() : plain
 }
