@@ -37,9 +37,9 @@ export type Check =
   | 'keys'
 
 interface Details {
-  /** What would have been enough, for the challenge of a 403. */
+  /** The scope that would have been enough, for the challenge of a 403. */
   scope?: string
-  /** Protection space, for the challenge where no token was sent. */
+  /** The protection space, for the challenge when no token was sent. */
   realm?: string
   /** Seconds after which another attempt makes sense, for a 503. */
   retryAfter?: number
@@ -47,13 +47,13 @@ interface Details {
 }
 
 /**
- * A token was refused. `check` and `message` are for the log: neither holds the token, and of its contents only short,
- * quoted pieces. `status` and `headers` are for the client, and all that it should learn.
+ * A token was refused. `check` and `message` are for the log: they hold short, quoted pieces of the token's contents at
+ * most. `status` and `headers` are for the client, and all that it should learn.
  */
 export class VerificationError extends Error {
   override readonly name = 'VerificationError'
   readonly check: Check
-  /** Of the answer: 401, 403 for `scope` and `role`, 503 for `keys`. */
+  /** The status of the answer: 401, 403 for `scope` and `role`, 503 for `keys`. */
   readonly status: 401 | 403 | 503
   /** The same, under the name by which Fastify looks for it. */
   readonly statusCode: 401 | 403 | 503
@@ -68,17 +68,17 @@ export class VerificationError extends Error {
   }
 }
 
-/** RFC 6750 §3. The reason stays here: a client can do nothing with it, an attacker can. */
+/** RFC 6750 §3. The reason is not disclosed: it helps no client, but could help an attacker. */
 function headersFor(check: Check, { scope, realm, retryAfter = 1 }: Details): Record<string, string> {
   if (check === 'keys') return { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }
-  // §3.1: whoever sent no token may not have known that one is needed; an error code would say that it was bad.
+  // §3.1: no error code if no token was sent, since the client may not have known that one is needed.
   if (check === 'missing') return { 'www-authenticate': `Bearer realm="${realm ?? 'access'}"` }
   if (check === 'scope') return { 'www-authenticate': `Bearer error="insufficient_scope", scope="${scope ?? ''}"` }
   if (check === 'role') return { 'www-authenticate': 'Bearer error="insufficient_scope"' }
   return { 'www-authenticate': 'Bearer error="invalid_token"' }
 }
 
-/** Text from a token, for a message: short, on one line, and with nothing that a terminal or a log reader would obey. */
+/** Text from a token for a message: short, on one line, and without characters that a terminal or log viewer interprets. */
 export function quote(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
   const safe = text.replace(/[^\x20-\x7e]/g, '?')

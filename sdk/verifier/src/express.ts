@@ -15,7 +15,10 @@ declare global {
 }
 
 export interface ExpressOptions extends Requirements {
-  /** Hears of every refusal: for a log line with `error.check`. What it throws goes to `next`, and the refusal is not sent. */
+  /**
+   * Called at every refusal, for a log line with `error.check`. If it throws, the error goes to `next` instead of the
+   * refusal.
+   */
   onRefused?: (error: VerificationError, request: IncomingMessage) => unknown
 }
 
@@ -27,8 +30,8 @@ export type Middleware = (
 ) => void
 
 /**
- * Lets a request through that carries a good token, with its claims as `request.claims`; answers the others itself, so
- * that no error handler can tell a client more than it should know.
+ * Admits requests with a good token, with its claims as `request.claims`. Answers the others itself, so that no error
+ * handler tells a client more than it should know.
  * @throws TypeError if the requirements make no sense.
  */
 export function bearerAuth(verify: Verifier, { onRefused, ...requirements }: ExpressOptions = {}): Middleware {
@@ -45,7 +48,7 @@ export function bearerAuth(verify: Verifier, { onRefused, ...requirements }: Exp
         request.claims = claims
         next()
       }, refuse)
-      // A promise that nobody looks at would end the process.
+      // An unhandled rejection would end the process.
       .catch(next)
   }
 }

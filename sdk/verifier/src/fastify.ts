@@ -5,7 +5,7 @@ import { VerificationError } from './errors.ts'
 import { type ParsedRequirements, parseRequirements, type Requirements, requireAll } from './requirements.ts'
 import type { Verifier } from './verifier.ts'
 
-/** Who may call a route: everybody, or whoever has a good token that grants this. A route that says nothing needs a token. */
+/** Who may call a route: everybody, or the holder of a good token that grants this. Without it, a route needs a token. */
 export type RouteAuth = 'public' | Requirements
 
 declare module 'fastify' {
@@ -35,7 +35,7 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
     },
   })
 
-  // A slip in the configuration of a route stops the start; nobody waits for a request to find it.
+  // A mistake in the configuration of a route shows at the start, not at the first request.
   app.addHook('onRoute', ({ method, url, config }) => {
     try {
       readAuth(config?.auth)
@@ -44,7 +44,7 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
     }
   })
 
-  // The first hook that sees a request: nothing of its body is read for somebody who may not call.
+  // In the first hook, so that the body of a caller without access is not read.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return
     const needed = readAuth(request.routeOptions.config.auth)
@@ -57,7 +57,7 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
   })
 }
 
-/** What the route has said; without a word, a token is needed. @throws TypeError */
+/** What the route requires; a token unless it says otherwise. @throws TypeError */
 function readAuth(auth: unknown): 'public' | ParsedRequirements {
   if (auth === undefined) return NOTHING
   if (auth === 'public') return auth
@@ -66,28 +66,29 @@ function readAuth(auth: unknown): 'public' | ParsedRequirements {
 }
 
 /**
- * What the application's error handler gets: status and challenge for the client, and for the log (`cause`) what failed.
- * Its own message says nothing, because Fastify sends it.
+ * What the application's error handler gets: status and challenge for the client, and `cause` for the log. The message
+ * itself discloses nothing, because Fastify sends it to the client.
  */
 function refuse(cause: VerificationError, reply: FastifyReply): Error {
   const { status, headers } = cause
-  // Here too: an error handler that makes its own answer may not think of them.
+  // Set here too, because an error handler that writes its own answer may forget them.
   reply.headers({ ...headers, 'cache-control': 'no-store' })
   const title = { 401: 'Unauthorized', 403: 'Forbidden', 503: 'Service Unavailable' }[status]
   return Object.assign(new Error(title, { cause }), { statusCode: status, headers })
 }
 
 /**
- * Puts every route that is registered after it, in the same instance and those below, behind a token. What is registered
- * without `{ config: { auth: 'public' } }` needs one.
+ * Requires a token for every route that is registered afterwards in the same instance and those below, unless it has
+ * `{ config: { auth: 'public' } }`.
  */
 export const bearerAuth: FastifyPluginAsync<FastifyOptions> = Object.assign(plugin, {
-  // Hooks and decorators belong to whoever registers it, not to a scope of its own: what fastify-plugin does.
+  // As fastify-plugin does: hooks and decorators apply to the instance that registers this, not to a scope of their
+  // own.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: '@claviger/verifier',
 })
 
-/** For `preHandler`, where a requirement is not of the whole route's. @throws TypeError if it makes no sense. */
+/** For `preHandler`, if a requirement cannot be stated for the whole route. @throws TypeError if it makes no sense. */
 export function requires(requirements: Requirements): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   const parsed = parseRequirements(requirements)
   return async (request, reply) => {

@@ -5,13 +5,16 @@ import { parseRequirements, type Requirements } from './requirements.ts'
 import type { Verifier } from './verifier.ts'
 
 export interface FetchOptions extends Requirements {
-  /** Hears of every refusal: for a log line with `error.check`. What it throws, the handler that is returned rejects with. */
+  /**
+   * Called at every refusal, for a log line with `error.check`. If it throws, the returned handler rejects with that
+   * error.
+   */
   onRefused?: (error: VerificationError, request: Request) => unknown
 }
 
 /**
- * Puts a handler of `Request` and `Response` behind a token: Bun, Deno, Hono, Workers, Next.js. What the platform passes
- * besides the request is passed on. A `VerificationError` that the handler throws is answered in the same way.
+ * Requires a token for a handler of `Request` and `Response`: Bun, Deno, Hono, Workers, Next.js. Further arguments of the
+ * platform are passed on. A `VerificationError` thrown by the handler is answered in the same way.
  * @throws TypeError if the requirements make no sense.
  */
 export function bearerAuth<Rest extends unknown[]>(

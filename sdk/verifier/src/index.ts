@@ -6,8 +6,8 @@ export { type Requirements, requireRole, requireScope } from './requirements.ts'
 export type { Verifier, VerifierOptions } from './verifier.ts'
 
 /**
- * A function that verifies access tokens of one issuer for one service. It finds the issuer's keys by itself and keeps
- * them warm; make one per process.
+ * Creates a function that verifies access tokens of one issuer for one service. It finds the issuer's keys by itself and
+ * keeps them fresh. Create one per process.
  * @throws TypeError if the options would make it accept too much.
  */
 export function createVerifier(options: VerifierOptions): Verifier {

@@ -2,35 +2,38 @@ import type { Load } from './discovery.ts'
 import { quote, VerificationError } from './errors.ts'
 import { type HeldKey, type HeldKeys, importKeys } from './key-set.ts'
 
-/** Between two requests that only unknown `kid`s have caused, in milliseconds: whoever invents them must not steer us. */
+/**
+ * Milliseconds between two requests for unknown `kid`s: an attacker who invents them must not cause a flood of
+ * requests.
+ */
 const COOLDOWN = 30_000
-/** After a failed attempt: doubled each time, from the least to the most. */
+/** The pause after a failed attempt, doubled each time from the least to the most. */
 const BACKOFF = { least: 1000, most: 30_000 }
-/** Of the time for which keys are fresh: then new ones are fetched, while these are still good. */
+/** The share of their fresh time after which keys are renewed, while they are still good. */
 const RENEW_AFTER = { least: 0.7, most: 0.85 }
 
 export interface KeySource {
-  /** @returns at once if the key is at hand. @throws VerificationError `kid` or `keys`. */
+  /** Returns the key at once if it is at hand. @throws VerificationError `kid` or `keys`. */
   find(kid: string): HeldKey | Promise<HeldKey>
-  /** Once there are keys. @throws VerificationError `keys`. */
+  /** Resolves once there are keys. @throws VerificationError `keys`. */
   ready(): Promise<void>
   close(): void
 }
 
 export interface Timing {
-  /** Milliseconds from some moment on; never goes back. */
+  /** A monotonic clock, in milliseconds. */
   monotonic(): number
   /** Milliseconds since the epoch. */
   now(): number
-  /** Like `setTimeout`, but does not keep the process alive. @returns what calls it off. */
+  /** Like `setTimeout`, but does not keep the process alive. @returns a function that cancels it. */
   after(milliseconds: number, work: () => void): () => void
 }
 
 export interface KeySourceOptions extends Timing {
   load: Load
-  /** How long keys are used beyond their time while no new ones can be had, in milliseconds. */
+  /** How long keys are used beyond their time while new ones cannot be fetched, in milliseconds. */
   maxStale: number
-  /** Hears of every failed attempt. */
+  /** Called after every failed attempt. */
   onRefreshError?: ((error: VerificationError) => unknown) | undefined
 }
 
@@ -44,9 +47,9 @@ interface Held {
 }
 
 /**
- * The issuer's keys, kept warm. Verifications never wait for a renewal: it begins before the keys are too old, and while
- * it fails they go on being used, within a bound. They wait only where there is nothing to go by: at the first use, after
- * a long sleep, and for a `kid` that is not known. All that wait share one request.
+ * Keeps the issuer's keys fresh. Verifications do not wait for a renewal, which begins before the keys are too old;
+ * while it fails, the old keys are used, for a limited time. They wait only at the first use, after a long sleep, and
+ * for an unknown `kid`, and then share one request.
  */
 export function createKeySource(options: KeySourceOptions): KeySource {
   const { load, maxStale, monotonic, now, after, onRefreshError } = options
@@ -58,14 +61,14 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   let closed = false
 
   /**
-   * By whichever clock says more. The wall clock may be set back, and old keys would look young; the monotonic one stands
-   * still while a machine sleeps, and they would too.
+   * The age of the keys, by the clock that says more. The wall clock may be set back, and the monotonic one stands still
+   * while the machine sleeps: by either alone, old keys could look fresh.
    */
   const ageOf = ({ at, wallAt }: Held): number => Math.max(monotonic() - at, now() - wallAt)
   const mayTry = (): boolean => !failure || monotonic() >= failure.retryAt
   const usable = (): HeldKeys | undefined => (held && ageOf(held) <= held.freshFor + maxStale ? held.keys : undefined)
 
-  /** Never throws: what came of it shows in `held` and `failure`. */
+  /** Never throws. The result is in `held` or `failure`. */
   const refresh = (): Promise<void> => (refreshing ??= attempt().finally(() => (refreshing = undefined)))
 
   const attempt = async (): Promise<void> => {
@@ -78,7 +81,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
       renewLater(held.renewAfter)
     } catch (cause) {
       const failures = (failure?.failures ?? 0) + 1
-      // With jitter: a fleet that lost its issuer at one moment must not come back at one moment.
+      // With jitter, so that a fleet that lost its issuer at one moment does not come back all at once.
       const wait = Math.min(BACKOFF.most, BACKOFF.least * 2 ** (failures - 1)) * (0.5 + Math.random() / 2)
       failure = { cause: cause as Error, failures, retryAt: monotonic() + wait }
       if (held) renewLater(wait)
@@ -90,11 +93,11 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     try {
       await onRefreshError?.(error)
     } catch {
-      // A slip in somebody's logging must not stop the verification of tokens, nor the process.
+      // A fault in the caller's logging must stop neither verification nor the process.
     }
   }
 
-  /** Nobody waits for it: what a clock of the caller's throws is met by whoever verifies next. */
+  /** Nobody awaits this. If the caller's clock throws, the next verification will meet the error. */
   const renewLater = (milliseconds: number): void => {
     callOff?.()
     callOff = closed ? undefined : after(milliseconds, () => void refresh().catch(() => {}))
@@ -116,24 +119,24 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     const found = keys.get(kid)
     if (found) return found
     if (!looked) {
-      // One that is under way may have been answered before this key was published: it is no reason not to look again.
+      // A request that is under way may have been answered before this key was published, so it is not enough.
       if (refreshing) await refreshing
       if (!usable()?.has(kid) && mayLookFor()) await refresh()
       const renewed = usable()?.get(kid)
       if (renewed) return renewed
     }
-    // Whether the issuer knows this key cannot be said while it does not answer.
+    // While the issuer does not answer, it is unknown whether it has this key.
     if (failure) throw unavailable()
     throw new VerificationError('kid', `the issuer publishes no key ${quote(kid)}`)
   }
 
-  /** Waits for new keys where those at hand are too old to rely on. @returns whether it did. */
+  /** Waits for new keys if those at hand are too old to rely on. @returns whether it waited. */
   const keepUp = async (): Promise<boolean> => {
     const age = held ? ageOf(held) : Number.POSITIVE_INFINITY
     if (held && age <= held.renewAfter) return false
     if (!refreshing && !mayTry()) return false
     const renewal = refresh()
-    // Fresh still, or a first attempt has failed already: then nobody waits for another.
+    // Still fresh, or a first attempt has failed: nobody waits for another then.
     if (held && (age <= held.freshFor || (failure && usable()))) return false
     await renewal
     return true
@@ -149,7 +152,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
 
   return {
     find: (kid) => {
-      // The usual case, without a promise: the key is at hand, and it is not yet time for others.
+      // The usual case, without a promise: the key is at hand, and no renewal is due.
       const found = held && ageOf(held) <= held.renewAfter ? held.keys.get(kid) : undefined
       return found ?? search(kid)
     },
@@ -164,7 +167,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   }
 }
 
-/** Keys that are given: nothing is ever fetched. */
+/** A source of given keys, which fetches nothing. */
 export function createFixedKeySource(jwks: unknown): KeySource {
   let keys: HeldKeys | undefined
   const imported = importKeys(jwks).then(
@@ -173,7 +176,7 @@ export function createFixedKeySource(jwks: unknown): KeySource {
       throw new VerificationError('keys', `the keys that were given cannot be used: ${cause.message}`, { cause })
     },
   )
-  // Whoever verifies hears of it.
+  // Errors are reported when a token is verified.
   imported.catch(() => {})
   const search = async (kid: string): Promise<HeldKey> => {
     await imported

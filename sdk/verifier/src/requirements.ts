@@ -1,7 +1,7 @@
 import type { Claims } from './claims.ts'
 import { VerificationError } from './errors.ts'
 
-/** What a token must grant for a route. Of a list, everything. */
+/** What a token must grant for a route: all of it, if it is a list. */
 export interface Requirements {
   scope?: string | readonly string[]
   role?: string | readonly string[]
@@ -26,7 +26,7 @@ export function requireScope(claims: Pick<Claims, 'scope'>, scope: string): void
  */
 export function requireRole(claims: Pick<Claims, 'roles'>, role: string): void {
   if (role === '') throw new TypeError('a role has a name')
-  // An array, or a text that merely contains the word would do.
+  // It must be an array: a string that merely contains the word would pass `includes`.
   if (Array.isArray(claims.roles) && claims.roles.includes(role)) return
   throw new VerificationError('role', `the user does not have the role ${JSON.stringify(role)}`)
 }
@@ -42,7 +42,7 @@ export interface ParsedRequirements {
   roles: readonly string[]
 }
 
-/** A slip must not open a route: `{scopes: …}` would ask for nothing, and so would an empty list. @throws TypeError */
+/** A mistake must not open a route: `{scopes: …}` or an empty list would require nothing. @throws TypeError */
 export function parseRequirements(value: unknown = {}): ParsedRequirements {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new TypeError('requirements are an object: { scope, role }')

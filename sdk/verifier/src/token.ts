@@ -1,28 +1,29 @@
 import { base64url } from 'jose'
 import { quote, VerificationError } from './errors.ts'
 
-/** The issuer makes none longer than 4 KiB. What is longer than this costs us nothing but a look at its length. */
+/** The issuer makes no token longer than 4 KiB. Longer text than this is refused by its length alone. */
 const MAX_LENGTH = 8192
-/** The signature may be empty, so that "alg": "none" is called what it is. */
+/** The signature may be empty, so that "alg": "none" is reported as such. */
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
 /**
- * They bring a key, say where to get one, or change how the rest is to be read (RFC 8725 §3.10). None is ever looked at.
- * Other parameters are ignored (RFC 7515 §4), so that the issuer may add one.
+ * Header parameters that bring a key, say where to get one, or change how the rest is read (RFC 8725 §3.10): an
+ * attacker could have a token verified with a key of its own. They are refused, whatever they hold. Others are ignored
+ * (RFC 7515 §4), so that the issuer may add some.
  */
 const FORBIDDEN = ['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64', 'zip', 'enc'] as const
 
-/** `fatal`: nothing is replaced. `ignoreBOM`: it is not swallowed either, and then is no JSON. */
+/** `fatal` refuses bad bytes instead of replacing them. `ignoreBOM` keeps a byte order mark, which is not valid JSON. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Headers that were read already, as they are spelled, and their `kid`. All tokens of one key have the same, so few are
- * enough: what somebody else's tokens push out costs us reading it again.
+ * The `kid` of headers that have been read, by their encoded text. All tokens of one key have the same header, so a few
+ * are enough. Forged tokens may push one out, which then only has to be read again.
  */
 export type KnownHeaders = Map<string, string>
 const MAX_KNOWN = 16
 
 /**
- * What can be said of a token without a key, from cheap to dear.
+ * Checks what can be checked without a key, cheap checks first.
  * @returns the `kid`.
  * @throws VerificationError
  */
@@ -74,8 +75,8 @@ function isAccessTokenType(typ: unknown): boolean {
 }
 
 /**
- * The last character may have bits to spare, and then several spellings mean the same bytes (RFC 4648 §3.5). Only the one
- * with zeros there is the issuer's: what remembers tokens by their text sees each once.
+ * The last character may have spare bits, and then several spellings mean the same bytes (RFC 4648 §3.5). Only the
+ * issuer's own spelling, with zeros there, is accepted, so that a list of revoked tokens by text cannot be evaded.
  */
 function isCanonical(text: string, from: number, to: number): boolean {
   const spare = (to - from) % 4
@@ -91,7 +92,7 @@ function parseObject(bytes: Uint8Array, part: string): Record<string, unknown> {
     text = decoder.decode(bytes)
     value = JSON.parse(text)
   } catch {
-    // The parser's own message quotes what it read.
+    // The message of the parser is dropped, because it quotes the text.
     throw malformed(`the ${part} is not JSON`)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -101,8 +102,8 @@ function parseObject(bytes: Uint8Array, part: string): Record<string, unknown> {
 }
 
 /**
- * Of the outermost object. `JSON.parse` keeps the last of equal names and says nothing; a gateway before us may have read
- * the first. In valid JSON, every member has one colon outside of texts.
+ * Counts the members of the outermost object. Of repeated members, `JSON.parse` silently keeps the last, but a gateway in
+ * front of this service may have read the first. In valid JSON, every member has one colon outside of strings.
  */
 function countMembers(json: string): number {
   let depth = 0

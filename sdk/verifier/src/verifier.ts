@@ -9,23 +9,23 @@ import { type KnownHeaders, readHeader, readPayload } from './token.ts'
 export interface VerifierOptions {
   /** URL of the issuer, exactly as tokens name it. https; http on this machine. */
   issuer: string
-  /** What this service is called in `aud`; of a list, one is enough. */
+  /** The name of this service in `aud`. If it is a list, one of them is enough. */
   audience: string | readonly string[]
-  /** By how much clocks may differ, in seconds: 0 to 60. Default 30. */
+  /** How far clocks may differ, in seconds: 0 to 60. Default 30. */
   clockTolerance?: number
   /**
-   * How long keys are used beyond their time while the issuer cannot be reached, in seconds. Default 86400: Claviger
-   * publishes a key a day before it signs and a day after it has, so within a day no planned rotation is missed. It is
-   * also how long somebody who cuts this service off from the issuer can use a key that was withdrawn meanwhile.
+   * How long to use keys beyond their time while the issuer cannot be reached, in seconds. Default 86400: Claviger
+   * publishes keys a day before they sign and a day afterwards, so no planned rotation is missed within a day. It is also
+   * how long an attacker who cuts this service off from the issuer can use a stolen key that has been withdrawn.
    */
   maxStale?: number
-  /** Public keys that are known: nothing is fetched. For tests, and where there is no way to the issuer. */
+  /** Known public keys, so that nothing is fetched: for tests, and for services that cannot reach the issuer. */
   jwks?: JSONWebKeySet
-  /** Used instead of the global one: for a proxy, or where the issuer is reached under another address. */
+  /** Used instead of the global `fetch`: for a proxy, or if the issuer is reached under another address. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>
   /** The time, in milliseconds since the epoch. Default `Date.now`. For tests. */
   now?: () => number
-  /** Hears of every failed attempt to read the keys: for a log line or a counter. Verification goes on. */
+  /** Called after every failed attempt to fetch the keys, for a log line or a counter. Verification goes on. */
   onRefreshError?: (error: VerificationError) => unknown
 }
 
@@ -36,9 +36,12 @@ export interface Verifier {
    */
   (token: string): Promise<Claims>
   readonly issuer: string
-  /** Loads the keys, if they are not there. Before a service says that it is ready. @throws VerificationError `keys`. */
+  /**
+   * Loads the keys unless they are loaded. Call it before reporting that the service is ready.
+   * @throws VerificationError `keys`.
+   */
   ready(): Promise<void>
-  /** Ends the renewal of the keys in the background; it does not keep the process alive in any case. */
+  /** Stops renewing the keys in the background, which in any case does not keep the process alive. */
   close(): void
 }
 
@@ -59,7 +62,7 @@ const surroundings: Omit<Surroundings, 'now'> = {
 
 const SIGNATURE = { algorithms: ['RS256'] }
 
-/** @param changed for tests: clocks and limits other than the real ones. */
+/** @param changed clocks and limits for tests, in place of the real ones. */
 export function buildVerifier(options: VerifierOptions, changed: Partial<Surroundings> = {}): Verifier {
   const expected = readOptions(options)
   const { now = Date.now, jwks, maxStale = 86_400, onRefreshError } = options
@@ -92,7 +95,7 @@ export function buildVerifier(options: VerifierOptions, changed: Partial<Surroun
 /** Looked up at each call, so that instrumentation which replaces it later is used. */
 const globalFetch: Fetch = (url, init) => fetch(url, init)
 
-/** A verifier that would accept too much is not built. @throws TypeError */
+/** Refuses to create a verifier that would accept too much. @throws TypeError */
 function readOptions(options: VerifierOptions): Expectations {
   const { audience, clockTolerance = 30, maxStale = 0 } = options
   const issuer = checkIssuer(options.issuer)
