@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { link, readFile, unlink, writeFile } from 'node:fs/promises'
 
 /**
- * The content of a file that only its owner may read, made at the first call. Of several processes that make it at the
- * same moment one wins, and all return what that one wrote: linking, unlike writing, shows the whole file or none.
+ * Returns the content of a file that only its owner may read, creating it at the first call. If several processes
+ * create it at the same moment, one wins and all return what it wrote, because linking shows the whole file or none.
  */
 export async function createOnce(path: string, make: () => string): Promise<string> {
   const present = await readFile(path, 'utf8').catch(() => undefined)

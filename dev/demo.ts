@@ -1,4 +1,4 @@
-// npm run demo: the issuer as npm start has it, with the orders service and the page of examples/ beside it.
+// npm run demo: the issuer as in npm start, with the orders service and the page of examples/.
 import { createServer, type Server } from 'node:net'
 import { demoAccounts } from './demo/accounts.ts'
 import { buildExamples } from './demo/build.ts'
@@ -44,7 +44,7 @@ async function start(): Promise<void> {
     ORDERS_PORT: portOf(env, 'ORDERS_PORT', 4000),
     SPA_PORT: portOf(env, 'SPA_PORT', 5173),
   }
-  // Before anything is built or started: it takes no time, and is what goes wrong most often.
+  // Checked before anything is built or started, because it takes no time and is what fails most often.
   for (const [name, port] of Object.entries(ports)) await insistOnFree(name, port)
 
   const page = `http://localhost:${ports.SPA_PORT}`

@@ -9,15 +9,15 @@ import { openPostgres } from './postgres.ts'
 const root = join(import.meta.dirname, '..')
 
 interface Filled {
-  /** Where the variables come from that were not there before. */
+  /** Where variables come from that were not set before. */
   sources: Record<string, string>
-  /** Ends the use of the database. */
+  /** Releases the database. */
   close(): Promise<void>
 }
 
 /**
- * Fills in what production insists on and development can make for itself: a database and a secret, both kept under
- * .claviger/ between runs. What is set already stays, and in production nothing is filled in.
+ * Provides what development can make for itself: a database and a secret, both kept under .claviger/ between runs.
+ * Settings that are given are kept, and in production nothing is provided.
  */
 export async function fillEnvironment(env: NodeJS.ProcessEnv, say: (line: string) => void): Promise<Filled> {
   const sources = readEnvFile(join(root, '.env'), env)
@@ -40,8 +40,8 @@ export async function fillEnvironment(env: NodeJS.ProcessEnv, say: (line: string
 }
 
 /**
- * As `node --env-file` does it, but a byte order mark, with which some editors begin a file, is no part of the first name.
- * @returns the names that it gave a value to, each with the name of the file.
+ * Reads a file as `node --env-file` does, but ignores a byte order mark, which some editors write.
+ * @returns the names that it set, each with the name of the file.
  */
 export function readEnvFile(path: string, env: NodeJS.ProcessEnv): Record<string, string> {
   if (!existsSync(path)) return {}

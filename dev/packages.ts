@@ -1,5 +1,6 @@
-// Judges the built packages in sdk/ as npm would publish them: that everything their manifests name is there, and that what others
-// import resolves, with its types. CommonJS is left out: all of them are ES modules, which `require` can load in Node 20.19.
+// Checks the built packages in sdk/ as npm would publish them: that everything in their manifests exists, and that
+// imports of them resolve, with types. CommonJS is left out: all are ES modules, which `require` can load since Node
+// 20.19.
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +15,7 @@ const judges = [
 /** @returns what was found, if anything was. */
 async function judge(folder: string): Promise<string> {
   let found = ''
-  // One after the other: each packs the folder.
+  // One after the other, because each packs the folder.
   for (const [tool, ...options] of judges) {
     await promisify(execFile)(join(root, 'node_modules/.bin', tool), [...options, folder]).catch((error) => {
       found += `${tool} ${folder}\n${error.stdout}${error.stderr}\n`

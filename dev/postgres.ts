@@ -12,17 +12,17 @@ import { type ClusterOptions, urlOf } from './postgres/cluster.ts'
 import type { Address, Reply } from './postgres/keeper.ts'
 
 export interface PostgresOptions {
-  /** Holds the data, the password and the log. Made if it is missing. */
+  /** Holds the data, the password and the log. Created if it is missing. */
   directory: string
   version?: PostgresVersion
   /** Fast and unsafe, for tests: the whole directory is removed when the last user is gone. */
   ephemeral?: boolean
-  /** Called where nobody has it running yet: that takes a second or more. */
+  /** Called if it is not running yet: starting takes a second or more. */
   onStart?: () => void
 }
 
 export interface EmbeddedPostgres {
-  /** Of the database "claviger", as superuser. */
+  /** URL of the database "claviger", as superuser. */
   url: string
   close(): Promise<void>
 }
@@ -32,7 +32,7 @@ const keeperFile = fileURLToPath(new URL('./postgres/keeper.ts', import.meta.url
 
 /**
  * Starts the PostgreSQL of a directory, or joins the one that another process has started there. It runs until its last
- * user has called close() or has ended, in whatever way. An open connection to it keeps no process alive.
+ * user has called close() or has ended, even if it was killed. An open connection to it keeps no process alive.
  * @throws Error with PostgreSQL's own words if it does not start.
  */
 export async function openPostgres({
@@ -43,7 +43,7 @@ export async function openPostgres({
 }: PostgresOptions): Promise<EmbeddedPostgres> {
   await mkdir(directory, { recursive: true })
   const home = await realpath(directory)
-  // PostgreSQL may run as another user, who has to pass here; what is secret in it has a mode of its own.
+  // PostgreSQL may run as another user, who must be able to enter; secrets inside have stricter modes.
   await chmod(home, 0o755).catch(() => {})
   const password = await createOnce(join(home, 'password'), () => randomBytes(24).toString('base64url'))
   const options: ClusterOptions = { home, version, ephemeral, password }
@@ -84,7 +84,7 @@ async function becomeUser(options: ClusterOptions, onStart = () => {}): Promise<
     const joined = await knock(options.home)
     if (joined) return joined
     if (!keeper || keeper.exitCode !== null || keeper.signalCode !== null) {
-      // 0: it has found another keeper, which is the one to knock at.
+      // With 0, it has found another keeper, which is then joined.
       if (keeper && keeper.exitCode !== 0 && ++failures === 3) {
         throw new Error(`PostgreSQL did not start, see ${join(options.home, 'keeper.log')}`)
       }

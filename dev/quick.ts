@@ -1,5 +1,5 @@
-// What a change of the working tree concerns, in less than a minute: types, lint, and the nearest tests. `npm test` has all of
-// them.
+// npm run quick: types, lint and the tests nearest to a change of the working tree, in about a minute. `npm test` runs
+// all.
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,11 +7,11 @@ import { DURATIONS, USUAL } from '../test/support/durations.ts'
 import { concerned, fitting, type Tree } from './quick/concerned.ts'
 
 const root = join(import.meta.dirname, '..')
-/** As `npm run check` has it. */
+/** The folders that `npm run check` checks. */
 const CODE = ['src', 'test', 'dev', 'docker', 'bench', 'sdk', 'examples']
-/** For tests, of a minute: types and lint take ten of it, PostgreSQL five. */
+/** The part of a minute that is left for tests: types and lint take ten seconds, PostgreSQL five. */
 const SECONDS = 36
-/** Tests that vitest.config.ts lets run side by side on two cores. */
+/** How many test files vitest.config.ts runs side by side on two cores. */
 const WORKERS = 3
 
 function git(...args: string[]): string[] {
@@ -20,7 +20,7 @@ function git(...args: string[]): string[] {
     .filter(Boolean)
 }
 
-/** What is not committed; in a clean tree, what its branch has that main has not. */
+/** The files that are not committed; in a clean tree, those that the branch changes against main. */
 function findChange(): { since: string; changed: string[] } {
   const open = [...git('diff', '--name-only', '-z', 'HEAD'), ...git('ls-files', '-z', '--others', '--exclude-standard')]
   if (open.length > 0) return { since: 'HEAD', changed: open }
@@ -38,7 +38,7 @@ function readTree(): Tree {
   return new Map(present.map((path) => [path, textOf(path)]))
 }
 
-/** @returns whether it succeeded; what it printed is shown when it ends, so that two at a time do not mix. */
+/** @returns whether it succeeded. Its output is shown when it ends, so that steps that run together do not mix. */
 async function step(name: string, script: string[], stdio: 'pipe' | 'inherit' = 'pipe'): Promise<boolean> {
   const started = performance.now()
   const child = spawn(process.execPath, script, { cwd: root, stdio: ['ignore', stdio, stdio] })

@@ -41,7 +41,7 @@ async function start(): Promise<void> {
   const env = process.env
   closeDatabase = (await fillEnvironment(env, say)).close
   if (stopping) return end(0)
-  // A second server on this machine, with a PORT of its own, need not be told another port for its metrics.
+  // A second server on this machine needs only another PORT: it chooses the port for its metrics itself.
   const metricsPort = 9464
   const chooses = env.NODE_ENV !== 'production' && !env.METRICS_PORT
   if (chooses && !(await isFree(metricsPort))) env.METRICS_PORT = '0'

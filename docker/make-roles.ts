@@ -1,6 +1,6 @@
-// The roles of docker-compose.yml and their database, as the superuser. Runs at every start: what is there already is kept,
-// and each role has afterwards the password that its URL says, so that a URL from before is worth nothing.
-// usage: make-roles.ts <file with the URL of the owner> [<file with the URL of the role that serves>]
+// Creates the roles of docker-compose.yml and their database, as the superuser. Runs at every start: what exists is
+// kept, and each role gets the password in its URL, so that a URL with an older password no longer works. usage:
+// make-roles.ts <file with the URL of the owner> [<file with the URL of the role that serves>]
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -12,7 +12,8 @@ const [owner, ...others] = process.argv.slice(2).map((file) => new URL(readFileS
 if (!owner) throw new Error('usage: make-roles.ts <file with the URL of the owner> [<of the role that serves>]')
 
 const client = await connect(owner)
-// Two that start together would alter the same role, which PostgreSQL refuses to one of them. Ends with the connection.
+// Two containers that start together would alter the same role, and PostgreSQL would refuse one. Released with the
+// connection.
 await client.query('SELECT pg_advisory_lock(3853314791062309107)')
 for (const { username, password } of [owner, ...others]) await makeRole(username, password)
 await makeDatabase(owner.pathname.slice(1), owner.username)
@@ -21,7 +22,7 @@ await client.end()
 async function makeRole(role: string, password: string): Promise<void> {
   const name = client.escapeIdentifier(role)
   if (!(await exists('SELECT FROM pg_roles WHERE rolname = $1', role))) {
-    // No superuser: not even injected SQL could read files or run programs.
+    // Not a superuser, so that not even injected SQL could read files or run programs.
     await client.query(`CREATE ROLE ${name} LOGIN`)
     console.log(`made the role ${role}`)
   }
@@ -34,7 +35,7 @@ async function makeDatabase(database: string, role: string): Promise<void> {
     await client.query(`CREATE DATABASE ${name} OWNER ${client.escapeIdentifier(role)}`)
     console.log(`made the database ${database}`)
   }
-  // Neither the roles of another database are let in, nor may one that serves make temporary tables.
+  // The roles of other databases may not connect, and the role that serves may not create temporary tables.
   await client.query(`REVOKE ALL ON DATABASE ${name} FROM PUBLIC`)
   for (const { username } of others) {
     await client.query(`GRANT CONNECT ON DATABASE ${name} TO ${client.escapeIdentifier(username)}`)
@@ -45,7 +46,7 @@ async function exists(question: string, value: string): Promise<boolean> {
   return (await client.query(question, [value])).rowCount === 1
 }
 
-/** After a restart of all containers the database may be the last to come up. */
+/** Waits for the database, which may come up last after a restart of all containers. */
 async function connect({ hostname, port }: URL): Promise<pg.Client> {
   const giveUpAt = performance.now() + WAIT_MS
   const password = readFileSync(SUPERUSER_PASSWORD_FILE, 'utf8')

@@ -1,4 +1,4 @@
-// What must be secret, made at the first start of docker-compose.yml; every later start finds it and changes nothing.
+// Creates the secrets at the first start of docker-compose.yml. Later starts find them and change nothing.
 // usage: make-secrets.ts [demo]
 import { randomBytes } from 'node:crypto'
 import {
@@ -15,9 +15,12 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 
-/** Read by the servers: whoever has the database must not have what its contents are sealed with. */
+/**
+ * Read by the servers. PostgreSQL cannot read it: access to the database must not reveal what its contents are sealed
+ * with.
+ */
 const server = '/var/lib/claviger/server'
-/** Read by PostgreSQL, and by what makes the roles and the tables: the servers must not be able to do that. */
+/** Read by PostgreSQL and by what creates the roles and the tables, which the servers must not be able to do. */
 const database = '/var/lib/claviger/database'
 
 const secretFile = join(server, 'claviger-secret')
@@ -27,7 +30,7 @@ if (process.argv[2] === 'demo') {
   createOnce(join(server, 'owner-url'), () => newUrl('claviger_demo', 'claviger_demo'))
 } else {
   const superuserFile = join(database, 'superuser-password')
-  // They are made in this order, so one without the other is not a start that was cut short.
+  // They are created in this order, so the second without the first cannot come from an interrupted start.
   if (existsSync(superuserFile) && !existsSync(secretFile)) {
     console.error(
       'The secrets of the server are gone, but those of its database are there. Put the volume back from a backup: without\n' +
@@ -54,8 +57,8 @@ function newUrl(role: string, name: string): string {
 }
 
 /**
- * Makes a file if it is missing: readable by its owner and by the group of the folder where that is another's, writable by
- * nobody. Linking, unlike writing, shows the whole file or none, and never replaces one.
+ * Creates a file unless it exists, writable by nobody, and readable by its owner and by the group of the folder if that
+ * is another's. It is linked into place, so that readers see the whole file or none and no file is ever replaced.
  */
 function createOnce(path: string, make: () => string): void {
   if (existsSync(path)) return

@@ -1,9 +1,9 @@
 import { dirname, posix } from 'node:path'
 
-/** The text of each file of the tree by its path; empty where nothing is looked for in it. */
+/** The text of each file of the tree, by path; empty if it is not searched. */
 export type Tree = ReadonlyMap<string, string>
 
-/** They look at the tree itself, so that every change concerns them. */
+/** Tests that examine the tree itself, so that every change concerns them. */
 export const OF_THE_TREE = [
   'architecture',
   'conformance',
@@ -13,13 +13,13 @@ export const OF_THE_TREE = [
   'docs-verify',
   'portability',
 ].map((name) => `test/${name}.test.ts`)
-/** Every test runs by these. */
+/** Files that every test depends on. */
 const RUN_BY = ['vitest.config.ts', 'package-lock.json']
 
 /**
- * The test files that a change concerns, nearest first: those that were changed, those named after what was changed, then by the
- * number of steps from file to file. A step is an import, or the path of a file in a string: a program that a test
- * starts, a page that it reads. Vitest's own `--changed` knows imports only.
+ * The test files that a change concerns, nearest first: those that were changed, those named after a changed file, then
+ * by the number of steps from file to file. A step is an import, or the path of a file in a string, such as a program
+ * that a test starts or a page that it reads. Vitest's own `--changed` knows only imports.
  */
 export function concerned(tree: Tree, changed: readonly string[]): string[] {
   const tests = [...tree.keys()].filter(isTest)
@@ -40,7 +40,7 @@ export function concerned(tree: Tree, changed: readonly string[]): string[] {
     .map(({ test }) => test)
 }
 
-/** As many of the tests as end within the seconds, nearest first. @param secondsOf how long each takes by itself. */
+/** As many of the tests as finish in time, nearest first. @param secondsOf how long each takes by itself. */
 export function fitting(
   tests: readonly string[],
   seconds: number,
@@ -57,7 +57,7 @@ export function fitting(
   return { chosen, left }
 }
 
-/** From each file, or folder of a package, to those that name it. */
+/** For each file, or folder of a package, those that name it. */
 function namedBy(tree: Tree, changed: readonly string[]): Map<string, Set<string>> {
   const known = new Set([...tree.keys(), ...changed])
   const folders = new Set([...known].flatMap(foldersOf))
@@ -72,7 +72,7 @@ function namedBy(tree: Tree, changed: readonly string[]): Map<string, Set<string
 }
 
 function namesIn(path: string, text: string, known: Set<string>, folders: Set<string>): string[] {
-  // Types are the compiler's business.
+  // Type-only imports are left to the compiler.
   const code = text.replace(/^import type [^;]*? from .*$/gm, '')
   const names = [...code.matchAll(/(['"`])([\w.@/-]+)\1/g)].flatMap(([, , literal = '']) => {
     const folder = packageFolder(literal, folders)
@@ -98,7 +98,7 @@ function stepsTo(changed: readonly string[], named: Map<string, Set<string>>): M
   const steps = new Map(changed.map((path) => [path, 0]))
   let edge = [...changed]
   for (let count = 1; edge.length > 0; count++) {
-    // Nothing hangs on a test.
+    // Nothing depends on a test.
     const next = edge
       .filter((path) => !isTest(path))
       .flatMap((path) => [path, ...foldersOf(path)].flatMap((place) => [...(named.get(place) ?? [])]))
@@ -108,7 +108,7 @@ function stepsTo(changed: readonly string[], named: Map<string, Set<string>>): M
   return steps
 }
 
-/** Those above it but the root. */
+/** The folders above it, except the root. */
 function foldersOf(path: string): string[] {
   const folder = dirname(path)
   return folder === '.' ? [] : [folder, ...foldersOf(folder)]
