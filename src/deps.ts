@@ -61,7 +61,7 @@ export async function createDeps(
   return { deps: Object.assign(parts, { tally: createTally(parts) }), keys }
 }
 
-/** What each feature deletes of its own. */
+/** The retention of each feature's rows. */
 export function prunings(config: Config): Pruning[] {
   return [pruneFamilies, pruneWindows, pruneFailures, pruneTrail(config)]
 }

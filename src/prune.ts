@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from './clock.ts'
 import type { Db } from './db/schema.ts'
 
-/** What a feature deletes of its own, and when: its retention. */
+/** The retention of one table: what its owner deletes, and when. */
 export interface Pruning {
   table: string
   /** Deletes a batch of the rows that no rule needs any more. @returns how many. */

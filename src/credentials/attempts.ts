@@ -92,6 +92,6 @@ export async function clearFailures(db: Db, serverKeys: KeyList, user: Pick<User
 export async function withDisabledPassword(db: Db, users: readonly User[]): Promise<Set<string>> {
   const ids = users.map(({ id }) => id)
   const disabled = users.filter(({ passwordDisabledAt }) => passwordDisabledAt !== null).map(({ id }) => id)
-  // Or about to be: whoever counts to a hundred says so when the attempt is decided.
+  // Or about to be disabled: the hundredth attempt disables the password once it is decided.
   return new Set([...disabled, ...(await accountsWithFailures(db, ids, PASSWORD_DISABLED))])
 }

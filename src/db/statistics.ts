@@ -6,23 +6,23 @@ export interface DatabaseFacts {
   /** As `server_version_num`: 150004 is 15.4. */
   version: number
   standby: boolean
-  /** Of this session, as of every new one. */
+  /** Whether this session is read-only, as every new one would be. */
   readOnly: boolean
   /** `fsync` and `synchronous_commit`. */
   fsync: string
   synchronousCommit: string
   connections: number
   maxConnections: number
-  /** Of those, kept for others than this role. */
+  /** How many of those are reserved for other roles. */
   reservedConnections: number
-  /** `CONNECTION LIMIT` of the role and of the database; null where there is none, or none that counts for the role. */
+  /** `CONNECTION LIMIT` of the role and of the database; null if there is none, or if it does not apply to the role. */
   roleConnections: number | null
   databaseConnections: number | null
   /** Seconds that the oldest open transaction of this database has been open. */
   oldestTransaction: number
 }
 
-/** What PostgreSQL says of itself, of this database and of the role. */
+/** What PostgreSQL says about itself, this database and the role. */
 export async function databaseFacts(db: Db): Promise<DatabaseFacts> {
   const { rows } = await sql<DatabaseFacts>`
     SELECT
@@ -53,7 +53,7 @@ export interface TableFacts {
   hotUpdates: number
   live: number
   dead: number
-  /** Of the table with its indexes. */
+  /** Size of the table with its indexes. */
   bytes: number
 }
 

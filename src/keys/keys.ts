@@ -74,7 +74,7 @@ export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyServic
     }
   }
 
-  // So that an older reading never replaces a newer one.
+  // Serialised, so that an older reading never replaces a newer one.
   const oneAtATime = createSemaphore({ permits: 1, queue: Number.POSITIVE_INFINITY })
 
   await warnOfWithdrawn(deps)

@@ -132,7 +132,7 @@ async function inTransaction<T>(
 ): Promise<T> {
   return await transact(db, async (tx) => {
     await queries.lockKeys(tx)
-    // Others may have held the lock for a while.
+    // Read again, because others may have held the lock for a while.
     const operation = { ...asked, now: clock() }
     const changes = changesIn(tx, operation, serverKeys)
     const live = await queries.liveKeys(tx)

@@ -10,7 +10,7 @@ export const liveAt = (now: Date) =>
   sql<boolean>`(f.ended_at IS NULL AND f.expires_at > ${now} AND ${idleEnd} > ${now})`
 
 /**
- * What can be ended: what is live, and what only its idle end has made expired. A refresh that arrived before that may
- * still wait for the row, and would bring the session back after its user was told that all of them had ended.
+ * Families that can be ended: live ones, and those past only their idle end. A refresh that arrived before that may
+ * still be waiting for the row, and would revive the session after its user was told that all sessions had ended.
  */
 export const endableAt = (now: Date) => sql<boolean>`(f.ended_at IS NULL AND f.expires_at > ${now})`

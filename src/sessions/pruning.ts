@@ -3,7 +3,7 @@ import { DAY, HOUR } from '../durations.ts'
 import type { Pruning } from '../prune.ts'
 import { countExpired, deleteExpired } from './prune-queries.ts'
 
-/** A row is needed until the absolute end of its family: only then is every token of it refused for its age alone. */
+/** A row is needed until the absolute end of its family. Only then would every token of it be refused for its age alone. */
 export const pruneFamilies: Pruning = {
   table: 'families',
   remove: (db, now, batch) => deleteExpired(db, new Date(now.getTime() - HOUR), batch),

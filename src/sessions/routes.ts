@@ -26,7 +26,7 @@ const IncludingCurrent = Type.Object(
   { additionalProperties: false },
 )
 
-/** The list of one's own sessions. */
+/** The user's own sessions. */
 export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
   return {
     list: endpoint(
@@ -71,7 +71,7 @@ export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
       async (request, reply) => {
         const { id } = request.params
         const theirs = { id: id.toLowerCase(), userId: userOf(request.principal).subject.id }
-        // Another user's session, an ended one and nonsense get one answer: an id must not be worth guessing.
+        // Another user's session, an ended one and nonsense get the same answer, so that guessing ids reveals nothing.
         const ended = isUuid(id) && (await endOwn(deps, operationOf(request, deps.clock()), theirs))
         if (!ended) throw new Problem('not_found')
         return reply.code(204).send(null)

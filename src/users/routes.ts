@@ -3,7 +3,7 @@ import { UserReply } from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
 import { publicUser } from './public-user.ts'
 
-/** One's own account. */
+/** The user's own account. */
 export function userEndpoints() {
   return {
     me: endpoint(

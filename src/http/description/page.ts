@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs'
 import type { OpenApi } from './shapes.ts'
 
-/** A file of the page, as it is sent. */
+/** A file of the page, as sent. */
 export interface PageFile {
   type: string
   body: string | Buffer
 }
 
 /**
- * `sandbox` gives the page an origin of its own, which is nobody's: Swagger UI is a megabyte of other people's script, and on
- * the issuer's origin it could exchange the refresh cookie of whoever reads the page for tokens. As it is, it reaches neither
- * cookies nor storage, and may connect to nothing at all.
+ * `sandbox` gives the page an opaque origin. Swagger UI is a megabyte of other people's script, and on the issuer's
+ * origin it could exchange the reader's refresh cookie for tokens. In the sandbox it reaches neither cookies nor
+ * storage, and it may not connect anywhere.
  */
 export const PAGE_POLICY = [
   'sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox',
@@ -23,7 +23,7 @@ export const PAGE_POLICY = [
   "form-action 'none'",
 ].join('; ')
 
-/** Swagger UI over the description. The description is in its start, so that the page has nothing to ask for. */
+/** Swagger UI over the description, which is part of its start-up script, so that the page requests nothing. */
 export function makePage(api: OpenApi): { html: string; files: ReadonlyMap<string, PageFile> } {
   const files = new Map<string, PageFile>([
     ['swagger-ui.css', { type: CSS, body: read(import.meta.resolve('swagger-ui-dist/swagger-ui.css')) }],
@@ -59,7 +59,7 @@ const html = (title: string) => `<!doctype html>
 </html>
 `
 
-/** No operation can be tried out: the page is for reading, and has no credential to try one with. */
+/** Operations cannot be tried out: the page is for reading, and has no credential. */
 const start = (api: OpenApi) => `const dark = matchMedia('(prefers-color-scheme: dark)')
 const follow = () => document.documentElement.classList.toggle('dark-mode', dark.matches)
 follow()
@@ -75,7 +75,7 @@ SwaggerUIBundle({
 })
 `
 
-/** What of Swagger UI has too little contrast (WCAG 2.2, 1.4.3), and what makes it too wide for a telephone (1.4.10). */
+/** Corrects parts of Swagger UI with too little contrast (WCAG 2.2, 1.4.3) or too wide for a telephone (1.4.10). */
 const STYLE = `html { color-scheme: light dark; }
 body { margin: 0; }
 .swagger-ui .opblock .opblock-summary-method { color: #111; text-shadow: none; }

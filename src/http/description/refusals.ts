@@ -46,7 +46,7 @@ function codesOf({ method, isPublic, isLimited, body, problems: own }: RouteFact
   return [...codes, ...own]
 }
 
-/** What is refused before it is known which endpoint is meant, or whatever that is. */
+/** Refusals that do not depend on the endpoint. */
 const ANYWHERE: ProblemCode[] = [
   'tls_required',
   'not_found',

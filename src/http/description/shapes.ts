@@ -25,7 +25,7 @@ export interface OperationObject {
   responses: Record<string, Reply>
   security?: Record<string, string[]>[]
 }
-/** As much of OpenAPI 3.1 as is read here. */
+/** The part of OpenAPI 3.1 that is read here. */
 export interface OpenApi {
   openapi: string
   info: { title: string }

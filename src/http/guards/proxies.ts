@@ -105,7 +105,7 @@ export function trustedPeers(networks: readonly string[]): TrustsPeer {
 export function normalAddress(text: string): string | undefined {
   const bare = /^\d+(?:\.\d+){3}(?=:\d+$)/.exec(text)?.[0] ?? /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? text
   const address = bare.replace(/%.*$/s, '')
-  // Only what Node takes for an address: the library also reads octal, hexadecimal and shortened ones.
+  // Accepts only what Node takes for an address: the library also reads octal, hexadecimal and shortened ones.
   const family = isIP(address)
   if (family === 0) return undefined
   return family === 4 ? address : ipaddr.process(address).toString()

@@ -1,8 +1,8 @@
 import { Type } from 'typebox'
 
 /*
- * Shared pieces of request and reply schemas. Lengths here only keep absurd values away from the code behind; the rules
- * with codes of their own (e-mail addresses, passwords, scopes, audiences, clients) belong to their features.
+ * Shared parts of request and reply schemas. Their lengths only keep absurd values away from the features, which have the
+ * rules with codes of their own (e-mail addresses, passwords, scopes, audiences, clients).
  */
 
 const closed = { additionalProperties: false } as const
@@ -44,13 +44,13 @@ export const Id = Type.String({ format: 'uuid', examples: ['019f2b6e-6c1a-7c40-9
 export const Time = Type.String({ format: 'date-time', examples: ['2026-11-22T09:30:00.000Z'] })
 const Address = Type.String({ examples: ['ada@example.com'] })
 const Roles = Type.Array(Type.String(), { examples: [['editor']] })
-/** Granted; what is asked for is `Scope`. */
+/** The scope that was granted. `Scope` is what may be asked for. */
 const Granted = Type.String({ description: 'Space-separated.', examples: ['account'] })
 
-/** As token replies show it. */
+/** A user as token replies show them. */
 const TokenUser = Type.Object({ id: Id, email: Address, email_verified: Type.Boolean(), roles: Roles }, closed)
 
-/** As `/me` and `/register` show it. */
+/** A user as `/me` and `/register` show them. */
 export const UserReply = Type.Object(
   {
     id: Id,
@@ -87,7 +87,7 @@ export const TokenReply = Type.Object(
   closed,
 )
 
-/** As the routes describe it that hand out tokens. @param description of what they are. */
+/** The description of a reply that hands out tokens. @param description what the tokens are. */
 export const tokenReply = (description: string) => ({
   ...TokenReply,
   description,

@@ -30,7 +30,7 @@ const LOOK_AGAIN_MS = 25
  * If the row is locked, it is tried again a moment later, so that the connection can serve other families in between.
  */
 export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshCarefully {
-  // Requests of one family would only wait for each other's row, each with a connection in its hands.
+  // Otherwise requests of one family would all wait for the same row, each holding a connection.
   const oneOfAFamily = createKeyedMutex(MOST_IN_LINE)
   const connections = createSemaphore({
     permits: Math.max(1, share(deps.config.DATABASE_POOL_SIZE).refreshes),
