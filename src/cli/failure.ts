@@ -1,5 +1,5 @@
 import { ConfigError } from '../config/parse.ts'
-import { cannotWrite, isUnavailable } from '../db/errors.ts'
+import { cannotWrite, isUnavailable, lacksSchema } from '../db/errors.ts'
 import { reasonOf, Unreachable } from '../db/unreachable.ts'
 import { Problem } from '../errors.ts'
 import { EXIT, Failure } from './exit.ts'
@@ -24,9 +24,4 @@ function explainProblem({ code, title, detail, reason }: Problem): { code: numbe
   if (code === 'not_found') return { code: EXIT.notFound, message: detail ?? title }
   if (code === 'unavailable') return { code: EXIT.unreachable, message: `${title}${reason ? ` (${reason})` : ''}` }
   return { code: EXIT.failed, message: detail ? `${title}. ${detail}` : title }
-}
-
-/** undefined_table, undefined_column. */
-function lacksSchema(error: unknown): boolean {
-  return ['42P01', '42703'].includes(String((error as { code?: unknown } | null)?.code))
 }

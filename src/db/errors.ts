@@ -91,6 +91,11 @@ export function isUnprepared(error: unknown): boolean {
   return error instanceof Error && /^(42P01|42703|42883|3F000|42501)$/.test(codeOf(error))
 }
 
+/** Whether a table or a column is missing: a migration has yet to make it. */
+export function lacksSchema(error: unknown): boolean {
+  return /^(42P01|42703)$/.test(codeOf(error))
+}
+
 /** The name of the constraint that was violated, if that is the error. */
 export function violatedConstraint(error: unknown): string | undefined {
   const { code, constraint } = error as { code?: string; constraint?: string }

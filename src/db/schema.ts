@@ -98,10 +98,9 @@ export interface AuditTable {
 }
 
 /**
- * Only the owner of a table writes it. Others may read it in a join where it is a feature below theirs, and in these:
- * - families, users: a refresh takes roles, claims and whether the account is enabled from its user, the lists of
- * sessions take
- *   the address.
+ * Only its owner writes a table (docs/architecture.md). A statement may read the tables of the features below its own and, of
+ * those above, `users` by key: a refresh reads roles, claims and whether the account is enabled; the lists of sessions, the
+ * address; an attempt to sign in, the account.
  */
 export interface Schema {
   users: UsersTable
