@@ -34,6 +34,12 @@ const outcomes = async () => {
   const { values } = await t.deps.metrics.refreshes.get()
   return Object.fromEntries(values.filter(({ value }) => value > 0).map(({ labels, value }) => [labels.outcome, value]))
 }
+const endSessionsOf = (userId: string) =>
+  t.db
+    .updateTable('families')
+    .set({ ended_at: t.deps.clock(), end_cause: 'logout' })
+    .where('user_id', '=', userId)
+    .execute()
 const liveFamilies = async () => {
   const { count } = await t.db
     .selectFrom('families')
@@ -340,11 +346,7 @@ describe('while the issuer is out of reach', () => {
 describe('an answer that comes late', () => {
   test('a session that has ended is forgotten', async () => {
     const { user } = await signUp(site, visitor)
-    await t.db
-      .updateTable('families')
-      .set({ ended_at: t.deps.clock(), end_cause: 'logout' })
-      .where('user_id', '=', user.id)
-      .execute()
+    await endSessionsOf(user.id)
     travel(500)
     const { session, setCookies, cookieHeader } = await site.client.renew(visitor.request())
     expect(session.state).toBe('signed-out')
@@ -357,11 +359,7 @@ describe('an answer that comes late', () => {
 
   test('a refusal does not sign out who has signed in again meanwhile', async () => {
     const { user, email, password } = await signUp(site, visitor)
-    await t.db
-      .updateTable('families')
-      .set({ ended_at: t.deps.clock(), end_cause: 'logout' })
-      .where('user_id', '=', user.id)
-      .execute()
+    await endSessionsOf(user.id)
     travel(500)
     const late = await site.client.renew(visitor.request())
     visitor.take((await site.client.signIn({ email, password }, visitor.request())).setCookies)
