@@ -72,6 +72,7 @@ export function signInEndpoints(
         body: LoginBody,
         response: { 200: tokenReply('The tokens of a new session') },
         problems: [
+          'invalid_email',
           'invalid_client',
           'invalid_scope',
           'invalid_target',

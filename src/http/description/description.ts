@@ -17,9 +17,9 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
     const facts = {
       isPublic: access === 'public',
       isLimited: typeof limit === 'string' || (limit !== undefined && 'name' in limit),
-      body: body === undefined ? 'none' : Type.IsOptional(body) ? 'optional' : 'required',
+      bodyRequired: !Type.IsOptional(body),
       problems,
-    } as const
+    }
     const path = url.replace(/:(\w+)/g, '{$1}')
     for (const each of [method].flat()) routes.set(`${each} ${path}`, { ...facts, method: each })
   })

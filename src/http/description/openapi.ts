@@ -79,7 +79,7 @@ function completeOperation(
   return {
     operationId: name.replace(/\W+(\w)/g, (_, letter: string) => letter.toUpperCase()).replace(/\W/g, ''),
     ...words,
-    ...(requestBody ? { requestBody: { ...requestBody, required: route.body === 'required' } } : {}),
+    ...(requestBody ? { requestBody: { ...requestBody, required: route.bodyRequired } } : {}),
     security: route.isPublic ? (security ?? []) : [{ accessToken: [] }],
     responses: { ...responses, ...refusals(route) },
   }

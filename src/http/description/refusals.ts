@@ -22,7 +22,7 @@ export interface RouteFacts {
   method: string
   isPublic: boolean
   isLimited: boolean
-  body: 'none' | 'optional' | 'required'
+  bodyRequired: boolean
   /** Its own problems, beyond those that follow from the other facts. */
   problems: readonly ProblemCode[]
 }
@@ -37,11 +37,11 @@ export function refusals(route: RouteFacts): Record<string, Reply> {
   }
 }
 
-function codesOf({ method, isPublic, isLimited, body, problems: own }: RouteFacts): ProblemCode[] {
+function codesOf({ method, isPublic, isLimited, problems: own }: RouteFacts): ProblemCode[] {
   const codes: ProblemCode[] = ['invalid_request']
-  if (body !== 'none') codes.push('payload_too_large', 'unsupported_media_type')
+  // Whether or not a body is expected: one that is sent is judged before the endpoint has a say.
+  if (method !== 'GET') codes.push('origin_not_allowed', 'payload_too_large', 'unsupported_media_type')
   if (!isPublic) codes.push('invalid_token', 'insufficient_scope')
-  if (method !== 'GET') codes.push('origin_not_allowed')
   if (isLimited) codes.push('too_many_requests', 'unavailable')
   return [...codes, ...own]
 }
