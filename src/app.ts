@@ -85,7 +85,7 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
     ...routes,
     ['GET',    '/openapi.json',      'public', memory,              'clients', description.json],
     ['GET',    '/docs',              'public', memory,              'clients', description.page],
-    ['GET',    '/docs/:file',        'public', memory,              'public',  description.pageFile],
+    ['GET',    '/docs/:file',        'public', memory,              'clients', description.pageFile],
   ]
 }
 

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 
 /** From top to bottom: each may import what stands below it, never above. */
 const FEATURES = ['oauth', 'sign-in', 'users', 'credentials', 'sessions', 'clients', 'tokens', 'keys', 'audit', 'db']
-/** What everybody may import: they know no feature. */
+/** What everybody may import: they know no feature, and of the database its types at most. */
 const FLOOR = [
   'clock',
   'config',

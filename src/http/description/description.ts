@@ -62,7 +62,8 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
     pageFile: endpoint({ hide: true, params: Type.Object({ file: Type.String() }) }, async (request, reply) => {
       const file = (made ??= make()).files.get(request.params.file)
       if (!file) throw new Problem('not_found')
-      return reply.type(file.type).send(file.body)
+      // In its sandbox the page is of another origin.
+      return reply.type(file.type).header('cross-origin-resource-policy', 'cross-origin').send(file.body)
     }),
   }
 }

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import ipaddr from 'ipaddr.js'
 import type { Config } from '../../config/config.ts'
+import { readAddress } from '../../config/networks.ts'
 import { onceAnHour } from './once-an-hour.ts'
 
 declare module 'fastify' {
@@ -108,7 +109,7 @@ export function normalAddress(text: string): string | undefined {
   // Accepts only what Node takes for an address: the library also reads octal, hexadecimal and shortened ones.
   const family = isIP(address)
   if (family === 0) return undefined
-  return family === 4 ? address : ipaddr.process(address).toString()
+  return family === 4 ? address : readAddress(address).toString()
 }
 
 /** One IPv4 address, or one IPv6 /64, which a single subscriber usually controls. */

@@ -72,6 +72,8 @@ test.each<[string, string | undefined]>([
   ['::FFFF:102:304', '1.2.3.4'],
   ['::ffff:255.255.255.255', '255.255.255.255'],
   ['2001:DB8:0:0::1', '2001:db8::1'],
+  // IPv4-compatible (RFC 4291 §2.5.5.1), and an address of the Internet: not IPv4-mapped.
+  ['::1.2.3.4', '::102:304'],
   ['1.2.3', undefined],
   ['01.2.3.4', undefined],
   ['1.2.3.4:99:1', undefined],
@@ -86,7 +88,7 @@ test('trusts single addresses, networks and nobody else', () => {
   const trusts = trustedPeers(['10.0.0.0/8', '192.0.2.7', '2001:db8::/32', '::1'])
   for (const address of ['10.255.0.1', '::ffff:10.0.0.1', '192.0.2.7', '2001:db8:ffff::1', '::1'])
     expect(trusts(address)).toBe(true)
-  for (const address of ['11.0.0.1', '192.0.2.8', '2001:db9::1', '::2', '', undefined, 'x'])
+  for (const address of ['11.0.0.1', '::10.0.0.1', '192.0.2.8', '2001:db9::1', '::2', '', undefined, 'x'])
     expect(trusts(address)).toBe(false)
   expect(trustedPeers([])('127.0.0.1')).toBe(false)
 })

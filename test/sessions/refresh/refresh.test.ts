@@ -354,6 +354,9 @@ test.each(['', 'x'.repeat(256)])('an Idempotency-Key of unfit length is 400 and 
   const answer = await refresh(t, 'body', token, { headers: { 'idempotency-key': key } })
   expect([answer.statusCode, answer.json().code]).toEqual([400, 'invalid_request'])
   expect((await family(t, sid)).generation).toBe(0)
+  const page = { 'idempotency-key': key, origin: t.config.ISSUER }
+  const refused = await refresh(t, 'body', token, { headers: page })
+  expect(refused.json().code, 'a page of another client hears of its origin alone').toBe('origin_not_allowed')
 })
 
 test('the key of one exchange means nothing to another family', async () => {
