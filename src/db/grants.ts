@@ -16,7 +16,10 @@ const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
 }
 const FUNCTIONS = ['audit_count_again(uuid, integer)', 'audit_delete_old(timestamptz, integer)']
 
-/** Roles that already serve: only they may insert into all three tables. A migration grants them its new tables too. */
+/**
+ * Roles that already serve: no others may insert into `audit`, `users` and `signing_keys`. A migration grants them its new
+ * tables too.
+ */
 export async function rolesThatServe(tx: Tx): Promise<string[]> {
   const { rows } = await sql<{ role: string }>`
     SELECT rolname::text AS role FROM pg_class c, aclexplode(relacl) AS acl JOIN pg_roles ON pg_roles.oid = acl.grantee

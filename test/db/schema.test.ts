@@ -4,6 +4,7 @@ import { connect } from '../../src/db/connect.ts'
 import { migrate, pendingMigrations } from '../../src/db/migrate.ts'
 import { atOnce } from '../support/at-once.ts'
 import { describeSchema } from '../support/describe-schema.ts'
+import { MIGRATIONS } from '../support/migrations.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 
 test('the schema is what the dump in git says', async () => {
@@ -24,7 +25,7 @@ test('four servers that start together on an empty database migrate it once', as
     await sql`DROP SCHEMA public CASCADE`.execute(db)
     await sql`CREATE SCHEMA public`.execute(db)
     const applied = await atOnce(4, () => migrate(database.ownerUrl))
-    expect(applied.flat()).toEqual(['0001_init', '0002_audit_functions', '0003_attempts'])
+    expect(applied.flat()).toEqual(MIGRATIONS)
     expect(await pendingMigrations(db)).toEqual([])
   } finally {
     await db.destroy()

@@ -3,7 +3,7 @@ import { appendFileSync } from 'node:fs'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { createApp } from '../../src/app.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
-import type { Config } from '../../src/config/config.ts'
+import { type Config, settings } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import { deriveKeyList } from '../../src/config/secrets.ts'
 import { connect } from '../../src/db/connect.ts'
@@ -191,6 +191,8 @@ function parsed(payload: unknown): unknown {
   }
 }
 
+const LIMITS = Object.keys(settings).filter((name) => name.startsWith('RATE_LIMIT_'))
+
 /** Limits are out of the way: a test that is about them sets its own. */
 export function testEnvironment(databaseUrl: string): Record<string, string> {
   return {
@@ -199,13 +201,7 @@ export function testEnvironment(databaseUrl: string): Record<string, string> {
     REGISTRATION: 'open',
     HASH_CONCURRENCY: '2',
     LOG_LEVEL: 'debug',
-    RATE_LIMIT_LOGIN_PER_MINUTE: '100000',
-    RATE_LIMIT_LOGIN_PER_HOUR: '100000',
-    RATE_LIMIT_REGISTER_PER_HOUR: '100000',
-    RATE_LIMIT_REFRESH_PER_MINUTE: '100000',
-    RATE_LIMIT_FAMILY_PER_MINUTE: '100000',
-    RATE_LIMIT_LOGOUT_PER_MINUTE: '100000',
-    RATE_LIMIT_ACCOUNT_PER_MINUTE: '100000',
+    ...Object.fromEntries(LIMITS.map((name) => [name, '100000'])),
   }
 }
 
