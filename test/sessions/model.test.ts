@@ -13,7 +13,8 @@ import { type Step, step } from './model-steps.ts'
  * SEED=<printed seed>.
  */
 const seed = Number(process.env.SEED ?? randomBytes(4).readInt32BE())
-const STEPS_PER_POLICY = Number(process.env.MODEL_STEPS ?? 1700)
+/** CI takes 1,700. */
+const STEPS_PER_POLICY = Number(process.env.MODEL_STEPS ?? 400)
 const STEPS_PER_SCHEDULE = 40
 
 const IDLE = 3600
