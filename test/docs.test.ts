@@ -1,6 +1,8 @@
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { settings } from '../src/config/config.ts'
+import { type Config, settings } from '../src/config/config.ts'
+import { RIGHTS } from '../src/db/grants.ts'
+import { prunings } from '../src/deps.ts'
 import { problems } from '../src/errors.ts'
 import { files, pages, read } from './support/pages.ts'
 
@@ -127,6 +129,26 @@ test('the table of metrics lists every metric that the server has', () => {
   expect(names.filter((name) => !inventory.includes(`\`${name}`))).toEqual([])
   const alerted = read('docs/alerts.yml').match(/claviger_[a-z_]+/g) ?? []
   expect(alerted.filter((name) => !names.includes(name.replace(/_(count|sum|bucket)$/, '')))).toEqual([])
+})
+
+test('the table of rights grants what the serving role is granted', () => {
+  const words: Record<string, string> = { SELECT: 'read', INSERT: 'insert', UPDATE: 'update', DELETE: 'delete' }
+  const rows = [...read('docs/operations.md').matchAll(/^\| (`\w+`(?:, `\w+`)*) \| everything \| ([a-z, ]+)/gm)]
+  const told = rows.flatMap(([, tables = '', rights = '']) =>
+    [...tables.matchAll(/\w+/g)].map(([table]) => [table, rights.trim().split(/, | and /)]),
+  )
+  const granted = Object.entries(RIGHTS).map(([table, rights]) => [
+    table,
+    rights.split(', ').map((right) => words[right]),
+  ])
+  expect(Object.fromEntries(told)).toEqual(Object.fromEntries(granted))
+})
+
+test('the section on pruning names every table that is pruned', () => {
+  const [, section = ''] = /^## Pruning\n([\s\S]*?)^## /m.exec(read('docs/operations.md')) ?? []
+  const tables = prunings({ AUDIT_RETENTION_DAYS: 365 } as Config).map(({ table }) => table)
+  expect(tables.length).toBeGreaterThan(3)
+  expect(tables.filter((table) => !section.includes(`\`${table}\``))).toEqual([])
 })
 
 test('the changelog has the form of Keep a Changelog, and what is not released is on top', () => {

@@ -3,7 +3,7 @@ import { type BOOKKEEPING, type Installation, SchemaError } from './installation
 import type { Db, Schema, Tx } from './schema.ts'
 
 /** The rights of a role that runs the server and the commands without owning the tables. */
-const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
+export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   users: 'SELECT, INSERT, UPDATE, DELETE',
   families: 'SELECT, INSERT, UPDATE, DELETE',
   login_failures: 'SELECT, INSERT, UPDATE, DELETE',

@@ -50,7 +50,7 @@ export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect:
   const { user } = reserved
   if (reserved.kind === 'held_off') return { ...reserved, reason: 'backoff' }
   const { attempt, inUse } = reserved
-  const decision = await decide(deps, { user, password, inUse }, attempt, effect).catch(async (error: unknown) => {
+  const decision = await judge(deps, { user, password, inUse }, attempt, effect).catch(async (error: unknown) => {
     await release(deps, attempt).catch((err: unknown) =>
       deps.log.warn({ err }, 'a login attempt that was not decided still counts'),
     )
@@ -65,7 +65,7 @@ const ROUNDS = 3
 
 type Decision<T> = { kind: 'proven'; value: T } | { kind: 'refused'; reason: Refusal }
 
-async function decide<T>(
+async function judge<T>(
   deps: ProofDeps,
   claim: { user: User | undefined; password: string; inUse: string[] },
   attempt: Attempt,

@@ -95,8 +95,8 @@ export function createRefresh(
     if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
     // Retries are answered even over the limit. Only the database can tell a retry, so asking it is limited as well.
     if (!spent.allowed) {
-      refuseOver(await input.spendLook(), 'look_over_per_minute')
-      refuseOver(await spendRetry(token.family), 'retry_per_minute')
+      comeBackSoon(await input.spendLook(), 'look_over_per_minute')
+      comeBackSoon(await spendRetry(token.family), 'retry_per_minute')
     }
 
     const presented = presentedBy(token, input)
@@ -122,7 +122,7 @@ export function createRefresh(
         ? new Problem('too_many_requests', { reason: 'another attempt is under way', retryAfter: 1 })
         : error
     })
-    if (found.verdict === 'retry' && spent.allowed) refuseOver(await spendRetry(token.family), 'retry_per_minute')
+    if (found.verdict === 'retry' && spent.allowed) comeBackSoon(await spendRetry(token.family), 'retry_per_minute')
     return { ...found, narrow }
   }
 
@@ -235,6 +235,6 @@ async function refuseUnknown({ metrics }: RefreshDeps, { token, spendOnGarbage }
 }
 
 /** Retry after a second: the grace of a retry runs out long before the budget of the next minute. */
-function refuseOver(spent: Spent, reason: Reason): void {
+function comeBackSoon(spent: Spent, reason: Reason): void {
   if (!spent.allowed) throw new Problem('too_many_requests', { reason, retryAfter: 1 })
 }
