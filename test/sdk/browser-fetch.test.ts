@@ -226,15 +226,15 @@ describe('one refresh', () => {
     const device = await signedIn()
     const old = await device.client.getAccessToken()
     vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 0.9 * 600_000)
-    let release = () => {}
+    const released = Promise.withResolvers<void>()
     device.network.interfere = only('/refresh', async (_sent, forward) => {
-      await new Promise<void>((resolve) => (release = resolve))
+      await released.promise
       return forward()
     })
     expect(await device.client.getAccessToken()).toBe(old)
     expect(await device.client.getAccessToken()).toBe(old)
     await vi.waitFor(() => expect(refreshes(device)).toBe(1), 10_000)
-    release()
+    released.resolve()
     await vi.waitFor(async () => expect(await device.client.getAccessToken()).not.toBe(old), 10_000)
     expect(refreshes(device)).toBe(1)
   })
@@ -324,21 +324,22 @@ describe('logout', () => {
     const device = await signedIn()
     const client = device.restart()
     await client.ready
-    let release = () => {}
+    const [answered, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     device.network.interfere = only('/refresh', async (_sent, forward) => {
-      const answered = await forward()
-      await new Promise<void>((resolve) => (release = resolve))
-      return answered
+      const answer = await forward()
+      answered.resolve()
+      await released.promise
+      return answer
     })
     vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 3_600_000)
     const asked = client.getAccessToken()
-    await vi.waitFor(() => expect(refreshes(device)).toBe(2), 10_000)
+    await answered.promise
+    expect(refreshes(device)).toBe(2)
     const users: unknown[] = []
     client.onChange((_state, user) => users.push(user))
     const out = client.logout()
     expect(client.user).toBeNull()
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    release()
+    released.resolve()
     await expect(asked).rejects.toMatchObject({ code: 'invalid_grant' })
     await out
     expect(users).toEqual([null])

@@ -6,6 +6,7 @@ import type { Config } from '../../config/config.ts'
 import { Problem, type ProblemCode } from '../../errors.ts'
 import { securityHeaders } from '../replies/headers.ts'
 import { PROBLEM_TYPE, problemDocument } from '../replies/problems.ts'
+import { endUnparsed } from './linger.ts'
 
 const CODES: ReadonlyMap<string, ProblemCode> = new Map([
   ['HPE_HEADER_OVERFLOW', 'headers_too_large'],
@@ -32,10 +33,10 @@ export function clientErrorHandler(config: Pick<Config, 'ISSUER' | 'HSTS'>): Han
     const id = randomUUID()
     this.log.info({ requestId: id, code: problem.code, status: problem.status, reason: error.code }, 'refused')
     const body = JSON.stringify(problemDocument(problem, id))
-    socket.end(
+    endUnparsed(
+      socket,
       `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${fixed}x-request-id: ${id}\r\n` +
         `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-      () => socket.destroy(),
     )
   }
 }

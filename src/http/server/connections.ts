@@ -5,6 +5,7 @@ import type { Config } from '../../config/config.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import { networkOf, trustedPeers } from '../guards/proxies.ts'
+import { lingerOnClose } from './linger.ts'
 
 export interface ConnectionBounds {
   /** Connections at a time. An idle one costs about 20 KiB; one whose client does not read, up to 100 KiB. */
@@ -44,6 +45,7 @@ export function boundConnections(
     note(cause)
     socket.destroy()
   }
+  lingerOnClose(server)
   boundTotal(server, bounds, () => note('full'))
   boundAddresses(server, bounds, trustedPeers(config.TRUSTED_PROXIES), cut)
   boundPipelines(server, bounds, cut)

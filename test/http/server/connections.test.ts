@@ -23,6 +23,7 @@ async function bounded(bounds: Partial<ConnectionBounds>, env: Record<string, st
   const t = await createHttpApp(
     (app) => {
       app.get('/small', { config: { access: 'public' } }, async () => ({ answered: ++answered }))
+      app.post('/post', { config: { access: 'public' } }, async () => ({}))
       app.get('/large', { config: { access: 'public' } }, async () => LARGE)
     },
     { env: { ISSUER: 'http://localhost:3000', ...env } },
@@ -193,4 +194,53 @@ test('the server has these bounds', async () => {
   await once(socket, 'close')
   const { values } = await t.deps.metrics.connectionsCut.get()
   expect(values).toMatchObject([{ labels: { cause: 'pipelined' }, value: 1 }])
+})
+
+test.each<[string, string, number]>([
+  ['a body', 'POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n', 413],
+  [
+    'the last body of a connection',
+    'POST /post HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 400000\r\n',
+    413,
+  ],
+  ['a body for nobody', 'POST /nobody HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 400000\r\n', 404],
+  ['a header', 'GET /small HTTP/1.1\r\nHost: a\r\nX-Long: ', 431],
+])('%s that is too long: who sends it to its end can read the refusal', async (_name, head, status) => {
+  await using t = await bounded({})
+  const { port } = t.app.server.address() as AddressInfo
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  let error: Error | undefined
+  socket.on('error', (cause) => (error = cause)).pause()
+  socket.write(head.endsWith('\n') ? `${head}Content-Type: application/json\r\n\r\n` : head)
+  // As a proxy that passes a request on: the refusal comes while more is on its way, and is read afterwards.
+  for (let sent = 0; sent < 400_000 && !error; sent += 20_000) {
+    socket.write('x'.repeat(20_000))
+    await sleep(10)
+  }
+  let text = ''
+  socket
+    .setEncoding('utf8')
+    .on('data', (chunk: string) => (text += chunk))
+    .resume()
+  await until(() => text !== '' || error !== undefined)
+  expect(error).toBeUndefined()
+  expect(text).toMatch(RegExp(`^HTTP/1\\.1 ${status} `))
+  socket.destroy()
+})
+
+test.each<[string, string]>([
+  ['a body', 'POST /post HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9999999999\r\n\r\n'],
+  ['a header', 'GET /small HTTP/1.1\r\nHost: a\r\nX-Long: '],
+])('%s without end is taken for a few seconds', async (_name, head) => {
+  await using t = await bounded({})
+  const { port } = t.app.server.address() as AddressInfo
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.on('error', () => {})
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.write(head)
+  const started = performance.now()
+  const sending = setInterval(() => socket.write('x'.repeat(20_000)), 10)
+  await closed
+  clearInterval(sending)
+  expect(performance.now() - started).toBeLessThan(10_000)
 })
