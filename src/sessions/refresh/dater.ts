@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../clock.ts'
 import type { Db } from '../../db/schema.ts'
 import type { Log } from '../../log.ts'
@@ -13,13 +14,17 @@ export type DateAnew = (family: Pick<FamilyFacts, 'id' | 'rotatedAt'>, refreshTo
 
 /** An answer that takes longer than this after its rotation gives the client that time back. */
 export const SLOW_ANSWER_MS = 1000
+/** A row is locked while another request of its family is judged, which takes milliseconds. */
+const LOOKS = 5
+const LOOK_AGAIN_MS = 25
 
 /**
  * The grace is meant for the client’s delays, not for ours, such as a slow commit or a queue of signatures. If one answer
- * is slow, others are too, so they are sent in batches: while one statement is under way, the next batch gathers.
+ * is slow, others are too, so they are sent in batches: while one statement is under way, the next batch gathers. A
+ * locked row joins a later batch, so that nobody can hold up the others.
  */
 export function createDater({ refreshDb, clock, log }: { refreshDb: Db; clock: Clock; log: Log }): DateAnew {
-  type Dated = { at: Date; families: ReadonlySet<string> }
+  type Dated = { at: Date; families: ReadonlyMap<string, boolean> }
   let waiting: Made[] = []
   let next: Promise<Dated> | undefined
   let last: Promise<unknown> = Promise.resolve()
@@ -34,18 +39,26 @@ export function createDater({ refreshDb, clock, log }: { refreshDb: Db; clock: C
     } catch (err) {
       // The rotation has been committed: a correct time is not worth losing its answer for.
       log.warn({ err }, 'rotations whose answers were slow keep the time of their beginning')
-      return { at, families: new Set() }
+      return { at, families: new Map() }
     }
   }
 
   return async ({ id: family, rotatedAt }, refreshToken) => {
     if (clock().getTime() - rotatedAt.getTime() <= SLOW_ANSWER_MS) return rotatedAt
-    waiting.push({ family, currentHash: hashToken(refreshToken) })
-    if (!next) {
-      next = last.then(send)
-      last = next
+    const made = { family, currentHash: hashToken(refreshToken) }
+    for (let look = 1; look <= LOOKS; look++) {
+      waiting.push(made)
+      if (!next) {
+        next = last.then(send)
+        last = next
+      }
+      const { at, families } = await next
+      const dated = families.get(family)
+      if (dated) return at
+      // Rotated since, or the statement failed.
+      if (dated === undefined) break
+      await sleep(LOOK_AGAIN_MS)
     }
-    const { at, families } = await next
-    return families.has(family) ? at : rotatedAt
+    return rotatedAt
   }
 }

@@ -147,18 +147,22 @@ export interface Made {
 
 /**
  * Sets the time of rotations, except in families that have been rotated since or are locked.
- * @returns the families whose time was set.
+ * @returns the families that have not been rotated since, and whether their time was set.
  */
-export async function dateRotations(db: Db, rotatedAt: Date, made: readonly Made[]): Promise<Set<string>> {
+export async function dateRotations(db: Db, rotatedAt: Date, made: readonly Made[]): Promise<Map<string, boolean>> {
   const families = made.map(({ family }) => family)
   const hashes = made.map(({ currentHash }) => currentHash)
-  const { rows } = await sql<{ id: string }>`
+  const { rows } = await sql<{ id: string; dated: boolean }>`
     WITH a AS MATERIALIZED (SELECT * FROM unnest(${families}::uuid[], ${hashes}::bytea[]) AS a (family, hash)),
     free AS MATERIALIZED (
       SELECT f.id FROM families f WHERE f.id = ANY (${families}) FOR NO KEY UPDATE SKIP LOCKED
+    ), dated AS (
+      UPDATE families f SET rotated_at = ${rotatedAt} FROM a, free
+      WHERE free.id = a.family AND f.id = a.family AND f.current_hash = a.hash
+      RETURNING f.id
     )
-    UPDATE families f SET rotated_at = ${rotatedAt} FROM a, free
-    WHERE free.id = a.family AND f.id = a.family AND f.current_hash = a.hash
-    RETURNING f.id`.execute(db)
-  return new Set(rows.map(({ id }) => id))
+    SELECT f.id, EXISTS (SELECT FROM dated WHERE dated.id = f.id) AS dated
+    FROM families f JOIN a ON f.id = a.family AND f.current_hash = a.hash
+    WHERE f.id = ANY (${families})`.execute(db)
+  return new Map(rows.map(({ id, dated }) => [id, dated]))
 }

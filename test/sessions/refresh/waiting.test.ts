@@ -65,6 +65,25 @@ describe('the grace begins with the answer, though the rotation waited', () => {
     await expectWholeGrace(t, session, granted(await answer))
   })
 
+  test('for its commit, although another request of the family looks at the row when its time is moved', async () => {
+    await using line = await startForwarder()
+    await using t = await createTestApp({ line })
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    const before = (await family(t, session.sid)).generation
+    line.pause('toClient')
+    const answer = refresh(t, 'body', session.token)
+    await expect.poll(async () => (await family(t, session.sid)).generation).toBe(before + 1)
+    const held = await holdRow(t.db, session.sid)
+    t.travel(LONG)
+    line.resume('toClient')
+    await sleep(60)
+    await held.release()
+    granted(await answer)
+    const { rotated_at: rotatedAt } = await family(t, session.sid)
+    expect(t.deps.clock().getTime() - rotatedAt.getTime()).toBeLessThan(LONG * 500)
+  })
+
   test('for its commit, alone or with others, on the hot path or the careful one', async () => {
     await using line = await startForwarder()
     await using t = await createTestApp({ line })
