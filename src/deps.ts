@@ -3,6 +3,7 @@ import { createTally, type Tally } from './audit/tally.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/config.ts'
 import type { KeyList } from './config/secrets.ts'
+import { pruneCodes, pruneMailCounts } from './credentials/codes/pruning.ts'
 import type { ComputeTag } from './credentials/passwords/argon2.ts'
 import { createPasswordHasher, type PasswordHasher } from './credentials/passwords/hasher.ts'
 import { pruneFailures } from './credentials/pruning.ts'
@@ -63,5 +64,5 @@ export async function createDeps(
 
 /** The retention of each feature's rows. */
 export function prunings(config: Config): Pruning[] {
-  return [pruneFamilies, pruneWindows, pruneFailures, pruneTrail(config)]
+  return [pruneFamilies, pruneWindows, pruneFailures, pruneCodes, pruneMailCounts, pruneTrail(config)]
 }

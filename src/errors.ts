@@ -52,6 +52,10 @@ export type Reason =
   | 'user_disabled'
   | 'password_disabled'
   | 'backoff'
+  // Links and codes from mails.
+  | 'unknown link'
+  | 'no code'
+  | 'wrong code'
   // Refreshes; those of authentic tokens as in the audit trail.
   | 'no_token'
   | 'not_ours'

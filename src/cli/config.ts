@@ -57,12 +57,13 @@ async function readAll(env: Env, sources: Sources): Promise<Shown> {
     })
   try {
     const { config: parsed, secrets, database, warnings } = parseConfig(env)
-    const redacted: Record<string, Value> = {
+    const redacted: Record<string, Value | undefined> = {
       ...parsed,
       DATABASE_URL: `${describeTarget(database)} (user and password not shown)`,
       CLAVIGER_SECRET: secrets.serverSecrets
         .map((secret) => `fingerprint ${deriveServerKeys(secret).fingerprint}`)
         .join(', '),
+      SMTP_URL: secrets.smtpUrl && `${hostOf(secrets.smtpUrl)} (user and password not shown)`,
     }
     const link = await inspectLink(database)
     const found = `DATABASE_URL: ${describeLink(database, link)}`
@@ -85,6 +86,11 @@ async function readAll(env: Env, sources: Sources): Promise<Shown> {
     }
     return { rows: rowsOf(valid, error.faults), faults: error.faults, warnings: error.misspelt, notes: [] }
   }
+}
+
+function hostOf(url: string): string {
+  const { protocol, host } = new URL(url)
+  return `${protocol}//${host}`
 }
 
 function findSource(name: string, env: Env, sources: Sources): string {

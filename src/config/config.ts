@@ -29,7 +29,12 @@ export const settings = {
   ALLOWED_HOSTS: list([], values.hostHeader),
   AUDIENCE: list([], values.audience),
   SCOPES: list([], values.scope),
-  REGISTRATION: oneOf(['open', 'closed'], undefined),
+  REGISTRATION: oneOf(['open', 'invite', 'closed'], undefined),
+  EMAIL_VERIFICATION: oneOf(['required', 'off'], undefined),
+  SMTP_URL: secret(undefined, values.smtpUrl),
+  MAIL_FROM: text(undefined, values.mailbox),
+  PAGES: oneOf(['on', 'off'], 'on'),
+  APP_URL: text(undefined, values.appUrl),
   ACCESS_TOKEN_SECONDS: integer(600, 5, 3600),
   /** How long a retry without a key counts as honest. A longer grace forgives slower clients, and gives thieves as long. */
   REFRESH_GRACE_SECONDS: integer(10, 0, 60),
@@ -55,6 +60,7 @@ export const settings = {
   RATE_LIMIT_LOGIN_PER_MINUTE: integer(60, 1, 1000000),
   RATE_LIMIT_LOGIN_PER_HOUR: integer(600, 1, 1000000),
   RATE_LIMIT_REGISTER_PER_HOUR: integer(60, 1, 1000000),
+  RATE_LIMIT_FORGOT_PER_HOUR: integer(10, 1, 1000000),
   RATE_LIMIT_REFRESH_PER_MINUTE: integer(600, 1, 1000000),
   RATE_LIMIT_FAMILY_PER_MINUTE: integer(120, 1, 1000000),
   RATE_LIMIT_LOGOUT_PER_MINUTE: integer(600, 1, 1000000),
@@ -74,7 +80,14 @@ export type Settings = { [Name in keyof typeof settings]: ReturnType<(typeof set
 export interface Config
   extends Omit<
     Settings,
-    'CLAVIGER_SECRET' | 'DATABASE_URL' | 'SHUTDOWN_DELAY_SECONDS' | 'ISSUER' | 'REGISTRATION' | 'DOCS'
+    | 'CLAVIGER_SECRET'
+    | 'DATABASE_URL'
+    | 'SMTP_URL'
+    | 'SHUTDOWN_DELAY_SECONDS'
+    | 'ISSUER'
+    | 'REGISTRATION'
+    | 'EMAIL_VERIFICATION'
+    | 'DOCS'
   > {
   production: boolean
   /** Whether pages on http://localhost, with any port, may act for the client `web`. */
@@ -84,7 +97,11 @@ export interface Config
   ISSUER: string
   /** Never empty: the first is the default audience, the rest may be asked for. */
   AUDIENCE: string[]
-  REGISTRATION: 'open' | 'closed'
+  REGISTRATION: 'open' | 'invite' | 'closed'
+  /** Whether accounts that are registered from now on have to prove their address before they can sign in. */
+  EMAIL_VERIFICATION: 'required' | 'off'
+  /** Where mail goes. With `off`, what needs mail is not offered. */
+  mail: 'smtp' | 'console' | 'off'
   DOCS: boolean
 }
 
@@ -94,4 +111,6 @@ export interface Secrets {
   databaseUrl: string
   /** Each of 32 bytes or more, newest first. */
   serverSecrets: [Buffer, ...Buffer[]]
+  /** Where mail is handed over. It may hold a password. */
+  smtpUrl: string | undefined
 }

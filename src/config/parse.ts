@@ -75,6 +75,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ISSUER: issuer,
     AUDIENCE: values.AUDIENCE.length > 0 ? values.AUDIENCE : [issuer],
     REGISTRATION: values.REGISTRATION ?? (production ? 'closed' : 'open'),
+    EMAIL_VERIFICATION: values.EMAIL_VERIFICATION ?? (values.SMTP_URL === undefined ? 'off' : 'required'),
+    mail: values.SMTP_URL !== undefined ? 'smtp' : production ? 'off' : 'console',
     DOCS: values.DOCS ?? !production,
   }
   faults.push(
@@ -87,7 +89,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
 
   return {
     config,
-    secrets: { databaseUrl: database.url, serverSecrets: values.CLAVIGER_SECRET },
+    secrets: { databaseUrl: database.url, serverSecrets: values.CLAVIGER_SECRET, smtpUrl: values.SMTP_URL },
     database: database.target,
     warnings: [...warnings(config), ...misspelt],
   }
@@ -118,7 +120,7 @@ function oneEach(faults: readonly Fault[]): Fault[] {
   }))
 }
 
-function withoutSecrets({ CLAVIGER_SECRET: _secret, DATABASE_URL: _url, ...rest }: Settings) {
+function withoutSecrets({ CLAVIGER_SECRET: _secret, DATABASE_URL: _url, SMTP_URL: _smtp, ...rest }: Settings) {
   return rest
 }
 

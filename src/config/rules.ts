@@ -8,13 +8,24 @@ import { type Fault, itemsOf } from './settings.ts'
 /** Faults of two settings that contradict each other. */
 export function acrossSettings(config: Config): (Fault & { other: string })[] {
   const faults: (Fault & { other: string })[] = []
-  const mustNotExceed = (name: keyof Config, other: keyof Config) => {
+  type Seconds = Extract<keyof Config, `${string}_SECONDS`>
+  const mustNotExceed = (name: Seconds, other: Seconds) => {
     if (config[name] > config[other]) faults.push({ name, other, message: `must not exceed ${other}` })
   }
   mustNotExceed('SESSION_IDLE_SECONDS', 'SESSION_MAX_SECONDS')
   mustNotExceed('REMEMBER_IDLE_SECONDS', 'REMEMBER_MAX_SECONDS')
   if (config.PORT !== 0 && config.PORT === config.METRICS_PORT)
     faults.push({ name: 'METRICS_PORT', other: 'PORT', message: 'must differ from PORT' })
+  if (config.mail === 'smtp' && config.MAIL_FROM === undefined)
+    faults.push({ name: 'MAIL_FROM', other: 'SMTP_URL', message: 'must be set where SMTP_URL is' })
+  if (config.mail === 'off' && config.EMAIL_VERIFICATION === 'required') {
+    const message = 'must be off where SMTP_URL is not set: nobody could prove an address'
+    faults.push({ name: 'EMAIL_VERIFICATION', other: 'SMTP_URL', message })
+  }
+  if (config.mail === 'smtp' && config.PAGES === 'off' && config.APP_URL === undefined) {
+    const message = 'must be set where PAGES is off: links in mails would lead nowhere'
+    faults.push({ name: 'APP_URL', other: 'PAGES', message })
+  }
   return faults
 }
 
@@ -46,6 +57,8 @@ export function insecureInProduction(
       `item ${views.join(', ')}: must not be plain http: anybody on the network path could act as a page of that origin`,
     )
   }
+  if (plain('APP_URL').length > 0)
+    fault('APP_URL', 'must be https: whoever listens to plain http could replace the page that takes the token')
   if (database && linkWithoutLookup(database)?.kind === 'outside') fault('DATABASE_URL', OPEN_LINK)
   return faults
 }

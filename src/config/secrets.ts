@@ -17,6 +17,8 @@ export interface ServerKeys {
   readonly sealing: Buffer
   /** Hashes identifiers that may be anything a person typed. */
   readonly identifiers: Buffer
+  /** Hashes codes of eight digits, which anybody could try out against a plain hash. */
+  readonly codes: Buffer
 }
 
 /** Newest first: the first mints and seals, all are accepted. Never empty. */
@@ -33,6 +35,7 @@ export function deriveServerKeys(secret: Uint8Array): ServerKeys {
     refreshNext: derive('refresh-token-next'),
     sealing: derive('signing-key-sealing'),
     identifiers: derive('identifier-hash'),
+    codes: derive('one-time-code'),
   }
 }
 

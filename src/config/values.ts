@@ -95,6 +95,53 @@ export function cidr(value: string): string {
   return value
 }
 
+/** Where mail is handed over. Everything but its server and the sign-in there is decided here, so nothing else is read. */
+export function smtpUrl(value: string): string {
+  const url = parseUrl(value)
+  const faults: string[] = []
+  if (url.protocol !== 'smtp:' && url.protocol !== 'smtps:') faults.push('must begin with smtp:// or smtps://')
+  if (!hasPlainHost(url)) faults.push(ODD_HOST)
+  if (!/^\/?$/.test(url.pathname) || value.includes('?') || value.includes('#'))
+    faults.push('must end after the host and its port: no path, query or fragment')
+  if ((url.username === '') !== (url.password === '')) faults.push('must have a user name and a password, or neither')
+  if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password))
+    faults.push('must have its user name and password percent-encoded')
+  if (faults.length > 0) throw new Error(faults.join('; '))
+  return value
+}
+
+function isPercentEncoded(value: string): boolean {
+  try {
+    decodeURIComponent(value)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** `Name <mailbox>` or a mailbox alone (RFC 5322 §3.4), without what could begin another header or another address. */
+export function mailbox(value: string): string {
+  const [, name, address = ''] = /^(?:([^<>"\p{Cc}\p{Zl}\p{Zp}]{1,100}?) *<([^<>]+)>|[^<>]+)$/u.exec(value) ?? []
+  const mailbox = name === undefined ? value : address
+  if (!/^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$/.test(mailbox))
+    throw new Error('must be a mailbox such as no-reply@example.com, or a name and <no-reply@example.com>')
+  return value
+}
+
+/** A link with `{page}` and, in the fragment, which no server and no log sees, `{token}`. */
+export function appUrl(value: string): string {
+  const once = (part: string) => value.split(part).length === 2
+  if (!once('{page}') || !once('{token}')) throw new Error('must hold {page} and {token}, each once')
+  if (value.indexOf('{token}') < value.indexOf('#') || !value.includes('#'))
+    throw new Error('must hold {token} behind the #: servers and logs never see a fragment')
+  const url = parseUrl(value.replace('{page}', 'page').replace('{token}', 'token'))
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new Error('must begin with https://')
+  if (url.username || url.password) throw new Error('must not hold a user name or password')
+  if (!hasPlainHost(url)) throw new Error(ODD_HOST)
+  if (value.indexOf('{page}') < url.origin.length) throw new Error('must hold {page} behind the host')
+  return value
+}
+
 function parseUrl(value: string): URL {
   if (!URL.canParse(value)) throw new Error('must be a URL')
   return new URL(value)

@@ -7,6 +7,8 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   users: 'SELECT, INSERT, UPDATE, DELETE',
   families: 'SELECT, INSERT, UPDATE, DELETE',
   login_failures: 'SELECT, INSERT, UPDATE, DELETE',
+  one_time_codes: 'SELECT, INSERT, UPDATE, DELETE',
+  mail_counts: 'SELECT, INSERT, UPDATE, DELETE',
   rate_limits: 'SELECT, INSERT, UPDATE, DELETE',
   // No DELETE: the row of a removed key stays, so that the key is never taken in again.
   signing_keys: 'SELECT, INSERT, UPDATE',

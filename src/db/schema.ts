@@ -13,6 +13,7 @@ export interface UsersTable {
   claims: Json<Record<string, unknown>>
   disabled_at: Date | null
   password_disabled_at: Defaulted<Date | null>
+  must_verify: Defaulted<boolean>
   created_at: Date
 }
 
@@ -73,6 +74,27 @@ export interface LoginFailuresTable {
   last_attempt_at: Date
 }
 
+export type OneTimePurpose = 'verify_email' | 'reset_password' | 'change_email' | 'undo_email_change' | 'invitation'
+
+export interface OneTimeCodesTable {
+  id: string
+  purpose: OneTimePurpose
+  user_id: string | null
+  email: string
+  token_hash: Buffer
+  code_hash: Buffer | null
+  code_tries: Defaulted<number>
+  details: Json<Record<string, unknown>>
+  created_at: Date
+  expires_at: Date
+}
+
+export interface MailCountsTable {
+  address_hash: Buffer
+  sent_at: Date[]
+  last_sent_at: Date
+}
+
 export interface RateLimitsTable {
   policy: string
   key: string
@@ -107,6 +129,8 @@ export interface Schema {
   families: FamiliesTable
   signing_keys: SigningKeysTable
   login_failures: LoginFailuresTable
+  one_time_codes: OneTimeCodesTable
+  mail_counts: MailCountsTable
   rate_limits: RateLimitsTable
   audit: AuditTable
 }

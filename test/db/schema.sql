@@ -82,6 +82,39 @@ TABLE login_failures (
 )
 CREATE INDEX login_failures_user_id_idx ON public.login_failures USING btree (user_id)
 
+TABLE mail_counts (
+  address_hash bytea NOT NULL,
+  sent_at timestamp with time zone[] NOT NULL,
+  last_sent_at timestamp with time zone NOT NULL,
+  CONSTRAINT mail_counts_is_short CHECK (((cardinality(sent_at) >= 1) AND (cardinality(sent_at) <= 10))),
+  CONSTRAINT mail_counts_pkey PRIMARY KEY (address_hash)
+)
+CREATE INDEX mail_counts_last_sent_at_idx ON public.mail_counts USING btree (last_sent_at)
+
+TABLE one_time_codes (
+  id uuid NOT NULL,
+  purpose text NOT NULL,
+  user_id uuid,
+  email text NOT NULL,
+  token_hash bytea NOT NULL,
+  code_hash bytea,
+  code_tries smallint NOT NULL DEFAULT 0,
+  details jsonb NOT NULL DEFAULT '{}'::jsonb,
+  created_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT one_time_codes_email_is_normalised CHECK ((email = lower(email))),
+  CONSTRAINT one_time_codes_purpose_is_known CHECK ((purpose = ANY (ARRAY['verify_email'::text, 'reset_password'::text, 'change_email'::text, 'undo_email_change'::text, 'invitation'::text]))),
+  CONSTRAINT one_time_codes_token_is_sha256 CHECK ((octet_length(token_hash) = 32)),
+  CONSTRAINT one_time_codes_user_unless_invited CHECK (((user_id IS NULL) = (purpose = 'invitation'::text))),
+  CONSTRAINT one_time_codes_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+  CONSTRAINT one_time_codes_pkey PRIMARY KEY (id),
+  CONSTRAINT one_time_codes_token_key UNIQUE (token_hash)
+)
+CREATE INDEX one_time_codes_expires_at_idx ON public.one_time_codes USING btree (expires_at)
+CREATE UNIQUE INDEX one_time_codes_one_of_a_user ON public.one_time_codes USING btree (user_id, purpose) WHERE (purpose <> 'undo_email_change'::text)
+CREATE UNIQUE INDEX one_time_codes_one_of_an_address ON public.one_time_codes USING btree (email, purpose) WHERE (purpose = ANY (ARRAY['verify_email'::text, 'reset_password'::text, 'invitation'::text]))
+CREATE UNIQUE INDEX one_time_codes_one_way_back ON public.one_time_codes USING btree (user_id, email) WHERE (purpose = 'undo_email_change'::text)
+
 UNLOGGED TABLE rate_limits (
   policy text NOT NULL,
   key text NOT NULL,
@@ -122,6 +155,7 @@ TABLE users (
   disabled_at timestamp with time zone,
   created_at timestamp with time zone NOT NULL,
   password_disabled_at timestamp with time zone,
+  must_verify boolean NOT NULL DEFAULT false,
   CONSTRAINT users_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
   CONSTRAINT users_email_is_normalised CHECK (((email = lower(email)) AND ((octet_length(email) >= 3) AND (octet_length(email) <= 254)))),
   CONSTRAINT users_password_is_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text)),

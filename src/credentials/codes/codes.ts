@@ -1,0 +1,121 @@
+import { createHash, randomInt, randomUUID } from 'node:crypto'
+import { hmac, type KeyList } from '../../config/secrets.ts'
+import type { Db, OneTimePurpose, Tx } from '../../db/schema.ts'
+import { DAY, HOUR, MINUTE } from '../../durations.ts'
+import { Problem, type Reason } from '../../errors.ts'
+import { randomBytes } from '../../random.ts'
+import {
+  type CodeFacts,
+  countMail,
+  deleteCode,
+  deleteCodesOf,
+  findByToken,
+  type Owner,
+  replaceCode,
+  tryCode,
+} from './queries.ts'
+
+const LIVES_MS: Record<OneTimePurpose, number> = {
+  verify_email: DAY,
+  reset_password: 30 * MINUTE,
+  change_email: HOUR,
+  // Long, because it is the way back for somebody whose account was taken while they were away.
+  undo_email_change: 7 * DAY,
+  invitation: 7 * DAY,
+}
+/** With 3 mails an hour and 10 a day, a guess at eight digits has a chance of one in two million a day. */
+const MOST_TRIES = 5
+const MOST_MAILS = { anHour: 3, aDay: 10 }
+const TOKEN_BYTES = 32
+
+/** What a mail needs. Only this ever holds the token and the code; the database has hashes. */
+export interface IssuedCode {
+  id: string
+  /** 43 characters of base64url, for the fragment of a link. */
+  token: string
+  /** Eight digits. */
+  code: string
+  expiresAt: Date
+}
+
+/**
+ * Makes a link and a code, and voids those that were sent before for the same. The caller has locked the user.
+ * @param about `email` is the address that the mail goes to.
+ */
+export async function issueCode(
+  tx: Tx,
+  serverKeys: KeyList,
+  now: Date,
+  about: { purpose: OneTimePurpose; userId: string | null; email: string; details?: Record<string, unknown> },
+): Promise<IssuedCode> {
+  const token = randomBytes(TOKEN_BYTES).toString('base64url')
+  const code = randomInt(100_000_000).toString().padStart(8, '0')
+  const { purpose, details = {} } = about
+  const expiresAt = new Date(now.getTime() + LIVES_MS[purpose])
+  const [codeHash = null] = purpose === 'undo_email_change' ? [] : hashesOf(serverKeys, purpose, code)
+  const issued = { ...about, details, tokenHash: hashOf(token), codeHash, createdAt: now, expiresAt }
+  for (let round = 0; round < 3; round++) {
+    const id = randomUUID()
+    if (await replaceCode(tx, { ...issued, id })) return { id, token, code, expiresAt }
+  }
+  throw new Problem('unavailable', { reason: 'conflict', retryAfter: 1 })
+}
+
+/** What somebody presents: the token of a link, or the digits and whose they are. */
+export type PresentedCode = { token: string } | (Owner & { code: string })
+
+export type Checked = { kind: 'valid'; facts: CodeFacts } | { kind: 'refused'; reason: Reason }
+
+/**
+ * Judges what is presented, and counts a wrong code. It uses nothing up: between this and `redeem` there may be a hash to
+ * compute, for which no transaction waits.
+ */
+export async function checkCode(
+  deps: { db: Db; serverKeys: KeyList },
+  now: Date,
+  purpose: OneTimePurpose,
+  presented: PresentedCode,
+): Promise<Checked> {
+  if ('token' in presented) {
+    const facts = await findByToken(deps.db, purpose, hashOf(presented.token))
+    if (!facts) return { kind: 'refused', reason: 'unknown link' }
+    return facts.expiresAt > now ? { kind: 'valid', facts } : { kind: 'refused', reason: 'expired' }
+  }
+  const { code, ...owner } = presented
+  const codeHashes = hashesOf(deps.serverKeys, purpose, code)
+  const tried = await tryCode(deps.db, now, { purpose, owner, codeHashes }, MOST_TRIES)
+  if (!tried) return { kind: 'refused', reason: 'no code' }
+  const { matches, ...facts } = tried
+  return matches ? { kind: 'valid', facts } : { kind: 'refused', reason: 'wrong code' }
+}
+
+/**
+ * Uses up what `checkCode` found valid. The caller has locked the user, if there is one: two who present the same at the
+ * same moment come here one after the other.
+ * @returns whether this is the one that may go on.
+ */
+export async function redeemCode(tx: Tx, { id }: Pick<CodeFacts, 'id'>): Promise<boolean> {
+  return await deleteCode(tx, id)
+}
+
+/** Voids what was sent to a user, as every change of password or address does. The caller has locked the user. */
+export async function voidCodes(tx: Tx, userId: string, purposes?: readonly OneTimePurpose[]): Promise<void> {
+  await deleteCodesOf(tx, userId, purposes)
+}
+
+/**
+ * Counts a mail that somebody asked for, whatever the reason. Beyond the limit nothing is sent and nothing issued, so that
+ * the newest link stays good.
+ */
+export async function mayMail(tx: Tx, serverKeys: KeyList, now: Date, email: string): Promise<boolean> {
+  return await countMail(tx, now, hmac(serverKeys[0].identifiers, 'mail\0', email), MOST_MAILS)
+}
+
+function hashOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest()
+}
+
+/** Of a code of one purpose, one for each entry of CLAVIGER_SECRET, newest first. */
+function hashesOf(serverKeys: KeyList, purpose: OneTimePurpose, code: string): Buffer[] {
+  return serverKeys.map((keys) => hmac(keys.codes, purpose, '\0', code))
+}
