@@ -34,6 +34,15 @@ const PROBLEMS = {
   unavailable: { status: 503, title: 'A part this server depends on is not available' },
 } as const satisfies Record<string, { status: number; title: string }>
 
+/**
+ * The `type` of a code's problem documents: our own, or the registered one where there is one
+ * (draft-ietf-httpapi-ratelimit-headers-11 §5.1).
+ */
+export function typeOf(code: ProblemCode): string {
+  if (code === 'too_many_requests') return 'https://iana.org/assignments/http-problem-types#quota-exceeded'
+  return `urn:claviger:problem:${code}`
+}
+
 /** Stable machine-readable value of a problem document's `code`. */
 export type ProblemCode = keyof typeof PROBLEMS
 
@@ -129,7 +138,10 @@ interface ProblemOptions {
   detail?: string
   /** Seconds; sent as `Retry-After`. */
   retryAfter?: number
-  /** Only for the log, which has the detail if there is no reason. */
+  /**
+   * Only for the log, which has the detail if there is no reason; of the reasons of a 429, the reply names a limit of
+   * the client's address.
+   */
   reason?: Reason
   cause?: unknown
 }

@@ -48,6 +48,9 @@ test('an account that does not exist is counted and refused in the same words', 
     seen.push([...answers, { ...rest, headers: { ...headers, 'retry-after': Number(headers['retry-after']) > 27 } }])
   }
   expect(seen[1]).toEqual(seen[0])
+  const refused = await t.login(wrong)
+  expect(refused.json()).toMatchObject({ type: expect.stringMatching(/#quota-exceeded$/), 'violated-policies': [] })
+  expect(Object.keys(refused.headers).filter((name) => name.startsWith('ratelimit'))).toEqual([])
   // Another spelling of an address is the same counter.
   expect(seen[2]).toEqual(seen[1]?.slice(5))
   expect((await auditOf(t, 'login.backoff_started')).map((event) => event.details)).toMatchObject([

@@ -16,7 +16,7 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
     const { body, problems = [] } = schema
     const facts = {
       isPublic: access === 'public',
-      isLimited: typeof limit === 'string' || (limit !== undefined && 'name' in limit),
+      limit: typeof limit === 'object' ? ('name' in limit ? limit.name : undefined) : limit,
       bodyRequired: !Type.IsOptional(body),
       problems,
     }

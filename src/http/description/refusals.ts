@@ -1,4 +1,5 @@
-import { type ProblemCode, problems } from '../../errors.ts'
+import { type ProblemCode, problems, typeOf } from '../../errors.ts'
+import type { LimitName } from '../limits/policies.ts'
 import type { Reply, Schema } from './shapes.ts'
 
 /** RFC 9457. */
@@ -6,12 +7,17 @@ export const problemSchema: Schema = {
   type: 'object',
   description: 'A problem document (RFC 9457).',
   properties: {
-    type: { type: 'string', description: '`urn:claviger:problem:` and the code.' },
+    type: { type: 'string', description: '`urn:claviger:problem:` and the code, or the registered type that fits.' },
     title: { type: 'string' },
     status: { type: 'integer' },
     code: { type: 'string', description: 'Stable and machine-readable.' },
     instance: { type: 'string', description: 'The request id; also in `X-Request-Id`.' },
     detail: { type: 'string' },
+    'violated-policies': {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'Of a 429: the limits of the client’s address that were exceeded. Other limits are not named.',
+    },
   },
   required: ['type', 'title', 'status', 'code', 'instance'],
   additionalProperties: false,
@@ -21,7 +27,7 @@ export const problemSchema: Schema = {
 export interface RouteFacts {
   method: string
   isPublic: boolean
-  isLimited: boolean
+  limit: LimitName | undefined
   bodyRequired: boolean
   /** Its own problems, beyond those that follow from the other facts. */
   problems: readonly ProblemCode[]
@@ -30,19 +36,21 @@ export interface RouteFacts {
 /** The refusals of a route, by status: its own problems and those that all routes of its kind share. */
 export function refusals(route: RouteFacts): Record<string, Reply> {
   const byStatus = Map.groupBy(codesOf(route), (code) => problems[code].status)
-  const stated = [...byStatus].toSorted(([a], [b]) => a - b).map(([status, codes]) => [status, refusal(status, codes)])
+  const stated = [...byStatus]
+    .toSorted(([a], [b]) => a - b)
+    .map(([status, codes]) => [status, refusal(status, codes, route.limit)])
   return {
     ...Object.fromEntries(stated),
     default: { ...refusal(0, ANYWHERE), description: 'Whatever else any request may be refused for.' },
   }
 }
 
-function codesOf({ method, isPublic, isLimited, problems: own }: RouteFacts): ProblemCode[] {
+function codesOf({ method, isPublic, limit, problems: own }: RouteFacts): ProblemCode[] {
   const codes: ProblemCode[] = ['invalid_request']
   // Whether or not a body is expected: one that is sent is judged before the endpoint has a say.
   if (method !== 'GET') codes.push('origin_not_allowed', 'payload_too_large', 'unsupported_media_type')
   if (!isPublic) codes.push('invalid_token', 'insufficient_scope')
-  if (isLimited) codes.push('too_many_requests', 'unavailable')
+  if (limit) codes.push('too_many_requests', 'unavailable')
   return [...codes, ...own]
 }
 
@@ -62,12 +70,22 @@ const SCHEMA = { $ref: '#/components/schemas/Problem' }
 /** The headers of all refusals with a status. */
 const HEADERS: Record<number, Reply['headers']> = {
   401: { 'WWW-Authenticate': { description: 'A Bearer challenge (RFC 6750).', schema: { type: 'string' } } },
-  429: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } } },
+  429: {
+    'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } },
+    'RateLimit-Policy': {
+      description: 'The limit of the client’s address, if it is that: requests (`q`) in a window of seconds (`w`).',
+      schema: { type: 'string', examples: ['"login-ip";q=60;w=60'] },
+    },
+    RateLimit: {
+      description: 'What is left of it (`r`), and the seconds to the end of its window (`t`).',
+      schema: { type: 'string', examples: ['"login-ip";r=0;t=37'] },
+    },
+  },
   503: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } } },
 }
 
-function refusal(status: number, codes: ProblemCode[]): Reply {
-  const examples = Object.fromEntries(codes.map((code) => [code, { value: example(code) }]))
+function refusal(status: number, codes: ProblemCode[], limit?: LimitName): Reply {
+  const examples = Object.fromEntries(codes.map((code) => [code, { value: example(code, limit) }]))
   const headers = HEADERS[status]
   return {
     description: codes.map((code) => problems[code].title).join('; '),
@@ -76,8 +94,8 @@ function refusal(status: number, codes: ProblemCode[]): Reply {
   }
 }
 
-function example(code: ProblemCode) {
+function example(code: ProblemCode, limit: LimitName | undefined) {
   const { status, title } = problems[code]
-  const type = `urn:claviger:problem:${code}`
-  return { type, title, status, code, instance: '019f2b6e-6c1a-7c40-9d0e-2f6f4f1c9a55' }
+  const violated = code === 'too_many_requests' ? { 'violated-policies': [`${limit}-ip`] } : {}
+  return { type: typeOf(code), title, status, code, instance: '019f2b6e-6c1a-7c40-9d0e-2f6f4f1c9a55', ...violated }
 }

@@ -6,7 +6,7 @@ import { reportOrigins } from './refused-origins.ts'
 /** Headers that our endpoints read or that tracing libraries add to all requests of a page: omitting one blocks sign-in. */
 const REQUEST_HEADERS =
   'content-type, authorization, idempotency-key, dpop, traceparent, tracestate, baggage, sentry-trace'
-const READABLE_HEADERS = 'retry-after, x-request-id'
+const READABLE_HEADERS = 'retry-after, ratelimit, ratelimit-policy, x-request-id'
 
 /**
  * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Origins are compared with the list as

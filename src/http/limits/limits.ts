@@ -3,14 +3,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { Db } from '../../db/schema.ts'
-import { HOUR, MINUTE } from '../../durations.ts'
 import { Problem } from '../../errors.ts'
 import type { Metrics } from '../../metrics.ts'
 import { networkOf } from '../guards/proxies.ts'
 import { createPace } from './pacing.ts'
-import { createAllowance, type Policy, type Verdict } from './rate-limit-store.ts'
-
-export type LimitName = 'login' | 'register' | 'refresh' | 'logout' | 'account'
+import { type LimitName, type Policy, perMinute, policiesOf } from './policies.ts'
+import { createAllowance, type Verdict } from './rate-limit-store.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -40,7 +38,8 @@ export type Limits = Readonly<Record<LimitName, Limit>> & {
 /** One count for each limit, shared by all replicas. */
 export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; clock: Clock }): Limits {
   const { config, clock } = deps
-  const count = (db: Db, ...policies: Policy[]) => createAllowance({ db, clock }, policies)
+  const policies = policiesOf(config)
+  const count = (db: Db, asked: Policy[]) => createAllowance({ db, clock }, asked)
   const pace = createPace()
   const paced =
     (take: (key: string) => Promise<Verdict>) =>
@@ -55,43 +54,23 @@ export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; cloc
     (take: (key: string) => Promise<Verdict>): Limit =>
     (request) =>
       take(networkOf(request.source.address))
-  const of = (db: Db, ...policies: Policy[]): Limit => byAddress(paced(count(db, ...policies)))
-  // Counted in leases, because a refresh is one round trip and must not need a second one to be counted.
-  const refreshes = count(deps.refreshDb, perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE))
+  const of = (db: Db, asked: Policy[]): Limit => byAddress(paced(count(db, asked)))
+  const refreshes = count(deps.refreshDb, policies.refresh)
   return {
-    // Asked in this order: what the first refuses does not count for the second.
-    login: of(deps.db, perMinute('login', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1), {
-      name: 'login_per_hour',
-      limit: config.RATE_LIMIT_LOGIN_PER_HOUR,
-      windowMs: HOUR,
-      lease: 1,
-    }),
-    register: of(deps.db, {
-      name: 'register_per_hour',
-      limit: config.RATE_LIMIT_REGISTER_PER_HOUR,
-      windowMs: HOUR,
-      lease: 1,
-    }),
+    login: of(deps.db, policies.login),
+    register: of(deps.db, policies.register),
     // Not paced, because over this limit retries are still answered.
     refresh: byAddress(refreshes),
     garbage: byAddress(paced(refreshes)),
-    lookOver: of(deps.refreshDb, perMinute('look_over', config.RATE_LIMIT_REFRESH_PER_MINUTE)),
-    logout: of(deps.db, perMinute('logout', config.RATE_LIMIT_LOGOUT_PER_MINUTE)),
-    account: of(deps.db, perMinute('account', config.RATE_LIMIT_ACCOUNT_PER_MINUTE)),
-    retry: paced(count(deps.refreshDb, perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE))),
+    lookOver: of(deps.refreshDb, [perMinute('look_over', config.RATE_LIMIT_REFRESH_PER_MINUTE)]),
+    logout: of(deps.db, policies.logout),
+    account: of(deps.db, policies.account),
+    retry: paced(count(deps.refreshDb, [perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE)])),
     turnAway: (request) => sleep(pace(networkOf(request.source.address))),
   }
 }
 
-function perMinute(
-  name: LimitName | 'look_over' | 'retry',
-  limit: number,
-  lease = Math.max(1, Math.floor(limit / 20)),
-): Policy {
-  return { name: `${name}_per_minute`, limit, windowMs: MINUTE, lease }
-}
-
-/** @throws Problem `too_many_requests`, which discloses `Retry-After` and nothing else about the counters. */
+/** @throws Problem `too_many_requests`, whose reply states the policy if it is one of the client's address. */
 export function refuseOver(verdict: Verdict, { throttled }: Pick<Metrics, 'throttled'>): void {
   if (verdict.allowed) return
   throttled.inc({ policy: verdict.policy })

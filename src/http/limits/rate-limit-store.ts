@@ -1,16 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import type { Db } from '../../db/schema.ts'
+import type { Policy } from './policies.ts'
 import { takeUnits } from './queries.ts'
-
-export interface Policy {
-  /** The name of the counter in the database and the label of the metric. */
-  name: `${string}_per_${'minute' | 'hour'}`
-  /** Requests per window and key. */
-  limit: number
-  windowMs: number
-  /** Units taken from the shared counter at a time, at least 1. */
-  lease: number
-}
 
 export type Verdict =
   | { allowed: true }

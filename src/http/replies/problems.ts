@@ -1,20 +1,28 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import { isTurnedAway, isUnavailable, isUnprepared } from '../../db/errors.ts'
-import { Problem, type ProblemCode, type Reason } from '../../errors.ts'
+import { Problem, type ProblemCode, type Reason, typeOf } from '../../errors.ts'
+import type { LimitConfig } from '../limits/policies.ts'
+import { rateLimitHeaders, type StatedPolicy, statedPolicy } from '../limits/stated.ts'
 import { describeInvalid } from '../requests/validation.ts'
+
+export type ProblemConfig = Pick<Config, 'ISSUER'> & LimitConfig
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
-/** The problem document (RFC 9457) of a refusal. `instance` is the request id, by which the log has the reason. */
-export function problemDocument(problem: Problem, requestId: string) {
+/**
+ * The problem document (RFC 9457) of a refusal. `instance` is the request id, by which the log has the reason.
+ * @param violated the limit that was exceeded, if it is one that refusals state.
+ */
+export function problemDocument(problem: Problem, requestId: string, violated?: StatedPolicy) {
   return {
-    type: `urn:claviger:problem:${problem.code}`,
+    type: typeOf(problem.code),
     title: problem.title,
     status: problem.status,
     code: problem.code,
     instance: requestId,
     ...(problem.detail === undefined ? {} : { detail: problem.detail }),
+    ...(problem.code === 'too_many_requests' ? { 'violated-policies': violated ? [violated.stated] : [] } : {}),
   }
 }
 
@@ -28,7 +36,7 @@ export function challenge(issuer: string, parameters: { error?: string; scope?: 
  * Turns whatever is thrown into a problem document. The client gets the code; the reason goes to the log.
  * Order: before any hook and any route.
  */
-export function handleProblems(app: FastifyInstance, config: Pick<Config, 'ISSUER'>): void {
+export function handleProblems(app: FastifyInstance, config: ProblemConfig): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = toProblem(error, request)
     logProblem(problem, error, request)
@@ -44,19 +52,24 @@ export function sendProblem(
   problem: Problem,
   request: FastifyRequest,
   reply: FastifyReply,
-  config: Pick<Config, 'ISSUER'>,
+  config: ProblemConfig,
 ): FastifyReply {
   reply.removeHeader('set-cookie')
   reply.removeHeader('etag')
   reply.code(problem.status).type(PROBLEM_TYPE).header('cache-control', 'no-store')
-  if (problem.retryAfter !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(problem.retryAfter))))
+  const violated = problem.code === 'too_many_requests' ? statedPolicy(config, problem.reason) : undefined
+  if (problem.retryAfter !== undefined) {
+    const seconds = Math.max(1, Math.ceil(problem.retryAfter))
+    reply.header('retry-after', String(seconds))
+    if (violated) reply.headers(rateLimitHeaders(violated, seconds))
+  }
   // RFC 9110 §15.5.2 requires a challenge with every 401. `error` is only for a bearer token that was sent and is bad.
   if (problem.status === 401) {
     const bad = problem.code === 'invalid_token' && /^bearer\b/i.test(request.headers.authorization ?? '')
     reply.header('www-authenticate', challenge(config.ISSUER, bad ? { error: 'invalid_token' } : {}))
   }
   // Sent as a string, so that the route's serialiser does not touch it and the media type stays.
-  return reply.send(JSON.stringify(problemDocument(problem, request.id)))
+  return reply.send(JSON.stringify(problemDocument(problem, request.id, violated)))
 }
 
 /** What refusals by the framework mean. Any other status is a fault of this server. */

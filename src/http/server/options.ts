@@ -2,11 +2,11 @@ import type { Server } from 'node:http'
 import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import { requestIds, securityHeaders } from '../replies/headers.ts'
-import { sendProblem, toProblem } from '../replies/problems.ts'
+import { type ProblemConfig, sendProblem, toProblem } from '../replies/problems.ts'
 import { BODY_LIMIT, STRICT_VALIDATION } from '../requests/body.ts'
 import { clientErrorHandler } from './client-errors.ts'
 
-type HttpConfig = Pick<Config, 'ISSUER' | 'HSTS' | 'TRUSTED_PROXIES'>
+type HttpConfig = ProblemConfig & Pick<Config, 'HSTS' | 'TRUSTED_PROXIES'>
 
 /**
  * The options of Fastify that the rest of this folder relies on; `app.ts` adds the logger and the timeouts. An absent

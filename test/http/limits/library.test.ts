@@ -2,7 +2,8 @@ import rateLimit, { type FastifyRateLimitStore, type RateLimitOptions } from '@f
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { connect, type Database } from '../../../src/db/connect.ts'
-import { createAllowance, type Policy } from '../../../src/http/limits/rate-limit-store.ts'
+import type { Policy } from '../../../src/http/limits/policies.ts'
+import { createAllowance } from '../../../src/http/limits/rate-limit-store.ts'
 import { cloneDatabase, type TestDatabase } from '../../support/postgres.ts'
 
 // What @fastify/rate-limit does with our counter as its store, where that is not what docs/adr/0025 says we need. A version of it

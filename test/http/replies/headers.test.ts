@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { type ProblemCode, typeOf } from '../../../src/errors.ts'
 import { ALWAYS, createHttpApp } from '../support.ts'
 import { surface } from '../surface.ts'
 
@@ -34,7 +35,7 @@ describe('every reply', () => {
       const { instance, ...document } = answer.json<Record<string, unknown>>()
       expect(instance).toBe(answer.headers['x-request-id'])
       expect(document).toMatchObject({
-        type: `urn:claviger:problem:${String(document.code)}`,
+        type: typeOf(document.code as ProblemCode),
         status,
         title: expect.any(String),
       })

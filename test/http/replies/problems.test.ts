@@ -10,6 +10,7 @@ describe('problems', () => {
     const answer = await t.app.inject('/problem')
     expect(answer.headers['retry-after']).toBe('2')
     expect(answer.json().detail).toBe('Slow down.')
+    expect([answer.headers.ratelimit, answer.headers['ratelimit-policy']]).toEqual([undefined, undefined])
     const outage = await t.app.inject('/outage')
     expect(outage.headers['retry-after']).toBe('1')
     expect(outage.json().code).toBe('unavailable')

@@ -51,6 +51,8 @@ describe('the limit per family', () => {
     const wait = Number(answer.headers['retry-after'])
     expect(wait).toBeGreaterThanOrEqual(1)
     expect(wait).toBeLessThanOrEqual(60)
+    expect(Object.keys(answer.headers).filter((name) => name.startsWith('ratelimit'))).toEqual([])
+    expect(answer.json()['violated-policies']).toEqual([])
     expect(await family(app, session.sid)).toEqual(before)
     granted(await refresh(app, via, other.token))
 
@@ -111,6 +113,9 @@ test('the limit per client address answers 429 with Retry-After and uses up noth
   const answer = await refresh(app, 'cookie', third)
   expect([answer.statusCode, answer.json().code]).toEqual([429, 'too_many_requests'])
   expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(1)
+  expect(answer.headers.ratelimit).toBe(`"refresh-ip";r=0;t=${answer.headers['retry-after']}`)
+  expect(answer.headers['ratelimit-policy']).toBe('"refresh-ip";q=2;w=60')
+  expect(answer.json()['violated-policies']).toEqual(['refresh-ip'])
   expect(answer.headers['set-cookie']).toBeUndefined()
   expect(await family(app, sid)).toMatchObject({ generation: 2, ended_at: null })
   app.travel(61)
