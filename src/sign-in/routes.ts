@@ -1,9 +1,9 @@
-import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { type Client, type Clients, clientOfPage } from '../clients/clients.ts'
-import { Problem } from '../errors.ts'
+import { clientBehind, clientNamed } from '../clients/choose.ts'
+import type { Clients } from '../clients/clients.ts'
 import { refuseForeignOrigin, refuseLostCookie } from '../http/guards/origin.ts'
 import { type Limits, refuseOver } from '../http/limits/limits.ts'
+import { expectRoom } from '../http/limits/room.ts'
 import { refreshCookies, sendTokens } from '../http/replies/cookies.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { operationOf } from '../http/requests/facts.ts'
@@ -33,8 +33,6 @@ const PasswordBody = Type.Object({ current_password: Password, new_password: Pas
 
 const PASSWORD_PROBLEMS = ['password_too_short', 'password_too_long', 'password_blocked'] as const
 
-const DEFAULT_CLIENT = 'web'
-
 type Needs = Parameters<typeof register>[0] & Parameters<typeof signIn>[0] & Parameters<typeof changePassword>[0]
 
 /** Registration, sign-in, and the user's own account. */
@@ -54,9 +52,8 @@ export function signInEndpoints(
         problems: ['invalid_email', ...PASSWORD_PROBLEMS, 'registration_closed', 'email_taken', 'overloaded'],
       },
       async (request, reply) => {
-        const client = clientOfPage(clients, request.headers.origin) ?? clientNamed(clients, DEFAULT_CLIENT)
-        refuseForeignOrigin(request, client)
-        await expectRoom(request)
+        refuseForeignOrigin(request, clientBehind(clients, request.headers.origin))
+        await expectRoom(deps.hasher, limits, request)
         refuseOver(await limits.register(request), deps.metrics)
         const user = await register(deps, operationOf(request, deps.clock()), request.body)
         return reply.code(201).send({ user: publicUser(user) })
@@ -82,11 +79,11 @@ export function signInEndpoints(
         ],
       },
       async (request, reply) => {
-        const { client_id = DEFAULT_CLIENT, remember = false, ...rest } = request.body
+        const { client_id, remember = false, ...rest } = request.body
         const client = clientNamed(clients, client_id)
         refuseForeignOrigin(request, client)
         if (client.delivery === 'cookie') refuseLostCookie(request, deps.config.ISSUER)
-        await expectRoom(request)
+        await expectRoom(deps.hasher, limits, request)
         refuseOver(await limits.login(request), deps.metrics)
         // With two cookies of the same name, it is unknown which one the browser will overwrite: neither session ends.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []
@@ -115,20 +112,4 @@ export function signInEndpoints(
       },
     ),
   }
-
-  /** Runs before anything is counted in the database: in a flood, most requests are refused here. */
-  async function expectRoom(request: FastifyRequest): Promise<void> {
-    try {
-      deps.hasher.expectRoom()
-    } catch (error) {
-      await limits.turnAway(request)
-      throw error
-    }
-  }
-}
-
-function clientNamed(clients: Clients, id: string): Client {
-  const client = clients.get(id)
-  if (!client) throw new Problem('invalid_client')
-  return client
 }
