@@ -61,10 +61,11 @@ export type Reason =
   | 'user_disabled'
   | 'password_disabled'
   | 'backoff'
-  // Links and codes from mails.
-  | 'unknown link'
-  | 'no code'
-  | 'wrong code'
+  // Links and codes from mails, as in the audit trail.
+  | 'unknown_link'
+  | 'no_code'
+  | 'wrong_code'
+  | 'used'
   // Refreshes; those of authentic tokens as in the audit trail.
   | 'no_token'
   | 'not_ours'

@@ -2,7 +2,7 @@ import { createHash, randomInt, randomUUID } from 'node:crypto'
 import { hmac, type KeyList } from '../../config/secrets.ts'
 import type { Db, OneTimePurpose, Tx } from '../../db/schema.ts'
 import { DAY, HOUR, MINUTE } from '../../durations.ts'
-import { Problem, type Reason } from '../../errors.ts'
+import { Problem } from '../../errors.ts'
 import { randomBytes } from '../../random.ts'
 import {
   type CodeFacts,
@@ -64,7 +64,9 @@ export async function issueCode(
 /** What somebody presents: the token of a link, or the digits and whose they are. */
 export type PresentedCode = { token: string } | (Owner & { code: string })
 
-export type Checked = { kind: 'valid'; facts: CodeFacts } | { kind: 'refused'; reason: Reason }
+export type Checked =
+  | { kind: 'valid'; facts: CodeFacts }
+  | { kind: 'refused'; reason: 'unknown_link' | 'expired' | 'no_code' | 'wrong_code' }
 
 /**
  * Judges what is presented, and counts a wrong code. It uses nothing up: between this and `redeem` there may be a hash to
@@ -78,15 +80,15 @@ export async function checkCode(
 ): Promise<Checked> {
   if ('token' in presented) {
     const facts = await findByToken(deps.db, purpose, hashOf(presented.token))
-    if (!facts) return { kind: 'refused', reason: 'unknown link' }
+    if (!facts) return { kind: 'refused', reason: 'unknown_link' }
     return facts.expiresAt > now ? { kind: 'valid', facts } : { kind: 'refused', reason: 'expired' }
   }
   const { code, ...owner } = presented
   const codeHashes = hashesOf(deps.serverKeys, purpose, code)
   const tried = await tryCode(deps.db, now, { purpose, owner, codeHashes }, MOST_TRIES)
-  if (!tried) return { kind: 'refused', reason: 'no code' }
+  if (!tried) return { kind: 'refused', reason: 'no_code' }
   const { matches, ...facts } = tried
-  return matches ? { kind: 'valid', facts } : { kind: 'refused', reason: 'wrong code' }
+  return matches ? { kind: 'valid', facts } : { kind: 'refused', reason: 'wrong_code' }
 }
 
 /**

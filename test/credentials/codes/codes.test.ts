@@ -41,8 +41,8 @@ describe('a link and a code', () => {
     }
     expect(await redeem(t, id)).toBe(true)
     expect(await redeem(t, id)).toBe(false)
-    expect(await check(t, 'reset_password', { token })).toEqual({ kind: 'refused', reason: 'unknown link' })
-    expect(await check(t, 'reset_password', { email, code })).toEqual({ kind: 'refused', reason: 'no code' })
+    expect(await check(t, 'reset_password', { token })).toEqual({ kind: 'refused', reason: 'unknown_link' })
+    expect(await check(t, 'reset_password', { email, code })).toEqual({ kind: 'refused', reason: 'no_code' })
   })
 
   test('are used up once, however many come at the same time to however many replicas', async () => {
@@ -62,7 +62,7 @@ describe('a link and a code', () => {
     expect((await check(t, 'reset_password', { email, code })).kind).toBe('valid')
     t.travel(2)
     expect(await check(t, 'reset_password', { token })).toEqual({ kind: 'refused', reason: 'expired' })
-    expect(await check(t, 'reset_password', { email, code })).toEqual({ kind: 'refused', reason: 'no code' })
+    expect(await check(t, 'reset_password', { email, code })).toEqual({ kind: 'refused', reason: 'no_code' })
   })
 
   test('are void once newer ones are sent for the same, and only for the same', async () => {
@@ -110,12 +110,12 @@ describe('wrong codes', () => {
     await using t = await withUser()
     const { token, code } = await issue(t, t.userId, 'reset_password')
     for (let n = 0; n < 4; n++)
-      expect(await check(t, 'reset_password', { email, code: wrongOf(code) })).toMatchObject({ reason: 'wrong code' })
+      expect(await check(t, 'reset_password', { email, code: wrongOf(code) })).toMatchObject({ reason: 'wrong_code' })
     expect((await check(t, 'reset_password', { email, code })).kind).toBe('valid')
     expect(await check(t, 'reset_password', { userId: t.userId, code: wrongOf(code) })).toMatchObject({
-      reason: 'wrong code',
+      reason: 'wrong_code',
     })
-    expect(await check(t, 'reset_password', { email, code })).toEqual({ kind: 'refused', reason: 'no code' })
+    expect(await check(t, 'reset_password', { email, code })).toEqual({ kind: 'refused', reason: 'no_code' })
     expect((await check(t, 'reset_password', { token })).kind).toBe('valid')
   })
 
@@ -127,14 +127,14 @@ describe('wrong codes', () => {
       check(n % 2 ? t : other, 'verify_email', { email, code: wrongOf(code) }),
     )
     const reasons = (await Promise.all(guesses)).map((each) => (each.kind === 'refused' ? each.reason : 'valid'))
-    expect(reasons.filter((reason) => reason === 'wrong code')).toHaveLength(5)
-    expect(reasons.filter((reason) => reason === 'no code')).toHaveLength(45)
+    expect(reasons.filter((reason) => reason === 'wrong_code')).toHaveLength(5)
+    expect(reasons.filter((reason) => reason === 'no_code')).toHaveLength(45)
   })
 
   test('of an address without a code nothing is told and nothing kept', async () => {
     await using t = await withUser()
     const checked = await check(t, 'reset_password', { email: 'nobody@example.com', code: '12345678' })
-    expect(checked).toEqual({ kind: 'refused', reason: 'no code' })
+    expect(checked).toEqual({ kind: 'refused', reason: 'no_code' })
     expect(await t.db.selectFrom('one_time_codes').select('id').execute()).toEqual([])
   })
 })
