@@ -7,6 +7,7 @@ import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
 import { prove } from '../credentials/passwords/proof.ts'
 import { refuse } from '../credentials/passwords/refusal.ts'
+import { voidByPassword } from '../credentials/passwords/reset.ts'
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -43,6 +44,7 @@ export async function changePassword(
     {
       replaceHash: () => deps.hasher.hash(input.newPassword),
       commit: async (tx) => {
+        await voidByPassword(tx, id)
         await endAll(tx, operation, { userId: id, cause: 'password_changed', except: principal.sessionId })
         await record(tx, operation, { type: 'password.changed', outcome: 'success', ...about })
       },

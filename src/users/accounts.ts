@@ -6,7 +6,7 @@ import type { KeyList } from '../config/secrets.ts'
 import { clearFailures, withDisabledPassword } from '../credentials/attempts.ts'
 import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
-import { forgive, resetPassword } from '../credentials/passwords/reset.ts'
+import { forgive, replacePassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
@@ -132,7 +132,7 @@ export async function setPassword(
   const passwordHash = await deps.hasher.hash(password)
   const operation = { ...asked, now: deps.clock() }
   return await withUser(deps, idOrEmail, async (tx, user) => {
-    await resetPassword(tx, deps.serverKeys, user, passwordHash)
+    await replacePassword(tx, deps.serverKeys, user, passwordHash)
     await record(tx, operation, { type: 'password.changed', outcome: 'success', userId: user.id })
     return await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
   })

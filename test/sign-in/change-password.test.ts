@@ -1,5 +1,9 @@
 import { expect, test, vi } from 'vitest'
+import { issueCode } from '../../src/credentials/codes/codes.ts'
+import { transact } from '../../src/db/errors.ts'
+import { setPassword } from '../../src/users/accounts.ts'
 import { createTestApp, type SignedUp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies } from '../users/support.ts'
 
 const NEXT = 'seven brisk herons glide'
@@ -27,6 +31,24 @@ test('ends every other session and keeps its own', async () => {
     { outcome: 'success', actor: `user:${user.userId}`, user_id: user.userId },
   ])
   expect(await auditOf(t, 'session.ended')).toMatchObject([{ reason: 'password_changed' }])
+})
+
+test('voids what was mailed to set another or to move the account, and not the way back from a move', async () => {
+  await using t = await createTestApp()
+  const user = await t.signUp()
+  const issueAll = () =>
+    transact(t.deps.db, async (tx) => {
+      for (const purpose of ['reset_password', 'change_email', 'undo_email_change'] as const)
+        await issueCode(tx, t.deps.serverKeys, t.deps.clock(), { purpose, userId: user.userId, email: user.email })
+    })
+  const left = async () =>
+    (await t.db.selectFrom('one_time_codes').select('purpose').execute()).map((row) => row.purpose)
+  await issueAll()
+  expect((await change(t, user, TEST_PASSWORD, NEXT)).statusCode).toBe(204)
+  expect(await left()).toEqual(['undo_email_change'])
+  await issueAll()
+  await setPassword(t.deps, byOperator(t.deps), user.userId, TEST_PASSWORD)
+  expect(await left()).toEqual(['undo_email_change'])
 })
 
 test('the new password is held to the policy, before any hash', async () => {

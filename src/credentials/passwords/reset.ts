@@ -2,12 +2,26 @@ import type { KeyList } from '../../config/secrets.ts'
 import type { Tx } from '../../db/schema.ts'
 import type { User } from '../../db/user.ts'
 import { clearFailures } from '../attempts.ts'
+import { voidCodes } from '../codes/codes.ts'
 import { enablePassword, writePasswordHash } from './queries.ts'
 
-/** Gives an account another password and forgets the failures with the old one. The caller has locked the row. */
-export async function resetPassword(tx: Tx, serverKeys: KeyList, user: User, passwordHash: string): Promise<void> {
+/**
+ * Gives an account another password, forgets the failures with the old one and voids what it could have asked for. The
+ * caller has locked the row.
+ */
+export async function replacePassword(tx: Tx, serverKeys: KeyList, user: User, passwordHash: string): Promise<void> {
   await writePasswordHash(tx, user.id, passwordHash)
   await forgive(tx, serverKeys, user)
+  await voidByPassword(tx, user.id)
+}
+
+/**
+ * Voids what a password that is changed must not leave behind: another way to set it, and an address to which somebody who
+ * knew the old one wanted to move the account. The way back from such a move stays: it is the owner's, and a thief changes
+ * the password too. The caller has locked the user.
+ */
+export async function voidByPassword(tx: Tx, userId: string): Promise<void> {
+  await voidCodes(tx, userId, ['reset_password', 'change_email'])
 }
 
 /**
