@@ -7,6 +7,9 @@ import { RELEASE, type Record, type RecordStore } from './record.ts'
 import type { State } from './state.ts'
 import type { Login, Registration, User } from './types.ts'
 
+/** In the address of a page to which the user returns after signing in elsewhere. */
+export const SIGNED_IN = '#signed-in'
+
 interface Parts {
   issuer: string
   state: State
@@ -21,21 +24,24 @@ interface Parts {
   onTrouble: (error: ClavigerError) => number
 }
 
-/** @returns `iss` of an access token; `expected` if it cannot be read; undefined without a token. */
-function nameIn(token: string | undefined, expected: string): string | undefined {
-  try {
-    return token && claimsOf(token).iss
-  } catch {
-    return expected
-  }
-}
-
-/** The exchanges with the issuer about the session. Keeps the record up to date with them. */
-export function createExchange({ issuer, state, records, post, exclusive, native, wanted, onTrouble }: Parts) {
+/**
+ * The exchanges with the issuer about the session. Keeps the record up to date with them.
+ * @param returned whether the user has come back from signing in on another page and the issuer has not been asked
+ * since: what the record and the other tabs know is then of an earlier session.
+ */
+export function createExchange(
+  { issuer, state, records, post, exclusive, native, wanted, onTrouble }: Parts,
+  returned: boolean,
+) {
   /** Asks for a token. @throws ClavigerError unless the reply has one of this issuer. */
   async function ask(path: string, body: object, headers?: { [name: string]: string }): Promise<Reply> {
     const reply = await post(path, { ...body, ...wanted }, headers)
-    const name = nameIn(reply.access_token, issuer)
+    const { access_token } = reply
+    // The name in a token that cannot be read is as good as ours: others judge the token.
+    let name: string | undefined = issuer
+    try {
+      name = access_token && claimsOf(access_token).iss
+    } catch {}
     if (name !== issuer) throw wrongIssuer(issuer, 200, name)
     return reply as Reply
   }
@@ -44,12 +50,13 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     // `exp` is in whole seconds, so the token may live up to a second less.
     const life = (reply.expires_in - 1) * 1000
     const until = sentAt + life
-    const cause = isLogin ? 'login' : state.hasMissed(record) ? state.elsewhere() : 'found'
+    const cause = isLogin || returned ? 'login' : state.hasMissed(record) ? state.elsewhere() : 'found'
     const ends = sentAt + reply.refresh_expires_in * 1000
     const version = state.advance(record)
     // The new refresh token is stored first, where a restart finds it. The key is dropped, since its answer has
     // arrived.
-    const since = isLogin ? version : (record.since ?? version)
+    const since = isLogin ? version : (!returned && record.since) || version - 0.5
+    arrive()
     await records.write({ version, until, ends, since, token: reply.refresh_token, leaving: state.leaving })
     if (state.leaving) throw signedOut()
     state.become(cause, reply.user, hold({ token: reply.access_token, life, until }), since)
@@ -57,19 +64,28 @@ export function createExchange({ issuer, state, records, post, exclusive, native
     return reply.user
   }
 
-  const forget = (record: Record) => records.write({ version: state.advance(record), none: RELEASE })
+  /** The answer is in. Until then the mark stays in the address, in case the page is loaded again. */
+  function arrive(): void {
+    const { location, history } = platform
+    if (returned) history.replaceState(history.state, '', location?.href.replace(SIGNED_IN, ''))
+    returned = false
+  }
+
+  function forget(record: Record): Promise<void> {
+    arrive()
+    return records.write({ version: state.advance(record), none: RELEASE })
+  }
 
   /** Ends the session here, because the issuer says that nobody is signed in. */
   async function end(record: Record): Promise<never> {
     const { version, since, ends } = record
     const hasSeen = native || records.hasSeen(record)
+    // No refresh has succeeded since the sign-in: probably the browser has dropped the cookie.
+    const isLost = returned || (!native && hasSeen && version === since)
     await forget(record)
     state.become((ends as number) <= Date.now() ? 'expired' : ends && hasSeen ? 'ended' : state.elsewhere())
     state.tell()
-    // No refresh has succeeded since the sign-in: probably the browser has dropped the cookie.
-    throw !native && hasSeen && version === since
-      ? cookieBlocked(issuer, 401, 'No session since the sign-in, unless it was ended. ')
-      : signedOut()
+    throw isLost ? cookieBlocked(issuer, 401, 'No session since the sign-in, unless it was ended. ') : signedOut()
   }
 
   /** Signs out. @param since identifies the session to end, if it is known. */
@@ -86,8 +102,8 @@ export function createExchange({ issuer, state, records, post, exclusive, native
 
   /** Replaces the token that was held at version `since`. Must run under the lock. */
   async function refresh(since: number, waited = false): Promise<void> {
-    const isDone = () => state.version > since && state.held && isUsable(state.held)
-    if (!isDone()) await state.hear(await records.read(), waited)
+    const isDone = () => !returned && state.version > since && state.held && isUsable(state.held)
+    if (!returned && !isDone()) await state.hear(await records.read(), waited)
     if (isDone()) return
     const seen = await records.read()
     // A record from another tab may arrive later than its message: a finished sign-out must not end the next session.

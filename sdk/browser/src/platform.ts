@@ -10,7 +10,7 @@ export const platform = globalThis as unknown as {
   origin?: string
   isSecureContext?: boolean
   BroadcastChannel?: unknown
-  location?: { hash?: string; ancestorOrigins?: Iterable<string> }
+  location?: { href: string; hash?: string; ancestorOrigins?: Iterable<string> }
   navigator?: {
     onLine?: boolean
     cookieEnabled?: boolean
@@ -18,6 +18,7 @@ export const platform = globalThis as unknown as {
       request<T>(name: string, options: { signal: AbortSignal } | { steal: true }, run: () => Promise<T>): Promise<T>
     }
   }
+  history: { state: unknown; replaceState(state: unknown, unused: string, url?: string): void }
   localStorage: WebStorage
   sessionStorage: WebStorage
   addEventListener(type: string, listener: (event: { type: string }) => unknown, options: { signal: AbortSignal }): void

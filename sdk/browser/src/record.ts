@@ -15,7 +15,7 @@ export interface Record {
   until?: number | undefined
   /** When the session ends unless it is used. Wall clock, milliseconds. */
   ends?: number | undefined
-  /** `version` of the sign-in, which tells this session from the next. */
+  /** `version` of the sign-in, which tells this session from the next; a little less if a refresh found the session. */
   since?: number | undefined
   /** `Idempotency-Key` of an exchange whose answer has not arrived. */
   key?: string | undefined
@@ -45,12 +45,12 @@ export function openRecord(name: string, storage?: Storage): RecordStore {
   const tab = webStorage('sessionStorage')
   return {
     read: async () => {
+      let record: Partial<Record> | undefined
       const text = await place.get(name)
       try {
-        return { version: 0, ...JSON.parse(text as string) }
-      } catch {
-        return { version: 0 }
-      }
+        record = JSON.parse(text as string)
+      } catch {}
+      return { version: 0, ...record }
     },
     write: async (record) => {
       if (storage && !record.token) await storage.remove(name)

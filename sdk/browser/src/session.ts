@@ -1,5 +1,5 @@
 import { ClavigerError, isOver, isPassing, signedOut } from './errors.ts'
-import { createExchange } from './exchange.ts'
+import { createExchange, SIGNED_IN } from './exchange.ts'
 import { dueIn, isUsable } from './held.ts'
 import { createPost } from './issuer.ts'
 import { createExclusive } from './lock.ts'
@@ -23,9 +23,6 @@ const OFFLINE_MS = 30_000
 /** Timers stand still while the device sleeps and fire too late afterwards, so none runs for long. */
 const LONGEST_TIMER_MS = 30_000
 
-/** In the address of a page to which the user returns after signing in elsewhere. */
-const SIGNED_IN = '#signed-in'
-
 /** Keeps a valid token at hand: decides when to refresh, when to try again and when to give up. */
 export function createSession(options: Options, issuer: string, send: typeof fetch) {
   const { storage, audience, scope, clientId = storage ? 'native' : 'web' } = options
@@ -33,21 +30,25 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   /** Why a session is impossible here, if it is. */
   let obstacle = native ? undefined : findObstacle(issuer)
   const inBrowser = !native && !obstacle
+  const returned = inBrowser && platform.location?.hash === SIGNED_IN
   // Some keychains accept only these characters in a name.
   const name = `claviger_${issuer}_${clientId}`.replace(/[^\w.-]+/g, '_')
   const records = openRecord(name, storage)
   const closing = new AbortController()
   const state = createState(name, JSON.stringify([audience, scope]), inBrowser, closing.signal)
-  const exchange = createExchange({
-    issuer,
-    state,
-    records,
-    native,
-    post: createPost(issuer, native ? 'omit' : 'include', send),
-    exclusive: createExclusive(name),
-    wanted: { client_id: clientId, audience, scope },
-    onTrouble,
-  })
+  const exchange = createExchange(
+    {
+      issuer,
+      state,
+      records,
+      native,
+      post: createPost(issuer, native ? 'omit' : 'include', send),
+      exclusive: createExclusive(name),
+      wanted: { client_id: clientId, audience, scope },
+      onTrouble,
+    },
+    returned,
+  )
 
   let inFlight: Promise<void> | undefined
   let failure = signedOut()
@@ -181,8 +182,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   /** Looks for a session. @param atStart on loading the page, when a known answer is not asked for again. */
   async function find(atStart?: boolean): Promise<User | null> {
     try {
-      const known = atStart && inBrowser && platform.location?.hash !== SIGNED_IN && (await records.read()).none
-      if (known === RELEASE) state.become('found')
+      if (atStart && inBrowser && !returned && (await records.read()).none === RELEASE) state.become('found')
       else await renew(atStart ? PATIENCE_MS / 2 : PATIENCE_MS, state.held?.token)
     } catch (error) {
       const { code } = error as ClavigerError

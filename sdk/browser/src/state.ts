@@ -1,5 +1,5 @@
 import { type Arrival, dueIn, type Held, hold, leftOf } from './held.ts'
-import { inBackground, platform, sleep } from './platform.ts'
+import { inBackground, platform } from './platform.ts'
 import type { Record } from './record.ts'
 import type { AuthState, Cause, Listener, User } from './types.ts'
 
@@ -97,10 +97,10 @@ export function createState(name: string, grant: string, shared: boolean, closed
     if (!channel || !(missed || waited)) return
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- likewise
     channel.postMessage({ ask: state.version })
-    const told = new Promise<void>((resolve) => {
+    await new Promise<void>((resolve) => {
       heard = resolve
+      setTimeout(resolve, waited ? LONG_HEARING_MS : HEARING_MS)
     })
-    await Promise.race([told, sleep(waited ? LONG_HEARING_MS : HEARING_MS)])
   }
 
   const listener = ({ data }: { data: News | { ask: number } }) => {

@@ -10,8 +10,8 @@ export interface User {
 export type AuthState = 'loading' | 'signed-in' | 'signed-out' | 'unreachable'
 
 /**
- * Why the state is as it is: somebody signed in or out, here or in another tab; the session expired or was ended; the
- * issuer did not answer; or its first answer `found` a session or none. Later changes of the same user, such as of
+ * Why the state is as it is: somebody signed in or out, here or in another tab, or came back to `…#signed-in`; the session
+ * expired or was ended; the issuer did not answer; or its first answer `found` a session or none. Later changes of the same user, such as of
  * roles, are `found` too.
  */
 export type Cause = 'login' | 'logout' | 'other-tab' | 'expired' | 'ended' | 'unreachable' | 'found'
