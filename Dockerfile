@@ -20,6 +20,7 @@ RUN sh docker/prune
 
 COPY LICENSE ./
 COPY data data
+COPY mail mail
 COPY migrations migrations
 COPY src src
 COPY docker/claviger docker/healthcheck docker/make-secrets.ts docker/make-roles.ts docker/
