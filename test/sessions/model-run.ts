@@ -274,6 +274,15 @@ export class Run {
     return rows[0]?.count ?? 0
   }
 
+  /** Whether the statement of the hot path has been carried out since then. */
+  async rotationsDone(since: Date): Promise<number> {
+    const { rows } = await sql<{ count: number }>`
+      SELECT count(*)::int AS count FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'claviger' AND state = 'idle'
+        AND query_start > ${since} AND query LIKE '%WITH a (family, generation,%'`.execute(this.world.direct)
+    return rows[0]?.count ?? 0
+  }
+
   async brownOut(pauses: number[]): Promise<void> {
     const { line, direct } = this.world
     const { port } = new URL(this.t.databaseUrl)
@@ -302,8 +311,11 @@ export class Run {
     const socket = connectSocket(Number(url.port), url.hostname)
     const head = ['POST /refresh HTTP/1.1', `Host: ${new URL(t.config.ISSUER).host}`, 'Content-Type: application/json']
     const key = this.policy.keyed ? [`Idempotency-Key: ${(client.key ??= randomUUID())}`] : []
+    const { rows } = await sql<{ at: Date }>`SELECT clock_timestamp() AS at`.execute(this.world.direct)
     socket.write(`${[...head, ...key, `Content-Length: ${body.length}`].join('\r\n')}\r\n\r\n${body}`)
-    await sleep(40)
+    // What PostgreSQL has been sent it carries out, also if it gets to it when the client is gone and the row is free.
+    if (where === 'row') await expect.poll(() => this.rotationsDone(rows[0]?.at as Date), { timeout: 10_000 }).toBe(1)
+    else await sleep(40)
     socket.destroy()
     await sleep(15)
     await held.release()
