@@ -33,7 +33,7 @@ function nameErrors(this: Logger, args: Parameters<LogFn>, method: LogFn): void 
 }
 
 const SECRET_NAME =
-  /^(authorization|cookie|set-?cookie|password|new_?password|current_?password|refresh_?token|access_?token|token|private_?key|database_?url|sealed_private|headers|body|query)$|secret$/i
+  /^(authorization|cookie|set-?cookie|password|new_?password|current_?password|refresh_?token|access_?token|device_?token|token|private_?key|database_?url|sealed_private|headers|body|query)$|secret$/i
 
 function withoutSecrets(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null || value instanceof Date) return value
@@ -49,9 +49,9 @@ function withoutSecrets(value: unknown, depth: number): unknown {
   )
 }
 
-/** Refresh tokens, anything shaped like a JWS, bearer credentials, the user part of URLs, argon2 hashes, PEM keys. */
+/** Refresh and device tokens, anything shaped like a JWS, bearer credentials, the user part of URLs, argon2 hashes, PEM keys. */
 const CREDENTIAL =
-  /rt1_[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|\$argon2id?\$[^"\s]+|-----BEGIN [A-Z ]*PRIVATE KEY[^"]*|(?<=\b(?:bearer|basic) +)[\w.~+/=-]{8,}|(?<=[a-z]:\/\/)[^/@"\s]+(?=@)/gi
+  /[dr]t1_[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|\$argon2id?\$[^"\s]+|-----BEGIN [A-Z ]*PRIVATE KEY[^"]*|(?<=\b(?:bearer|basic) +)[\w.~+/=-]{8,}|(?<=[a-z]:\/\/)[^/@"\s]+(?=@)/gi
 
 /**
  * Characters that JSON lets through and that still break a line, hide text or reorder it on a screen: C1 controls,

@@ -14,6 +14,7 @@ const JWT = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtYXJrZXIifQ.bWFya2VyLW1hcmtlcg'
 describe('secrets', () => {
   test.each([
     ['a refresh token in a message', REFRESH],
+    ['a device token in a message', `dt1_${'A'.repeat(72)}`],
     ['an access token in a message', JWT],
     ['a bearer credential', 'Bearer marker-marker'],
     ['a password hash', '$argon2id$v=19$m=19456,t=2,p=1$bWFya2Vy$bWFya2Vy'],
@@ -36,6 +37,7 @@ describe('secrets', () => {
     'new_password',
     'refresh_token',
     'access_token',
+    'device_token',
     'cookie',
     'set-cookie',
     'Authorization',

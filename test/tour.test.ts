@@ -26,7 +26,7 @@ function commandsOfBanner(t: TestApp, url: string): string {
 function shapeOf(output: string): string {
   return output
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
-    .replace(/(eyJ|rt1_)[\w.-]+/g, '<token>')
+    .replace(/(?<![\w-])(eyJ|rt1_|dt1_)[\w.-]+/g, '<token>')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z( \([^)]*\))?/g, '<time>')
     .replace(/"(kid|n)":"[\w-]+"/g, '"$1":"<key>"')
 }

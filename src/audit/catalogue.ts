@@ -85,7 +85,11 @@ export const CATALOGUE = {
       },
       details: {
         identifier: IDENTIFIER,
-        failures: { kind: 'number', optional: true, meaning: 'how many running, but not with `backoff`' },
+        failures: {
+          kind: 'number',
+          optional: true,
+          meaning: 'how many running, of the account or of its known device, but not with `backoff`',
+        },
       },
     },
   },
@@ -95,7 +99,12 @@ export const CATALOGUE = {
   },
   'login.password_disabled': {
     meaning: 'the 100th failure running: the password is refused until an operator enables it',
-    success: { details: { identifier: IDENTIFIER, failures: { kind: 'number', meaning: '100' } } },
+    success: {
+      details: {
+        identifier: IDENTIFIER,
+        failures: { kind: 'number', meaning: 'those of the counter that counted the last one' },
+      },
+    },
   },
   'password.changed': {
     meaning: 'a user or an operator changed a password, or a user tried to',

@@ -13,6 +13,8 @@ export interface ServerKeys {
   readonly refreshTag: Buffer
   /** Derives the secret of a refresh token's successor. */
   readonly refreshNext: Buffer
+  /** Authenticates device tokens. */
+  readonly deviceTag: Buffer
   /** Seals private signing keys (AES-256-GCM). */
   readonly sealing: Buffer
   /** Hashes identifiers that may be anything a person typed. */
@@ -33,6 +35,7 @@ export function deriveServerKeys(secret: Uint8Array): ServerKeys {
     fingerprint: fingerprint.toString('hex'),
     refreshTag: derive('refresh-token-tag'),
     refreshNext: derive('refresh-token-next'),
+    deviceTag: derive('device-token-tag'),
     sealing: derive('signing-key-sealing'),
     identifiers: derive('identifier-hash'),
     codes: derive('one-time-code'),

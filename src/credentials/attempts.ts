@@ -2,16 +2,10 @@ import { hmac, type KeyList } from '../config/secrets.ts'
 import { violatedConstraint } from '../db/errors.ts'
 import type { Db } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
-import {
-  type Attempt,
-  accountsWithFailures,
-  deleteFailures,
-  findCounter,
-  PASSWORD_DISABLED,
-  releaseAttempt,
-  reserveAttempt,
-  type Wanted,
-} from './attempt-queries.ts'
+import type { Device } from '../tokens/device.ts'
+import { type Attempt, releaseAttempt, reserveAttempt, type Wanted } from './attempt-queries.ts'
+import { accountsWithFailures, deleteFailures, findCounter, PASSWORD_DISABLED } from './counter-queries.ts'
+import { counterOf } from './devices.ts'
 
 const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600, longestFlightSeconds: 30 }
 
@@ -39,25 +33,29 @@ export type Reserved = { user: User | undefined } & (
 )
 
 /**
- * Reserves an attempt, whether or not the account exists. Called before the password is hashed.
- * @param email as normaliseEmail returns it.
+ * Reserves an attempt, whether or not the account exists. Called before the password is hashed. A device on which the
+ * user of the account has signed in before has a counter of its own, so that strangers cannot keep the user out.
+ * @param claim `email` as normaliseEmail returns it; `id` is of a user who is signed in.
  * @returns the account, and either the attempt or how many whole seconds to wait before the next one.
  */
 export async function reserve(
   deps: { db: Db; serverKeys: KeyList },
   now: Date,
-  email: string,
-  wanted: Wanted = { by: 'email', value: email },
+  { email, id, devices = [] }: { email: string; id?: string; devices?: readonly Device[] },
 ): Promise<Reserved> {
-  const identifiers = identifiersOf(deps.serverKeys, email)
-  const ask = () => reserveAttempt(deps.db, { identifiers, wanted, now }, RULE)
-  const { user, attempt, inUse } = await ask().catch((error: unknown) => {
+  const wanted: Wanted = id === undefined ? { by: 'email', value: email } : { by: 'id', value: id }
+  const counters = {
+    identifiers: identifiersOf(deps.serverKeys, email),
+    devices: devices.map((device) => ({ userId: device.userId, identifier: counterOf(device) })),
+  }
+  const ask = () => reserveAttempt(deps.db, { counters, wanted, now }, RULE)
+  const { user, counter, attempt, inUse } = await ask().catch((error: unknown) => {
     if (violatedConstraint(error) !== 'login_failures_user_id_fkey') throw error
     // The account was deleted at this very moment. It is looked up again.
     return ask()
   })
   if (attempt) return { kind: 'attempt', user, attempt, inUse }
-  return { kind: 'held_off', user, retryAfter: retryAfter(await findCounter(deps.db, identifiers), now) }
+  return { kind: 'held_off', user, retryAfter: retryAfter(await findCounter(deps.db, counter), now) }
 }
 
 /** Until when attempts on an account are refused, if they are. */

@@ -1,6 +1,6 @@
 import { DAY } from '../durations.ts'
 import type { Pruning } from '../prune.ts'
-import { deleteStaleFailures } from './attempt-queries.ts'
+import { deleteStaleFailures } from './counter-queries.ts'
 
 export const pruneFailures: Pruning = {
   table: 'login_failures',

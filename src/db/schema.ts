@@ -67,6 +67,7 @@ export interface SigningKeysTable {
 
 export interface LoginFailuresTable {
   identifier_hash: Buffer
+  of_device: Defaulted<boolean>
   user_id: string | null
   failures: number
   in_flight: Defaulted<number>

@@ -4,10 +4,19 @@ import type { Clients } from '../clients/clients.ts'
 import { refuseForeignOrigin, refuseLostCookie } from '../http/guards/origin.ts'
 import { type Limits, refuseOver } from '../http/limits/limits.ts'
 import { expectRoom } from '../http/limits/room.ts'
-import { refreshCookies, sendTokens } from '../http/replies/cookies.ts'
+import { deviceCookies, refreshCookies, sendTokens } from '../http/replies/cookies.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { operationOf } from '../http/requests/facts.ts'
-import { Audience, ClientId, Email, Password, Scope, tokenReply, UserReply } from '../http/requests/schemas.ts'
+import {
+  Audience,
+  ClientId,
+  DeviceToken,
+  Email,
+  Password,
+  Scope,
+  tokenReply,
+  UserReply,
+} from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
 import { publicUser } from '../users/public-user.ts'
 import { changePassword } from './change-password.ts'
@@ -26,6 +35,7 @@ const LoginBody = Type.Object(
     ),
     audience: Type.Optional(Audience),
     scope: Type.Optional(Scope),
+    device_token: Type.Optional(DeviceToken),
   },
   closed,
 )
@@ -79,7 +89,7 @@ export function signInEndpoints(
         ],
       },
       async (request, reply) => {
-        const { client_id, remember = false, ...rest } = request.body
+        const { client_id, remember = false, device_token, ...rest } = request.body
         const client = clientNamed(clients, client_id)
         refuseForeignOrigin(request, client)
         if (client.delivery === 'cookie') refuseLostCookie(request, deps.config.ISSUER)
@@ -88,8 +98,10 @@ export function signInEndpoints(
         // With two cookies of the same name, it is unknown which one the browser will overwrite: neither session ends.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []
         const replaces = another === undefined ? cookie : undefined
+        const inBody = device_token === undefined ? [] : [device_token]
+        const devices = client.delivery === 'cookie' ? deviceCookies(request) : inBody
         const operation = operationOf(request, deps.clock())
-        const issued = await signIn(deps, operation, { ...rest, client, remember, replaces })
+        const issued = await signIn(deps, operation, { ...rest, client, remember, replaces, devices })
         request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
         return sendTokens(reply, issued)
       },

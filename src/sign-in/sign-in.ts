@@ -4,11 +4,13 @@ import { grantFor } from '../clients/grants.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { identify } from '../credentials/attempts.ts'
+import { readDevices, rememberDevice } from '../credentials/devices.ts'
 import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { prove } from '../credentials/passwords/proof.ts'
 import { refuse } from '../credentials/passwords/refusal.ts'
 import type { Db } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
+import { SECOND } from '../durations.ts'
 import { Problem } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Log } from '../log.ts'
@@ -16,6 +18,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
 import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
+import { DEVICE_LIFETIME } from '../tokens/device.ts'
 import { normaliseEmail } from '../users/email.ts'
 
 interface SignInInput {
@@ -28,6 +31,13 @@ interface SignInInput {
   audience?: string | string[] | undefined
   /** The refresh token in the browser's cookie. It proves nothing here; its session ends. */
   replaces?: string | undefined
+  /** Device tokens that came along, newest first, genuine or not. */
+  devices: readonly string[]
+}
+
+/** The tokens of the new session, and what makes the device known from then on. */
+export interface SignedIn extends Issued {
+  devices: { tokens: [string, ...string[]]; keepSeconds: number }
 }
 
 /**
@@ -49,7 +59,7 @@ export async function signIn(
   },
   operation: Operation,
   input: SignInInput,
-): Promise<Issued> {
+): Promise<SignedIn> {
   const { client } = input
   const { now } = operation
   const email = normaliseEmail(input.email)
@@ -59,10 +69,11 @@ export async function signIn(
   // In a flood, most sign-ins are refused here, before they take time of the database that refreshes need.
   deps.hasher.expectRoom()
 
+  const known = readDevices(deps.serverKeys, now, input.devices)
   const proof = await prove(
     deps,
     now,
-    { email, password: input.password },
+    { email, password: input.password, devices: known },
     {
       replaceHash: (found) => rehash(deps, found, input.password),
       commit: async (tx, subject) => {
@@ -76,7 +87,8 @@ export async function signIn(
   )
   if (proof.kind === 'proven') {
     deps.metrics.logins.inc({ outcome: 'success' })
-    return await issue(deps, now, proof.value)
+    const tokens = rememberDevice(deps.serverKeys, now, known, proof.value.subject.id)
+    return { ...(await issue(deps, now, proof.value)), devices: { tokens, keepSeconds: DEVICE_LIFETIME / SECOND } }
   }
 
   deps.metrics.logins.inc({ outcome: proof.kind === 'held_off' ? 'backoff' : 'failure' })

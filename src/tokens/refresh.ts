@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import { hmac, type KeyList, type ServerKeys } from '../config/secrets.ts'
 import { randomBytes } from '../random.ts'
+import { uuidOf } from '../uuid.ts'
 
 /**
  * The refresh token is `rt1_` and base64url of 69 bytes. The length leaves no spare bits in the encoding, so each token
@@ -110,5 +111,5 @@ function familyOf(handle: Buffer): string {
   const id = hash('sha256', Buffer.concat([FAMILY, handle]), 'buffer').subarray(0, 16)
   id.writeUInt8((id.readUInt8(6) & 0x0f) | 0x80, 6)
   id.writeUInt8((id.readUInt8(8) & 0x3f) | 0x80, 8)
-  return id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+  return uuidOf(id)
 }

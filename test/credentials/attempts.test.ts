@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { deleteStaleFailures } from '../../src/credentials/attempt-queries.ts'
+import { deleteStaleFailures } from '../../src/credentials/counter-queries.ts'
 import { enableUser, findUser } from '../../src/users/accounts.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'

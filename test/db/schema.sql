@@ -76,6 +76,7 @@ TABLE login_failures (
   blocked_until timestamp with time zone NOT NULL,
   last_attempt_at timestamp with time zone NOT NULL,
   in_flight integer NOT NULL DEFAULT 0,
+  of_device boolean NOT NULL DEFAULT false,
   CONSTRAINT login_failures_count_is_positive CHECK ((failures >= 0)),
   CONSTRAINT login_failures_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
   CONSTRAINT login_failures_pkey PRIMARY KEY (identifier_hash)

@@ -11,9 +11,11 @@ const { token } = mintFirst([deriveServerKeys(randomBytes(32))])
 test.each([
   ['a refresh token', `{"msg":"x","body":"${token}"}`],
   ['a refresh token in hexadecimal', `families \\x${Buffer.from(token).toString('hex')}`],
+  ['a device token', `{"msg":"dt1_${'aB3'.repeat(24)}"}`],
   ['a JWT', 'authorization: Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0abc.c2lnbmF0dXJlYWJj'],
   ['a private key (PEM)', '-----BEGIN PRIVATE KEY-----'],
   ['a cookie', 'cookie: __Host-refresh_token=abc'],
+  ['a cookie', 'cookie: __Host-device=abc'],
   ['a password or server secret', 'email=four quiet otters hum&'],
 ])('the search for secrets at rest finds %s', (name, line) => {
   expect(findSecrets(`first line\n${line}\n`, ['four quiet otters hum'], 'log').join()).toContain(name)

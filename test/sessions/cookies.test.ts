@@ -26,6 +26,8 @@ const user = await register(t)
 const travel = stopClock(t)
 const origin = ownOrigin(t)
 const DAY = 24 * 3600
+/** A sign-in sets it too, and nothing else does. */
+const DEVICE = /^__Host-device=dt1_[\w-]{72}; Max-Age=31536000; Path=\/; HttpOnly; Secure; SameSite=Strict$/
 
 const fromPage = (url: string, cookie: string) => t.inject({ method: 'POST', url, headers: { origin, cookie } })
 
@@ -41,7 +43,10 @@ function expectOnlyInCookie(answer: LightMyRequestResponse, token: string): void
 describe('the cookie', () => {
   test('without remember it has exactly these attributes, at sign-in and at every refresh', async () => {
     const { token, answer } = await signIn(t, user, 'cookie')
-    expect(answer.headers['set-cookie']).toBe(`${COOKIE}=${token}; Path=/; HttpOnly; Secure; SameSite=Strict`)
+    expect(answer.headers['set-cookie']).toEqual([
+      `${COOKIE}=${token}; Path=/; HttpOnly; Secure; SameSite=Strict`,
+      expect.stringMatching(DEVICE),
+    ])
     expectOnlyInCookie(answer, token)
     const next = await refresh(t, 'cookie', token)
     expect(next.headers['set-cookie']).toBe(`${COOKIE}=${granted(next)}; Path=/; HttpOnly; Secure; SameSite=Strict`)
@@ -55,7 +60,7 @@ describe('the cookie', () => {
     const { token, answer } = await signIn(t, user, 'cookie', { remember: true })
     const expected = (value: string, seconds: number) =>
       `${COOKIE}=${value}; Max-Age=${seconds}; Path=/; HttpOnly; Secure; SameSite=Strict`
-    expect(answer.headers['set-cookie']).toBe(expected(token, 14 * DAY))
+    expect(answer.headers['set-cookie']).toEqual([expected(token, 14 * DAY), expect.stringMatching(DEVICE)])
     travel(13 * DAY)
     const second = await refresh(t, 'cookie', token)
     expect(second.headers['set-cookie']).toBe(expected(granted(second), 14 * DAY))

@@ -17,7 +17,11 @@ describe('success', () => {
     const web = await t.login({ email: 'ADA@EXAMPLE.com', password: TEST_PASSWORD, client_id: undefined })
     expect(web.statusCode).toBe(200)
     expect(web.json()).not.toHaveProperty('refresh_token')
-    expect(web.cookies).toMatchObject([{ name: COOKIE, httpOnly: true, secure: true, sameSite: 'Strict', path: '/' }])
+    const attributes = { httpOnly: true, secure: true, sameSite: 'Strict', path: '/' }
+    expect(web.cookies).toMatchObject([
+      { name: COOKIE, ...attributes },
+      { name: '__Host-device', ...attributes, maxAge: 365 * 24 * 3600 },
+    ])
     expect(web.cookies[0]).not.toHaveProperty('maxAge')
     const native = await t.login({ email, password: TEST_PASSWORD })
     expect(native.json()).toMatchObject({
@@ -90,12 +94,13 @@ describe('one answer for everything that is wrong with the credentials', () => {
     const locked = (await t.register('locked@example.com', TEST_PASSWORD)).json().user.id
     await t.login({ email: 'locked@example.com', password: 'wrong' })
     await t.db.updateTable('login_failures').set({ failures: 100 }).where('user_id', '=', locked).execute()
+    await t.db.updateTable('users').set({ password_disabled_at: t.deps.clock() }).where('id', '=', locked).execute()
+    await t.register('eve@example.com', TEST_PASSWORD)
+    const { device_token } = (await t.login({ email: 'eve@example.com', password: TEST_PASSWORD })).json()
     // Every counter exists, so that no case differs by an insert.
     for (const name of ['ada', 'nobody', 'disabled', 'passwordless']) {
       await t.login({ email: `${name}@example.com`, password: 'wrong' })
     }
-    // And none by a failure that is only counted, as the second of a minute is.
-    t.travel(60)
     const verify = vi.spyOn(t.deps.hasher, 'verify')
     const computed = vi.spyOn(argon2, 'hash')
     const cases = [
@@ -105,9 +110,13 @@ describe('one answer for everything that is wrong with the credentials', () => {
       { email: 'disabled@example.com', password: 'not my password' },
       { email: 'passwordless@example.com', password: ''.padEnd(8, 'x') },
       { email: 'locked@example.com', password: TEST_PASSWORD },
+      { email: 'nobody@example.com', password: TEST_PASSWORD, device_token },
+      { email, password: 'not my password', device_token },
     ]
     const seen = []
     for (const body of cases) {
+      // None differs by a failure that is only counted, as the second of a minute is.
+      t.travel(60)
       verify.mockClear()
       computed.mockClear()
       let answer: Awaited<ReturnType<typeof t.login>> | undefined
@@ -132,6 +141,8 @@ describe('one answer for everything that is wrong with the credentials', () => {
       'wrong_password',
       'no_password',
       'password_disabled',
+      'unknown_user',
+      'wrong_password',
     ])
   })
 

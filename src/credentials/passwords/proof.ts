@@ -5,8 +5,10 @@ import type { Db, Tx } from '../../db/schema.ts'
 import type { User } from '../../db/user.ts'
 import { Problem } from '../../errors.ts'
 import type { Log } from '../../log.ts'
-import { type Attempt, PASSWORD_DISABLED, settleAttempt } from '../attempt-queries.ts'
+import type { Device } from '../../tokens/device.ts'
+import { type Attempt, settleAttempt } from '../attempt-queries.ts'
 import { release, reserve } from '../attempts.ts'
+import { PASSWORD_DISABLED } from '../counter-queries.ts'
 import type { PasswordHasher } from './hasher.ts'
 import { lockProven, writePasswordHash } from './queries.ts'
 
@@ -17,13 +19,23 @@ interface Claim {
   /** The id of a user who is signed in. Without it, the account is the one that has the address now. */
   id?: string
   password: string
+  /** Where it is made from, as far as people have signed in there before. */
+  devices?: readonly Device[]
 }
 
 type Refusal = Exclude<LoginFailure, 'backoff'>
 
 export type Proof<T> =
   | { kind: 'proven'; value: T }
-  | { kind: 'refused'; user: User | undefined; reason: Refusal; failures: number }
+  | {
+      kind: 'refused'
+      user: User | undefined
+      reason: Refusal
+      /** Running, of the counter that counted it. */
+      failures: number
+      /** Whether this failure disabled the password, or would have if there were an account. */
+      disables: boolean
+    }
   | { kind: 'held_off'; user: User | undefined; reason: 'backoff'; retryAfter: number }
 
 interface Effect<T> {
@@ -44,9 +56,8 @@ type ProofDeps = { db: Db; serverKeys: KeyList; hasher: PasswordHasher; log: Log
  * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
  */
 export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<T>): Promise<Proof<T>> {
-  const { email, id, password } = claim
-  const wanted = id === undefined ? undefined : ({ by: 'id', value: id } as const)
-  const reserved = await reserve(deps, now, email, wanted)
+  const { password } = claim
+  const reserved = await reserve(deps, now, claim)
   const { user } = reserved
   if (reserved.kind === 'held_off') return { ...reserved, reason: 'backoff' }
   const { attempt, inUse } = reserved
@@ -57,8 +68,9 @@ export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect:
     throw error
   })
   if (decision.kind === 'proven') return decision
-  await settleAttempt(deps.db, now, attempt, user?.id ?? null)
-  return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures }
+  const disabled = await settleAttempt(deps.db, now, attempt, user?.id ?? null)
+  const disables = user ? disabled : attempt.ofAccount === PASSWORD_DISABLED
+  return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures, disables }
 }
 
 const ROUNDS = 3
@@ -73,7 +85,7 @@ async function judge<T>(
 ): Promise<Decision<T>> {
   let { user } = claim
   for (let round = 1; round <= ROUNDS; round++) {
-    const barred = reasonAgainst(user, attempt.failures)
+    const barred = reasonAgainst(user, attempt.ofAccount)
     const matches = await deps.hasher.verify(user?.passwordHash ?? null, claim.password, {
       inUse: claim.inUse,
       welcome: barred === undefined,

@@ -3,7 +3,6 @@ import type { Db } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
-import { PASSWORD_DISABLED } from '../attempt-queries.ts'
 import { BACKOFF_STARTS } from '../attempts.ts'
 import { type Proof } from './proof.ts'
 
@@ -23,15 +22,10 @@ export async function refuse(
     })
   }
   const { failures, reason } = proof
-  const set = SET_OFF.find(({ at }) => at === failures)
-  if (set) {
-    const about = { userId: proof.user?.id ?? null, details: { identifier, failures } }
-    await record(deps.db, { ...operation, actor: 'server' }, { type: set.type, outcome: 'success', ...about })
-  }
+  const about = { userId: proof.user?.id ?? null, details: { identifier, failures } }
+  const byRule: Operation = { ...operation, actor: 'server' }
+  if (failures === BACKOFF_STARTS)
+    await record(deps.db, byRule, { type: 'login.backoff_started', outcome: 'success', ...about })
+  if (proof.disables) await record(deps.db, byRule, { type: 'login.password_disabled', outcome: 'success', ...about })
   throw new Problem('invalid_credentials', { reason })
 }
-
-const SET_OFF = [
-  { at: BACKOFF_STARTS, type: 'login.backoff_started' },
-  { at: PASSWORD_DISABLED, type: 'login.password_disabled' },
-] as const

@@ -6,6 +6,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
  * attacker on a neighbouring subdomain cannot plant one (draft-ietf-httpbis-rfc6265bis §4.1.3.2).
  */
 const REFRESH_COOKIE = '__Host-refresh_token'
+/** Says which users have signed in in this browser before: their device tokens, with dots between them. */
+const DEVICE_COOKIE = '__Host-device'
 const ATTRIBUTES = { path: '/', secure: true, httpOnly: true, sameSite: 'strict' } as const
 
 /**
@@ -17,17 +19,27 @@ export function writeCookies(app: FastifyInstance): void {
   app.register(cookie, { hook: false })
 }
 
-/**
- * Every value that was sent under the refresh cookie's name. The caller refuses more than one. Names are compared byte
- * by byte after stripping only spaces and tabs: lenient parsers (other white space, `$Version`, quotes, nameless pairs)
- * accept cookies to which the browser has not applied the rules of the prefix, so an attacker could plant one.
- */
+/** Every value that was sent under the refresh cookie's name. The caller refuses more than one. */
 export function refreshCookies(request: FastifyRequest): string[] {
+  return cookiesNamed(request, REFRESH_COOKIE)
+}
+
+/** The device tokens that were sent. */
+export function deviceCookies(request: FastifyRequest): string[] {
+  return cookiesNamed(request, DEVICE_COOKIE).flatMap((value) => value.split('.'))
+}
+
+/**
+ * Names are compared byte by byte after stripping only spaces and tabs: lenient parsers (other white space, `$Version`,
+ * quotes, nameless pairs) accept cookies to which the browser has not applied the rules of the prefix, so an attacker
+ * could plant one.
+ */
+function cookiesNamed(request: FastifyRequest, name: string): string[] {
   const header = request.headers.cookie
   if (header === undefined) return []
   return header.split(';').flatMap((pair) => {
     const mark = pair.indexOf('=')
-    return mark !== -1 && strip(pair.slice(0, mark)) === REFRESH_COOKIE ? [strip(pair.slice(mark + 1))] : []
+    return mark !== -1 && strip(pair.slice(0, mark)) === name ? [strip(pair.slice(mark + 1))] : []
   })
 }
 
@@ -52,17 +64,17 @@ export interface Tokens {
   remember: boolean
   delivery: 'cookie' | 'body'
   subject: { id: string; email: string; emailVerified: boolean; roles: string[] }
+  /** The device tokens that the client is to keep, that of the user first. Only a sign-in has them. */
+  devices?: { tokens: [string, ...string[]]; keepSeconds: number }
 }
 
-/** Puts the refresh token into the cookie or the body, never both. @returns the body of the token reply. */
+/** Puts the tokens that are not for scripts into cookies or the body, never both. @returns the body of the token reply. */
 export function sendTokens(reply: FastifyReply, tokens: Tokens) {
+  const { devices } = tokens
   if (tokens.delivery === 'cookie') {
     // Without `remember` the cookie ends with the browser's session.
-    const lifetime = tokens.remember ? { maxAge: tokens.refreshExpiresIn } : {}
-    reply.header(
-      'set-cookie',
-      reply.server.serializeCookie(REFRESH_COOKIE, tokens.refreshToken, { ...ATTRIBUTES, ...lifetime }),
-    )
+    setCookie(reply, REFRESH_COOKIE, tokens.refreshToken, tokens.remember ? tokens.refreshExpiresIn : undefined)
+    if (devices) setCookie(reply, DEVICE_COOKIE, devices.tokens.join('.'), devices.keepSeconds)
   }
   const { id, email, emailVerified, roles } = tokens.subject
   return {
@@ -73,10 +85,17 @@ export function sendTokens(reply: FastifyReply, tokens: Tokens) {
     refresh_expires_in: tokens.refreshExpiresIn,
     user: { id, email, email_verified: emailVerified, roles },
     ...(tokens.delivery === 'body' ? { refresh_token: tokens.refreshToken } : {}),
+    ...(tokens.delivery === 'body' && devices ? { device_token: devices.tokens[0] } : {}),
   }
 }
 
 /** Only for `/logout`. Refusals do not clear the cookie, because a late one would delete that of a newer sign-in. */
 export function clearRefreshCookie(reply: FastifyReply): void {
-  reply.header('set-cookie', reply.server.serializeCookie(REFRESH_COOKIE, '', { ...ATTRIBUTES, maxAge: 0 }))
+  setCookie(reply, REFRESH_COOKIE, '', 0)
+}
+
+/** Appends: a reply may set several. @param maxAge in seconds; without it, the cookie ends with the browser's session. */
+function setCookie(reply: FastifyReply, name: string, value: string, maxAge: number | undefined): void {
+  const attributes = maxAge === undefined ? ATTRIBUTES : { ...ATTRIBUTES, maxAge }
+  reply.header('set-cookie', reply.server.serializeCookie(name, value, attributes))
 }

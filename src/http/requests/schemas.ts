@@ -25,6 +25,12 @@ export const ClientId = Type.String({
   description: '`web` (default), `native`, or one that operators added.',
   examples: ['web'],
 })
+export const DeviceToken = Type.String({
+  maxLength: 200,
+  description:
+    'From the reply to an earlier sign-in, kept apart from the tokens of the session: it outlives them. With it, failures of strangers do not keep the user from signing in. Browsers get it in a cookie.',
+  examples: ['dt1_Q2h1cmNoIG1pY2Ug…'],
+})
 export const Scope = Type.String({
   maxLength: 1024,
   description: 'Space-separated scope tokens (RFC 6749 §3.3); may narrow, never widen.',
@@ -83,6 +89,7 @@ export const TokenReply = Type.Object(
         examples: ['rt1_Kx3v0mT9…'],
       }),
     ),
+    device_token: Type.Optional(DeviceToken),
   },
   closed,
 )
@@ -91,5 +98,10 @@ export const TokenReply = Type.Object(
 export const tokenReply = (description: string) => ({
   ...TokenReply,
   description,
-  headers: { 'Set-Cookie': { type: 'string', description: 'The refresh token, for clients that get it in a cookie.' } },
+  headers: {
+    'Set-Cookie': {
+      type: 'string',
+      description: 'The refresh token, for clients that get it in a cookie; at a sign-in, the device token too.',
+    },
+  },
 })
