@@ -13,6 +13,9 @@ import type { Keyring } from './keys/keyring.ts'
 import { type KeyService, startKeys } from './keys/keys.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { type Bell, createBell } from './outbox/bell.ts'
+import type { Handlers } from './outbox/outbox.ts'
+import { pruneOutbox } from './outbox/pruning.ts'
 import type { Pruning } from './prune.ts'
 import { pruneFamilies } from './sessions/pruning.ts'
 
@@ -33,6 +36,8 @@ export interface Deps {
   keyring: Keyring
   hasher: PasswordHasher
   metrics: Metrics
+  /** Rung when something has been enqueued. */
+  outboxBell: Bell
 }
 
 /** What must exist before anything is wired: settings, a database and its clock. */
@@ -58,11 +63,16 @@ export async function createDeps(
     ...(computeTag ? { computeTag } : {}),
     onDone: (seconds) => metrics.hashSeconds.observe(seconds),
   })
-  const parts = { ...foundation, keyring: keys.keyring, hasher, metrics }
+  const parts = { ...foundation, keyring: keys.keyring, hasher, metrics, outboxBell: createBell() }
   return { deps: Object.assign(parts, { tally: createTally(parts) }), keys }
 }
 
 /** The retention of each feature's rows. */
 export function prunings(config: Config): Pruning[] {
-  return [pruneFamilies, pruneWindows, pruneFailures, pruneCodes, pruneMailCounts, pruneTrail(config)]
+  return [pruneFamilies, pruneWindows, pruneFailures, pruneCodes, pruneMailCounts, pruneOutbox, pruneTrail(config)]
+}
+
+/** Who hands over what is in the outbox, by kind. */
+export function handlers(): Handlers {
+  return {}
 }

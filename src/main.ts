@@ -13,18 +13,21 @@ import { migrateOrWait, patience } from './db/patience.ts'
 import { connectServer } from './db/pools.ts'
 import { databaseTime } from './db/time.ts'
 import { probeWrites } from './db/write-probe.ts'
-import { createDeps, prunings } from './deps.ts'
+import { createDeps, handlers, prunings } from './deps.ts'
 import { MINUTE, SECOND } from './durations.ts'
 import type { Lifecycle } from './http/server/health.ts'
 import { closeServer, drain, listen, opening, urlOf } from './http/server/listeners.ts'
 import { createMetricsServer, registerGauges } from './http/server/metrics.ts'
 import { createLog } from './log.ts'
 import { byServer } from './operation.ts'
+import { startWorker } from './outbox/worker.ts'
 import { prune } from './prune.ts'
 import { keepClock, repeat } from './schedule.ts'
 
 const PRUNE_EVERY_MS = 15 * MINUTE
 const TALLY_EVERY_MS = SECOND
+/** Less than what requests under way are given, so that a hand-over that hangs holds nothing up. */
+const FINISH_DELIVERIES_MS = 20 * SECOND
 
 export interface RunningServer {
   config: Config
@@ -95,8 +98,6 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       await tally.flush(clock.now())
     })
 
-    registerGauges(deps, { pools, clock, activeSince: keys.activeSince })
-
     const due = prunings(config)
     const pruning = repeat(log, {
       name: 'prune',
@@ -105,12 +106,15 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     })
     closing.push(() => pruning.stop())
 
+    const worker = startWorker(deps, handlers())
+    registerGauges(deps, { pools, clock, activeSince: keys.activeSince, outboxDue: worker.oldestDue })
+
     const lifecycle: Lifecycle = { stopping: false }
     const app = createApp(deps, lifecycle)
     const metricsServer = createMetricsServer(deps)
     closing.push(
       () => closeServer(metricsServer),
-      () => drain(app, config, lifecycle),
+      () => Promise.all([drain(app, config, lifecycle), worker.stop(FINISH_DELIVERIES_MS)]),
     )
     await Promise.all([
       opening({ host: 'HOST', port: 'PORT' }, config, app.listen({ host: config.HOST, port: config.PORT })),

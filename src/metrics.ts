@@ -47,6 +47,12 @@ export function createMetrics() {
       labelNames: ['policy'] as const,
       registers,
     }),
+    deliveries: new Counter({
+      name: 'claviger_deliveries_total',
+      help: 'Attempts to deliver what is in the outbox',
+      labelNames: ['kind', 'outcome'] as const,
+      registers,
+    }),
     connectionsCut: new Counter({
       name: 'claviger_http_connections_cut_total',
       help: 'Connections closed because their client held too much',

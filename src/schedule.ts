@@ -3,6 +3,8 @@ import { MINUTE, SECOND } from './durations.ts'
 import type { Log } from './log.ts'
 
 export interface Schedule {
+  /** Has the next run begin after that many milliseconds, if it would begin later. */
+  hasten(withinMs: number): void
   /** Starts nothing more; resolves when the run that is under way has ended. */
   stop(): Promise<void>
 }
@@ -24,11 +26,23 @@ export function repeat(log: Log, { name, everyMs, work, outage }: Task): Schedul
   let timer: NodeJS.Timeout
   let stopped = false
   let failing = false
-  const next = () => {
+  let dueAt = Number.POSITIVE_INFINITY
+  /** Asked for while a run was under way. */
+  let haste = Number.POSITIVE_INFINITY
+  let busy = false
+  const schedule = (inMs: number) => {
     if (stopped) return
-    timer = setTimeout(run, everyMs * (0.9 + Math.random() / 10)).unref()
+    clearTimeout(timer)
+    dueAt = performance.now() + inMs
+    timer = setTimeout(run, inMs).unref()
+  }
+  const next = () => {
+    busy = false
+    schedule(Math.min(haste, everyMs * (0.9 + Math.random() / 10)))
+    haste = Number.POSITIVE_INFINITY
   }
   const run = () => {
+    busy = true
     running = (async () => {
       try {
         await work()
@@ -43,6 +57,10 @@ export function repeat(log: Log, { name, everyMs, work, outage }: Task): Schedul
   }
   next()
   return {
+    hasten: (withinMs) => {
+      if (busy) haste = Math.min(haste, withinMs)
+      else if (performance.now() + withinMs < dueAt) schedule(withinMs)
+    },
     stop: () => {
       stopped = true
       clearTimeout(timer)

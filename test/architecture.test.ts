@@ -35,6 +35,7 @@ const FLOOR = [
   'prune',
   'random',
   'schedule',
+  'sealing',
   'semaphore',
   'uuid',
 ]

@@ -27,6 +27,10 @@ const IDENTIFIER = {
   meaning: 'keyed hash (HMAC) of the address that was typed',
 } as const
 const KEY = { details: { kid: { kind: 'text', meaning: 'the key' } } } as const
+const DELIVERY = {
+  delivery: { kind: 'text', meaning: 'its id, which is part of the `Message-ID` of a mail' },
+  kind: { kind: 'text', meaning: 'what it is, such as `mail`' },
+} as const
 const GENERATIONS = {
   presented: { kind: 'number', meaning: 'generation of the token that came' },
   current: { kind: 'number', meaning: 'generation that was current' },
@@ -175,6 +179,20 @@ export const CATALOGUE = {
   'refresh.rolled_forward': {
     meaning: 'a token that the database has forgotten making was accepted, as `REFRESH_ROLL_FORWARD=on` has it',
     success: { details: GENERATIONS },
+  },
+  'delivery.dead': {
+    meaning: 'something that was to be delivered, such as a mail, was given up',
+    failure: {
+      reasons: {
+        undeliverable: 'it was refused for good, or is of no use any more',
+        attempts_used_up: 'it was tried for days',
+        unreadable: 'no entry of `CLAVIGER_SECRET` opens it',
+      },
+      details: {
+        ...DELIVERY,
+        attempts: { kind: 'number', meaning: 'how often it was tried' },
+      },
+    },
   },
   'key.created': { meaning: 'a signing key was made', success: KEY },
   'key.imported': { meaning: 'an operator took in a signing key', success: KEY },

@@ -21,6 +21,8 @@ export interface ServerKeys {
   readonly identifiers: Buffer
   /** Hashes codes of eight digits, which anybody could try out against a plain hash. */
   readonly codes: Buffer
+  /** Seals what is to be delivered. */
+  readonly outbox: Buffer
 }
 
 /** Newest first: the first mints and seals, all are accepted. Never empty. */
@@ -39,6 +41,7 @@ export function deriveServerKeys(secret: Uint8Array): ServerKeys {
     sealing: derive('signing-key-sealing'),
     identifiers: derive('identifier-hash'),
     codes: derive('one-time-code'),
+    outbox: derive('outbox-sealing'),
   }
 }
 

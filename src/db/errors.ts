@@ -1,4 +1,5 @@
 import { Problem } from '../errors.ts'
+import { announceCommit } from './after-commit.ts'
 import { explainRefusal } from './refusals.ts'
 import type { Db, Tx } from './schema.ts'
 
@@ -129,11 +130,13 @@ export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise
   for (let attempt = 1; ; attempt++) {
     let committing = false
     try {
-      return await db.transaction().execute(async (tx) => {
+      const { result, tx } = await db.transaction().execute(async (tx) => {
         const result = await work(tx)
         committing = true
-        return result
+        return { result, tx }
       })
+      announceCommit(tx)
+      return result
     } catch (error) {
       const again: boolean = !lost && !committing && (changedNothing(error) || isLost(error))
       lost ||= again

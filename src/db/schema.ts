@@ -120,6 +120,19 @@ export interface AuditTable {
   details: Json<Record<string, unknown>>
 }
 
+export interface OutboxTable {
+  id: string
+  kind: string
+  sealed_payload: Buffer
+  sealed_by: string
+  created_at: Date
+  attempts: Defaulted<number>
+  taken_at: Defaulted<Date | null>
+  due_at: Date
+  last_failure: Defaulted<string | null>
+  dead_at: Defaulted<Date | null>
+}
+
 /**
  * Only its owner writes a table (docs/architecture.md). A statement may read the tables of the features below its own and, of
  * those above, `users` by key: a refresh reads roles, claims and whether the account is enabled; the lists of sessions, the
@@ -133,6 +146,7 @@ export interface Schema {
   one_time_codes: OneTimeCodesTable
   mail_counts: MailCountsTable
   rate_limits: RateLimitsTable
+  outbox: OutboxTable
   audit: AuditTable
 }
 

@@ -3,7 +3,9 @@ import type { AuditEvent, TalliedEvent } from '../../src/audit/events.ts'
 import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { advanceKeys } from '../../src/keys/keys.ts'
 import { serve } from '../../src/main.ts'
+import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
 import { run } from '../cli/support.ts'
+import { enqueueNote, receiver } from '../outbox/support.ts'
 import {
   bearer,
   family,
@@ -146,6 +148,24 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     granted(await refresh(recovering, 'body', await retriedLate(recovering)))
   },
   'refresh.rolled_forward success': async (t) => refresh(t, 'body', await forgotten(t)),
+
+  'delivery.dead undeliverable': async (t) => {
+    await enqueueNote(t, 'refused')
+    await t.deliver({ note: () => Promise.reject(new Undeliverable('refused')) })
+  },
+  'delivery.dead attempts_used_up': async (t) => {
+    await enqueueNote(t, 'too late')
+    await t.db.updateTable('outbox').set({ attempts: 24 }).execute()
+    await t.deliver({ note: () => Promise.reject(new NotDelivered('busy')) })
+  },
+  'delivery.dead unreadable': async (t) => {
+    await enqueueNote(t, 'sealed by somebody else')
+    await t.db
+      .updateTable('outbox')
+      .set({ sealed_by: 'nobody', created_at: new Date(0) })
+      .execute()
+    await t.deliver(receiver().handlers)
+  },
 
   'key.created success': rotatePlanned,
   'key.imported success': async (t) => {

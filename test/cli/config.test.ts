@@ -161,6 +161,14 @@ test('migrate and prune say what they did', async () => {
   expect(await cli.json(['migrate'])).toEqual({ applied: [] })
   expect((await cli.run(['migrate'])).out).toBe('The schema is up to date.\n')
   expect(await cli.json(['prune'])).toEqual({
-    deleted: { families: 0, rate_limits: 0, login_failures: 0, one_time_codes: 0, mail_counts: 0, audit: 0 },
+    deleted: {
+      families: 0,
+      rate_limits: 0,
+      login_failures: 0,
+      one_time_codes: 0,
+      mail_counts: 0,
+      outbox: 0,
+      audit: 0,
+    },
   })
 })

@@ -116,6 +116,22 @@ CREATE UNIQUE INDEX one_time_codes_one_of_a_user ON public.one_time_codes USING 
 CREATE UNIQUE INDEX one_time_codes_one_of_an_address ON public.one_time_codes USING btree (email, purpose) WHERE (purpose = ANY (ARRAY['verify_email'::text, 'reset_password'::text, 'invitation'::text]))
 CREATE UNIQUE INDEX one_time_codes_one_way_back ON public.one_time_codes USING btree (user_id, email) WHERE (purpose = 'undo_email_change'::text)
 
+TABLE outbox (
+  id uuid NOT NULL,
+  kind text NOT NULL,
+  sealed_payload bytea NOT NULL,
+  sealed_by text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  taken_at timestamp with time zone,
+  due_at timestamp with time zone NOT NULL,
+  last_failure text,
+  dead_at timestamp with time zone,
+  CONSTRAINT outbox_pkey PRIMARY KEY (id)
+)
+CREATE INDEX outbox_dead_idx ON public.outbox USING btree (dead_at) WHERE (dead_at IS NOT NULL)
+CREATE INDEX outbox_due_idx ON public.outbox USING btree (kind, due_at) WHERE (dead_at IS NULL)
+
 UNLOGGED TABLE rate_limits (
   policy text NOT NULL,
   key text NOT NULL,

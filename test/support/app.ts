@@ -10,11 +10,13 @@ import { connect } from '../../src/db/connect.ts'
 import { connectServer } from '../../src/db/pools.ts'
 import type { Db } from '../../src/db/schema.ts'
 import { databaseTime } from '../../src/db/time.ts'
-import { createDeps, type Deps } from '../../src/deps.ts'
+import { createDeps, type Deps, handlers } from '../../src/deps.ts'
 import type { Lifecycle } from '../../src/http/server/health.ts'
 import type { KeyService } from '../../src/keys/keys.ts'
 import { createLog } from '../../src/log.ts'
+import type { Handlers } from '../../src/outbox/outbox.ts'
 import { noteSecretsOf } from './canary.ts'
+import { deliverDue } from './deliver.ts'
 import type { Forwarder } from './forwarder.ts'
 import { cloneDatabase, type TestDatabase } from './postgres.ts'
 import { giveSigningKey } from './signing-keys.ts'
@@ -48,6 +50,8 @@ export interface TestApp extends AsyncDisposable {
   refresh(token: string, options?: RefreshOptions): Promise<LightMyRequestResponse>
   /** Registers and signs in. */
   signUp(email?: string, password?: string, body?: Record<string, unknown>): Promise<SignedUp>
+  /** Hands over what is due, and what is enqueued meanwhile, until nothing is due any more. Nothing else does in a test. */
+  deliver(by?: Handlers): Promise<void>
   /** Opens a real port. @returns its base URL. */
   listen(): Promise<string>
 }
@@ -163,6 +167,7 @@ export async function createTestApp(
         refreshToken: refreshTokenOf(answer),
       }
     },
+    deliver: (by = handlers()) => deliverDue(deps, by),
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     [Symbol.asyncDispose]: async () => {
       await app.close()

@@ -12,9 +12,10 @@ export function registerGauges(
     pools: Database['pool'][]
     clock: Pick<DatabaseClock, 'now' | 'hostOffset'>
     activeSince: () => Date | undefined
+    outboxDue: () => Date | undefined
   },
 ): void {
-  const { pools, clock, activeSince } = from
+  const { pools, clock, activeSince, outboxDue } = from
   const all = (count: keyof Database['pool']) => () => pools.reduce((sum, pool) => sum + pool[count], 0)
   metrics.gauge('claviger_db_connections', 'Connections to the database', all('totalCount'))
   metrics.gauge('claviger_db_connections_idle', 'Connections at rest', all('idleCount'))
@@ -28,6 +29,10 @@ export function registerGauges(
   metrics.gauge('claviger_active_key_age_seconds', 'How long the active key has been signing', () => {
     const since = activeSince()
     return since ? (clock.now().getTime() - since.getTime()) / 1000 : Number.NaN
+  })
+  metrics.gauge('claviger_outbox_oldest_due_seconds', 'How long the oldest delivery that is due has been so', () => {
+    const since = outboxDue()
+    return since ? Math.max(0, (clock.now().getTime() - since.getTime()) / 1000) : 0
   })
   collectDefaultMetrics({ register: metrics.registry })
 }
