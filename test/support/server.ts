@@ -26,6 +26,8 @@ export async function startServer(options: {
   databaseUrl: string
   env?: Record<string, string>
   timeoutMs?: number
+  /** Gets what the server has written so far, before it is ready. */
+  onOutput?: (output: () => string) => void
 }): Promise<RunningProcess> {
   const port = await freePort()
   const { child, output, exited } = spawnServer({
@@ -36,6 +38,7 @@ export async function startServer(options: {
     METRICS_PORT: '0',
     ...options.env,
   })
+  options.onOutput?.(output)
   const deadline = performance.now() + (options.timeoutMs ?? 15_000)
   let ready: { url: string; metricsUrl: string } | undefined
   while (!ready) {
