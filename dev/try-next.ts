@@ -16,6 +16,9 @@ export function tryNext({ config, url, metricsUrl }: Pick<RunningServer, 'config
     AUDIENCE.join() === ISSUER
       ? ['tokens', 'for the issuer itself; name services in AUDIENCE']
       : ['tokens', `for ${AUDIENCE.join(', ')}, as AUDIENCE says`],
+    config.mail === 'console'
+      ? ['mail', 'not sent: this log has each, with its link and code; set SMTP_URL to send it']
+      : ['mail', `from ${config.MAIL_FROM}, by the server in SMTP_URL`],
     ...(config.DOCS ? [['API', `${base}/docs`]] : []),
     ['metrics', `${metricsUrl}/metrics`],
   ]

@@ -14,6 +14,7 @@ import { type KeyService, startKeys } from './keys/keys.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { type Bell, createBell } from './outbox/bell.ts'
+import type { Mailer } from './outbox/mail/mailer.ts'
 import type { Handlers } from './outbox/outbox.ts'
 import { pruneOutbox } from './outbox/pruning.ts'
 import type { Pruning } from './prune.ts'
@@ -73,6 +74,6 @@ export function prunings(config: Config): Pruning[] {
 }
 
 /** Who hands over what is in the outbox, by kind. */
-export function handlers(): Handlers {
-  return {}
+export function handlers({ mailer }: { mailer: Mailer }): Handlers {
+  return { mail: mailer.deliver }
 }

@@ -20,6 +20,8 @@ import { closeServer, drain, listen, opening, urlOf } from './http/server/listen
 import { createMetricsServer, registerGauges } from './http/server/metrics.ts'
 import { createLog } from './log.ts'
 import { byServer } from './operation.ts'
+import { createMailer } from './outbox/mail/mailer.ts'
+import { loadTemplates, TemplateError, type Templates } from './outbox/mail/templates.ts'
 import { startWorker } from './outbox/worker.ts'
 import { prune } from './prune.ts'
 import { keepClock, repeat } from './schedule.ts'
@@ -48,6 +50,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   const { config, secrets, warnings } = parsed
   const log = createLog(config)
   for (const warning of warnings) log.warn(warning)
+  const templates = templatesOf(config)
 
   const whenUp = patience(log, describeTarget(parsed.database))
   await whenUp(async () => {
@@ -106,7 +109,9 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     })
     closing.push(() => pruning.stop())
 
-    const worker = startWorker(deps, handlers())
+    const mailer = createMailer({ ...deps, templates }, secrets.smtpUrl)
+    closing.push(() => mailer.close())
+    const worker = startWorker(deps, handlers({ mailer }))
     registerGauges(deps, { pools, clock, activeSince: keys.activeSince, outboxDue: worker.oldestDue })
 
     const lifecycle: Lifecycle = { stopping: false }
@@ -143,6 +148,15 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   } catch (error) {
     await closeAll()
     throw error
+  }
+}
+
+function templatesOf({ MAIL_TEMPLATES }: Config): Templates {
+  try {
+    return loadTemplates(MAIL_TEMPLATES)
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error
+    throw new ConfigError(error.faults.map((message) => ({ name: 'MAIL_TEMPLATES', message })))
   }
 }
 

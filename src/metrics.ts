@@ -53,6 +53,12 @@ export function createMetrics() {
       labelNames: ['kind', 'outcome'] as const,
       registers,
     }),
+    mailFailures: new Counter({
+      name: 'claviger_mail_failures_total',
+      help: 'Attempts to hand a mail over that failed',
+      labelNames: ['cause'] as const,
+      registers,
+    }),
     connectionsCut: new Counter({
       name: 'claviger_http_connections_cut_total',
       help: 'Connections closed because their client held too much',

@@ -63,6 +63,7 @@ const PACKAGES: Record<string, RegExp> = {
   'prom-client': /^(metrics|http\/server\/metrics)\.ts$/,
   argon2: /^credentials\/passwords\/argon2\.ts$/,
   jose: /^(keys|tokens)\//,
+  nodemailer: /^outbox\/mail\/transport\.ts$/,
 }
 const READS_ENVIRONMENT = ['main.ts', 'cli/main.ts', 'threads.ts']
 const MAX_LINES = 250

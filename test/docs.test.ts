@@ -168,6 +168,7 @@ test('no page names a setting that does not exist', () => {
     'MALLOC_ARENA_MAX',
     'TEST_POSTGRES',
     'NODE_OPTIONS',
+    'NODE_EXTRA_CA_CERTS',
     'POSTGRES_PASSWORD',
     // Of docker-compose.yml.
     'CLAVIGER_PORT',

@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { connect as connectDatabase } from '../src/db/connect.ts'
 import { testEnvironment } from './support/app.ts'
 import { forFile } from './support/for-file.ts'
@@ -40,6 +43,18 @@ describe('a configuration with faults', () => {
     })
     expect(await exited).toBe(78)
     expect(output()).toContain('DATABASE_URL: needs sslmode=verify-full')
+  })
+
+  test('a mail template with a fault is one, and no database to wait for', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mail-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    await writeFile(join(folder, 'reset-password.txt'), 'Subject: Reset')
+    const { output, exited } = spawnServer({
+      ...testEnvironment('postgres://u:p@127.0.0.1:1/d'),
+      MAIL_TEMPLATES: folder,
+    })
+    expect(await exited).toBe(78)
+    expect(output()).toContain('MAIL_TEMPLATES: reset-password.txt: replaces no template')
   })
 
   test('a secret that does not fit the database ends it as well, naming the setting', async () => {

@@ -33,6 +33,7 @@ export const settings = {
   EMAIL_VERIFICATION: oneOf(['required', 'off'], undefined),
   SMTP_URL: secret(undefined, values.smtpUrl),
   MAIL_FROM: text(undefined, values.mailbox),
+  MAIL_TEMPLATES: text(undefined, values.folder),
   PAGES: oneOf(['on', 'off'], 'on'),
   APP_URL: text(undefined, values.appUrl),
   ACCESS_TOKEN_SECONDS: integer(600, 5, 3600),

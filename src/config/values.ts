@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isAbsolute } from 'node:path'
 
 /** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
 export function issuer(value: string): string {
@@ -125,6 +126,12 @@ export function mailbox(value: string): string {
   const mailbox = name === undefined ? value : address
   if (!/^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$/.test(mailbox))
     throw new Error('must be a mailbox such as no-reply@example.com, or a name and <no-reply@example.com>')
+  return value
+}
+
+/** What is in it is judged by whoever reads it. */
+export function folder(value: string): string {
+  if (!isAbsolute(value)) throw new Error('must be an absolute path: where a process starts is not always the same')
   return value
 }
 

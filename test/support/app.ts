@@ -14,6 +14,8 @@ import { createDeps, type Deps, handlers } from '../../src/deps.ts'
 import type { Lifecycle } from '../../src/http/server/health.ts'
 import type { KeyService } from '../../src/keys/keys.ts'
 import { createLog } from '../../src/log.ts'
+import { createMailer } from '../../src/outbox/mail/mailer.ts'
+import { loadTemplates } from '../../src/outbox/mail/templates.ts'
 import type { Handlers } from '../../src/outbox/outbox.ts'
 import { noteSecretsOf } from './canary.ts'
 import { deliverDue } from './deliver.ts'
@@ -104,6 +106,7 @@ export async function createTestApp(
   const serverKeys = deriveKeyList(secrets.serverSecrets)
   if (!join && config.KEY_BITS === '2048') await giveSigningKey({ db, clock, serverKeys })
   const { deps, keys } = await createDeps({ config, db, refreshDb, rotationDb, clock, log, serverKeys })
+  const mailer = createMailer({ ...deps, templates: loadTemplates(config.MAIL_TEMPLATES) }, secrets.smtpUrl)
   const lifecycle: Lifecycle = { stopping: false }
   const app = createApp(deps, lifecycle)
   await app.ready()
@@ -167,11 +170,12 @@ export async function createTestApp(
         refreshToken: refreshTokenOf(answer),
       }
     },
-    deliver: (by = handlers()) => deliverDue(deps, by),
+    deliver: (by = handlers({ mailer })) => deliverDue(deps, by),
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     [Symbol.asyncDispose]: async () => {
       await app.close()
       await keys.stop()
+      mailer.close()
       await Promise.all([close(), ownerDb.destroy()])
       await database.drop()
     },

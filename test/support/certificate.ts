@@ -1,4 +1,5 @@
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { isIPv4 } from 'node:net'
 
 /** One element of DER: a tag, the length of what it holds, and that. */
 function der(tag: number, ...parts: (Buffer | string)[]): Buffer {
@@ -13,12 +14,14 @@ const ECDSA_WITH_SHA256 = der(SEQUENCE, der(0x06, Buffer.from('2a8648ce3d040302'
 const COMMON_NAME = der(0x06, Buffer.from('550403', 'hex'))
 const SUBJECT_ALT_NAME = der(0x06, Buffer.from('551d11', 'hex'))
 const DNS_NAME = 0x82
+const IP_ADDRESS = 0x87
 
-/** A certificate for a host name, signed with its own key, both in PEM: not every machine has the openssl command. */
+/** A certificate for a host name or an IPv4 address, signed with its own key, both in PEM: not every machine has the openssl command. */
 export function makeCertificate(host: string): { certificate: string; key: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = der(SEQUENCE, der(0x31, der(SEQUENCE, COMMON_NAME, der(0x0c, host))))
-  const alternatives = der(SEQUENCE, SUBJECT_ALT_NAME, der(0x04, der(SEQUENCE, der(DNS_NAME, host))))
+  const alternative = isIPv4(host) ? der(IP_ADDRESS, Buffer.from(host.split('.').map(Number))) : der(DNS_NAME, host)
+  const alternatives = der(SEQUENCE, SUBJECT_ALT_NAME, der(0x04, der(SEQUENCE, alternative)))
   const facts = der(
     SEQUENCE,
     der(0xa0, der(0x02, Buffer.from([2]))),

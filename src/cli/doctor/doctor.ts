@@ -11,13 +11,15 @@ import { wrap } from '../terminal.ts'
 import { checkDatabase } from './database.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 import { checkIssuer } from './issuer.ts'
+import { checkMail } from './mail.ts'
 import { checkPasswords } from './passwords.ts'
 
 const doctor = command({
   name: 'doctor',
   usage: '',
-  summary: 'check configuration, database, keys and this machine',
-  details: 'Changes nothing. Exit code 1 if a check failed (✗); points that deserve a second look (!) do not fail it.',
+  summary: 'check configuration, database, keys, mail and this machine',
+  details:
+    'Changes nothing and sends nothing. Exit code 1 if a check failed (✗); points that deserve a second look (!) do not fail it.',
   takes: [0, 0],
   options: {},
   run: async (context) => {
@@ -26,7 +28,9 @@ const doctor = command({
     if (parsed) {
       findings.push(await checkLink(parsed))
       for await (const finding of databaseFindings(context, parsed)) findings.push(finding)
-      findings.push(await checkIssuer(parsed.config, await kidsOf(context)), await checkPasswords(parsed.config))
+      const { config, secrets } = parsed
+      findings.push(await checkIssuer(config, await kidsOf(context)), ...(await checkMail(config, secrets.smtpUrl)))
+      findings.push(await checkPasswords(config))
     }
     return report(findings, context)
   },

@@ -52,20 +52,27 @@ export function render(
   }
 }
 
+/** What a mail proves its reader's mailbox with, if it does. */
+export function proofOf(mail: Mail, config: Pick<Config, 'ISSUER' | 'APP_URL'>): { link?: string; code?: string } {
+  const page = PAGES[mail.template]
+  return {
+    ...(page !== undefined && 'token' in mail ? { link: linkTo(config, page, mail.token) } : {}),
+    ...('code' in mail ? { code: mail.code.replace(/^(\d{4})(\d{4})$/, '$1 $2') } : {}),
+  }
+}
+
 function valuesOf(mail: Mail, config: Pick<Config, 'ISSUER' | 'APP_URL'>, enqueuedAt: Date): Values {
   const values: Values = {
     service: new URL(config.ISSUER).host,
     sign_in: linkTo(config, 'sign-in'),
     forgot: linkTo(config, 'forgot'),
   }
-  const page = PAGES[mail.template]
-  if (page !== undefined && 'token' in mail) {
+  Object.assign(values, proofOf(mail, config))
+  if ('expiresAt' in mail) {
     const expires = new Date(mail.expiresAt)
-    values.link = linkTo(config, page, mail.token)
     values.expires = moment(expires, mail.locale)
     values.lifetime = duration(expires.getTime() - enqueuedAt.getTime(), mail.locale)
   }
-  if ('code' in mail) values.code = mail.code.replace(/^(\d{4})(\d{4})$/, '$1 $2')
   if ('newEmail' in mail) values.new_email = hint(mail.newEmail)
   if ('asked' in mail) Object.assign(values, factsOf(mail.asked, mail.locale))
   return values
