@@ -25,7 +25,8 @@ let server: RunningProcess
 
 beforeAll(async () => {
   database = await cloneDatabase()
-  const env = { RATE_LIMIT_ACCOUNT_PER_MINUTE: String(CALLS_PER_MINUTE) }
+  const mail = { SMTP_URL: 'smtp://localhost', MAIL_FROM: 'no-reply@example.com', EMAIL_VERIFICATION: 'off' }
+  const env = { RATE_LIMIT_ACCOUNT_PER_MINUTE: String(CALLS_PER_MINUTE), ...mail }
   server = await startServer({ databaseUrl: database.url, env })
   await useEverything(server.url)
 })
