@@ -28,6 +28,7 @@ import { createSemaphore, type Semaphore } from './semaphore.ts'
 import { authenticate, STRANGERS } from './sessions/authenticate.ts'
 import { refreshEndpoints } from './sessions/refresh/routes.ts'
 import { sessionEndpoints } from './sessions/routes.ts'
+import { mailboxEndpoints } from './sign-in/mailbox/routes.ts'
 import { signInEndpoints } from './sign-in/routes.ts'
 import { userEndpoints } from './users/routes.ts'
 
@@ -51,6 +52,7 @@ interface Parts {
 /** Every endpoint. Nothing else is served. */
 function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle, description }: Parts): Route[] {
   const people = signInEndpoints(deps, clients, limits)
+  const mailbox = mailboxEndpoints(deps, clients, limits)
   const users = userEndpoints()
   const tokens = refreshEndpoints(deps, clients, limits, { semaphore, stalls })
   const sessions = sessionEndpoints(deps)
@@ -80,6 +82,13 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
     ['GET',    '/livez',             'public', memory,              'clients', probes.alive],
     ['GET',    '/readyz',            'public', shared,              'clients', probes.ready],
   ]
+  // biome-ignore format: columns
+  if (deps.config.mail !== 'off') routes.push(
+    ['POST',   '/password/forgot',   'public', handler('forgot'),   'clients', mailbox.forgot],
+    ['POST',   '/password/reset',    'public', handler('login'),    'clients', mailbox.reset],
+    ['POST',   '/email/resend',      'public', handler('forgot'),   'clients', mailbox.resend],
+    ['POST',   '/email/verify',      'public', handler('login'),    'clients', mailbox.verify],
+  )
   if (!description) return routes
   // biome-ignore format: columns
   return [

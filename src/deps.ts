@@ -19,6 +19,7 @@ import type { Handlers } from './outbox/outbox.ts'
 import { pruneOutbox } from './outbox/pruning.ts'
 import type { Pruning } from './prune.ts'
 import { pruneFamilies } from './sessions/pruning.ts'
+import { carryOut } from './sign-in/account-mail.ts'
 
 /** Everything that is created once and handed down. Each function states the parts that it needs. */
 export interface Deps {
@@ -74,6 +75,6 @@ export function prunings(config: Config): Pruning[] {
 }
 
 /** Who hands over what is in the outbox, by kind. */
-export function handlers({ mailer }: { mailer: Mailer }): Handlers {
-  return { mail: mailer.deliver }
+export function handlers(deps: Parameters<typeof carryOut>[0] & { mailer: Mailer }): Handlers {
+  return { mail: deps.mailer.deliver, account: carryOut(deps) }
 }

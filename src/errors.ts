@@ -7,6 +7,7 @@ const PROBLEMS = {
   invalid_email: { status: 400, title: 'The e-mail address is not acceptable' },
   password_too_short: { status: 400, title: 'The password is too short' },
   password_too_long: { status: 400, title: 'The password is too long' },
+  invalid_code: { status: 400, title: 'The link or the code is not valid, or not any more' },
   password_blocked: { status: 400, title: 'The password is too easy to guess' },
   invalid_client: { status: 400, title: 'No such client' },
   invalid_scope: { status: 400, title: 'The scope exceeds what may be granted' },
@@ -16,6 +17,7 @@ const PROBLEMS = {
   invalid_token: { status: 401, title: 'The access token is missing or not valid' },
   origin_not_allowed: { status: 403, title: 'This origin may not use the endpoint' },
   insufficient_scope: { status: 403, title: 'The access token lacks the scope that is needed' },
+  email_unverified: { status: 403, title: 'The e-mail address has to be verified first' },
   registration_closed: { status: 403, title: 'Registration is closed' },
   tls_required: { status: 403, title: 'Use https' },
   not_found: { status: 404, title: 'Nothing is here' },
@@ -59,6 +61,7 @@ export type Reason =
   | 'wrong_password'
   | 'no_password'
   | 'user_disabled'
+  | 'email_unverified'
   | 'password_disabled'
   | 'backoff'
   // Links and codes from mails, as in the audit trail.

@@ -111,7 +111,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
 
     const mailer = createMailer({ ...deps, templates }, secrets.smtpUrl)
     closing.push(() => mailer.close())
-    const worker = startWorker(deps, handlers({ mailer }))
+    const worker = startWorker(deps, handlers({ ...deps, mailer }))
     registerGauges(deps, { pools, clock, activeSince: keys.activeSince, outboxDue: worker.oldestDue })
 
     const lifecycle: Lifecycle = { stopping: false }

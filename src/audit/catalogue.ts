@@ -1,40 +1,4 @@
-/** What an outcome of an event may tell besides whom it is about. */
-interface Form {
-  /** The meaning of each value of the column `reason`. Without it, the column is empty. */
-  readonly reasons?: Readonly<Record<string, string>>
-  /** The members of the column `details`. */
-  readonly details?: Readonly<Record<string, Field>>
-  /** Set for events that change nothing, which anybody can cause as often as they like; see createTally. */
-  readonly tallied?: true
-}
-
-interface Field {
-  readonly kind: 'text' | 'number' | 'names' | 'settings'
-  readonly meaning: string
-  readonly optional?: true
-}
-
-interface Entry {
-  /** What happened. */
-  readonly meaning: string
-  readonly success?: Form
-  readonly failure?: Form
-}
-
-const IDENTIFIER = {
-  kind: 'text',
-  // Hashed, because people type passwords into the e-mail field.
-  meaning: 'keyed hash (HMAC) of the address that was typed',
-} as const
-const KEY = { details: { kid: { kind: 'text', meaning: 'the key' } } } as const
-const DELIVERY = {
-  delivery: { kind: 'text', meaning: 'its id, which is part of the `Message-ID` of a mail' },
-  kind: { kind: 'text', meaning: 'what it is, such as `mail`' },
-} as const
-const GENERATIONS = {
-  presented: { kind: 'number', meaning: 'generation of the token that came' },
-  current: { kind: 'number', meaning: 'generation that was current' },
-} as const
+import { DELIVERY, type Entry, FROM_MAILBOX, GENERATIONS, IDENTIFIER, KEY } from './forms.ts'
 
 /**
  * Every event of the audit trail. The types in events.ts are derived from it, and a test holds the tables in
@@ -84,6 +48,7 @@ export const CATALOGUE = {
         wrong_password: 'the password is wrong',
         no_password: 'the account has no password',
         user_disabled: 'the password is right, but the account is disabled',
+        email_unverified: 'the password is right, but the address has to be verified first',
         password_disabled: 'the password is refused since the 100th failure running',
         backoff: 'too soon after failures; the password was not looked at',
       },
@@ -102,7 +67,7 @@ export const CATALOGUE = {
     success: { details: { identifier: IDENTIFIER, failures: { kind: 'number', meaning: '5' } } },
   },
   'login.password_disabled': {
-    meaning: 'the 100th failure running: the password is refused until an operator enables it',
+    meaning: 'the 100th failure running: the password is refused until it is reset by mail or an operator enables it',
     success: {
       details: {
         identifier: IDENTIFIER,
@@ -121,6 +86,43 @@ export const CATALOGUE = {
       },
     },
   },
+  'password.reset_requested': {
+    meaning: 'somebody asked to reset the password of an account, and its address gets a mail',
+    success: {},
+    failure: {
+      tallied: true,
+      reasons: {
+        unknown_user: 'no account has the address',
+        user_disabled: 'the account is disabled',
+        too_many_mails: 'the address has had as many mails as it may',
+      },
+      details: { identifier: IDENTIFIER },
+    },
+  },
+  'password.reset': {
+    meaning: 'somebody set another password with what was mailed to the address, or tried to',
+    success: {},
+    failure: FROM_MAILBOX,
+  },
+  'email.verification_sent': {
+    meaning: 'the address of an account gets a mail to verify it, or somebody asked for one',
+    success: {},
+    failure: {
+      tallied: true,
+      reasons: {
+        unknown_user: 'no account has the address',
+        user_disabled: 'the account is disabled',
+        already_verified: 'it has been verified',
+        too_many_mails: 'the address has had as many mails as it may',
+      },
+      details: { identifier: IDENTIFIER },
+    },
+  },
+  'email.verified': {
+    meaning: 'somebody who reads the mailbox of an account proved it, or tried to',
+    success: {},
+    failure: FROM_MAILBOX,
+  },
   'session.ended': {
     meaning: 'a session ended otherwise than by its age',
     success: {
@@ -129,6 +131,7 @@ export const CATALOGUE = {
         session_ended_by_user: 'its user ended it in the list of sessions',
         reuse_detected: 'a refresh token that had been replaced was presented again',
         password_changed: 'the password of the account was changed',
+        password_reset: 'the password of the account was reset with what was mailed to its address',
         user_disabled: 'an operator disabled the account',
         user_deleted: 'an operator deleted the account',
         replaced_by_login: 'somebody signed in again in the same browser',

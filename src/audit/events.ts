@@ -61,3 +61,6 @@ export type RefreshRefusal = ReasonOf<'refresh.refused'>
 
 /** By which rule a refresh token was judged to be a replay. */
 export type ReuseReason = ReasonOf<'refresh.reuse_detected'>
+
+/** Why a link or a code from a mail was refused. */
+export type CodeRefusal = ReasonOf<'password.reset'>

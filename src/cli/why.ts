@@ -39,6 +39,8 @@ function because({ cause, from: address, reuse }: Fate & { state: 'ended' }): st
       return becauseReuse(reuse)
     case 'password_changed':
       return `the password of the account was changed${from(address)}`
+    case 'password_reset':
+      return `the password of the account was reset${from(address)} with what was mailed to its address`
     case 'user_disabled':
       return 'an operator disabled the account'
     case 'user_deleted':

@@ -9,6 +9,8 @@ export interface User {
   /** Normalised. */
   email: string
   emailVerified: boolean
+  /** It was registered while addresses had to be verified before a sign-in. */
+  mustVerify: boolean
   /** PHC string. If null, nobody can sign in with a password. */
   passwordHash: string | null
   roles: string[]
@@ -24,6 +26,7 @@ export const userColumns = [
   'id',
   'email',
   'email_verified as emailVerified',
+  'must_verify as mustVerify',
   'password_hash as passwordHash',
   'roles',
   'claims',

@@ -7,41 +7,62 @@ import type { KeyList } from '../config/secrets.ts'
 import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
 import { transact } from '../db/errors.ts'
-import type { Db } from '../db/schema.ts'
+import type { Db, Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
+import type { Locale } from '../languages.ts'
 import type { Operation } from '../operation.ts'
+import type { Bell } from '../outbox/bell.ts'
 import { addUser } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
+import { requestMail } from './request-mail.ts'
 
 /**
- * Creates an account, without signing in.
+ * Creates an account, without signing in. Where addresses have to be verified, it is created out of the caller's sight, who
+ * would else learn whether the address has one: what is done here is the same for every address.
+ * @returns undefined in that case: its owner gets a mail.
  * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
  */
 export async function register(
-  deps: { db: Db; clock: Clock; config: Config; hasher: PasswordHasher; serverKeys: KeyList; tally: Tally },
+  deps: {
+    db: Db
+    clock: Clock
+    config: Config
+    hasher: PasswordHasher
+    serverKeys: KeyList
+    tally: Tally
+    outboxBell: Bell
+  },
   asked: Operation,
-  input: { email: string; password: string },
-): Promise<User> {
-  if (deps.config.REGISTRATION !== 'open') throw new Problem('registration_closed')
+  input: { email: string; password: string; locale: Locale },
+): Promise<User | undefined> {
+  const { config, serverKeys } = deps
+  if (config.REGISTRATION !== 'open') throw new Problem('registration_closed')
   const email = normaliseEmail(input.email)
-  checkNewPassword(deps.config, email, input.password)
+  checkNewPassword(config, email, input.password)
   const passwordHash = await deps.hasher.hash(input.password)
   // The hash has waited for its turn, so the time is read again.
   const operation = { ...asked, now: deps.clock() }
-  const user = await transact(deps.db, async (tx) => {
-    const added = await addUser(tx, deps.serverKeys, {
-      id: randomUUID(),
-      email,
-      passwordHash,
-      roles: [],
-      createdAt: operation.now,
-    })
-    if (!added) return undefined
-    await record(tx, operation, { type: 'user.registered', outcome: 'success', userId: added.id })
-    return added
-  })
+  if (config.EMAIL_VERIFICATION === 'required') {
+    await requestMail(deps, operation, { cause: 'registered', email, passwordHash, locale: input.locale })
+    return undefined
+  }
+  const registration = { email, passwordHash, mustVerify: false }
+  const user = await transact(deps.db, (tx) => addRegistered(tx, serverKeys, operation, registration))
   if (user) return user
   await deps.tally.add(operation, { type: 'user.registered', outcome: 'failure', reason: 'email_taken' })
   throw new Problem('email_taken')
+}
+
+/** @returns undefined if the address has an account. */
+export async function addRegistered(
+  tx: Tx,
+  serverKeys: KeyList,
+  operation: Operation,
+  { email, passwordHash, mustVerify }: Pick<User, 'email' | 'mustVerify'> & { passwordHash: string },
+): Promise<User | undefined> {
+  const user = { id: randomUUID(), email, passwordHash, mustVerify, roles: [], createdAt: operation.now }
+  const added = await addUser(tx, serverKeys, user)
+  if (added) await record(tx, operation, { type: 'user.registered', outcome: 'success', userId: added.id })
+  return added
 }

@@ -7,8 +7,10 @@ import { expectRoom } from '../http/limits/room.ts'
 import { deviceCookies, refreshCookies, sendTokens } from '../http/replies/cookies.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { operationOf } from '../http/requests/facts.ts'
+import { localeOf } from '../http/requests/language.ts'
 import {
   Audience,
+  accepted,
   ClientId,
   DeviceToken,
   Email,
@@ -56,16 +58,22 @@ export function signInEndpoints(
       {
         tags: ['Sessions'],
         summary: 'Create an account',
-        description: 'Where registration is open. It signs nobody in: go on with `/login`.',
+        description:
+          'Where registration is open. It signs nobody in: go on with `/login`. Where addresses have to be verified (`EMAIL_VERIFICATION`), the answer is always 202, whether or not the address has an account, and a mail goes to its owner: go on with `/email/verify`.',
         body: RegisterBody,
-        response: { 201: Type.Object({ user: UserReply }, { ...closed, description: 'The account' }) },
+        response: {
+          201: Type.Object({ user: UserReply }, { ...closed, description: 'The account' }),
+          202: accepted('The owner of the address gets a mail'),
+        },
         problems: ['invalid_email', ...PASSWORD_PROBLEMS, 'registration_closed', 'email_taken', 'overloaded'],
       },
       async (request, reply) => {
         refuseForeignOrigin(request, clientBehind(clients, request.headers.origin))
         await expectRoom(deps.hasher, limits, request)
         refuseOver(await limits.register(request), deps.metrics)
-        const user = await register(deps, operationOf(request, deps.clock()), request.body)
+        const input = { ...request.body, locale: localeOf(request) }
+        const user = await register(deps, operationOf(request, deps.clock()), input)
+        if (!user) return reply.code(202).send(undefined)
         return reply.code(201).send({ user: publicUser(user) })
       },
     ),
@@ -84,6 +92,7 @@ export function signInEndpoints(
           'invalid_scope',
           'invalid_target',
           'invalid_credentials',
+          'email_unverified',
           'token_too_large',
           'overloaded',
         ],

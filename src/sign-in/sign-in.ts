@@ -43,7 +43,7 @@ export interface SignedIn extends Issued {
 /**
  * Starts a session for somebody who knows the password. Every refusal gets the same answer after the same work, so that
  * an attacker does not learn which accounts exist.
- * @throws Problem invalid_email, invalid_scope, invalid_target; invalid_credentials; too_many_requests;
+ * @throws Problem invalid_email, invalid_scope, invalid_target; invalid_credentials, email_unverified; too_many_requests;
  * token_too_large; overloaded; unavailable.
  */
 export async function signIn(
@@ -77,6 +77,7 @@ export async function signIn(
     {
       replaceHash: (found) => rehash(deps, found, input.password),
       commit: async (tx, subject) => {
+        if (mustVerifyFirst(deps.config, subject)) return { unverified: subject.id }
         const { remember, replaces } = input
         const session = { subject, client, grant, remember, replaces, amr: ['pwd'] }
         const started = await startSession(deps, tx, operation, session)
@@ -85,19 +86,33 @@ export async function signIn(
       },
     },
   )
+  const identifier = identify(deps.serverKeys, email)
   if (proof.kind === 'proven') {
+    if ('unverified' in proof.value) {
+      deps.metrics.logins.inc({ outcome: 'failure' })
+      const about = { userId: proof.value.unverified, clientId: client.id, details: { identifier } }
+      await deps.tally.add(operation, { type: 'login', outcome: 'failure', reason: 'email_unverified', ...about })
+      throw new Problem('email_unverified')
+    }
     deps.metrics.logins.inc({ outcome: 'success' })
     const tokens = rememberDevice(deps.serverKeys, now, known, proof.value.subject.id)
     return { ...(await issue(deps, now, proof.value)), devices: { tokens, keepSeconds: DEVICE_LIFETIME / SECOND } }
   }
 
   deps.metrics.logins.inc({ outcome: proof.kind === 'held_off' ? 'backoff' : 'failure' })
-  const identifier = identify(deps.serverKeys, email)
   const details = proof.kind === 'refused' ? { identifier, failures: proof.failures } : { identifier }
   const about = { userId: proof.user?.id ?? null, clientId: client.id }
   const failed = { type: 'login', outcome: 'failure', reason: proof.reason, details, ...about } as const
   await deps.tally.add(operation, failed)
   return await refuse(deps, operation, identifier, proof)
+}
+
+/**
+ * Whether somebody who knows the password is still nobody: it may be a stranger’s who registered with the address. Accounts
+ * from before addresses had to be verified, and those of operators, may sign in.
+ */
+function mustVerifyFirst(config: Config, { mustVerify, emailVerified }: User): boolean {
+  return config.EMAIL_VERIFICATION === 'required' && mustVerify && !emailVerified
 }
 
 /** Makes a new hash if the old one comes from weaker settings. If that fails, the sign-in succeeds all the same. */

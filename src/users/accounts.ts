@@ -42,7 +42,8 @@ export async function createUser(
   const operation = { ...asked, now: deps.clock() }
   const user = await transact(deps.db, async (tx) => {
     const id = randomUUID()
-    const added = await addUser(tx, deps.serverKeys, { id, email, passwordHash, roles, createdAt: operation.now })
+    const user = { id, email, passwordHash, mustVerify: false, roles, createdAt: operation.now }
+    const added = await addUser(tx, deps.serverKeys, user)
     if (!added) return undefined
     await record(tx, operation, { type: 'user.created', outcome: 'success', userId: added.id })
     return added

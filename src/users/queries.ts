@@ -19,6 +19,11 @@ export async function lockById(tx: Tx, id: string): Promise<User | undefined> {
   return await tx.selectFrom('users').select(userColumns).where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
 }
 
+/** The same by the address that it has when the lock is granted. */
+export async function lockByEmail(tx: Tx, email: string): Promise<User | undefined> {
+  return await tx.selectFrom('users').select(userColumns).where('email', '=', email).forNoKeyUpdate().executeTakeFirst()
+}
+
 /** Lists accounts in order of creation, from the one after `after` on. */
 export async function listAfter(db: Db, after: string | null, limit: number): Promise<User[]> {
   return await db
@@ -33,7 +38,7 @@ export async function listAfter(db: Db, after: string | null, limit: number): Pr
     .execute()
 }
 
-export type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'roles' | 'createdAt'>
+export type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'mustVerify' | 'roles' | 'createdAt'>
 
 /** If two insert the same address, the constraint decides which is first. @returns undefined if it has an account. */
 export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefined> {
@@ -43,6 +48,7 @@ export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefine
       id: user.id,
       email: user.email,
       password_hash: user.passwordHash,
+      must_verify: user.mustVerify,
       roles: user.roles,
       disabled_at: null,
       created_at: user.createdAt,
@@ -55,6 +61,11 @@ export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefine
 /** The caller has locked the row. The constraint decides whether the address is free. */
 export async function writeEmail(tx: Tx, id: string, email: string): Promise<void> {
   await tx.updateTable('users').set({ email, email_verified: false }).where('id', '=', id).execute()
+}
+
+/** The caller has locked the row. */
+export async function writeEmailVerified(tx: Tx, id: string): Promise<void> {
+  await tx.updateTable('users').set({ email_verified: true }).where('id', '=', id).execute()
 }
 
 /** Deletes a row that the caller has locked. Its families and counters are deleted with it. */

@@ -20,6 +20,17 @@ import {
   signIn,
   type User,
 } from '../sessions/support.ts'
+import {
+  delivered,
+  forgot,
+  mailedReset,
+  mailedVerification,
+  registered,
+  resend,
+  reset,
+  verify,
+  wrongOf,
+} from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 
 type KindOf<Event> = Event extends { type: infer Type extends string; outcome: infer Outcome extends string }
@@ -64,6 +75,12 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await operate(t, 'users', 'disable', email)
     await t.login({ email, password })
   },
+  'login email_unverified': async (t) => {
+    await using strict = await createTestApp({ join: t, env: { EMAIL_VERIFICATION: 'required' } })
+    const email = newAddress()
+    await registered(strict, email, TEST_PASSWORD)
+    await strict.login({ email, password: TEST_PASSWORD })
+  },
   'login password_disabled': async (t) => {
     const { email, password } = await failedSoOften(t, 100)
     await t.login({ email, password })
@@ -83,6 +100,79 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     for (let i = 0; i < 6; i++) await changePassword(t, signedIn, WRONG)
   },
 
+  'password.reset_requested success': async (t) => mailedReset(t, (await register(t)).email),
+  'password.reset_requested unknown_user': async (t) => askForReset(t, newAddress()),
+  'password.reset_requested user_disabled': async (t) => {
+    const { email } = await register(t)
+    await operate(t, 'users', 'disable', email)
+    await askForReset(t, email)
+  },
+  'password.reset_requested too_many_mails': async (t) => {
+    const { email } = await register(t)
+    for (let i = 0; i < 4; i++) await askForReset(t, email)
+  },
+  'password.reset success': async (t) => reset(t, await mailedReset(t, (await register(t)).email), NEW),
+  'password.reset unknown_link': (t) => reset(t, { token: 'never mailed' }, NEW),
+  'password.reset expired': async (t) => {
+    const { token } = await mailedReset(t, (await register(t)).email)
+    t.travel(1801)
+    await reset(t, { token }, NEW)
+  },
+  'password.reset no_code': (t) => reset(t, { email: newAddress(), code: '12345678' }, NEW),
+  'password.reset wrong_code': async (t) => {
+    const { email } = await register(t)
+    await reset(t, { email, code: wrongOf((await mailedReset(t, email)).code) }, NEW)
+  },
+  'password.reset used': async (t) => {
+    const { token } = await mailedReset(t, (await register(t)).email)
+    await overtaken(t, () => reset(t, { token }, NEW))
+  },
+  'password.reset user_disabled': async (t) => {
+    const { email } = await register(t)
+    const { token } = await mailedReset(t, email)
+    await operate(t, 'users', 'disable', email)
+    await reset(t, { token }, NEW)
+  },
+  'email.verification_sent success': async (t) => mailedVerification(t, (await register(t)).email),
+  'email.verification_sent unknown_user': async (t) => askToVerify(t, newAddress()),
+  'email.verification_sent user_disabled': async (t) => {
+    const { email } = await register(t)
+    await operate(t, 'users', 'disable', email)
+    await askToVerify(t, email)
+  },
+  'email.verification_sent already_verified': async (t) => {
+    const { email } = await register(t)
+    await verify(t, await mailedVerification(t, email), TEST_PASSWORD)
+    await askToVerify(t, email)
+  },
+  'email.verification_sent too_many_mails': async (t) => {
+    const { email } = await register(t)
+    for (let i = 0; i < 4; i++) await askToVerify(t, email)
+  },
+  'email.verified success': async (t) =>
+    verify(t, await mailedVerification(t, (await register(t)).email), TEST_PASSWORD),
+  'email.verified unknown_link': (t) => verify(t, { token: 'never mailed' }, NEW),
+  'email.verified expired': async (t) => {
+    const { token } = await mailedVerification(t, (await register(t)).email)
+    t.travel(86_401)
+    await verify(t, { token }, NEW)
+  },
+  'email.verified no_code': (t) => verify(t, { email: newAddress(), code: '12345678' }, NEW),
+  'email.verified wrong_code': async (t) => {
+    const { email } = await register(t)
+    await verify(t, { email, code: wrongOf((await mailedVerification(t, email)).code) }, NEW)
+  },
+  'email.verified used': async (t) => {
+    const { token } = await mailedVerification(t, (await register(t)).email)
+    await overtaken(t, () => verify(t, { token }, NEW))
+  },
+  'email.verified user_disabled': async (t) => {
+    const { email } = await register(t)
+    const { token } = await mailedVerification(t, email)
+    await operate(t, 'users', 'disable', email)
+    await verify(t, { token }, NEW)
+  },
+
   'session.ended logout': async (t) => logout(t, 'body', (await session(t)).token),
   'session.ended session_ended_by_user': async (t) => {
     const { accessToken, sid } = await session(t)
@@ -94,6 +184,7 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await signIn(t, user)
     await changePassword(t, await signIn(t, user))
   },
+  'session.ended password_reset': async (t) => reset(t, await mailedReset(t, (await session(t)).email), NEW),
   'session.ended user_disabled': async (t) => operate(t, 'users', 'disable', (await session(t)).email),
   'session.ended user_deleted': async (t) => operate(t, 'users', 'delete', (await session(t)).email, '--yes'),
   'session.ended replaced_by_login': async (t) => {
@@ -218,6 +309,27 @@ async function failedSoOften(t: TestApp, failures: number): Promise<User> {
   const counter = t.db.updateTable('login_failures').set({ failures, blocked_until: new Date(0) })
   await counter.where('user_id', '=', user.id).execute()
   return user
+}
+
+/** Sends a request twice: the second time after the link was found good at the first, and before it is used up. */
+async function overtaken(t: TestApp, send: () => Promise<unknown>): Promise<void> {
+  const { hash } = t.deps.hasher
+  t.deps.hasher.hash = async (password) => {
+    t.deps.hasher.hash = hash
+    await send()
+    return await hash(password)
+  }
+  await send()
+}
+
+async function askToVerify(t: TestApp, email: string): Promise<void> {
+  await resend(t, email)
+  await delivered(t)
+}
+
+async function askForReset(t: TestApp, email: string): Promise<void> {
+  await forgot(t, email)
+  await delivered(t)
 }
 
 function changePassword(t: TestApp, { accessToken }: { accessToken: string }, current_password = TEST_PASSWORD) {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { EndCause } from '../../src/audit/events.ts'
+import { mailedReset, reset } from '../sign-in/mailbox.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { sidOf } from '../support/jwt.ts'
 import { createTestCli, run } from './support.ts'
@@ -97,6 +98,15 @@ const CAUSES: Record<EndCause, Ended> = {
       return id
     },
     because: 'the password of the account was changed from 127.0.0.1',
+  },
+  password_reset: {
+    end: async (t) => {
+      const { id, email } = await signUp(t)
+      const { token } = await mailedReset(t, email)
+      expect((await reset(t, { token }, 'five loud badgers dance')).statusCode).toBe(204)
+      return id
+    },
+    because: 'the password of the account was reset from 127.0.0.1 with what was mailed to its address',
   },
   user_disabled: {
     end: async (t) => {

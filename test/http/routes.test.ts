@@ -14,6 +14,7 @@ const t = await createTestApp({
   env: {
     RATE_LIMIT_LOGIN_PER_MINUTE: '3',
     RATE_LIMIT_REGISTER_PER_HOUR: '3',
+    RATE_LIMIT_FORGOT_PER_HOUR: '3',
     RATE_LIMIT_REFRESH_PER_MINUTE: '3',
     RATE_LIMIT_LOGOUT_PER_MINUTE: '3',
     RATE_LIMIT_ACCOUNT_PER_MINUTE: '3',
@@ -55,8 +56,12 @@ const ROUTES = [
   'GET /openapi.json: public, none',
   'GET /readyz: public, none',
   'GET /sessions: user, account',
+  'POST /email/resend: public, forgot',
+  'POST /email/verify: public, login',
   'POST /login: public, login',
   'POST /logout: public, logout',
+  'POST /password/forgot: public, forgot',
+  'POST /password/reset: public, login',
   'POST /password: user, login',
   'POST /refresh: public, refresh',
   'POST /register: public, register',
@@ -112,6 +117,16 @@ const LIMITED: Record<string, Limited> = {
       const { headers, ...rest } = json({ current_password: user.password, new_password: `${user.password} still` })
       return { ...rest, headers: { ...headers, ...bearer(user) } }
     },
+  },
+  'POST /password/forgot': { takes: ['forgot_per_hour'], request: ({ email }) => json({ email }) },
+  'POST /email/resend': { takes: ['forgot_per_hour'], request: ({ email }) => json({ email }) },
+  'POST /email/verify': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: ({ email, password }) => json({ email, code: '12345678', password }),
+  },
+  'POST /password/reset': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: ({ email }) => json({ email, code: '12345678', new_password: 'four louder otters sing' }),
   },
   'GET /me': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
   'GET /sessions': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
@@ -174,22 +189,28 @@ describe.each(Object.entries(LIMITED))('%s', (route, { takes, request }) => {
         expect((await send(route, options, stated)).statusCode).toBeOneOf([401, 403, 415])
     }
     expect(await counted()).toEqual({})
-    expect((await send(route, request(user))).statusCode).toBeOneOf([200, 201, 204, 404])
+    expect((await send(route, request(user))).statusCode).toBeOneOf([200, 201, 202, 204, 400, 404])
   })
 })
 
-test.each(['POST /login', 'POST /register', 'POST /refresh', 'POST /logout'])(
-  '%s counts no request of a page that is let in but whose cookie the browser would keep back',
-  async (route) => {
-    const options = LIMITED[route]?.request(user) ?? {}
-    for (let sent = 0; sent < 4; sent++) {
-      const answer = await send(route, options, { origin: PAGE, 'sec-fetch-site': 'cross-site' })
-      expect([answer.statusCode, answer.json().code]).toEqual([403, 'origin_not_allowed'])
-      expect(answer.json().detail).toContain('keeps no cookie')
-    }
-    expect(await counted()).toEqual({})
-  },
-)
+test.each([
+  'POST /login',
+  'POST /register',
+  'POST /refresh',
+  'POST /logout',
+  'POST /password/forgot',
+  'POST /password/reset',
+  'POST /email/resend',
+  'POST /email/verify',
+])('%s counts no request of a page that is let in but whose cookie the browser would keep back', async (route) => {
+  const options = LIMITED[route]?.request(user) ?? {}
+  for (let sent = 0; sent < 4; sent++) {
+    const answer = await send(route, options, { origin: PAGE, 'sec-fetch-site': 'cross-site' })
+    expect([answer.statusCode, answer.json().code]).toEqual([403, 'origin_not_allowed'])
+    expect(answer.json().detail).toContain('keeps no cookie')
+  }
+  expect(await counted()).toEqual({})
+})
 
 test('a page’s request is judged by the client that it acts for', async () => {
   const view = { origin: WEB_VIEW, 'sec-fetch-site': 'cross-site' }

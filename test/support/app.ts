@@ -170,7 +170,7 @@ export async function createTestApp(
         refreshToken: refreshTokenOf(answer),
       }
     },
-    deliver: (by = handlers({ mailer })) => deliverDue(deps, by),
+    deliver: (by = handlers({ ...deps, mailer })) => deliverDue(deps, by),
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     [Symbol.asyncDispose]: async () => {
       await app.close()

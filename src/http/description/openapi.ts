@@ -5,6 +5,7 @@ import type { OpenApi, OperationObject } from './shapes.ts'
 const GROUPS = {
   Sessions: 'Sign in, stay signed in, sign out.',
   Account: 'What a signed-in person sees and changes. Send the access token as `Authorization: Bearer …`.',
+  Recovery: 'What somebody can do who reads the mailbox of an account. None of it signs in.',
   Keys: 'For services that verify access tokens themselves, without a call per request.',
   Health: 'For load balancers and orchestrators.',
   Description: 'This description.',

@@ -59,6 +59,7 @@ export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; cloc
   return {
     login: of(deps.db, policies.login),
     register: of(deps.db, policies.register),
+    forgot: of(deps.db, policies.forgot),
     // Not paced, because over this limit retries are still answered.
     refresh: byAddress(refreshes),
     garbage: byAddress(paced(refreshes)),

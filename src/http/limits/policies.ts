@@ -2,7 +2,7 @@ import type { Config } from '../../config/config.ts'
 import { HOUR, MINUTE } from '../../durations.ts'
 
 /** The limits that routes name in `app.ts`. All are of the client's address. */
-export type LimitName = 'login' | 'register' | 'refresh' | 'logout' | 'account'
+export type LimitName = 'login' | 'register' | 'forgot' | 'refresh' | 'logout' | 'account'
 
 export interface Policy {
   /** The name of the counter in the database and the label of the metric. */
@@ -26,6 +26,7 @@ export function policiesOf(config: LimitConfig): Record<LimitName, Policy[]> {
       { ...perHour('login', config.RATE_LIMIT_LOGIN_PER_HOUR), stated: 'login-ip-hour' },
     ],
     register: [{ ...perHour('register', config.RATE_LIMIT_REGISTER_PER_HOUR), stated: 'register-ip' }],
+    forgot: [{ ...perHour('forgot', config.RATE_LIMIT_FORGOT_PER_HOUR), stated: 'forgot-ip' }],
     // Counted in leases, because a refresh is one round trip and must not need a second one to be counted.
     refresh: [{ ...perMinute('refresh', config.RATE_LIMIT_REFRESH_PER_MINUTE), stated: 'refresh-ip' }],
     logout: [{ ...perMinute('logout', config.RATE_LIMIT_LOGOUT_PER_MINUTE), stated: 'logout-ip' }],

@@ -105,3 +105,6 @@ export const tokenReply = (description: string) => ({
     },
   },
 })
+
+/** The description of a 202, which has no body: what was asked for is done later, or is not. */
+export const accepted = (description: string) => Type.Unsafe<undefined>({ type: 'null', description })

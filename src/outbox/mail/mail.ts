@@ -42,9 +42,3 @@ export type Template = keyof Contents
 
 /** A mail as the outbox keeps it: what to say and to whom. The words are found when it is handed over. */
 export type Mail = { [T in Template]: { to: string; locale: Locale; template: T } & Contents[T] }[Template]
-
-declare module '../outbox.ts' {
-  interface Payloads {
-    mail: Mail
-  }
-}

@@ -1,0 +1,62 @@
+import { record } from '../audit/audit.ts'
+import type { Tally } from '../audit/tally.ts'
+import { forgive, replacePassword } from '../credentials/passwords/reset.ts'
+import { transact } from '../db/errors.ts'
+import type { Tx } from '../db/schema.ts'
+import type { User } from '../db/user.ts'
+import type { Locale } from '../languages.ts'
+import type { Operation } from '../operation.ts'
+import type { Bell } from '../outbox/bell.ts'
+import { askedBy } from '../outbox/mail/asked.ts'
+import { enqueue } from '../outbox/outbox.ts'
+import { endAll } from '../sessions/end.ts'
+import { passwordHashOf } from '../users/lookup.ts'
+import { proveAddress } from '../users/prove-address.ts'
+import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prove-mailbox.ts'
+
+type VerifyDeps = Parameters<typeof proveMailbox>[0] & { tally: Tally; outboxBell: Bell }
+
+/**
+ * Notes that an address is read by whoever states this password, without signing in. A stranger may have registered the
+ * account and wait for the owner of the address to bring it to life. So the password that is stated here becomes the only
+ * one: if the account has another, that one is replaced and every session ends, and the stranger has nothing.
+ * @throws Problem invalid_code; invalid_email, password_*, overloaded.
+ */
+export async function verifyEmail(
+  deps: VerifyDeps,
+  asked: Operation,
+  input: { presented: FromMailbox; password: string; locale: Locale },
+): Promise<void> {
+  const { presented, password, locale } = input
+  const proof = await proveMailbox(deps, 'verify_email', presented, password)
+  if (proof.kind === 'refused') return await refuseMailbox(deps, asked, 'email.verified', { presented, ...proof })
+  // Compared only once the code was found right: before, anybody could try out passwords here, past the back-off.
+  const stored = await passwordHashOf(deps.db, proof.facts.userId)
+  const isSame = stored !== null && (await deps.hasher.verify(stored, password))
+  const operation = { ...asked, now: deps.clock() }
+  const verdict = await transact(deps.db, async (tx) => {
+    const redeemed = await redeemFor(tx, proof.facts)
+    if (redeemed.kind === 'refused') return redeemed
+    const { user } = redeemed
+    await proveAddress(tx, operation, user)
+    // What was written since it was compared is some other password.
+    if (isSame && user.passwordHash === stored) await forgive(tx, deps.serverKeys, user)
+    else await takeOver(deps, tx, operation, { user, passwordHash: proof.passwordHash, locale })
+    return redeemed
+  })
+  if (verdict.kind === 'refused')
+    await refuseMailbox(deps, operation, 'email.verified', { presented, reason: verdict.reason })
+}
+
+async function takeOver(
+  deps: VerifyDeps,
+  tx: Tx,
+  operation: Operation,
+  { user, passwordHash, locale }: { user: User; passwordHash: string; locale: Locale },
+): Promise<void> {
+  await replacePassword(tx, deps.serverKeys, user, passwordHash)
+  await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
+  await record(tx, operation, { type: 'password.changed', outcome: 'success', userId: user.id })
+  const mail = { to: user.email, locale, template: 'password-changed', asked: askedBy(operation) } as const
+  await enqueue(tx, deps, operation.now, { kind: 'mail', payload: mail })
+}
