@@ -175,7 +175,7 @@ export async function createTestApp(
     [Symbol.asyncDispose]: async () => {
       await app.close()
       await keys.stop()
-      mailer.close()
+      await mailer.close()
       await Promise.all([close(), ownerDb.destroy()])
       await database.drop()
     },

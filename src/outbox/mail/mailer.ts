@@ -19,7 +19,7 @@ export interface MailerDeps {
 export interface Mailer {
   deliver: Handler<'mail'>
   /** Breaks what is being handed over. */
-  close(): void
+  close(): Promise<void>
 }
 
 /** Hands mails over to the server of SMTP_URL; in development, without one, to the log. */
@@ -39,6 +39,6 @@ export function createMailer(deps: MailerDeps, smtpUrl: string | undefined): Mai
         'a mail, shown here because SMTP_URL is not set',
       )
     },
-    close: () => post?.close(),
+    close: async () => await post?.close(),
   }
 }

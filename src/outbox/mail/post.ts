@@ -3,7 +3,7 @@ import type { Metrics } from '../../metrics.ts'
 import { Undeliverable } from '../failure.ts'
 import type { Letter } from './render.ts'
 import { CAUSES, explainSmtp, failureOf } from './smtp-failure.ts'
-import { createPool, HAND_OVER_WITHIN_MS } from './transport.ts'
+import { createPool, HAND_OVER_WITHIN_MS, type Pool } from './transport.ts'
 
 interface Cover {
   to: string
@@ -16,7 +16,8 @@ interface Cover {
 export interface Post {
   /** Resolves when the server has taken the mail over. @throws NotDelivered, or Undeliverable for what it will never take. */
   handOver(letter: Letter, cover: Cover): Promise<void>
-  close(): void
+  /** Breaks what is being handed over. */
+  close(): Promise<void>
 }
 
 /** As addresses are stored. Nothing else gets near a header or a command. */
@@ -27,7 +28,7 @@ export function createPost(
   { config, metrics }: { config: Pick<Config, 'ISSUER' | 'MAIL_FROM'>; metrics: Pick<Metrics, 'mailFailures'> },
   smtpUrl: string,
 ): Post {
-  const pool = createPool(config, smtpUrl)
+  let opening: Promise<Pool> | undefined
   // From nothing to one is no increase to Prometheus.
   for (const cause of CAUSES) metrics.mailFailures.inc({ cause }, 0)
   const sender = mailboxOf(config.MAIL_FROM ?? '')
@@ -36,6 +37,7 @@ export function createPost(
     handOver: async ({ subject, text, html }, { to, id, date, signal }) => {
       if (!ADDRESS.test(to)) throw new Undeliverable('the address is none')
       try {
+        const pool = await (opening ??= createPool(config, smtpUrl))
         await pool.sendMail({
           // As objects, and stated for the envelope besides: no address is read out of a text that may hold another.
           from: sender,
@@ -55,7 +57,7 @@ export function createPost(
         throw failureOf(error)
       }
     },
-    close: () => pool.close({ force: true }),
+    close: async () => (await opening)?.close({ force: true }),
   }
 }
 

@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer'
 import type { Config } from '../../config/config.ts'
 import { isLoopback } from '../../config/networks.ts'
 import { SECOND } from '../../durations.ts'
@@ -37,8 +36,13 @@ export function smtpOptions(config: Pick<Config, 'ISSUER'>, smtpUrl: string) {
   }
 }
 
+/** The library takes as long to load as much of the server, and whoever sends no mail, as most commands do, needs none of it. */
+const load = () => import('nodemailer')
+
+export type Pool = Awaited<ReturnType<typeof createPool>>
+
 /** Connections that are kept for half a minute of rest, each for a hundred mails at most. */
-export function createPool(config: Pick<Config, 'ISSUER'>, smtpUrl: string) {
+export async function createPool(config: Pick<Config, 'ISSUER'>, smtpUrl: string) {
   const own = {
     pool: true,
     maxConnections: CONNECTIONS,
@@ -46,6 +50,7 @@ export function createPool(config: Pick<Config, 'ISSUER'>, smtpUrl: string) {
     maxRequeues: 1,
     idleTimeout: 30 * SECOND,
   } as const
+  const { createTransport } = await load()
   return createTransport({ ...smtpOptions(config, smtpUrl), ...own })
 }
 
@@ -54,6 +59,7 @@ export async function probe(
   config: Pick<Config, 'ISSUER'>,
   smtpUrl: string,
 ): Promise<{ encrypted: boolean; signedIn: boolean }> {
+  const { createTransport } = await load()
   const options = smtpOptions(config, smtpUrl)
   const transport = createTransport({ ...options, socketTimeout: 10 * SECOND })
   try {

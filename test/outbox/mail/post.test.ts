@@ -254,7 +254,7 @@ describe('a server that falls silent', () => {
     const { send, close } = postTo(`smtp://127.0.0.1:${server.port}`)
     const sending = failureOf(send())
     await expect.poll(() => server.heard.length).toBeGreaterThan(1)
-    close()
+    await close()
     expect((await sending).final).toBe(false)
   })
 })
