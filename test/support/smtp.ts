@@ -18,8 +18,11 @@ export interface SmtpServer extends AsyncDisposable {
   mails: ReceivedMail[]
 }
 
-/** A mail server on this machine that takes everything, unless the options say otherwise. */
-export async function startSmtpServer(options: SMTPServerOptions = {}): Promise<SmtpServer> {
+/**
+ * A mail server on this machine that takes everything, unless the options say otherwise.
+ * @param answersAfterMs how long it has had a mail when it says so
+ */
+export async function startSmtpServer(options: SMTPServerOptions = {}, answersAfterMs = 0): Promise<SmtpServer> {
   const mails: ReceivedMail[] = []
   const server = new SMTPServer({
     logger: false,
@@ -36,7 +39,7 @@ export async function startSmtpServer(options: SMTPServerOptions = {}): Promise<
           tls: session.secure,
           user: session.user === undefined ? undefined : String(session.user),
         })
-        done()
+        setTimeout(done, answersAfterMs)
       })
     },
     closeTimeout: 10,

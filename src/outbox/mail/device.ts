@@ -27,7 +27,7 @@ export function describeDevice(userAgent: string | null): string | null {
   const browser = nameIn(BROWSERS, userAgent)
   if (browser !== undefined) return [browser, nameIn(SYSTEMS, userAgent) ?? []].flat().join(', ')
   const [, letters = '', version] =
-    /^([A-Za-z][A-Za-z-]{0,31})[A-Za-z0-9._-]*(?:\/(\d{1,3}(?:\.\d{1,3})?))?/.exec(userAgent) ?? []
+    /^([A-Za-z][A-Za-z-]{0,31})[A-Za-z0-9._-]*(?:\/(\d{1,3}(?:\.\d{1,3})?)[\w.+-]*)?(?=[\s(;]|$)/.exec(userAgent) ?? []
   return letters === '' ? null : [letters, version ?? []].flat().join(' ')
 }
 

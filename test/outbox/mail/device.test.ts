@@ -29,10 +29,13 @@ test.each([
   ['okhttp/4.12.0', 'okhttp 4.12'],
   ['python-requests/2.32.5', 'python-requests 2.32'],
   ['com.example.app/3 (iOS 18)', 'com 3'],
-  ['http://evil.example/', 'http'],
+  ['http://evil.example/', null],
+  ['https://evil.example Firefox', null],
   ['evil.example', 'evil'],
   ['+49 30 1234567', null],
   ['call0900123456/0900123456', 'call 090'],
+  ['MyApp/2.1.0+build.7 (iOS)', 'MyApp 2.1'],
+  ['MyApp (iOS)', 'MyApp'],
   ['Ваш пароль украден', null],
 ])('%j is told as %j', (userAgent, told) => {
   expect(describeDevice(userAgent)).toBe(told)
