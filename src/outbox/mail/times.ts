@@ -4,17 +4,12 @@ import type { Locale } from '../../languages.ts'
 /** What `Intl` calls our languages: English as written outside of the United States, with hours up to 24. */
 const TAG: Record<Locale, string> = { en: 'en-GB', de: 'de', ru: 'ru' }
 
-/** "27 November 2026 at 14:13 UTC": nobody's time zone is known, so the one that is meant is said. */
+/** "27 November 2026, 14:13 UTC": nobody's time zone is known, so the one that is meant is said. */
 export function moment(at: Date, locale: Locale): string {
-  return new Intl.DateTimeFormat(TAG[locale], {
-    year: 'numeric',
-    month: 'long',
-    day: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    timeZone: 'UTC',
-    timeZoneName: 'short',
-  }).format(at)
+  const format = (options: Intl.DateTimeFormatOptions) =>
+    new Intl.DateTimeFormat(TAG[locale], { timeZone: 'UTC', ...options }).format(at)
+  // Together, Intl would join them with a word that does not go with every preposition before it.
+  return `${format({ dateStyle: 'long' })}, ${format({ hour: '2-digit', minute: '2-digit', timeZoneName: 'short' })}`
 }
 
 /** "30 minutes", "24 hours", "7 days": in the largest unit of which there are at least two. */

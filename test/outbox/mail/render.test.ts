@@ -63,21 +63,21 @@ describe.each(everyMail)('$template in $locale', ({ template, locale }) => {
   test('says when, in UTC, and from where', () => {
     if (!('asked' in mail)) return expect(PLACEHOLDERS[template].may).not.toContain('time')
     const time = {
-      en: '27 November 2026 at 14:13 UTC',
-      de: '27. November 2026 um 14:13 UTC',
-      ru: '27 ноября 2026 г. в 14:13 UTC',
+      en: '27 November 2026, 14:13 UTC',
+      de: '27. November 2026, 14:13 UTC',
+      ru: '27 ноября 2026 г., 14:13 UTC',
     }
     expect(text).toMatch(new RegExp(`^[^:\n]+: ${time[locale]}\n[^:\n]+: 2001:db8::7\n[^:\n]+: Firefox, Windows$`, 'm'))
   })
 })
 
 test.each([
-  ['reset-password', 'en', 'for 30 minutes, until 27 November 2026 at 14:43 UTC'],
-  ['verify-email', 'en', 'for 24 hours, until 28 November 2026 at 14:13 UTC'],
-  ['change-email', 'en', 'for 60 minutes, until 27 November 2026 at 15:13 UTC'],
-  ['invitation', 'en', 'for 7 days, until 4 December 2026 at 14:13 UTC'],
-  ['invitation', 'de', 'gelten 7 Tage, bis 4. Dezember 2026 um 14:13 UTC'],
-  ['verify-email', 'ru', 'действуют 24 часа, до 28 ноября 2026 г. в 14:13 UTC'],
+  ['reset-password', 'en', 'for 30 minutes, until 27 November 2026, 14:43 UTC'],
+  ['verify-email', 'en', 'for 24 hours, until 28 November 2026, 14:13 UTC'],
+  ['change-email', 'en', 'for 60 minutes, until 27 November 2026, 15:13 UTC'],
+  ['invitation', 'en', 'for 7 days, until 4 December 2026, 14:13 UTC'],
+  ['invitation', 'de', 'gelten 7 Tage, bis 4. Dezember 2026, 14:13 UTC'],
+  ['verify-email', 'ru', 'действуют 24 часа, до 28 ноября 2026 г., 14:13 UTC'],
   ['reset-password', 'ru', 'действуют 30 минут, до'],
   ['email-changed', 'ru', 'действует 7 дней, до'],
 ] as const)('%s in %s says how long it is good for', (template, locale, validity) => {
@@ -87,7 +87,7 @@ test.each([
 test('leaves out what is not known, and says nothing in its place', () => {
   const mail = mailOf('password-changed', 'en', { ...ASKED, address: null, userAgent: null })
   const { text } = letterOf(mail)
-  expect(text).toMatch(/\n\nTime: 27 November 2026 at 14:13 UTC\n$/)
+  expect(text).toMatch(/\n\nTime: 27 November 2026, 14:13 UTC\n$/)
 })
 
 test.each([
