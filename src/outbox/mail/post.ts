@@ -35,7 +35,7 @@ export function createPost(
   const host = new URL(config.ISSUER).hostname
   return {
     handOver: async ({ subject, text, html }, { to, id, date, signal }) => {
-      if (!ADDRESS.test(to)) throw new Undeliverable('the address is none')
+      if (!ADDRESS.test(to)) throw new Undeliverable('the address is not a mailbox')
       try {
         const pool = await (opening ??= createPool(config, smtpUrl))
         await pool.sendMail({

@@ -55,7 +55,6 @@ export function failureOf(error: unknown): NotDelivered {
 }
 
 function isFinal(error: SmtpError): boolean {
-  if (error.code === 'EENVELOPE' && error.responseCode === undefined) return true
   return ['RCPT TO', 'DATA'].includes(error.command ?? '') && isAboutRecipient(error)
 }
 

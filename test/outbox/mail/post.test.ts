@@ -81,7 +81,7 @@ test.each([
 ])('an address that is none, %j, reaches nobody', async (to) => {
   await using server = await startSmtpServer()
   const { send } = postTo(`smtp://127.0.0.1:${server.port}`)
-  expect(await failureOf(send(to))).toEqual({ final: true, message: 'the address is none' })
+  expect(await failureOf(send(to))).toEqual({ final: true, message: 'the address is not a mailbox' })
   expect(server.mails).toEqual([])
 })
 
