@@ -2,8 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { PLACEHOLDERS } from '../../../src/outbox/mail/placeholders.ts'
 import { render } from '../../../src/outbox/mail/render.ts'
+import { CAUSES } from '../../../src/outbox/mail/smtp-failure.ts'
 import { loadTemplates, TemplateError } from '../../../src/outbox/mail/templates.ts'
+import { read } from '../../support/pages.ts'
 import { ENQUEUED_AT, mailOf } from './mails.ts'
 
 const config = { ISSUER: 'https://auth.example.com', APP_URL: undefined }
@@ -134,5 +137,23 @@ describe('a wrong file stops the start by its name', () => {
 
   test('a folder that is not there', () => {
     expect(() => loadTemplates('/nowhere/at/all')).toThrow('the folder cannot be read (ENOENT)')
+  })
+})
+
+describe('what operators read of it', () => {
+  const [, section = ''] = /^## Mail$([^]*?)^## /m.exec(read('docs/operations.md')) ?? []
+
+  test('has an example that is one', () => {
+    const [, example = ''] = /^```\n(Subject: [^]*?)^```$/m.exec(section) ?? []
+    expect(example).toContain('{{link}}')
+    expect(faultsOf({ 'en/reset-password.txt': example })).toEqual([])
+  })
+
+  test('names every mail, placeholder and cause of a failure', () => {
+    const placeholders = Object.values(PLACEHOLDERS).flatMap(({ must, may }) => [...must, ...may])
+    for (const name of placeholders) expect(section).toContain(`\`{{${name}}}\``)
+    for (const name of Object.keys(PLACEHOLDERS)) expect(section).toContain(`\`${name}\``)
+    for (const cause of CAUSES)
+      expect(read('docs/operations.md')).toMatch(new RegExp(`claviger_mail_failures_total.*\`${cause}\``))
   })
 })
