@@ -13,16 +13,15 @@ import type { Bell } from '../outbox/bell.ts'
 import { askedBy } from '../outbox/mail/asked.ts'
 import { enqueue, type Handler } from '../outbox/outbox.ts'
 import { lockAccountOf } from '../users/lookup.ts'
-import { addRegistered } from './register.ts'
 import type { AccountRequest } from './request-mail.ts'
 
 type MailDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally; outboxBell: Bell }
 
 /** What was asked, and the transaction in which it is done. */
-interface Task<Request = AccountRequest> {
+interface Task {
   tx: Tx
   operation: Operation
-  request: Request
+  request: AccountRequest
   askedAt: Date
 }
 
@@ -40,16 +39,15 @@ export function carryOut(deps: MailDeps): Handler<'account'> {
 
 /** @returns what came to nothing, for the trail. */
 async function answer(deps: MailDeps, task: Task): Promise<TalliedEvent[]> {
-  const { request, ...rest } = task
-  switch (request.cause) {
+  switch (task.request.cause) {
     case 'forgot':
       return await mailReset(deps, task)
     case 'resend':
       return await mailVerification(deps, task)
     case 'registered':
-      return await answerRegistration(deps, { ...rest, request })
+      return await answerRegistration(deps, task)
     default:
-      return request satisfies never
+      return task.request.cause satisfies never
   }
 }
 
@@ -77,25 +75,20 @@ async function mailVerification(deps: MailDeps, task: Task): Promise<TalliedEven
 }
 
 /**
- * Makes the account, or tells the owner of the address that there is one already. The password of an account that waits to be
- * verified stays as it is: whoever verifies it states theirs.
+ * Lets whoever registered verify the address, or tells its owner that it has an account already. The password of an account
+ * that waits to be verified stays as it is, whoever registers it again: whoever verifies it states theirs.
  */
-async function answerRegistration(
-  deps: MailDeps,
-  task: Task<Extract<AccountRequest, { cause: 'registered' }>>,
-): Promise<TalliedEvent[]> {
+async function answerRegistration(deps: MailDeps, task: Task): Promise<TalliedEvent[]> {
   const { tx, operation, request, askedAt } = task
-  if (await addRegistered(tx, deps.serverKeys, operation, { ...request, mustVerify: true }))
-    return await mailVerification(deps, task)
-  const taken = { type: 'user.registered', outcome: 'failure', reason: 'email_taken' } as const
   const user = await lockAccountOf(tx, request.email)
-  if (user?.mustVerify && !user.emailVerified) return [taken, ...(await mailVerification(deps, task))]
-  if (user && !user.disabledAt && (await mayMail(tx, deps.serverKeys, operation.now, user.email))) {
+  if (!user || user.disabledAt) return []
+  if (user.mustVerify && !user.emailVerified) return await mailVerification(deps, task)
+  if (await mayMail(tx, deps.serverKeys, operation.now, user.email)) {
     const asked = askedBy({ now: askedAt, facts: request.facts })
     const mail = { to: user.email, locale: request.locale, template: 'account-exists', asked } as const
     await enqueue(tx, deps, operation.now, { kind: 'mail', payload: mail })
   }
-  return [taken]
+  return []
 }
 
 const PURPOSES = { 'reset-password': 'reset_password', 'verify-email': 'verify_email' } as const

@@ -15,12 +15,12 @@ import type { Operation } from '../operation.ts'
 import type { Bell } from '../outbox/bell.ts'
 import { addUser } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
-import { requestMail } from './request-mail.ts'
+import { requestMailIn } from './request-mail.ts'
 
 /**
- * Creates an account, without signing in. Where addresses have to be verified, it is created out of the caller's sight, who
- * would else learn whether the address has one: what is done here is the same for every address.
- * @returns undefined in that case: its owner gets a mail.
+ * Creates an account, without signing in. Where addresses have to be verified, the answer is the same if the address has an
+ * account already, and so is the work that takes time: the hash.
+ * @returns undefined in that case: the owner of the address gets a mail.
  * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
  */
 export async function register(
@@ -43,19 +43,20 @@ export async function register(
   const passwordHash = await deps.hasher.hash(input.password)
   // The hash has waited for its turn, so the time is read again.
   const operation = { ...asked, now: deps.clock() }
-  if (config.EMAIL_VERIFICATION === 'required') {
-    await requestMail(deps, operation, { cause: 'registered', email, passwordHash, locale: input.locale })
-    return undefined
-  }
-  const registration = { email, passwordHash, mustVerify: false }
-  const user = await transact(deps.db, (tx) => addRegistered(tx, serverKeys, operation, registration))
-  if (user) return user
-  await deps.tally.add(operation, { type: 'user.registered', outcome: 'failure', reason: 'email_taken' })
-  throw new Problem('email_taken')
+  const mustVerify = config.EMAIL_VERIFICATION === 'required'
+  const user = await transact(deps.db, async (tx) => {
+    const added = await addRegistered(tx, serverKeys, operation, { email, passwordHash, mustVerify })
+    if (mustVerify) await requestMailIn(tx, deps, operation, { cause: 'registered', email, locale: input.locale })
+    return added
+  })
+  if (!user) await deps.tally.add(operation, { type: 'user.registered', outcome: 'failure', reason: 'email_taken' })
+  if (mustVerify) return undefined
+  if (!user) throw new Problem('email_taken')
+  return user
 }
 
 /** @returns undefined if the address has an account. */
-export async function addRegistered(
+async function addRegistered(
   tx: Tx,
   serverKeys: KeyList,
   operation: Operation,

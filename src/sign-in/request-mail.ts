@@ -1,6 +1,6 @@
 import type { KeyList } from '../config/secrets.ts'
 import { transact } from '../db/errors.ts'
-import type { Db } from '../db/schema.ts'
+import type { Db, Tx } from '../db/schema.ts'
 import type { RequestFacts } from '../facts.ts'
 import type { Locale } from '../languages.ts'
 import type { Operation } from '../operation.ts'
@@ -16,14 +16,12 @@ declare module '../outbox/outbox.ts' {
 }
 
 /** What somebody asks for an address. */
-export type Wish = {
+export interface Wish {
+  /** `registered`: somebody did, where addresses have to be verified; it may have an account of longer standing. */
+  cause: 'forgot' | 'resend' | 'registered'
   email: string
   locale: Locale
-} & (
-  | { cause: 'forgot' | 'resend' }
-  /** To register, where the address has to be verified. */
-  | { cause: 'registered'; passwordHash: string }
-)
+}
 
 /** The address is normalised. */
 export type AccountRequest = Wish & { facts: RequestFacts }
@@ -35,9 +33,19 @@ export type AccountRequest = Wish & { facts: RequestFacts }
  */
 export async function requestMail(
   deps: { db: Db; serverKeys: KeyList; outboxBell: Bell },
+  operation: Operation,
+  wish: Wish,
+): Promise<void> {
+  const email = normaliseEmail(wish.email)
+  await transact(deps.db, (tx) => requestMailIn(tx, deps, operation, { ...wish, email }))
+}
+
+/** The same within a transaction, for an address that is normalised. */
+export async function requestMailIn(
+  tx: Tx,
+  deps: { serverKeys: KeyList; outboxBell: Bell },
   { now, facts }: Operation,
   wish: Wish,
 ): Promise<void> {
-  const payload = { ...wish, email: normaliseEmail(wish.email), facts }
-  await transact(deps.db, (tx) => enqueue(tx, deps, now, { kind: 'account', payload }))
+  await enqueue(tx, deps, now, { kind: 'account', payload: { ...wish, facts } })
 }

@@ -95,6 +95,13 @@ describe('where addresses have to be verified', () => {
     expect((await signIn(t, TEST_PASSWORD)).statusCode).toBe(200)
   })
 
+  test('is there at once: a sign-in before the mail is on its way is told that the address has to be verified', async () => {
+    await using t = await startStrict()
+    expect((await t.register(ADA, TEST_PASSWORD)).statusCode).toBe(202)
+    expect(outcomeOf(await signIn(t, TEST_PASSWORD))).toEqual([403, 'email_unverified'])
+    expect(outcomeOf(await signIn(t, STRANGER))).toEqual([401, 'invalid_credentials'])
+  })
+
   test('of twenty registrations of one address at once one makes the account, and all get one answer', async () => {
     await using t = await startStrict()
     await using other = await createTestApp({ join: t })
