@@ -24,6 +24,8 @@ import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
+import { pageEndpoints } from './pages/routes.ts'
+import { answerWithPages } from './pages/visits/routes.ts'
 import { createSemaphore, type Semaphore } from './semaphore.ts'
 import { authenticate, STRANGERS } from './sessions/authenticate.ts'
 import { refreshEndpoints } from './sessions/refresh/routes.ts'
@@ -49,7 +51,7 @@ interface Parts {
   description: ReturnType<typeof describeRoutes> | undefined
 }
 
-/** Every endpoint. Nothing else is served. */
+/** Every endpoint but the pages. Nothing else is served. */
 function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle, description }: Parts): Route[] {
   const people = signInEndpoints(deps, clients, limits)
   const mailbox = mailboxEndpoints(deps, clients, limits)
@@ -99,6 +101,43 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
   ]
 }
 
+/** What people see and fill in. Pages of other origins may not read it, and forms are taken from these pages alone. */
+function listPages(deps: Deps, parts: Parts): Route[] {
+  if (deps.config.PAGES === 'off') return []
+  const pages = pageEndpoints(deps, parts)
+  const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
+  const memory = { none: 'from memory' }
+
+  // biome-ignore format: columns
+  const routes: Route[] = [
+    ['GET',    '/account',           'public', handler('account'),  'none', pages.account],
+    ['POST',   '/account',           'public', handler('account'),  'none', pages.endSessions],
+    ['GET',    '/account/sign-in',   'public', handler('account'),  'none', pages.signIn],
+    ['POST',   '/account/sign-in',   'public', handler('login'),    'none', pages.sendSignIn],
+    ['POST',   '/account/sign-out',  'public', handler('logout'),   'none', pages.signOut],
+    ['GET',    '/account/register',  'public', memory,              'none', pages.register],
+    ['POST',   '/account/register',  'public', handler('register'), 'none', pages.sendRegister],
+    ['GET',    '/account/password',  'public', handler('account'),  'none', pages.password],
+    ['POST',   '/account/password',  'public', handler('login'),    'none', pages.sendPassword],
+    ['GET',    '/account/style.css', 'public', memory,              'none', pages.style],
+    ['GET',    '/account/script.js', 'public', memory,              'none', pages.script],
+    ['GET',    '/account/logo',      'public', memory,              'none', pages.logo],
+  ]
+  if (deps.config.mail === 'off') return routes
+  // biome-ignore format: columns
+  return [
+    ...routes,
+    ['GET',    '/account/forgot',    'public', memory,              'none', pages.forgot.show],
+    ['POST',   '/account/forgot',    'public', handler('forgot'),   'none', pages.forgot.send],
+    ['GET',    '/account/reset',     'public', memory,              'none', pages.reset.show],
+    ['POST',   '/account/reset',     'public', handler('login'),    'none', pages.reset.send],
+    ['GET',    '/account/verify',    'public', memory,              'none', pages.verify.show],
+    ['POST',   '/account/verify',    'public', handler('login'),    'none', pages.verify.send],
+    ['GET',    '/account/resend',    'public', memory,              'none', pages.resend.show],
+    ['POST',   '/account/resend',    'public', handler('forgot'),   'none', pages.resend.send],
+  ]
+}
+
 /** The whole HTTP surface. Opens no port: the caller listens, or injects. */
 export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }): FastifyInstance {
   const { config, log, metrics } = deps
@@ -143,10 +182,16 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const stalls = watchStalls()
   app.addHook('onClose', async () => stalls.stop())
   const description = config.DOCS ? describeRoutes(app, config) : undefined
-  const routes = listRoutes(deps, { clients, limits, semaphore, stalls, lifecycle, description })
+  const parts = { clients, limits, semaphore, stalls, lifecycle, description }
+  const routes = listRoutes(deps, parts)
+  const add = (scope: FastifyInstance, rows: Route[]): void => {
+    for (const [method, url, access, limit, cors, { schema, handler, form = false }] of rows)
+      scope.route({ method, url, config: { access, limit, cors, form }, schema, handler })
+  }
+  app.register(async (scope) => add(scope, routes))
   app.register(async (scope) => {
-    for (const [method, url, access, limit, cors, { schema, handler }] of routes)
-      scope.route({ method, url, config: { access, limit, cors }, schema, handler })
+    answerWithPages(scope, config)
+    add(scope, listPages(deps, parts))
   })
   answerDocuments(app, routes, deps, lifecycle)
   boundConnections(app, deps)

@@ -121,6 +121,7 @@ export type Reason =
   | 'cross-site'
   | 'Sec-Fetch-Site disagrees'
   | 'plain http'
+  | 'return_to is no origin of the client'
   | `FST_${string}`
   // What is not there, or has no room.
   | 'no signing key'

@@ -8,6 +8,7 @@ import { expect, test } from 'vitest'
 /** From top to bottom: each may import what stands below it, never above. */
 const FEATURES = [
   'oauth',
+  'pages',
   'sign-in',
   'users',
   'credentials',

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { readDatabaseUrl } from './database-url.ts'
+import { logo } from './logo.ts'
 import { serverSecrets } from './server-secrets.ts'
 import { boolean, integer, list, oneOf, type Setting, secret, share, text } from './settings.ts'
 import * as values from './values.ts'
@@ -36,6 +37,11 @@ export const settings = {
   MAIL_TEMPLATES: text(undefined, values.folder),
   PAGES: oneOf(['on', 'off'], 'on'),
   APP_URL: text(undefined, values.appUrl),
+  BRAND_NAME: text('Claviger', values.brandName),
+  BRAND_LOGO: text(undefined, logo),
+  BRAND_COLOR: text('#2f4bb8', values.brandColor('light')),
+  /** Not set: BRAND_COLOR, as much lighter as it takes. */
+  BRAND_COLOR_DARK: text(undefined, values.brandColor('dark')),
   ACCESS_TOKEN_SECONDS: integer(600, 5, 3600),
   /** How long a retry without a key counts as honest. A longer grace forgives slower clients, and gives thieves as long. */
   REFRESH_GRACE_SECONDS: integer(10, 0, 60),

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { isAbsolute } from 'node:path'
+import { contrast, ENOUGH, SURFACES } from './colors.ts'
 
 /** A URL without anything that could differ between two spellings of the same issuer (RFC 8414 §2). */
 export function issuer(value: string): string {
@@ -147,6 +148,26 @@ export function appUrl(value: string): string {
   if (!hasPlainHost(url)) throw new Error(ODD_HOST)
   if (value.indexOf('{page}') < url.origin.length) throw new Error('must hold {page} behind the host')
   return value
+}
+
+/** The operator's name for the service, as people read it. */
+export function brandName(value: string): string {
+  if (value.trim() !== value || /\p{C}/u.test(value) || [...value].length > 60)
+    throw new Error('must be 1 to 60 characters, without control characters or blanks around them')
+  return value
+}
+
+/** A colour for text and buttons on a surface of that theme. */
+export function brandColor(theme: keyof typeof SURFACES): (value: string) => string {
+  return (value) => {
+    if (!/^#[\da-f]{6}$/i.test(value)) throw new Error('must be a colour such as #2f4bb8')
+    const found = contrast(value, SURFACES[theme])
+    if (found < ENOUGH)
+      throw new Error(
+        `has a contrast of ${found.toFixed(1)} with the ${theme} background, which is too little to read: it takes ${ENOUGH} (WCAG 2.2, 1.4.3)`,
+      )
+    return value.toLowerCase()
+  }
 }
 
 function parseUrl(value: string): URL {

@@ -31,7 +31,9 @@ export async function changePassword(
     tally: Tally
   },
   operation: Operation,
-  principal: UserPrincipal,
+  principal: Pick<UserPrincipal, 'sessionId' | 'clientId'> & {
+    subject: Pick<UserPrincipal['subject'], 'id' | 'email'>
+  },
   input: { currentPassword: string; newPassword: string },
 ): Promise<void> {
   const { id, email } = principal.subject

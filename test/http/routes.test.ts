@@ -49,6 +49,17 @@ const ROUTES = [
   'GET /.well-known/oauth-authorization-server: public, none',
   'GET /.well-known/openid-configuration: public, none',
   'GET /: public, none',
+  'GET /account/forgot: public, none',
+  'GET /account/logo: public, none',
+  'GET /account/password: public, account',
+  'GET /account/register: public, none',
+  'GET /account/resend: public, none',
+  'GET /account/reset: public, none',
+  'GET /account/script.js: public, none',
+  'GET /account/sign-in: public, account',
+  'GET /account/style.css: public, none',
+  'GET /account/verify: public, none',
+  'GET /account: public, account',
   'GET /docs/:file: public, none',
   'GET /docs: public, none',
   'GET /livez: public, none',
@@ -56,6 +67,15 @@ const ROUTES = [
   'GET /openapi.json: public, none',
   'GET /readyz: public, none',
   'GET /sessions: user, account',
+  'POST /account/forgot: public, forgot',
+  'POST /account/password: public, login',
+  'POST /account/register: public, register',
+  'POST /account/resend: public, forgot',
+  'POST /account/reset: public, login',
+  'POST /account/sign-in: public, login',
+  'POST /account/sign-out: public, logout',
+  'POST /account/verify: public, login',
+  'POST /account: public, account',
   'POST /email/resend: public, forgot',
   'POST /email/verify: public, login',
   'POST /login: public, login',
@@ -131,7 +151,45 @@ const LIMITED: Record<string, Limited> = {
   'GET /me': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
   'GET /sessions': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
   'DELETE /sessions': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
+  'GET /account': { takes: ['account_per_minute'], request: ({ refreshToken }) => withCookie(refreshToken) },
+  'GET /account/sign-in': { takes: ['account_per_minute'], request: ({ refreshToken }) => withCookie(refreshToken) },
+  'GET /account/password': { takes: ['account_per_minute'], request: ({ refreshToken }) => withCookie(refreshToken) },
+  'POST /account': {
+    takes: ['account_per_minute'],
+    request: ({ refreshToken }) => form({ others: 'yes' }, refreshToken),
+  },
+  'POST /account/sign-in': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: ({ email, password }) => form({ email, password }),
+  },
+  'POST /account/register': {
+    takes: ['login_per_hour', 'login_per_minute', 'register_per_hour'],
+    request: ({ password }) => form({ email: `${crypto.randomUUID()}@example.com`, password }),
+  },
+  'POST /account/forgot': { takes: ['forgot_per_hour'], request: ({ email }) => form({ email }) },
+  'POST /account/resend': { takes: ['forgot_per_hour'], request: ({ email }) => form({ email }) },
+  'POST /account/reset': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: ({ password }) => form({ token: 'none', password }),
+  },
+  'POST /account/verify': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: ({ password }) => form({ token: 'none', password }),
+  },
+  'POST /account/sign-out': { takes: ['logout_per_minute'], request: ({ refreshToken }) => form({}, refreshToken) },
+  'POST /account/password': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: ({ password, refreshToken }) =>
+      form({ current_password: password, new_password: `${password} still` }, refreshToken),
+  },
   'DELETE /sessions/:id': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
+}
+
+/** As a page of the issuer's sends it. */
+function form(fields: Record<string, string>, token?: string): InjectOptions {
+  const headers = { 'content-type': 'application/x-www-form-urlencoded', 'sec-fetch-site': 'same-origin' }
+  const cookie = token === undefined ? {} : { cookie: `__Host-refresh_token=${token}` }
+  return { headers: { ...headers, ...cookie }, payload: new URLSearchParams(fields).toString() }
 }
 
 function withCookie(token: string): InjectOptions {
@@ -167,6 +225,7 @@ test('nothing with a limit is missing below', () => {
 })
 
 describe.each(Object.entries(LIMITED))('%s', (route, { takes, request }) => {
+  const isPage = route.includes(' /account')
   test('is counted, and refused over the limit before anything else is done', async () => {
     const options = request(user)
     const answer = await send(route, options)
@@ -177,19 +236,23 @@ describe.each(Object.entries(LIMITED))('%s', (route, { takes, request }) => {
     for (let sent = 0; sent < 7; sent++) answers.push(await send(route, options))
     const [limit = ''] = takes.at(-1)?.split('_') ?? []
     const violated = limit === 'refresh' ? [] : [`${limit}-ip`]
-    for (const refused of answers.slice(-2))
-      expect([refused.statusCode, refused.json()['violated-policies']]).toEqual([429, violated])
+    for (const refused of answers.slice(-2)) {
+      expect(refused.statusCode).toBe(429)
+      if (isPage) expect(refused.headers.ratelimit).toContain(`"${limit}-ip"`)
+      else expect(refused.json()['violated-policies']).toEqual(violated)
+    }
   })
 
   test('counts no request that a page on another site has its visitor send', async () => {
     const { authorization: _no, ...headers } = { ...request(user).headers } as Record<string, string>
     const options = { ...request(user), headers }
+    // Whoever comes from elsewhere may see a page, as somebody who is not signed in.
+    const expected = isPage && route.startsWith('GET') ? [200, 303] : [401, 403, 415]
     for (const stated of FOREIGN_REQUESTS) {
-      for (let sent = 0; sent < 4; sent++)
-        expect((await send(route, options, stated)).statusCode).toBeOneOf([401, 403, 415])
+      for (let sent = 0; sent < 4; sent++) expect((await send(route, options, stated)).statusCode).toBeOneOf(expected)
     }
     expect(await counted()).toEqual({})
-    expect((await send(route, request(user))).statusCode).toBeOneOf([200, 201, 202, 204, 400, 404])
+    expect((await send(route, request(user))).statusCode).toBeOneOf([200, 201, 202, 204, 303, 400, 404])
   })
 })
 

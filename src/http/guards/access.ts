@@ -7,8 +7,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call the route: anybody, or the holder of an access token for a caller of this kind. */
     access: Access
-    /** Which web pages may read the reply: those of our clients, or any. */
-    cors?: 'clients' | 'public'
+    /** Which web pages may read the reply: those of our clients, any, or none but our own. */
+    cors?: 'clients' | 'public' | 'none'
   }
   interface FastifyRequest {
     /** The caller. Reading it on a public route throws. */

@@ -11,7 +11,7 @@ const READABLE_HEADERS = 'retry-after, ratelimit, ratelimit-policy, x-request-id
 /**
  * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Origins are compared with the list as
  * exact strings; others get no `Access-Control-*` header at all. Routes with `config.cors: 'public'` hold nothing
- * private and answer any page, without credentials. Refused preflights are reported, because the author of the page
+ * private and answer any page, without credentials; those with 'none' answer no page at all. Refused preflights are reported, because the author of the page
  * sees only that the browser blocked the request. This is not authorisation: `origin.ts` refuses what must be refused.
  * Order: after `checkTargets`, before `refuseUnknown`; a preflight is answered here and goes no further.
  * @param origins the union of all clients' origins.
@@ -26,8 +26,9 @@ export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: Ori
       request.headers['access-control-request-method'] !== undefined
     const path = preflight ? paths.find(request.raw.url ?? '') : undefined
 
-    const allowed = origin !== undefined && origins.has(origin)
-    const open = (path ?? request.routeOptions.config)?.cors === 'public'
+    const { cors } = path ?? request.routeOptions.config
+    const open = cors === 'public'
+    const allowed = cors !== 'none' && origin !== undefined && origins.has(origin)
     if (open) {
       reply.header('access-control-allow-origin', '*').header('cross-origin-resource-policy', 'cross-origin')
     } else if (allowed) {
@@ -43,7 +44,7 @@ export function answerCors(app: FastifyInstance, paths: KnownPaths, origins: Ori
         .header('access-control-allow-headers', REQUEST_HEADERS)
         .header('access-control-max-age', '600')
         .removeHeader('access-control-expose-headers')
-    } else {
+    } else if (cors !== 'none') {
       report(request.log, origin ?? '')
     }
     reply.code(204).send()

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Origins } from '../../config/origins.ts'
+import { listed, type Origins } from '../../config/origins.ts'
 import { isPlainHttp } from '../../config/rules.ts'
 import { Problem, type Reason } from '../../errors.ts'
 
@@ -54,6 +54,16 @@ const CROSS_SITE =
 export function refuseForeignOrigin({ headers }: FastifyRequest, { origins, delivery }: Caller): void {
   if (headers.origin !== undefined && !origins.has(headers.origin)) refuse('Origin is not allowed')
   if (delivery === 'cookie' && headers['sec-fetch-site'] === 'cross-site') refuse('cross-site', CROSS_SITE)
+}
+
+/**
+ * Requires that a form was sent by a page of ours. A form needs no preflight, so any page could have its visitors send
+ * one, signing them in to an account of the attacker, for example.
+ * @throws Problem `origin_not_allowed`, before anything has changed.
+ */
+export function requireOwnPage(request: FastifyRequest, issuer: string): void {
+  requireOrigin(request, listed([new URL(issuer).origin]))
+  if ((request.headers['sec-fetch-site'] ?? 'same-origin') !== 'same-origin') refuse('Sec-Fetch-Site disagrees')
 }
 
 /**

@@ -68,14 +68,18 @@ export interface Tokens {
   devices?: { tokens: [string, ...string[]]; keepSeconds: number }
 }
 
+/** Puts the tokens of a session into cookies, which scripts cannot read. */
+export function setTokenCookies(reply: FastifyReply, tokens: Tokens): void {
+  const { devices } = tokens
+  // Without `remember` the cookie ends with the browser's session.
+  setCookie(reply, REFRESH_COOKIE, tokens.refreshToken, tokens.remember ? tokens.refreshExpiresIn : undefined)
+  if (devices) setCookie(reply, DEVICE_COOKIE, devices.tokens.join('.'), devices.keepSeconds)
+}
+
 /** Puts the tokens that are not for scripts into cookies or the body, never both. @returns the body of the token reply. */
 export function sendTokens(reply: FastifyReply, tokens: Tokens) {
   const { devices } = tokens
-  if (tokens.delivery === 'cookie') {
-    // Without `remember` the cookie ends with the browser's session.
-    setCookie(reply, REFRESH_COOKIE, tokens.refreshToken, tokens.remember ? tokens.refreshExpiresIn : undefined)
-    if (devices) setCookie(reply, DEVICE_COOKIE, devices.tokens.join('.'), devices.keepSeconds)
-  }
+  if (tokens.delivery === 'cookie') setTokenCookies(reply, tokens)
   const { id, email, emailVerified, roles } = tokens.subject
   return {
     access_token: tokens.accessToken,
@@ -89,7 +93,7 @@ export function sendTokens(reply: FastifyReply, tokens: Tokens) {
   }
 }
 
-/** Only for `/logout`. Refusals do not clear the cookie, because a late one would delete that of a newer sign-in. */
+/** Only for signing out. Refusals do not clear the cookie, because a late one would delete that of a newer sign-in. */
 export function clearRefreshCookie(reply: FastifyReply): void {
   setCookie(reply, REFRESH_COOKIE, '', 0)
 }

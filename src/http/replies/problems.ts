@@ -47,16 +47,27 @@ export function handleProblems(app: FastifyInstance, config: ProblemConfig): voi
   })
 }
 
-/** Sends the problem, without headers that were set for a success. */
 export function sendProblem(
   problem: Problem,
   request: FastifyRequest,
   reply: FastifyReply,
   config: ProblemConfig,
 ): FastifyReply {
+  const violated = setProblemHeaders(problem, request, reply, config)
+  // Sent as a string, so that the route's serialiser does not touch it and the media type stays.
+  return reply.type(PROBLEM_TYPE).send(JSON.stringify(problemDocument(problem, request.id, violated)))
+}
+
+/** Sets status and headers of a refusal, without those that were set for a success. @returns the limit to be stated. */
+export function setProblemHeaders(
+  problem: Problem,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  config: ProblemConfig,
+): StatedPolicy | undefined {
   reply.removeHeader('set-cookie')
   reply.removeHeader('etag')
-  reply.code(problem.status).type(PROBLEM_TYPE).header('cache-control', 'no-store')
+  reply.code(problem.status).header('cache-control', 'no-store')
   const violated = problem.code === 'too_many_requests' ? statedPolicy(config, problem.reason) : undefined
   if (problem.retryAfter !== undefined) {
     const seconds = Math.max(1, Math.ceil(problem.retryAfter))
@@ -68,8 +79,7 @@ export function sendProblem(
     const bad = problem.code === 'invalid_token' && /^bearer\b/i.test(request.headers.authorization ?? '')
     reply.header('www-authenticate', challenge(config.ISSUER, bad ? { error: 'invalid_token' } : {}))
   }
-  // Sent as a string, so that the route's serialiser does not touch it and the media type stays.
-  return reply.send(JSON.stringify(problemDocument(problem, request.id, violated)))
+  return violated
 }
 
 /** What refusals by the framework mean. Any other status is a fault of this server. */
@@ -113,7 +123,7 @@ export function toProblem(error: FastifyError, request: FastifyRequest): Problem
 }
 
 /** Code and reason go into the request's log line. Only what somebody may have to look into gets a line of its own. */
-function logProblem(problem: Problem, error: unknown, { log, noted }: FastifyRequest): void {
+export function logProblem(problem: Problem, error: unknown, { log, noted }: FastifyRequest): void {
   noted.code = problem.code
   const reason = problem.reason ?? problem.detail
   if (reason !== undefined) noted.reason = reason

@@ -1,6 +1,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { parseJson } from '../../json-text.ts'
+import { parseForm } from './form.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route takes forms, which any page can send, in place of JSON. */
+    form?: boolean
+  }
+}
 
 /** In bytes. Larger bodies are refused with 413 before they are parsed. */
 export const BODY_LIMIT = 16 * 1024
@@ -22,13 +30,15 @@ export const STRICT_VALIDATION = {
  * them.
  */
 const JSON_TYPE = /^application\/json(?:; ?charset=(?:utf-8|"utf-8"))?$/i
+const FORM_TYPE = /^application\/x-www-form-urlencoded(?:; ?charset=(?:utf-8|"utf-8"))?$/i
 /** Replaces a type that Fastify cannot read. */
 const OTHER_TYPE = 'application/octet-stream'
 const WITHOUT_BODY = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /**
- * Accepts only JSON. Fastify would also accept `text/plain`, which needs no CORS preflight: any page could send it with
- * the user's cookie. An absent body is read as `{}`, so that a schema with required members refuses it and one without
+ * Accepts only JSON, or only forms where the route says so. Fastify would also accept `text/plain`, which needs no CORS
+ * preflight: any page could send it with the user's cookie. Neither does a form: routes that take one check where it
+ * comes from. An absent body is read as `{}`, so that a schema with required members refuses it and one without
  * accepts it. A route without a body schema refuses any content.
  * Order: any; before the routes are registered.
  */
@@ -38,7 +48,7 @@ export function parseBodies(app: FastifyInstance): void {
     try {
       if (bytes.length === 0) return done(null)
       checkMediaType(request)
-      done(null, parseJson(bytes))
+      done(null, takesForm(request) ? parseForm(bytes) : parseJson(bytes))
     } catch (error) {
       done(error as Error)
     }
@@ -66,14 +76,16 @@ export function parseBodies(app: FastifyInstance): void {
 
 /**
  * A chunked body may be empty (RFC 9112 §7.1), and some proxies send an empty body that way. Only at its end is it
- * known whether there is content, which must be JSON; Fastify would refuse an unknown type before that.
+ * known whether there is content, which must be of the right type; Fastify would refuse an unknown type before that.
  */
-function leaveTypeToTheEnd({ headers }: FastifyRequest): void {
+function leaveTypeToTheEnd(request: FastifyRequest): void {
+  const { headers } = request
   const type = headers['content-type']
-  if (type !== undefined && !JSON_TYPE.test(type)) headers['content-type'] = OTHER_TYPE
+  if (type !== undefined && !typeOf(request).test(type)) headers['content-type'] = OTHER_TYPE
 }
 
-function checkMediaType({ headers }: FastifyRequest): void {
+function checkMediaType(request: FastifyRequest): void {
+  const { headers } = request
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw new Problem('unsupported_media_type', {
@@ -81,8 +93,16 @@ function checkMediaType({ headers }: FastifyRequest): void {
       reason: 'content encoding',
     })
   }
-  if (!JSON_TYPE.test(headers['content-type'] ?? ''))
+  if (!typeOf(request).test(headers['content-type'] ?? ''))
     throw new Problem('unsupported_media_type', { reason: 'content type' })
+}
+
+function takesForm(request: FastifyRequest): boolean {
+  return request.routeOptions.config.form === true
+}
+
+function typeOf(request: FastifyRequest): RegExp {
+  return takesForm(request) ? FORM_TYPE : JSON_TYPE
 }
 
 function isEmptyObject(value: unknown): boolean {

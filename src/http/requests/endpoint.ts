@@ -25,6 +25,8 @@ declare module 'fastify' {
 export interface Endpoint {
   schema: FastifySchema
   handler: RouteHandlerMethod
+  /** Whether it takes forms in place of JSON. */
+  form?: boolean
   /** Of a document that is the same for everybody: what it is at the moment. Another object when it has changed. */
   read?: () => PublicDocument
 }

@@ -1,0 +1,89 @@
+import { alert, type Fault, type Field, field, form, submit } from '../fields.ts'
+import { type Html, html } from '../html.ts'
+import { layout } from '../layout.ts'
+import { linkTo, type View } from '../view.ts'
+
+// Pages for what mails bring: each has a link, and a code for those who read the mail elsewhere.
+
+interface Mailed {
+  title: string
+  text: string
+  submit: string
+}
+
+export interface FilledIn {
+  token?: string
+  email?: string
+  fault?: Fault
+}
+
+/**
+ * What was mailed: the token of the link, which the script puts into the form, or what has to be typed.
+ * @param typed without a token.
+ */
+function fromMail(token: string | undefined, typed: Html): Html {
+  const isLink = token !== undefined && token !== ''
+  return html`<input type="hidden" name="token" value="${token}">
+<fieldset class="typed"${isLink ? html` hidden disabled` : html``}>${typed}</fieldset>`
+}
+
+const codeField = ({ words }: View, fault: Fault | undefined): Field => ({
+  name: 'code',
+  label: words.mailed.code,
+  type: 'text',
+  autocomplete: 'one-time-code',
+  hint: words.mailed.codeHint,
+  fault,
+})
+
+/** Address and code, or the link, with the password that is to hold. */
+export function passwordByMail(
+  view: View,
+  path: string,
+  { words, isNew, filled = {}, below }: { words: Mailed; isNew: boolean; filled?: FilledIn | undefined; below?: Html },
+): string {
+  const { fault, token, email } = filled
+  const least = view.config.PASSWORD_MIN_LENGTH
+  const address: Field = {
+    name: 'email',
+    label: view.words.email,
+    type: 'email',
+    autocomplete: 'username',
+    value: email,
+    fault,
+  }
+  const password: Field = {
+    name: 'password',
+    label: isNew ? view.words.newPassword : view.words.password,
+    type: 'password',
+    autocomplete: isNew ? 'new-password' : 'current-password',
+    fault,
+    least,
+    hint: view.words.passwordHint(least),
+  }
+  const fields = html`${fromMail(token, html`${field(address)}${field(codeField(view, fault))}`)}
+${field(password)}
+${submit(words.submit)}`
+  const content = html`<p class="lead">${words.text}</p>
+${alert(view, fault)}
+${form(view, path, fields)}
+${below ?? html``}`
+  return layout({ ...view, path }, { title: words.title, content, refused: fault !== undefined, script: true })
+}
+
+/** Asks for an address to which something is mailed. */
+export function addressPage(view: View, path: string, words: Mailed, { email, fault }: FilledIn = {}): string {
+  const address: Field = {
+    name: 'email',
+    label: view.words.email,
+    type: 'email',
+    autocomplete: 'username',
+    value: email,
+    fault,
+  }
+  const content = html`<p class="lead">${words.text}</p>
+${alert(view, fault)}
+${form(view, path, html`${field({ ...address, first: true })}${submit(words.submit)}`)}
+<p class="below"><a href="${linkTo(view, '/account/sign-in')}">${view.words.mailed.signIn}</a></p>`
+  return layout({ ...view, path }, { title: words.title, content, refused: fault !== undefined })
+}

@@ -1,0 +1,128 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { clientNamed } from '../../clients/choose.ts'
+import type { Clients } from '../../clients/clients.ts'
+import { Problem } from '../../errors.ts'
+import { refuseLostCookie } from '../../http/guards/origin.ts'
+import { type Limits, refuseOver } from '../../http/limits/limits.ts'
+import { expectRoom } from '../../http/limits/room.ts'
+import { clearRefreshCookie, deviceCookies, refreshCookies, setTokenCookies } from '../../http/replies/cookies.ts'
+import { sendPage } from '../../http/replies/pages.ts'
+import type { Semaphore } from '../../semaphore.ts'
+import { createLogout } from '../../sessions/logout.ts'
+import { register } from '../../sign-in/register.ts'
+import { signIn } from '../../sign-in/sign-in.ts'
+import { expectFilled } from '../faults.ts'
+import { donePage, returnPage, signedInPage } from '../plain-pages.ts'
+import { linkTo, type View } from '../view.ts'
+import type { Visits } from '../visits/routes.ts'
+import { registerPage, signInPage } from './pages.ts'
+
+type Needs = Parameters<typeof register>[0] & Parameters<typeof signIn>[0] & Parameters<typeof createLogout>[0]
+
+const PASSWORD_FAULTS = {
+  password_too_short: 'password',
+  password_too_long: 'password',
+  password_blocked: 'password',
+} as const
+
+interface Parts {
+  clients: Clients
+  limits: Pick<Limits, 'login' | 'register' | 'logout' | 'turnAway'>
+  semaphore: Semaphore
+}
+
+/** Signing in, signing out, and making an account: what the API has, for people. */
+export function signInPages(deps: Needs, visits: Visits, { clients, limits, semaphore }: Parts) {
+  const client = clientNamed(clients)
+  const logout = createLogout(deps, semaphore)
+
+  /** As `POST /login` does it. */
+  async function start(request: FastifyRequest, reply: FastifyReply, view: View, input: Credentials) {
+    refuseLostCookie(request, deps.config.ISSUER)
+    await expectRoom(deps.hasher, limits, request)
+    refuseOver(await limits.login(request), deps.metrics)
+    const [cookie, another] = refreshCookies(request)
+    const replaces = another === undefined ? cookie : undefined
+    const issued = await signIn(deps, visits.operation(request), {
+      ...input,
+      client,
+      replaces,
+      devices: deviceCookies(request),
+    })
+    request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
+    setTokenCookies(reply, issued)
+    if (view.returnTo !== undefined) return sendPage(reply, returnPage(view, view.returnTo))
+    return reply.code(303).header('location', linkTo(view, '/account')).send()
+  }
+
+  return {
+    signIn: visits.shown(async (request, reply, view) => {
+      const visitor = await visits.visitorOf(request)
+      return sendPage(reply, visitor ? signedInPage(view, visitor.subject.email) : signInPage(view))
+    }),
+
+    sendSignIn: visits.sent(['email', 'password', 'remember'], {
+      refused: (view, fault, { email, remember }) => signInPage(view, { email, remember: remember !== '', fault }),
+      problems: { invalid_email: 'email' },
+      act: async ({ request, reply, view, fields }) => {
+        expectFilled(fields, ['email', 'password'])
+        const { email, password, remember } = fields
+        return await start(request, reply, view, { email, password, remember: remember !== '' })
+      },
+    }),
+
+    register: visits.shown(async (_request, reply, view) => {
+      expectOpen()
+      return sendPage(reply, registerPage(view))
+    }),
+
+    sendRegister: visits.sent(['email', 'password'], {
+      refused: (view, fault, { email }) => registerPage(view, { email, fault }),
+      problems: { invalid_email: 'email', email_taken: 'email', ...PASSWORD_FAULTS },
+      act: async ({ request, reply, view, fields }) => {
+        expectOpen()
+        expectFilled(fields, ['email', 'password'])
+        await expectRoom(deps.hasher, limits, request)
+        refuseOver(await limits.register(request), deps.metrics)
+        const user = await register(deps, visits.operation(request), { ...fields, locale: view.locale })
+        if (!user) return sendPage(reply, lookIntoMailbox(view, fields.email))
+        try {
+          return await start(request, reply, view, { ...fields, remember: false })
+        } catch (error) {
+          // The account is there, so the form must not be sent once more.
+          if (!(error instanceof Problem)) throw error
+          return sendPage(reply, signInPage(view, { email: fields.email, done: view.words.register.done }))
+        }
+      },
+    }),
+
+    signOut: visits.sent([], {
+      act: async ({ request, reply, view }) => {
+        refuseOver(await limits.logout(request), deps.metrics)
+        const [token, another] = refreshCookies(request)
+        if (another !== undefined) throw new Problem('invalid_request', { detail: 'Send one refresh token.' })
+        await logout(visits.operation(request), { token, delivery: 'cookie' })
+        clearRefreshCookie(reply)
+        const { title, text, signIn: label } = view.words.signedOut
+        return sendPage(reply, donePage(view, { title, text, label, path: '/account/sign-in' }))
+      },
+    }),
+  }
+
+  function expectOpen(): void {
+    if (deps.config.REGISTRATION !== 'open') throw new Problem('registration_closed')
+  }
+}
+
+/** The same whether or not the address had an account. */
+function lookIntoMailbox(view: View, email: string): string {
+  const { registered, mailed } = view.words
+  const text = registered.text(email)
+  return donePage(view, { title: registered.title, text, path: '/account/verify', label: mailed.haveCode })
+}
+
+interface Credentials {
+  email: string
+  password: string
+  remember: boolean
+}

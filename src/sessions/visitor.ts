@@ -1,0 +1,33 @@
+import type { Clock } from '../clock.ts'
+import type { KeyList } from '../config/secrets.ts'
+import type { Db } from '../db/schema.ts'
+import { authenticateToken } from '../tokens/refresh.ts'
+import { findFamily, type Subject } from './queries.ts'
+import { decide, type RotationPolicy } from './rotation.ts'
+
+/** Somebody whose browser shows a page of ours and holds the refresh token of a live session. */
+export interface Visitor {
+  subject: Subject
+  sessionId: string
+  clientId: string
+}
+
+/**
+ * Finds out who has the refresh token in a cookie, without using it: nothing is rotated, and a token that would end its
+ * family as reused ends nothing here, because a page is also fetched by prefetching browsers and by the back button.
+ * @returns undefined unless a refresh with it would succeed.
+ */
+export async function findVisitor(
+  deps: { db: Db; clock: Clock; serverKeys: KeyList; config: RotationPolicy },
+  text: string,
+): Promise<Visitor | undefined> {
+  const token = authenticateToken(deps.serverKeys, text)
+  if (!token) return undefined
+  const now = deps.clock()
+  const family = await findFamily(deps.db, token.family)
+  const { generation, hash } = token
+  const presented = { generation, hash, keyHash: null, delivery: 'cookie', clientId: null } as const
+  const verdict = decide(presented, family?.state, { arrivedAt: now, since: now, now }, deps.config)
+  if (!family || (verdict.kind !== 'rotate' && verdict.kind !== 'retry')) return undefined
+  return { subject: family.subject, sessionId: token.family, clientId: family.state.clientId }
+}

@@ -1,0 +1,96 @@
+import { afterAll, describe, expect, test } from 'vitest'
+import { delivered, linked } from '../sign-in/mailbox.ts'
+import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
+import { liveFamilies } from '../users/support.ts'
+import { openBrowser, textOf } from './support.ts'
+
+const t = await createTestApp({ env: { EMAIL_VERIFICATION: 'required' } })
+// Accounts from before verification was switched on.
+const open = await createTestApp({ join: t, env: { EMAIL_VERIFICATION: 'off' } })
+afterAll(async () => {
+  await open[Symbol.asyncDispose]()
+  await t[Symbol.asyncDispose]()
+})
+
+/** Carries out what was asked, and reads what has come to an address. */
+const mailed = async (address: string, template: Parameters<typeof linked>[1]) =>
+  linked(
+    (await delivered(t)).filter(({ to }) => to === address),
+    template,
+  )
+const NEXT = 'seven brisk herons glide'
+const address = () => `${crypto.randomUUID()}@example.com`
+
+describe('an account that has to be verified', () => {
+  test('is answered alike whether or not the address has an account', async () => {
+    const { email } = await open.signUp()
+    const answers = []
+    for (const who of [email, address()]) {
+      const browser = openBrowser(t)
+      const answer = await browser.send('/account/register', { email: who, password: TEST_PASSWORD })
+      expect(answer.statusCode).toBe(200)
+      expect(browser.cookie).toBeUndefined()
+      answers.push(answer.body.replaceAll(who, 'somebody'))
+    }
+    expect(answers[0]).toBe(answers[1])
+  })
+
+  test('gets another mail, in the language of the page', async () => {
+    const email = address()
+    await openBrowser(t).send('/account/register', { email, password: TEST_PASSWORD })
+    await mailed(email, 'verify-email')
+    const answer = await openBrowser(t).send('/account/resend?ui_locales=de', { email })
+    expect(textOf(answer)).toContain('Sehen Sie in Ihr Postfach')
+    expect(await mailed(email, 'verify-email')).toMatchObject({ locale: 'de' })
+  })
+})
+
+describe('a forgotten password', () => {
+  test.each(['token', 'code'] as const)('is set anew by the %s, and every session ends', async (way) => {
+    const { email, userId } = await open.signUp()
+    const asked = await openBrowser(t).send('/account/forgot', { email })
+    expect([asked.statusCode, textOf(asked)]).toEqual([200, expect.stringContaining('a mail is on its way')])
+    const mail = await mailed(email, 'reset-password')
+    const proof = way === 'token' ? { token: mail.token } : { email, code: mail.code }
+    const weak = await openBrowser(t).send('/account/reset', { ...proof, password: 'password123' })
+    expect(weak.statusCode).toBe(400)
+    expect(weak.body).toContain('id="password-fault" role="alert">This password is too easy to guess.')
+    // What was wrong was not the link: it is still there.
+    if (way === 'token') expect(weak.body).toContain(`name="token" value="${mail.token}"`)
+    const answer = await openBrowser(t).send('/account/reset', { ...proof, password: NEXT })
+    expect([answer.statusCode, textOf(answer)]).toEqual([200, expect.stringContaining('Your password has been set')])
+    expect(await liveFamilies(t, userId)).toEqual([])
+    expect((await openBrowser(t).send('/account/sign-in', { email, password: NEXT })).statusCode).toBe(303)
+    const again = await openBrowser(t).send('/account/reset', { ...proof, password: NEXT })
+    expect([again.statusCode, textOf(again)]).toEqual([400, expect.stringContaining('is not valid')])
+    expect(again.body).not.toContain(mail.token)
+  })
+
+  test('is answered alike whether or not there is an account', async () => {
+    const { email } = await open.signUp()
+    const answers = []
+    for (const who of [email, address()])
+      answers.push((await openBrowser(t).send('/account/forgot', { email: who })).body.replaceAll(who, 'somebody'))
+    expect(answers[0]).toBe(answers[1])
+  })
+})
+
+test.each([
+  ['/account/reset', { token: '', email: '', code: '', password: NEXT }, 'email'],
+  ['/account/reset', { token: '', email: 'ada@example.com', code: '', password: NEXT }, 'code'],
+  ['/account/reset', { token: 'x', password: '' }, 'password'],
+] as const)('%s tells which field is empty: %j', async (path, fields, field) => {
+  const answer = await openBrowser(t).send(path, fields)
+  expect(answer.statusCode).toBe(400)
+  expect(answer.body).toContain(`id="${field}-fault" role="alert">Please fill this in.`)
+})
+
+test('where no mail can be sent, there is no page that needs one', async () => {
+  await using off = await createTestApp({
+    join: t,
+    env: { NODE_ENV: 'production', EMAIL_VERIFICATION: 'off', ISSUER: 'https://auth.example.com' },
+  })
+  for (const page of ['forgot', 'resend', 'reset', 'verify'])
+    expect([page, (await openBrowser(off).get(`/account/${page}`)).statusCode]).toEqual([page, 404])
+  expect((await openBrowser(off).get('/account/sign-in')).body).not.toContain('/account/forgot')
+})
