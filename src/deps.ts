@@ -6,7 +6,7 @@ import type { KeyList } from './config/secrets.ts'
 import { pruneCodes, pruneMailCounts } from './credentials/codes/pruning.ts'
 import type { ComputeTag } from './credentials/passwords/argon2.ts'
 import { createPasswordHasher, type PasswordHasher } from './credentials/passwords/hasher.ts'
-import { pruneFailures } from './credentials/pruning.ts'
+import { pruneFailures, pruneSprays } from './credentials/pruning.ts'
 import type { Db } from './db/schema.ts'
 import { pruneWindows } from './http/limits/pruning.ts'
 import type { Keyring } from './keys/keyring.ts'
@@ -71,7 +71,16 @@ export async function createDeps(
 
 /** The retention of each feature's rows. */
 export function prunings(config: Config): Pruning[] {
-  return [pruneFamilies, pruneWindows, pruneFailures, pruneCodes, pruneMailCounts, pruneOutbox, pruneTrail(config)]
+  return [
+    pruneFamilies,
+    pruneWindows,
+    pruneFailures,
+    pruneSprays,
+    pruneCodes,
+    pruneMailCounts,
+    pruneOutbox,
+    pruneTrail(config),
+  ]
 }
 
 /** Who hands over what is in the outbox, by kind. */

@@ -47,6 +47,11 @@ export function createMetrics() {
       labelNames: ['policy'] as const,
       registers,
     }),
+    sprays: new Counter({
+      name: 'claviger_login_sprays_total',
+      help: 'Networks whose budget of sign-ins was made smaller because many accounts failed from there',
+      registers,
+    }),
     deliveries: new Counter({
       name: 'claviger_deliveries_total',
       help: 'Attempts to deliver what is in the outbox',

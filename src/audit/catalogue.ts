@@ -75,6 +75,10 @@ export const CATALOGUE = {
       },
     },
   },
+  'login.spray_detected': {
+    meaning: 'too many accounts failed from the network of this address: its budget of sign-ins is a tenth for an hour',
+    success: { details: { accounts: { kind: 'number', meaning: 'how many within ten minutes' } } },
+  },
   'password.changed': {
     meaning: 'a user or an operator changed a password, or a user tried to',
     success: {},

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Db } from '../db/schema.ts'
 import { columnsOfU, type User } from '../db/user.ts'
 import { FAILURES_TOGETHER, PASSWORD_DISABLED } from './counter-queries.ts'
+import { type FailedAccount, notingFailure } from './spray-queries.ts'
 
 /** When attempts are refused without checking the password. */
 interface BackoffRule {
@@ -154,18 +155,35 @@ export async function releaseAttempt(db: Db, attempt: Attempt, threshold: number
     FROM held WHERE f.identifier_hash = held.identifier_hash`.execute(db)
 }
 
+/** What a failure has brought about. */
+interface Settled {
+  /** The password is disabled as of this failure. */
+  disabled: boolean
+  /** As of this failure, too many accounts have failed from the network of the address. */
+  spray: boolean
+}
+
 /**
- * Notes that an attempt has failed, as it was counted from the start. The hundredth in a row disables the password.
- * @returns whether this one did.
+ * Notes that an attempt has failed, as it was counted from the start. The hundredth in a row disables the password. The
+ * row of the network is locked last, as by a sign-in, so that the two do not deadlock.
  */
-export async function settleAttempt(db: Db, now: Date, attempt: Attempt, userId: string | null): Promise<boolean> {
-  const { numAffectedRows } = await sql`
+export async function settleAttempt(
+  db: Db,
+  now: Date,
+  attempt: Attempt,
+  failed: FailedAccount & { userId: string | null },
+): Promise<Settled> {
+  const { rows } = await sql<Settled>`
     WITH held AS MATERIALIZED (${rowsOf(attempt)}), settled AS (
       UPDATE login_failures AS f SET in_flight = greatest(0, f.in_flight - 1)
-      FROM held WHERE f.identifier_hash = held.identifier_hash
-    )
-    UPDATE users SET password_disabled_at = ${now}
-    WHERE id = ${userId} AND password_disabled_at IS NULL
-      AND ${attempt.ofAccount}::int >= ${PASSWORD_DISABLED}::int`.execute(db)
-  return (numAffectedRows ?? 0n) > 0n
+      FROM held WHERE f.identifier_hash = held.identifier_hash RETURNING 1
+    ), disabled AS (
+      UPDATE users SET password_disabled_at = ${now}
+      WHERE id = ${failed.userId} AND password_disabled_at IS NULL
+        AND ${attempt.ofAccount}::int >= ${PASSWORD_DISABLED}::int AND (SELECT count(*) FROM settled) >= 0
+      RETURNING 1
+    ), noted AS (${notingFailure(now, failed, 'disabled')})
+    SELECT EXISTS (SELECT FROM disabled) AS disabled,
+      EXISTS (SELECT FROM noted WHERE shrunk_until IS NOT NULL) AS spray`.execute(db)
+  return rows[0] ?? { disabled: false, spray: false }
 }

@@ -7,6 +7,7 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   users: 'SELECT, INSERT, UPDATE, DELETE',
   families: 'SELECT, INSERT, UPDATE, DELETE',
   login_failures: 'SELECT, INSERT, UPDATE, DELETE',
+  login_sprays: 'SELECT, INSERT, UPDATE, DELETE',
   one_time_codes: 'SELECT, INSERT, UPDATE, DELETE',
   mail_counts: 'SELECT, INSERT, UPDATE, DELETE',
   rate_limits: 'SELECT, INSERT, UPDATE, DELETE',

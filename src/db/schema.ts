@@ -75,6 +75,14 @@ export interface LoginFailuresTable {
   last_attempt_at: Date
 }
 
+export interface LoginSpraysTable {
+  prefix: string
+  accounts: Buffer[]
+  failed_at: Date[]
+  last_failed_at: Date
+  shrunk_until: Date | null
+}
+
 export type OneTimePurpose = 'verify_email' | 'reset_password' | 'change_email' | 'undo_email_change' | 'invitation'
 
 export interface OneTimeCodesTable {
@@ -136,13 +144,14 @@ export interface OutboxTable {
 /**
  * Only its owner writes a table (docs/architecture.md). A statement may read the tables of the features below its own and, of
  * those above, `users` by key: a refresh reads roles, claims and whether the account is enabled; the lists of sessions, the
- * address; an attempt to sign in, the account.
+ * address; an attempt to sign in, the account. The limits of sign-ins read `login_sprays`.
  */
 export interface Schema {
   users: UsersTable
   families: FamiliesTable
   signing_keys: SigningKeysTable
   login_failures: LoginFailuresTable
+  login_sprays: LoginSpraysTable
   one_time_codes: OneTimeCodesTable
   mail_counts: MailCountsTable
   rate_limits: RateLimitsTable

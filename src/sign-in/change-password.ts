@@ -42,7 +42,7 @@ export async function changePassword(
   const proof = await prove(
     deps,
     operation.now,
-    { email, id, password: input.currentPassword },
+    { email, id, password: input.currentPassword, address: null },
     {
       replaceHash: () => deps.hasher.hash(input.newPassword),
       commit: async (tx) => {

@@ -73,7 +73,7 @@ export async function signIn(
   const proof = await prove(
     deps,
     now,
-    { email, password: input.password, devices: known },
+    { email, password: input.password, address: operation.facts.address, devices: known },
     {
       replaceHash: (found) => rehash(deps, found, input.password),
       commit: async (tx, subject) => {

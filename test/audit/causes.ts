@@ -32,6 +32,7 @@ import {
   wrongOf,
 } from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { haveFailedFrom } from '../support/sprays.ts'
 
 type KindOf<Event> = Event extends { type: infer Type extends string; outcome: infer Outcome extends string }
   ? Event extends { reason: infer Reason extends string }
@@ -92,6 +93,10 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
   },
   'login.backoff_started success': async (t) => fail(t, (await failedSoOften(t, 4)).email),
   'login.password_disabled success': async (t) => fail(t, (await failedSoOften(t, 99)).email),
+  'login.spray_detected success': async (t) => {
+    await haveFailedFrom(t.db, '127.0.0.0/24', t.deps.clock(), 50)
+    await fail(t, newAddress())
+  },
 
   'password.changed success': async (t) => changePassword(t, await session(t)),
   'password.changed wrong_password': async (t) => changePassword(t, await session(t), WRONG),

@@ -165,6 +165,7 @@ test('migrate and prune say what they did', async () => {
       families: 0,
       rate_limits: 0,
       login_failures: 0,
+      login_sprays: 0,
       one_time_codes: 0,
       mail_counts: 0,
       outbox: 0,

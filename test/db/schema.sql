@@ -83,6 +83,17 @@ TABLE login_failures (
 )
 CREATE INDEX login_failures_user_id_idx ON public.login_failures USING btree (user_id)
 
+UNLOGGED TABLE login_sprays (
+  prefix cidr NOT NULL,
+  accounts bytea[] NOT NULL,
+  failed_at timestamp with time zone[] NOT NULL,
+  last_failed_at timestamp with time zone NOT NULL,
+  shrunk_until timestamp with time zone,
+  CONSTRAINT login_sprays_is_short CHECK (((cardinality(accounts) <= 50) AND (cardinality(accounts) = cardinality(failed_at)))),
+  CONSTRAINT login_sprays_pkey PRIMARY KEY (prefix)
+)
+CREATE INDEX login_sprays_last_failed_at_idx ON public.login_sprays USING btree (last_failed_at)
+
 TABLE mail_counts (
   address_hash bytea NOT NULL,
   sent_at timestamp with time zone[] NOT NULL,

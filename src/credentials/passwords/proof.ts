@@ -9,6 +9,7 @@ import type { Device } from '../../tokens/device.ts'
 import { type Attempt, settleAttempt } from '../attempt-queries.ts'
 import { release, reserve } from '../attempts.ts'
 import { PASSWORD_DISABLED } from '../counter-queries.ts'
+import { failedFrom, sprayIdentifiers } from '../sprays.ts'
 import type { PasswordHasher } from './hasher.ts'
 import { lockProven, writePasswordHash } from './queries.ts'
 
@@ -19,6 +20,8 @@ interface Claim {
   /** The id of a user who is signed in. Without it, the account is the one that has the address now. */
   id?: string
   password: string
+  /** The client's address; null if a failure is no sign of a spray. */
+  address: string | null
   /** Where it is made from, as far as people have signed in there before. */
   devices?: readonly Device[]
 }
@@ -35,6 +38,8 @@ export type Proof<T> =
       failures: number
       /** Whether this failure disabled the password, or would have if there were an account. */
       disables: boolean
+      /** Whether it shows that a spray comes from the network of the address. */
+      spray: boolean
     }
   | { kind: 'held_off'; user: User | undefined; reason: 'backoff'; retryAfter: number }
 
@@ -56,21 +61,23 @@ type ProofDeps = { db: Db; serverKeys: KeyList; hasher: PasswordHasher; log: Log
  * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
  */
 export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<T>): Promise<Proof<T>> {
-  const { password } = claim
+  const { email, password, address } = claim
   const reserved = await reserve(deps, now, claim)
   const { user } = reserved
   if (reserved.kind === 'held_off') return { ...reserved, reason: 'backoff' }
   const { attempt, inUse } = reserved
-  const decision = await judge(deps, { user, password, inUse }, attempt, effect).catch(async (error: unknown) => {
+  const counted = { attempt, address, accounts: sprayIdentifiers(deps.serverKeys, email) }
+  const decision = await judge(deps, { user, password, inUse }, counted, effect).catch(async (error: unknown) => {
     await release(deps, attempt).catch((err: unknown) =>
       deps.log.warn({ err }, 'a login attempt that was not decided still counts'),
     )
     throw error
   })
   if (decision.kind === 'proven') return decision
-  const disabled = await settleAttempt(deps.db, now, attempt, user?.id ?? null)
+  const failed = { ...failedFrom(deps.serverKeys, address, email), userId: user?.id ?? null }
+  const { disabled, spray } = await settleAttempt(deps.db, now, attempt, failed)
   const disables = user ? disabled : attempt.ofAccount === PASSWORD_DISABLED
-  return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures, disables }
+  return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures, disables, spray }
 }
 
 const ROUNDS = 3
@@ -80,7 +87,7 @@ type Decision<T> = { kind: 'proven'; value: T } | { kind: 'refused'; reason: Ref
 async function judge<T>(
   deps: ProofDeps,
   claim: { user: User | undefined; password: string; inUse: string[] },
-  attempt: Attempt,
+  { attempt, ...from }: { attempt: Attempt; address: string | null; accounts: readonly Buffer[] },
   effect: Effect<T>,
 ): Promise<Decision<T>> {
   let { user } = claim
@@ -97,7 +104,7 @@ async function judge<T>(
     const proven = user
     const replacement = await effect.replaceHash(proven)
     const outcome = await transact(deps.db, async (tx) => {
-      const current = await lockProven(tx, proven, attempt.identifiers)
+      const current = await lockProven(tx, proven, { ...from, identifiers: attempt.identifiers })
       // The account was disabled or its password changed during the computation. A family started now would survive
       // that.
       if (!current?.stands) return { kind: 'changed', user: current } as const

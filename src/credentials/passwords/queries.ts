@@ -1,16 +1,17 @@
 import { sql } from 'kysely'
 import type { Tx } from '../../db/schema.ts'
 import { columnsOfU, type User } from '../../db/user.ts'
+import { forgettingAccount } from '../spray-queries.ts'
 
 /**
  * Locks the row of a user whose password was right. If the account is enabled and still has the hash that was verified,
- * its failures are deleted by the same statement.
+ * its failures are deleted by the same statement, and so is what they add to the suspicion against its network.
  * @returns the account as it is now, and whether that held; undefined if it is gone.
  */
 export async function lockProven(
   tx: Tx,
   { id, passwordHash }: Pick<User, 'id' | 'passwordHash'>,
-  identifiers: readonly Buffer[],
+  counted: { identifiers: readonly Buffer[]; address: string | null; accounts: readonly Buffer[] },
 ): Promise<(User & { stands: boolean }) | undefined> {
   const { rows } = await sql<User & { stands: boolean }>`
     WITH u AS (
@@ -19,11 +20,15 @@ export async function lockProven(
       FROM users WHERE id = ${id} FOR NO KEY UPDATE
     ), held AS MATERIALIZED (
       SELECT identifier_hash FROM login_failures
-      WHERE (user_id = ${id} OR identifier_hash = ANY(${identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
+      WHERE (user_id = ${id} OR identifier_hash = ANY(${counted.identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
       ORDER BY identifier_hash FOR UPDATE
     ), forgotten AS (
-      DELETE FROM login_failures WHERE identifier_hash IN (SELECT identifier_hash FROM held)
-    )
+      DELETE FROM login_failures WHERE identifier_hash IN (SELECT identifier_hash FROM held) RETURNING 1
+    ), unsuspected AS (${forgettingAccount(
+      counted.address,
+      counted.accounts,
+      sql`EXISTS (SELECT FROM u WHERE stands) AND (SELECT count(*) FROM forgotten) >= 0`,
+    )})
     SELECT ${columnsOfU}, u.stands FROM u`.execute(tx)
   return rows[0]
 }

@@ -4,6 +4,7 @@ import { Problem } from '../../errors.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
 import { BACKOFF_STARTS } from '../attempts.ts'
+import { SPRAY_DETECTED } from '../sprays.ts'
 import { type Proof } from './proof.ts'
 
 /** Records what the failure triggered, then refuses. The answer depends only on the counter, not on the cause. */
@@ -27,5 +28,10 @@ export async function refuse(
   if (failures === BACKOFF_STARTS)
     await record(deps.db, byRule, { type: 'login.backoff_started', outcome: 'success', ...about })
   if (proof.disables) await record(deps.db, byRule, { type: 'login.password_disabled', outcome: 'success', ...about })
+  if (proof.spray) {
+    deps.metrics.sprays.inc()
+    const details = { accounts: SPRAY_DETECTED }
+    await record(deps.db, byRule, { type: 'login.spray_detected', outcome: 'success', details })
+  }
   throw new Problem('invalid_credentials', { reason })
 }

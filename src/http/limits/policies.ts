@@ -8,13 +8,20 @@ export interface Policy {
   /** The name of the counter in the database and the label of the metric. */
   name: `${string}_per_${'minute' | 'hour'}`
   /** What refusals call it; without it, they do not tell that it exists. */
-  stated?: `${string}-ip${'' | '-hour'}`
+  stated?: `${string}-ip${'' | '-hour' | '-prefix'}`
   /** Requests per window and key. */
   limit: number
+  /** What is left of the limit where a spray comes from the prefix of the address. */
+  sprayed?: number
+  /** A limit of all addresses of a prefix together, only where a spray comes from it. */
+  of?: 'prefix'
   windowMs: number
   /** Units taken from the shared counter at a time, at least 1. */
   lease: number
 }
+
+/** How many times smaller the budget of a network is from which somebody tries one password on many accounts. */
+const SHRINKAGE = 10
 
 export type LimitConfig = Pick<Config, Extract<keyof Config, `RATE_LIMIT_${string}`>>
 
@@ -22,8 +29,15 @@ export type LimitConfig = Pick<Config, Extract<keyof Config, `RATE_LIMIT_${strin
 export function policiesOf(config: LimitConfig): Record<LimitName, Policy[]> {
   return {
     login: [
-      { ...perMinute('login', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1), stated: 'login-ip' },
-      { ...perHour('login', config.RATE_LIMIT_LOGIN_PER_HOUR), stated: 'login-ip-hour' },
+      { ...shrinking(perMinute('login', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1)), stated: 'login-ip' },
+      { ...shrinking(perHour('login', config.RATE_LIMIT_LOGIN_PER_HOUR)), stated: 'login-ip-hour' },
+      // A tenth for each of 256 addresses, or of 65,536 networks of IPv6, would still be a lot. As much as one address
+      // has otherwise: the others of the prefix can sign in unless ten of its addresses are the attacker's.
+      {
+        ...perMinute('login_prefix', config.RATE_LIMIT_LOGIN_PER_MINUTE, 1),
+        stated: 'login-ip-prefix',
+        of: 'prefix',
+      },
     ],
     register: [{ ...perHour('register', config.RATE_LIMIT_REGISTER_PER_HOUR), stated: 'register-ip' }],
     forgot: [{ ...perHour('forgot', config.RATE_LIMIT_FORGOT_PER_HOUR), stated: 'forgot-ip' }],
@@ -36,6 +50,10 @@ export function policiesOf(config: LimitConfig): Record<LimitName, Policy[]> {
 
 export function perMinute(name: string, limit: number, lease = Math.max(1, Math.floor(limit / 20))): Policy {
   return { name: `${name}_per_minute`, limit, windowMs: MINUTE, lease }
+}
+
+function shrinking(policy: Policy): Policy {
+  return { ...policy, sprayed: Math.max(1, Math.floor(policy.limit / SHRINKAGE)) }
 }
 
 function perHour(name: string, limit: number): Policy {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import type { Db } from '../../db/schema.ts'
 import type { Policy } from './policies.ts'
-import { takeUnits } from './queries.ts'
+import { takeUnits, type Window } from './queries.ts'
 
 export type Verdict =
   | { allowed: true }
@@ -44,13 +44,14 @@ export function createAllowance(
       db,
       now,
       key,
-      wanted.map(({ name, windowMs, lease, limit }) => ({ policy: name, windowMs, units: lease, limit })),
+      wanted.map(({ name, lease, ...policy }) => ({ ...policy, policy: name, units: lease })),
     )
-    for (const { name, lease: size, limit, windowMs } of wanted) {
+    for (const { name, lease: size, windowMs, of } of wanted) {
       const window = windows.find(({ policy }) => policy === name)
-      if (!window) continue
-      const granted = Math.min(size, Math.max(0, limit - (window.count - size)))
-      held.set(name, { left: granted, endsAt: window.startedAt.getTime() + windowMs, exhausted: granted < size })
+      if (window) held.set(name, leaseOf(window, size, windowMs))
+      // It limits nothing at the moment.
+      else if (of === 'prefix' && [...held.values()].every(({ left }) => left > 0))
+        held.set(name, { left: size, endsAt: now.getTime() + windowMs, exhausted: false })
     }
     // Deleted first, so that the map stays ordered by age.
     leases.delete(key)
@@ -81,6 +82,15 @@ export function createAllowance(
       await question
     }
   }
+}
+
+function leaseOf({ startedAt, count, limit, sprayedUntil }: Window, size: number, windowMs: number): Lease {
+  const left = Math.min(size, Math.max(0, limit - (count - size)))
+  const exhausted = left < size
+  const endsAt = startedAt.getTime() + windowMs
+  // When the spray is over, the limit is another.
+  const until = exhausted && sprayedUntil ? sprayedUntil.getTime() : endsAt
+  return { left, endsAt: Math.min(endsAt, until), exhausted }
 }
 
 function isSpendable(lease: Lease | undefined, now: Date): lease is Lease {

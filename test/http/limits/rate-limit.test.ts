@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect, type Database } from '../../../src/db/connect.ts'
 import type { Policy } from '../../../src/http/limits/policies.ts'
 import { deleteStaleWindows, takeUnits } from '../../../src/http/limits/queries.ts'
@@ -132,6 +132,52 @@ test.each([1, 3])(
     expect(await countAllowed([one('a'), two('a')])).toBe(0)
   },
 )
+
+describe('where a spray comes from the prefix of the address', () => {
+  const minute = policy({ limit: 20, sprayed: 2 })
+  const hour = policy({ name: 'login_per_hour', limit: 30, sprayed: 3, windowMs: 3_600_000 })
+  const prefix = policy({ name: 'login_prefix_per_minute', limit: 5, of: 'prefix' })
+  const sprayFrom = async (network: string, ms: number) =>
+    await query(
+      database.ownerUrl,
+      `INSERT INTO login_sprays (prefix, accounts, failed_at, last_failed_at, shrunk_until)
+       VALUES ('${network}', '{}', '{}', now(), '${new Date(now.getTime() + ms).toISOString()}')`,
+    )
+  beforeEach(async () => {
+    await query(database.ownerUrl, 'DELETE FROM login_sprays')
+  })
+
+  test('each address has less, all together have as much as one had, and other networks what they had', async () => {
+    await sprayFrom('198.51.100.0/24', 1_000_000)
+    const [one, two] = [allowance(minute, hour, prefix), allowance(minute, hour, prefix)]
+    expect([await one('198.51.100.1'), await two('198.51.100.1')]).toEqual([{ allowed: true }, { allowed: true }])
+    for (const each of [one, two, one])
+      expect(await each('198.51.100.1')).toMatchObject({ allowed: false, policy: 'login_per_minute' })
+    expect(await countAllowed(['2', '2', '3', '3'].map((host) => one(`198.51.100.${host}`)))).toBe(3)
+    expect(await two('198.51.100.4')).toMatchObject({ allowed: false, policy: 'login_prefix_per_minute' })
+    expect(await countAllowed(Array.from({ length: 25 }, () => one('198.51.101.1')))).toBe(20)
+    expect(await countAllowed(Array.from({ length: 25 }, () => one('unknown')))).toBe(20)
+    travel(60_000)
+    expect(await countAllowed([one('198.51.100.1'), one('198.51.100.1')])).toBe(1)
+    expect(await one('198.51.100.1')).toMatchObject({ allowed: false, policy: 'login_per_hour' })
+  })
+
+  test('IPv6 by /48', async () => {
+    await sprayFrom('2001:db8:1::/48', 1_000_000)
+    const spend = allowance(minute, hour, prefix)
+    expect(await countAllowed([1, 2, 3, 4, 5, 6].map((net) => spend(`2001:db8:1:${net}::`)))).toBe(5)
+    expect(await countAllowed([1, 2, 3, 4, 5, 6].map((net) => spend(`2001:db8:2:${net}::`)))).toBe(6)
+  })
+
+  test('the budget is whole as soon as the spray is over, though the window is not', async () => {
+    const spend = allowance(minute, hour, prefix)
+    expect(await countAllowed([spend('198.51.100.1'), spend('198.51.100.1'), spend('198.51.100.1')])).toBe(3)
+    await sprayFrom('198.51.100.0/24', 30_000)
+    expect(await spend('198.51.100.1')).toMatchObject({ allowed: false, remainingMs: 30_000 })
+    travel(30_000)
+    expect(await countAllowed(Array.from({ length: 25 }, () => spend('198.51.100.1')))).toBe(16)
+  })
+})
 
 test('an instance that was restarted starts from what the others have counted', async () => {
   expect(await countAllowed(Array.from({ length: 20 }, () => allowance(policy())('a')))).toBe(20)
