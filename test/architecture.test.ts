@@ -63,6 +63,7 @@ const PACKAGES: Record<string, RegExp> = {
   pino: /^log\.ts$/,
   'prom-client': /^(metrics|http\/server\/metrics)\.ts$/,
   argon2: /^credentials\/passwords\/argon2\.ts$/,
+  bcrypt: /^credentials\/passwords\/foreign-tag\.ts$/,
   jose: /^(keys|tokens)\//,
   nodemailer: /^outbox\/mail\/transport\.ts$/,
 }

@@ -9,6 +9,7 @@ const CORE = [
   ...range(26, 30),
   ...range(32, 38),
   40,
+  42,
   ...range(43, 65),
   ...range(67, 82),
   ...range(87, 98),

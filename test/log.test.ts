@@ -18,6 +18,8 @@ describe('secrets', () => {
     ['an access token in a message', JWT],
     ['a bearer credential', 'Bearer marker-marker'],
     ['a password hash', '$argon2id$v=19$m=19456,t=2,p=1$bWFya2Vy$bWFya2Vy'],
+    ['a hash of bcrypt', '$2b$10$CCCCCCCCCCCCCCCCCCCCC.marker'],
+    ['a hash of PBKDF2', '$pbkdf2-sha256$i=10$bWFya2Vy$marker'],
     ['a database URL', 'postgres://claviger:marker@db/claviger'],
     ['a private key', '-----BEGIN PRIVATE KEY-----\nmarker'],
   ])('%s', (_, secret) => {

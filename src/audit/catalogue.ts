@@ -12,6 +12,10 @@ export const CATALOGUE = {
     failure: { tallied: true, reasons: { email_taken: 'the address has an account' } },
   },
   'user.created': { meaning: 'an operator made an account', success: {} },
+  'user.imported': {
+    meaning: 'an operator made the accounts of another system',
+    success: { details: { accounts: { kind: 'number', meaning: 'how many' } } },
+  },
   'user.disabled': { meaning: 'an operator disabled an account', success: {} },
   'user.enabled': {
     meaning: 'an operator enabled an account, or its password again after too many failures',

@@ -7,6 +7,7 @@ import { accountCommands } from './account.ts'
 import { describe, stateOf, toJson } from './account-view.ts'
 import { command } from './command.ts'
 import { refuse } from './exit.ts'
+import { importUsersCommand } from './import.ts'
 import { limitOf } from './options.ts'
 import { hasherOf, newPassword } from './password.ts'
 import { rightsCommands } from './rights.ts'
@@ -104,4 +105,4 @@ them.`,
 /** The maximum of SESSIONS_PER_USER. */
 const MOST_COUNTED = 1000
 
-export const userCommands = [create, list, show, ...accountCommands, ...rightsCommands]
+export const userCommands = [create, importUsersCommand, list, show, ...accountCommands, ...rightsCommands]

@@ -4,7 +4,13 @@ import type { Db } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import type { Device } from '../tokens/device.ts'
 import { type Attempt, releaseAttempt, reserveAttempt, type Wanted } from './attempt-queries.ts'
-import { accountsWithFailures, deleteFailures, findCounter, PASSWORD_DISABLED } from './counter-queries.ts'
+import {
+  accountsWithFailures,
+  deleteCounters,
+  deleteFailures,
+  findCounter,
+  PASSWORD_DISABLED,
+} from './counter-queries.ts'
 import { counterOf } from './devices.ts'
 
 const RULE = { threshold: 5, firstSeconds: 30, longestSeconds: 3600, longestFlightSeconds: 30 }
@@ -84,6 +90,14 @@ export async function release(deps: { db: Db }, attempt: Attempt): Promise<void>
 /** Forgets the failures of an account. @returns whether there were any. */
 export async function clearFailures(db: Db, serverKeys: KeyList, user: Pick<User, 'id' | 'email'>): Promise<boolean> {
   return (await deleteFailures(db, identifiersOf(serverKeys, user.email), user.id)) > 0
+}
+
+/** Forgets the failures of addresses that have had no account. */
+export async function clearFailuresOf(db: Db, serverKeys: KeyList, emails: readonly string[]): Promise<void> {
+  await deleteCounters(
+    db,
+    emails.flatMap((email) => identifiersOf(serverKeys, email)),
+  )
 }
 
 /** Those of the accounts whose password is disabled because of too many failures. */

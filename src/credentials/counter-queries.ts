@@ -48,6 +48,13 @@ export async function deleteFailures(db: Db, identifiers: readonly Buffer[], use
   return Number(numDeletedRows)
 }
 
+export async function deleteCounters(db: Db, identifiers: readonly Buffer[]): Promise<void> {
+  await db
+    .deleteFrom('login_failures')
+    .where('identifier_hash', '=', sql<Buffer>`ANY(${identifiers}::bytea[])`)
+    .execute()
+}
+
 /** Those of the accounts whose counters have reached `failures` together. */
 export async function accountsWithFailures(db: Db, userIds: string[], failures: number): Promise<Set<string>> {
   const rows = await db

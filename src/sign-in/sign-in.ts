@@ -121,7 +121,7 @@ async function rehash(
   user: User,
   password: string,
 ): Promise<string | undefined> {
-  if (user.passwordHash === null || !deps.hasher.needsRehash(user.passwordHash)) return undefined
+  if (user.passwordHash === null || !deps.hasher.needsRehash(user.passwordHash, password)) return undefined
   try {
     return await deps.hasher.hash(password)
   } catch (err) {

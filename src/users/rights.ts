@@ -55,12 +55,7 @@ export async function setClaims(
   idOrEmail: string,
   claims: Record<string, unknown>,
 ): Promise<void> {
-  const reserved = Object.keys(claims).filter(isReserved)
-  if (reserved.length > 0) {
-    throw new Problem('invalid_request', {
-      detail: `These names have a meaning of their own in tokens: ${reserved.join(', ')}.`,
-    })
-  }
+  checkClaims(claims)
   await withUser(deps, idOrEmail, async (tx, user) => {
     checkRoom(deps.config, { roles: user.roles, claims }, user)
     await writeClaims(tx, user.id, claims)
@@ -68,6 +63,15 @@ export async function setClaims(
     const details = { before: Object.keys(user.claims), after: Object.keys(claims) }
     const event = { type: 'user.claims_changed', outcome: 'success', userId: user.id, details } as const
     await record(tx, operation, event)
+  })
+}
+
+/** @throws Problem invalid_request. */
+export function checkClaims(claims: Record<string, unknown>): void {
+  const reserved = Object.keys(claims).filter(isReserved)
+  if (reserved.length === 0) return
+  throw new Problem('invalid_request', {
+    detail: `These names have a meaning of their own in tokens: ${reserved.join(', ')}.`,
   })
 }
 

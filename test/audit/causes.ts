@@ -51,6 +51,8 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
   'user.registered success': (t) => register(t),
   'user.registered email_taken': async (t) => t.register((await register(t)).email, TEST_PASSWORD),
   'user.created success': (t) => operate(t, 'users', 'create', newAddress(), '--no-password'),
+  'user.imported success': (t) =>
+    run(['users', 'import', '-'], { env: t.env, stdin: JSON.stringify({ email: newAddress() }) }),
   'user.disabled success': async (t) => operate(t, 'users', 'disable', (await register(t)).email),
   'user.enabled success': async (t) => {
     const { email } = await register(t)

@@ -186,7 +186,7 @@ TABLE users (
   must_verify boolean NOT NULL DEFAULT false,
   CONSTRAINT users_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
   CONSTRAINT users_email_is_normalised CHECK (((email = lower(email)) AND ((octet_length(email) >= 3) AND (octet_length(email) <= 254)))),
-  CONSTRAINT users_password_is_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text)),
+  CONSTRAINT users_password_is_known CHECK ((password_hash ~ '^\$(argon2id|2[aby]|scrypt|pbkdf2-sha(1|256|512))\$'::text)) NOT VALID,
   CONSTRAINT users_pkey PRIMARY KEY (id),
   CONSTRAINT users_email_key UNIQUE (email)
 )

@@ -12,7 +12,7 @@ import { checkDatabase } from './database.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 import { checkIssuer } from './issuer.ts'
 import { checkMail } from './mail.ts'
-import { checkPasswords } from './passwords.ts'
+import { checkImportedHashes, checkPasswords } from './passwords.ts'
 
 const doctor = command({
   name: 'doctor',
@@ -117,7 +117,9 @@ async function checkLink({ config, database }: ParsedConfig): Promise<Finding> {
 /** Reports a failure of the database half-way as one more finding. */
 async function* databaseFindings(context: Context, { config }: ParsedConfig): AsyncGenerator<Finding> {
   try {
-    yield* checkDatabase(await context.open(), config)
+    const opened = await context.open()
+    yield* checkDatabase(opened, config)
+    yield* await checkImportedHashes(opened.db)
   } catch (error) {
     yield bad('database', explainFailure(error).message, remedyFor(error))
   }

@@ -1,5 +1,7 @@
 import type { Config } from '../../config/config.ts'
 import { createPasswordHasher } from '../../credentials/passwords/hasher.ts'
+import { importedHashes } from '../../credentials/passwords/imported.ts'
+import type { Db } from '../../db/schema.ts'
 import { type Finding, fine, unsure } from './finding.ts'
 
 const ROUNDS = 5
@@ -41,4 +43,19 @@ export function judgePasswords(ms: number, cost: { memoryKib: number; passes: nu
     )
   }
   return fine('passwords', message)
+}
+
+/** Counts the accounts whose hash another system has made. No finding if there is none. */
+export async function checkImportedHashes(db: Db): Promise<Finding[]> {
+  const found = await importedHashes(db)
+  if (found.length === 0) return []
+  const total = found.reduce((sum, { accounts }) => sum + accounts, 0)
+  const schemes = found.map(({ scheme, accounts }) => `${scheme} ${accounts}`).join(', ')
+  return [
+    fine(
+      'passwords',
+      `${total} ${total === 1 ? 'account has' : 'accounts have'} the hash of another system (${schemes})`,
+      'each is replaced when its owner signs in; until then a failed sign-in takes longer than others, see “Imported hashes” in docs/divergences.md',
+    ),
+  ]
 }

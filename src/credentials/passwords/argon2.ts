@@ -1,4 +1,6 @@
 import argon2 from 'argon2'
+import type { Foreign } from './foreign.ts'
+import { computeForeignTag } from './foreign-tag.ts'
 
 /** The cost parameters of a computation, and its salt. */
 export interface Cost {
@@ -8,18 +10,23 @@ export interface Cost {
   salt: Buffer
 }
 
-/** The tag of argon2id (RFC 9106 §3.1) for a text; `length` in bytes. */
-export type ComputeTag = (text: string, cost: Cost, length: number) => Promise<Buffer>
+/**
+ * The tag for a text: of argon2id (RFC 9106 §3.1), or of the function of a hash that another system made. `length` in
+ * bytes.
+ */
+export type ComputeTag = (text: string, cost: Cost | Foreign, length: number) => Promise<Buffer>
 
 /** Computes in this process, on libuv's thread pool, which also makes signatures. */
-export const computeHere: ComputeTag = (text, { memoryKib, passes, lanes, salt }, length) =>
-  argon2.hash(text, {
+export const computeHere: ComputeTag = (text, cost, length) => {
+  if ('scheme' in cost) return computeForeignTag(text, cost)
+  return argon2.hash(text, {
     type: argon2.argon2id,
     version: 0x13,
-    memoryCost: memoryKib,
-    timeCost: passes,
-    parallelism: lanes,
-    salt,
+    memoryCost: cost.memoryKib,
+    timeCost: cost.passes,
+    parallelism: cost.lanes,
+    salt: cost.salt,
     hashLength: length,
     raw: true,
   })
+}

@@ -1,11 +1,12 @@
 // The process in which passwords are hashed; started by hash-process.ts.
 import { setPriority } from 'node:os'
 import { type Cost, computeHere } from './argon2.ts'
+import type { Foreign } from './foreign.ts'
 
 export interface Request {
   id: number
   text: string
-  cost: Cost
+  cost: Cost | Foreign
   length: number
 }
 
@@ -22,7 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 // The server has ended or was killed. Calling `exit` would wait for the hash that is under way, which nobody needs.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 process.on('message', ({ id, text, cost, length }: Request) => {
-  computeHere(text, { ...cost, salt: Buffer.from(cost.salt) }, length).then(
+  computeHere(text, 'scheme' in cost ? cost : { ...cost, salt: Buffer.from(cost.salt) }, length).then(
     (tag) => answer({ id, kind: 'computed', tag }),
     (error: Error) => answer({ id, kind: 'failed', error: error.message }),
   )

@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { Problem } from '../../errors.ts'
 import type { Log } from '../../log.ts'
-import type { ComputeTag } from './argon2.ts'
+import type { ComputeTag, Cost } from './argon2.ts'
+import type { Foreign } from './foreign.ts'
 import type { Reply, Request } from './hash-child.ts'
 
 interface HashProcess {
@@ -20,6 +21,8 @@ interface Waiting {
 const PATIENCE_MS = 5000
 /** A tenth of what a slow core computes, so that a process on a busy machine is not taken for one that hangs. */
 const KIB_PASSES_PER_MS = 100
+/** The same for the most expensive hash of another system that is accepted. */
+const FOREIGN_MS = 20_000
 
 /**
  * Computes argon2 in a process of its own at low priority (hash-child.ts), so that hashes use whatever time refreshes
@@ -91,7 +94,7 @@ export function createHashProcess({
         const asked = child
         // SIGKILL also ends a process that is stopped. Its `exit` event then rejects all that wait.
         const end = () => asked.kill('SIGKILL')
-        const alarm = setTimeout(end, patienceMs + (cost.memoryKib * cost.passes) / KIB_PASSES_PER_MS).unref()
+        const alarm = setTimeout(end, patienceMs + longestMs(cost)).unref()
         const id = ++lastId
         waiting.set(id, { resolve, reject, alarm })
         const request: Request = { id, text, cost, length }
@@ -103,6 +106,10 @@ export function createHashProcess({
       if (child?.connected) child.disconnect()
     },
   }
+}
+
+function longestMs(cost: Cost | Foreign): number {
+  return 'scheme' in cost ? FOREIGN_MS : (cost.memoryKib * cost.passes) / KIB_PASSES_PER_MS
 }
 
 function unavailable(): Problem {

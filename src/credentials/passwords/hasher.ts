@@ -1,7 +1,8 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { Problem } from '../../errors.ts'
 import { createSemaphore } from '../../semaphore.ts'
-import { type ComputeTag, computeHere } from './argon2.ts'
+import { type ComputeTag, type Cost, computeHere } from './argon2.ts'
+import { BCRYPT_READS, type Foreign, parseForeign } from './foreign.ts'
 import { formatPhc, type Phc, parseParameters, parsePhc } from './phc.ts'
 import { normalisePassword } from './policy.ts'
 
@@ -17,8 +18,11 @@ export interface PasswordHasher {
    * @throws Problem overloaded, when too many computations wait already.
    */
   verify(hash: string | null, password: string, surroundings?: Surroundings): Promise<boolean>
-  /** Whether the hash is cheaper to attack than one made now. A stronger hash is kept as it is. */
-  needsRehash(hash: string): boolean
+  /**
+   * Whether the hash is cheaper to attack than one made now, or from another system. A stronger one is kept as it is.
+   * @param password that matches it.
+   */
+  needsRehash(hash: string, password: string): boolean
   /** @throws Problem overloaded, if a computation would be refused now. */
   expectRoom(): void
   /** Computations that run or wait. */
@@ -64,7 +68,7 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
   const salt = randomBytes(SALT_LENGTH)
   const nothing = randomBytes(TAG_LENGTH)
 
-  const compute: ComputeTag = async (text, cost, length) => {
+  const compute = async (text: string, cost: Cost, length: number): Promise<Buffer> => {
     const started = performance.now()
     try {
       return await computeTag(text, cost, length)
@@ -72,6 +76,12 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
       onDone?.((performance.now() - started) / 1000)
     }
   }
+
+  /** Takes the text as it was typed: other systems did not normalise it. None of them should have taken zero characters. */
+  const matchesForeign = async (foreign: Foreign, text: string): Promise<boolean> =>
+    text.isWellFormed() &&
+    !text.includes('\0') &&
+    timingSafeEqual(await computeTag(text, foreign, foreign.tag.length), foreign.tag)
 
   return {
     hash: (password) =>
@@ -81,13 +91,16 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
       }),
     verify: (stored, password, { inUse, welcome } = { inUse: [], welcome: true }) =>
       semaphore.run(async () => {
+        const foreign = stored === null ? undefined : parseForeign(stored)
+        let matches = foreign !== undefined && (await matchesForeign(foreign, password))
+        // A refusal still computes what every refusal does, and takes longer, until the owner has signed in.
+        if (matches && welcome) return true
         const text = normalisePassword(password)
         // Ill-formed text would be hashed as U+FFFD, and would match a password with that character.
         const real = stored === null || !text.isWellFormed() ? undefined : parsePhc(stored)
         // The time of a refusal must not tell an attacker which kind of hash an account has, or whether it exists. So
         // every kind is computed once, always in the same order, because each computation reuses the memory of the one
         // before.
-        let matches = false
         for (const kind of withPlaceFor(real, kindsOf(inUse, present))) {
           const phc = real && kind === real ? real : { ...kind, salt, tag: nothing }
           const tag = await compute(text, phc, phc.tag.length)
@@ -96,7 +109,10 @@ export function createPasswordHasher(options: HasherOptions): PasswordHasher {
         }
         return matches
       }),
-    needsRehash: (stored) => {
+    needsRehash: (stored, password) => {
+      const foreign = parseForeign(stored)
+      // What bcrypt has not read was not checked. It must not become a part of the password: it may be mistyped.
+      if (foreign) return foreign.scheme !== 'bcrypt' || Buffer.byteLength(password) <= BCRYPT_READS
       const phc = parsePhc(stored)
       return !phc || work(phc) < work(present) || phc.salt.length < SALT_LENGTH || phc.tag.length < TAG_LENGTH
     },

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Tx } from '../../db/schema.ts'
+import type { Db, Tx } from '../../db/schema.ts'
 import { columnsOfU, type User } from '../../db/user.ts'
 import { forgettingAccount } from '../spray-queries.ts'
 
@@ -41,4 +41,12 @@ export async function writePasswordHash(tx: Tx, id: string, passwordHash: string
 /** Lets the password be used again. The caller has locked the row. */
 export async function enablePassword(tx: Tx, id: string): Promise<void> {
   await tx.updateTable('users').set({ password_disabled_at: null }).where('id', '=', id).execute()
+}
+
+/** How many accounts have a hash that another system made, by function. */
+export async function countForeignHashes(db: Db): Promise<{ scheme: string; accounts: number }[]> {
+  const { rows } = await sql<{ scheme: string; accounts: number }>`
+    SELECT regexp_replace(split_part(password_hash, '$', 2), '^2[aby]$', 'bcrypt') AS scheme, count(*)::int AS accounts
+    FROM users WHERE password_hash NOT LIKE '$argon2id$%' GROUP BY 1 ORDER BY 1`.execute(db)
+  return rows
 }

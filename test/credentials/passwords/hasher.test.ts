@@ -201,7 +201,7 @@ describe('needsRehash', () => {
     ['not readable', 'nonsense', true],
   ])('%s', async (_what, stored, expected) => {
     const hasher = createPasswordHasher(floor)
-    expect(hasher.needsRehash(stored)).toBe(expected)
+    expect(hasher.needsRehash(stored, 'the right password')).toBe(expected)
   })
 })
 
