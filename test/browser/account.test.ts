@@ -68,4 +68,27 @@ describe.skipIf(withoutBrowser)('one’s own account', patience, () => {
     await eventually(() => two.evaluate('changes.at(-1)')).toEqual(['signed-out', null, 'ended'])
     expect(await one.evaluate('changes.at(-1)')).toEqual(['signed-out', null, 'ended'])
   })
+
+  test('the token of a link is taken out of the address and the history, once', async () => {
+    await using world = await createWorld(browser)
+    world.site.files.set('/account.js', bundle)
+    const page = await world.open('/blank')
+    const take = async (hash: string) => {
+      await page.evaluate(`history.pushState({ scroll: 40 }, '', '/reset?of=mail${hash}')`)
+      const before = await page.evaluate('history.length')
+      const taken = await page.evaluate(
+        "import('/account.js').then(({ takeToken }) => [takeToken() ?? null, takeToken() ?? null])",
+      )
+      expect(await page.evaluate('[history.length, history.state]')).toEqual([before, { scroll: 40 }])
+      return [taken, page.url().replace(world.site.origin, '')]
+    }
+    const token = 'kC9_x-4'
+    expect(await take(`#token=${token}`)).toEqual([[token, null], '/reset?of=mail'])
+    expect(await take(`#/reset?token=${token}`), 'a router with its path in the fragment').toEqual([
+      [token, null],
+      '/reset?of=mail#/reset',
+    ])
+    for (const none of ['', '#signed-in', '#token=', '#mytoken=a', '#token=a%20b'])
+      expect(await take(none)).toEqual([[null, null], `/reset?of=mail${none}`])
+  })
 })

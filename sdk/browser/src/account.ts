@@ -1,6 +1,8 @@
 import { claimsOf } from './held.ts'
 import { read } from './issuer.ts'
-import type { Client } from './types.ts'
+import type { Client, Internals } from './types.ts'
+
+export { takeToken } from './token.ts'
 
 /** What the issuer knows about the user who is signed in. */
 export interface Profile {
@@ -32,11 +34,11 @@ export interface PasswordChange {
   newPassword: string
 }
 
-/**
- * The user's own account. Failing calls reject with a `ClavigerError`: `invalid_grant` if nobody is signed in,
- * `insufficient_scope` if the client's `scope` leaves out `account`.
- */
-export interface Account {
+/** What a mail brought: the token of its link, or its code together with the address that it was sent to. */
+export type Proof = { token: string } | { email: string; code: string }
+
+/** What is asked in the name of the user who is signed in. */
+export interface OwnAccount {
   me(): Promise<Profile>
   /** All live sessions, including this one. */
   sessions(): Promise<readonly Session[]>
@@ -50,11 +52,48 @@ export interface Account {
   changePassword(change: PasswordChange): Promise<void>
 }
 
+/**
+ * What mails lead to. Nobody need be signed in, and nobody is signed in by it. A link may be opened on another device than
+ * the one that asked. Whatever is wrong with a token or a code, it is `invalid_code`: ask for another mail.
+ */
+export interface ByMail {
+  /** Sends a link and a code that reset the password. Resolves whether or not there is such an account. */
+  forgotPassword(account: { email: string }): Promise<void>
+  /** Sets a password and ends all sessions. @throws ClavigerError `invalid_code`, `password_too_short` … */
+  resetPassword(reset: Proof & { newPassword: string }): Promise<void>
+  /** Sends the link and the code of a registration again. Resolves whether or not there is such an account. */
+  resendVerification(account: { email: string }): Promise<void>
+  /**
+   * Proves the address of an account. The owner of the mailbox states the password: another one than that of the
+   * registration replaces it and ends all sessions.
+   * @throws ClavigerError `invalid_code`, `password_too_short` …
+   */
+  verifyEmail(verification: Proof & { password: string }): Promise<void>
+}
+
+/**
+ * The user's account. Failing calls reject with a `ClavigerError`; those in the user's name with `invalid_grant` if nobody
+ * is signed in, and with `insufficient_scope` if the client's `scope` leaves out `account`.
+ */
+export interface Account extends OwnAccount, ByMail {}
+
 export function account(auth: Client): Account {
+  const { post } = auth as Client & Internals
+
   async function ask<Answer>(method: string, path: string, init?: RequestInit): Promise<Answer> {
     // Rejects if nobody is signed in. Asked without a token, the issuer would only say that it is missing.
     await auth.getAccessToken()
     return (await read(auth.issuer, await auth.fetch(auth.issuer + path, { ...init, method }))) as Answer
+  }
+
+  /** Lets the client and all tabs learn at once what has changed. If that fails, they will with the next token. */
+  async function learn(): Promise<void> {
+    if (auth.user) await auth.refresh().catch(() => {})
+  }
+
+  const change = async (path: string, body: object): Promise<void> => {
+    await post(path, body)
+    await learn()
   }
 
   return {
@@ -63,8 +102,7 @@ export function account(auth: Client): Account {
     endSession: async (id) => {
       const { sid } = claimsOf(await auth.getAccessToken())
       await ask('DELETE', `/sessions/${encodeURIComponent(id)}`)
-      // Lets this client learn of it at once. If that fails, it will when it next needs a token.
-      if (sid === id.toLowerCase()) await auth.refresh().catch(() => {})
+      if (sid === id.toLowerCase()) await learn()
     },
     endOtherSessions: async () => void (await ask('DELETE', '/sessions')),
     changePassword: async ({ currentPassword, newPassword }) => {
@@ -77,5 +115,10 @@ export function account(auth: Client): Account {
       const body = JSON.stringify({ current_password: currentPassword, new_password: newPassword })
       await ask('POST', '/password', { headers, body })
     },
+
+    forgotPassword: async ({ email }) => void (await post('/password/forgot', { email })),
+    resetPassword: ({ newPassword, ...proof }) => change('/password/reset', { ...proof, new_password: newPassword }),
+    resendVerification: async ({ email }) => void (await post('/email/resend', { email })),
+    verifyEmail: (verification) => change('/email/verify', verification),
   }
 }

@@ -36,13 +36,14 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   const records = openRecord(name, storage)
   const closing = new AbortController()
   const state = createState(name, JSON.stringify([audience, scope]), inBrowser, closing.signal)
+  const post = createPost(issuer, native ? 'omit' : 'include', send)
   const exchange = createExchange(
     {
       issuer,
       state,
       records,
       native,
-      post: createPost(issuer, native ? 'omit' : 'include', send),
+      post,
       exclusive: createExclusive(name),
       wanted: { client_id: clientId, audience, scope },
       onTrouble,
@@ -225,6 +226,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       refresh: unobstructed(() => find()),
       onChange: state.onChange,
       close,
+      post,
     },
   }
 }

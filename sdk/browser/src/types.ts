@@ -1,3 +1,5 @@
+import type { Post } from './issuer.ts'
+
 /** Who is signed in, as token replies show it. */
 export interface User {
   readonly id: string
@@ -105,4 +107,10 @@ export interface Client {
   onChange(listener: Listener): () => void
   /** Stops background work and listeners; later calls reject. Does not sign out. */
   close(): void
+}
+
+/** What other modules of this package use of a client. */
+export interface Internals {
+  /** Sends a body to the issuer, without an access token. */
+  readonly post: Post
 }
