@@ -2,7 +2,7 @@ import type { Template } from './mail.ts'
 
 /** Everything that may stand between `{{` and `}}`, and what the mail then says there. */
 export type Placeholder =
-  | 'service' // the host name of the issuer
+  | 'service' // what the service is called
   | 'link' // where to confirm, to choose a password, to accept, or to take a change back
   | 'code' // in two groups of four digits
   | 'lifetime' // how long link and code are good for, such as "30 minutes"

@@ -15,6 +15,9 @@ export interface Letter {
   html: string
 }
 
+/** Who writes, and where links lead. */
+type Addressed = Pick<Config, 'ISSUER' | 'APP_URL' | 'BRAND_NAME'>
+
 type Values = Partial<Record<Placeholder, string>>
 
 const PAGES: Partial<Record<Template, Page>> = {
@@ -31,11 +34,7 @@ const PAGES: Partial<Record<Template, Page>> = {
  */
 export function render(
   mail: Mail,
-  {
-    config,
-    templates,
-    enqueuedAt,
-  }: { config: Pick<Config, 'ISSUER' | 'APP_URL'>; templates: Templates; enqueuedAt: Date },
+  { config, templates, enqueuedAt }: { config: Addressed; templates: Templates; enqueuedAt: Date },
 ): Letter {
   const values = valuesOf(mail, config, enqueuedAt)
   const wording = templates.wording(mail.template, mail.locale)
@@ -61,9 +60,9 @@ export function proofOf(mail: Mail, config: Pick<Config, 'ISSUER' | 'APP_URL'>):
   }
 }
 
-function valuesOf(mail: Mail, config: Pick<Config, 'ISSUER' | 'APP_URL'>, enqueuedAt: Date): Values {
+function valuesOf(mail: Mail, config: Addressed, enqueuedAt: Date): Values {
   const values: Values = {
-    service: new URL(config.ISSUER).host,
+    service: config.BRAND_NAME,
     sign_in: linkTo(config, 'sign-in'),
     forgot: linkTo(config, 'forgot'),
   }

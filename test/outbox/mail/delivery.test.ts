@@ -43,7 +43,7 @@ test('a mail that is greylisted comes later, the same but for the server’s own
   expect(server.mails).toHaveLength(1)
   const read = await PostalMime.parse(server.mails[0]?.raw ?? '')
   expect(read.messageId).toBe(`<${id}@auth.example.com>`)
-  expect(read.subject).toBe('Setzen Sie Ihr Passwort für auth.example.com zurück')
+  expect(read.subject).toBe('Setzen Sie Ihr Passwort für Claviger zurück')
   expect(read.text).toMatch(new RegExp(`\n\nhttps://auth\\.example\\.com/account/reset#token=${TOKEN}\n\n`))
   expect(read.text).toContain('\n\n1234 5678\n\n')
   expect(read.text).toContain('gelten 30 Minuten, bis ')

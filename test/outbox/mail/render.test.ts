@@ -8,7 +8,7 @@ import { loadTemplates } from '../../../src/outbox/mail/templates.ts'
 import { ASKED, ENQUEUED_AT, mailOf, TEMPLATES, TOKEN } from './mails.ts'
 
 const templates = loadTemplates()
-const config = { ISSUER: 'https://auth.example.com', APP_URL: undefined }
+const config = { ISSUER: 'https://auth.example.com', APP_URL: undefined, BRAND_NAME: 'Müller & Söhne' }
 const letterOf = (mail: ReturnType<typeof mailOf>) => render(mail, { config, templates, enqueuedAt: ENQUEUED_AT })
 const everyMail = LOCALES.flatMap((locale) => TEMPLATES.map((template) => ({ locale, template })))
 

@@ -9,7 +9,7 @@ import { loadTemplates, TemplateError } from '../../../src/outbox/mail/templates
 import { read } from '../../support/pages.ts'
 import { ENQUEUED_AT, mailOf } from './mails.ts'
 
-const config = { ISSUER: 'https://auth.example.com', APP_URL: undefined }
+const config = { ISSUER: 'https://auth.example.com', APP_URL: undefined, BRAND_NAME: 'Müller & Söhne' }
 
 /** A folder as an operator would make it. */
 function folderOf(files: Record<string, string | Uint8Array>): string {
@@ -40,13 +40,13 @@ test('a file of the operator replaces ours, and nothing else', () => {
     render(mailOf('reset-password', locale), { config, templates, enqueuedAt: ENQUEUED_AT })
   expect(letter('de').subject).toBe('New password')
   expect(letter('de').text).toMatch(/^Here:\n\nhttps:\/\/auth\.example\.com\/account\/reset#token=\S+\n\n1234 5678\n$/)
-  expect(letter('en').subject).toBe('Reset your password for auth.example.com')
+  expect(letter('en').subject).toBe('Reset your password for Müller & Söhne')
 })
 
 test('so does their layout', () => {
   const templates = loadTemplates(folderOf({ 'layout.html': '<i>{{subject}}</i><b lang={{locale}}>{{body}}</b>' }))
   const { html } = render(mailOf('invitation', 'ru'), { config, templates, enqueuedAt: ENQUEUED_AT })
-  expect(html).toMatch(/^<i>Приглашение в auth\.example\.com<\/i><b lang=ru><p>.*<\/p><\/b>$/s)
+  expect(html).toMatch(/^<i>Приглашение в Müller &amp; Söhne<\/i><b lang=ru><p>.*<\/p><\/b>$/s)
 })
 
 test('text with the signs of HTML is text in both forms', () => {
@@ -54,8 +54,8 @@ test('text with the signs of HTML is text in both forms', () => {
   const templates = loadTemplates(folderOf({ 'en/reset-password.txt': wording }))
   const { subject, text, html } = render(mailOf('reset-password', 'en'), { config, templates, enqueuedAt: ENQUEUED_AT })
   expect(subject).toBe('<i>New</i> password')
-  expect(text).toContain('Tom & <b>Ann</b>: "auth.example.com"')
-  expect(html).toContain('<p>Tom &amp; &lt;b&gt;Ann&lt;/b&gt;: &quot;auth.example.com&quot;</p>')
+  expect(text).toContain('Tom & <b>Ann</b>: "Müller & Söhne"')
+  expect(html).toContain('<p>Tom &amp; &lt;b&gt;Ann&lt;/b&gt;: &quot;Müller &amp; Söhne&quot;</p>')
   expect(html).toContain('<title>&lt;i&gt;New&lt;/i&gt; password</title>')
 })
 
