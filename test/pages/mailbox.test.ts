@@ -35,6 +35,30 @@ describe('an account that has to be verified', () => {
     expect(answers[0]).toBe(answers[1])
   })
 
+  test.each(['token', 'code'] as const)('is verified by the %s, after which its owner signs in', async (way) => {
+    const email = address()
+    const browser = openBrowser(t)
+    await browser.send('/account/register', { email, password: TEST_PASSWORD })
+    const mail = await mailed(email, 'verify-email')
+    const early = await browser.send('/account/sign-in', { email, password: TEST_PASSWORD })
+    expect([early.statusCode, textOf(early)]).toEqual([403, expect.stringContaining('has not been confirmed yet')])
+    expect(early.body).toContain('href="/account/resend"')
+    const proof = way === 'token' ? { token: mail.token } : { email, code: mail.code }
+    const answer = await browser.send('/account/verify', { ...proof, password: TEST_PASSWORD })
+    expect([answer.statusCode, textOf(answer)]).toEqual([200, expect.stringContaining('Your address is confirmed')])
+    expect(browser.cookie).toBeUndefined()
+    expect((await browser.send('/account/sign-in', { email, password: TEST_PASSWORD })).statusCode).toBe(303)
+  })
+
+  test('that a stranger registered is worth nothing to the stranger', async () => {
+    const email = address()
+    await openBrowser(t).send('/account/register', { email, password: TEST_PASSWORD })
+    const { token } = await mailed(email, 'verify-email')
+    await openBrowser(t).send('/account/verify', { token, password: NEXT })
+    expect((await openBrowser(t).send('/account/sign-in', { email, password: TEST_PASSWORD })).statusCode).toBe(401)
+    expect((await openBrowser(t).send('/account/sign-in', { email, password: NEXT })).statusCode).toBe(303)
+  })
+
   test('gets another mail, in the language of the page', async () => {
     const email = address()
     await openBrowser(t).send('/account/register', { email, password: TEST_PASSWORD })
@@ -73,6 +97,19 @@ describe('a forgotten password', () => {
       answers.push((await openBrowser(t).send('/account/forgot', { email: who })).body.replaceAll(who, 'somebody'))
     expect(answers[0]).toBe(answers[1])
   })
+})
+
+const MAILED = ['/account/reset', '/account/verify']
+
+test.each(MAILED)('%s takes nothing from its address, and a GET of it changes nothing', async (path) => {
+  const rows = () => t.db.selectFrom('one_time_codes').selectAll().orderBy('id').execute()
+  const { email } = await open.signUp()
+  await openBrowser(t).send('/account/forgot', { email })
+  const { token } = await mailed(email, 'reset-password')
+  const before = await rows()
+  expect((await openBrowser(t).get(path)).statusCode).toBe(200)
+  expect((await openBrowser(t).get(`${path}?token=${token}`)).statusCode).toBe(400)
+  expect(await rows()).toEqual(before)
 })
 
 test.each([
