@@ -5,7 +5,9 @@ export interface RequestFacts {
   address: string | null
   /** At most 256 characters. */
   userAgent: string | null
+  /** `Accept-Language`, at most 500 characters. */
+  acceptLanguage: string | null
 }
 
 /** For work that no request asked for: commands, and what the server does on schedule. */
-export const NO_REQUEST: RequestFacts = { requestId: null, address: null, userAgent: null }
+export const NO_REQUEST: RequestFacts = { requestId: null, address: null, userAgent: null, acceptLanguage: null }

@@ -70,12 +70,16 @@ export const CATALOGUE = {
     meaning: 'the 5th failure running: further attempts have to wait',
     success: { details: { identifier: IDENTIFIER, failures: { kind: 'number', meaning: '5' } } },
   },
+  'login.new_device': {
+    meaning: 'somebody signed in on a device that was not known, and the owner was told by mail',
+    success: {},
+  },
   'login.password_disabled': {
     meaning: 'the 100th failure running: the password is refused until it is reset by mail or an operator enables it',
     success: {
       details: {
         identifier: IDENTIFIER,
-        failures: { kind: 'number', meaning: 'those of the counter that counted the last one' },
+        failures: { kind: 'number', meaning: '100, or a few more if several came at once' },
       },
     },
   },

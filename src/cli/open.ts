@@ -8,9 +8,10 @@ import { Unreachable } from '../db/unreachable.ts'
 import type { Deps } from '../deps.ts'
 import { NO_REQUEST } from '../facts.ts'
 import type { Operation } from '../operation.ts'
+import { createBell } from '../outbox/bell.ts'
 
 /** What a command works with: parts of the server, without HTTP and without signing. */
-export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys'> {
+export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys' | 'outboxBell'> {
   /** The host's clock minus the database's, in milliseconds. */
   hostOffset: number
   /** How many milliseconds the database took to tell the time, including the connection. */
@@ -46,6 +47,7 @@ export async function open(env: NodeJS.ProcessEnv, operator: string): Promise<Op
     db,
     clock: clock.now,
     serverKeys: deriveKeyList(secrets.serverSecrets),
+    outboxBell: createBell(),
     hostOffset: clock.hostOffset(),
     connectedIn,
     operation: () => ({ now: clock.now(), actor: `operator:${operator}`, facts: NO_REQUEST }),

@@ -12,6 +12,8 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   mail_counts: 'SELECT, INSERT, UPDATE, DELETE',
   rate_limits: 'SELECT, INSERT, UPDATE, DELETE',
   outbox: 'SELECT, INSERT, UPDATE, DELETE',
+  // No DELETE: rows go with their account.
+  notices: 'SELECT, INSERT, UPDATE',
   // No DELETE: the row of a removed key stays, so that the key is never taken in again.
   signing_keys: 'SELECT, INSERT, UPDATE',
   // Recorded events cannot be altered, except through the functions of migration 0002.

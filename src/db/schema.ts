@@ -13,6 +13,8 @@ export interface UsersTable {
   claims: Json<Record<string, unknown>>
   disabled_at: Date | null
   password_disabled_at: Defaulted<Date | null>
+  signed_in_at: Defaulted<Date | null>
+  locale: Defaulted<string | null>
   must_verify: Defaulted<boolean>
   created_at: Date
 }
@@ -141,10 +143,17 @@ export interface OutboxTable {
   dead_at: Defaulted<Date | null>
 }
 
+export interface NoticesTable {
+  user_id: string
+  cause: string
+  sent_at: Date[]
+}
+
 /**
  * Only its owner writes a table (docs/architecture.md). A statement may read the tables of the features below its own and, of
  * those above, `users` by key: a refresh reads roles, claims and whether the account is enabled; the lists of sessions, the
- * address; an attempt to sign in, the account. The limits of sign-ins read `login_sprays`.
+ * address; an attempt to sign in, the account; a notice, the address and the language of its owner. The limits of sign-ins
+ * read `login_sprays`.
  */
 export interface Schema {
   users: UsersTable
@@ -156,6 +165,7 @@ export interface Schema {
   mail_counts: MailCountsTable
   rate_limits: RateLimitsTable
   outbox: OutboxTable
+  notices: NoticesTable
   audit: AuditTable
 }
 

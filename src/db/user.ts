@@ -18,6 +18,8 @@ export interface User {
   disabledAt: Date | null
   /** When the password was disabled after too many failures in a row. Sessions go on. */
   passwordDisabledAt: Date | null
+  /** When the account was first signed in to. */
+  signedInAt: Date | null
   createdAt: Date
 }
 
@@ -32,6 +34,7 @@ export const userColumns = [
   'claims',
   'disabled_at as disabledAt',
   'password_disabled_at as passwordDisabledAt',
+  'signed_in_at as signedInAt',
   'created_at as createdAt',
 ] as const satisfies readonly (keyof User | `${string} as ${keyof User}`)[]
 

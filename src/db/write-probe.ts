@@ -15,6 +15,8 @@ export async function probeWrites(db: Db): Promise<void> {
       d AS (INSERT INTO login_failures (user_id) SELECT gen_random_uuid() WHERE false),
       e AS (INSERT INTO rate_limits (key) SELECT 'none' WHERE false),
       f AS (INSERT INTO login_sprays (last_failed_at) SELECT now() WHERE false),
-      g AS (INSERT INTO audit (id) SELECT gen_random_uuid() WHERE false)
+      g AS (INSERT INTO audit (id) SELECT gen_random_uuid() WHERE false),
+      h AS (INSERT INTO outbox (id) SELECT gen_random_uuid() WHERE false),
+      i AS (INSERT INTO notices (user_id) SELECT gen_random_uuid() WHERE false)
     SELECT FROM signing_keys WHERE false`.execute(db)
 }

@@ -1,7 +1,5 @@
 import { record } from '../audit/audit.ts'
 import type { Tally } from '../audit/tally.ts'
-import type { Config } from '../config/config.ts'
-import type { KeyList } from '../config/secrets.ts'
 import { identify } from '../credentials/attempts.ts'
 import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
@@ -12,6 +10,7 @@ import type { Db } from '../db/schema.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
+import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import type { UserPrincipal } from '../principal.ts'
 import { endAll } from '../sessions/end.ts'
 
@@ -21,11 +20,9 @@ import { endAll } from '../sessions/end.ts'
  * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
  */
 export async function changePassword(
-  deps: {
+  deps: NoticeDeps & {
     db: Db
-    config: Config
     hasher: PasswordHasher
-    serverKeys: KeyList
     metrics: Metrics
     log: Log
     tally: Tally
@@ -41,7 +38,7 @@ export async function changePassword(
   checkNewPassword(deps.config, email, input.newPassword)
   const proof = await prove(
     deps,
-    operation.now,
+    operation,
     { email, id, password: input.currentPassword, address: null },
     {
       replaceHash: () => deps.hasher.hash(input.newPassword),
@@ -49,6 +46,7 @@ export async function changePassword(
         await voidByPassword(tx, id)
         await endAll(tx, operation, { userId: id, cause: 'password_changed', except: principal.sessionId })
         await record(tx, operation, { type: 'password.changed', outcome: 'success', ...about })
+        await tellOwner(tx, deps, operation, { userId: id, cause: 'password-changed' })
       },
     },
   )

@@ -2,7 +2,6 @@ import type { Tally } from '../audit/tally.ts'
 import type { Client } from '../clients/clients.ts'
 import { grantFor } from '../clients/grants.ts'
 import type { Config } from '../config/config.ts'
-import type { KeyList } from '../config/secrets.ts'
 import { identify } from '../credentials/attempts.ts'
 import { readDevices, rememberDevice } from '../credentials/devices.ts'
 import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
@@ -16,10 +15,12 @@ import type { Keyring } from '../keys/keyring.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
+import type { NoticeDeps } from '../outbox/mail/notices.ts'
 import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
 import { DEVICE_LIFETIME } from '../tokens/device.ts'
 import { normaliseEmail } from '../users/email.ts'
+import { noteDevice } from './note-device.ts'
 
 interface SignInInput {
   email: string
@@ -47,11 +48,9 @@ export interface SignedIn extends Issued {
  * token_too_large; overloaded; unavailable.
  */
 export async function signIn(
-  deps: {
+  deps: NoticeDeps & {
     db: Db
-    config: Config
     hasher: PasswordHasher
-    serverKeys: KeyList
     keyring: Keyring
     metrics: Metrics
     log: Log
@@ -72,7 +71,7 @@ export async function signIn(
   const known = readDevices(deps.serverKeys, now, input.devices)
   const proof = await prove(
     deps,
-    now,
+    operation,
     { email, password: input.password, address: operation.facts.address, devices: known },
     {
       replaceHash: (found) => rehash(deps, found, input.password),
@@ -82,6 +81,9 @@ export async function signIn(
         const session = { subject, client, grant, remember, replaces, amr: ['pwd'] }
         const started = await startSession(deps, tx, operation, session)
         expectTokenToFit(deps, now, started)
+        const isKnown = known.some(({ userId }) => userId === subject.id)
+        const { id: familyId, clientId } = started.family
+        await noteDevice(tx, deps, operation, { user: subject, isKnown, familyId, clientId })
         return started
       },
     },

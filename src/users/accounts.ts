@@ -12,6 +12,7 @@ import type { Db, Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
+import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import { endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
@@ -19,7 +20,7 @@ import { insertUser, listAfter, type NewUser, writeDisabledAt } from './queries.
 import { checkRoles, checkRoom } from './rights.ts'
 
 /** An account as operators see it, without the password hash, which could be cracked. */
-export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt'> {
+export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt' | 'signedInAt'> {
   hasPassword: boolean
   /** Too many failures in a row: the right password is refused too, until somebody enables the account again. */
   passwordDisabled: boolean
@@ -118,12 +119,12 @@ export async function enableUser(
 
 /**
  * Sets another password, for somebody who has lost theirs or whose password was stolen. All sessions end, so that a
- * thief who has signed in is thrown out. Failures with the old password are forgotten.
+ * thief who has signed in is thrown out. Failures with the old password are forgotten, and the owner is told by mail.
  * @returns how many sessions ended.
  * @throws Problem not_found, password_*.
  */
 export async function setPassword(
-  deps: { db: Db; clock: Clock; config: Config; hasher: PasswordHasher; serverKeys: KeyList },
+  deps: NoticeDeps & { db: Db; clock: Clock; hasher: PasswordHasher },
   asked: Operation,
   idOrEmail: string,
   password: string,
@@ -135,10 +136,15 @@ export async function setPassword(
   return await withUser(deps, idOrEmail, async (tx, user) => {
     await replacePassword(tx, deps.serverKeys, user, passwordHash)
     await record(tx, operation, { type: 'password.changed', outcome: 'success', userId: user.id })
-    return await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
+    const ended = await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
+    await tellOwner(tx, deps, operation, { userId: user.id, cause: 'password-changed' })
+    return ended
   })
 }
 
-function toAccount({ passwordHash, passwordDisabledAt: _since, ...user }: User, passwordDisabled: boolean): Account {
+function toAccount(
+  { passwordHash, passwordDisabledAt: _since, signedInAt: _first, ...user }: User,
+  passwordDisabled: boolean,
+): Account {
   return { ...user, hasPassword: passwordHash !== null, passwordDisabled }
 }

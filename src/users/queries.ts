@@ -74,6 +74,11 @@ export async function removeUser(tx: Tx, id: string): Promise<void> {
 }
 
 /** The caller has locked the row. */
+export async function writeFirstSignIn(tx: Tx, id: string, at: Date, locale: string): Promise<void> {
+  await tx.updateTable('users').set({ signed_in_at: at, locale }).where('id', '=', id).execute()
+}
+
+/** The caller has locked the row. */
 export async function writeDisabledAt(tx: Tx, id: string, disabledAt: Date | null): Promise<void> {
   await tx.updateTable('users').set({ disabled_at: disabledAt }).where('id', '=', id).execute()
 }

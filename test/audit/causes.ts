@@ -66,6 +66,10 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     operate(t, 'users', 'claims', (await register(t)).email, '--set', '{"team":"blue"}'),
 
   'login success': (t) => session(t),
+  'login.new_device success': async (t) => {
+    const user = await register(t)
+    for (let time = 0; time < 2; time++) await signIn(t, user)
+  },
   'login unknown_user': (t) => t.login({ email: newAddress(), password: WRONG }),
   'login wrong_password': async (t) => fail(t, (await register(t)).email),
   'login no_password': async (t) => {

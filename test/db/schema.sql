@@ -103,6 +103,15 @@ TABLE mail_counts (
 )
 CREATE INDEX mail_counts_last_sent_at_idx ON public.mail_counts USING btree (last_sent_at)
 
+TABLE notices (
+  user_id uuid NOT NULL,
+  cause text NOT NULL,
+  sent_at timestamp with time zone[] NOT NULL,
+  CONSTRAINT notices_is_short CHECK (((cardinality(sent_at) >= 1) AND (cardinality(sent_at) <= 10))),
+  CONSTRAINT notices_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+  CONSTRAINT notices_pkey PRIMARY KEY (user_id, cause)
+)
+
 TABLE one_time_codes (
   id uuid NOT NULL,
   purpose text NOT NULL,
@@ -184,6 +193,8 @@ TABLE users (
   created_at timestamp with time zone NOT NULL,
   password_disabled_at timestamp with time zone,
   must_verify boolean NOT NULL DEFAULT false,
+  signed_in_at timestamp with time zone,
+  locale text,
   CONSTRAINT users_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
   CONSTRAINT users_email_is_normalised CHECK (((email = lower(email)) AND ((octet_length(email) >= 3) AND (octet_length(email) <= 254)))),
   CONSTRAINT users_password_is_known CHECK ((password_hash ~ '^\$(argon2id|2[aby]|scrypt|pbkdf2-sha(1|256|512))\$'::text)) NOT VALID,

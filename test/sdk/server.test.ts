@@ -62,9 +62,29 @@ test('signed in, the site knows who asks and has a token for services; signed ou
   const { ended, setCookies } = await site.client.signOut(visitor.request())
   expect(ended).toBe(true)
   visitor.take(setCookies)
-  expect([...visitor.cookies]).toEqual([])
+  // What is left says that somebody has signed in here before, and signs nobody in.
+  expect([...visitor.cookies.keys()]).toEqual(['__Host-claviger-device'])
   expect((await site.client.read(visitor.request())).state).toBe('signed-out')
   expect(await liveFamilies()).toBe(0)
+})
+
+test('strangers who guess at an account cannot keep its owner out of a browser that signed in before', async () => {
+  const { email, password } = await signUp(site, visitor)
+  visitor.take((await site.client.signOut(visitor.request())).setCookies)
+  const signIn = async (by: Visitor, phrase = password) => {
+    try {
+      by.take((await site.client.signIn({ email, password: phrase }, by.request())).setCookies)
+      return 'signed in'
+    } catch (error) {
+      return (error as { code: string }).code
+    }
+  }
+  for (let time = 0; time < 5; time++)
+    expect(await signIn(createVisitor(), 'not the right phrase')).toBe('invalid_credentials')
+  expect(await signIn(createVisitor())).toBe('too_many_requests')
+  const before = visitor.cookies.get('__Host-claviger-device')
+  expect(await signIn(visitor)).toBe('signed in')
+  expect(visitor.cookies.get('__Host-claviger-device')?.slice(0, 20)).toBe(before?.slice(0, 20))
 })
 
 describe('the cookies', () => {
@@ -74,6 +94,9 @@ describe('the cookies', () => {
     expect(setCookies).toEqual([
       expect.stringMatching(RegExp(`^__Host-claviger\\.[\\w-]{12}=[\\w-]+; ${attributes}$`)),
       expect.stringMatching(RegExp(`^__Host-claviger=[\\w-]{12}; ${attributes}$`)),
+      expect.stringMatching(
+        /^__Host-claviger-device=dt1_[\w-]{72}; Path=\/; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax$/,
+      ),
     ])
     const value = visitor.sessions()[0]?.[1] ?? ''
     const bytes = Buffer.from(value, 'base64url').toString('latin1')
@@ -99,6 +122,7 @@ describe('the cookies', () => {
     expect(setCookies).toEqual([
       expect.stringMatching(/^claviger-3000\.[\w-]{12}=[\w-]+; Path=\/; HttpOnly; SameSite=Lax$/),
       expect.stringMatching(/^claviger-3000=[\w-]{12}; Path=\/; HttpOnly; SameSite=Lax$/),
+      expect.stringMatching(/^claviger-3000-device=dt1_[\w-]{72}; Path=\/; Max-Age=31536000; HttpOnly; SameSite=Lax$/),
     ])
     expect((await site.client.read(visitor.request())).state).toBe('signed-in')
   })
@@ -339,7 +363,7 @@ describe('while the issuer is out of reach', () => {
     const { ended, setCookies } = await site.client.signOut(visitor.request())
     expect(ended).toBe(false)
     visitor.take(setCookies)
-    expect([...visitor.cookies]).toEqual([])
+    expect([...visitor.cookies.keys()]).toEqual(['__Host-claviger-device'])
   })
 })
 
@@ -382,7 +406,7 @@ describe('an answer that comes late', () => {
       user: second.user,
     })
     visitor.take((await site.client.signOut(visitor.request())).setCookies)
-    expect([...visitor.cookies], 'what had come late goes with the rest').toEqual([])
+    expect([...visitor.cookies.keys()], 'what had come late goes with the rest').toEqual(['__Host-claviger-device'])
   })
 
   test('a refresh does not bring back who has signed out', async () => {

@@ -22,7 +22,11 @@ test('a link sets another password, ends every session, proves the address, sign
   expect((await t.login({ email: user.email, password: TEST_PASSWORD })).statusCode).toBe(401)
   const signedIn = await t.login({ email: user.email, password: NEXT })
   expect(signedIn.json().user).toMatchObject({ id: user.userId, email_verified: true })
-  expect(await delivered(t)).toMatchObject([{ template: 'password-reset', to: 'ada@example.com' }])
+  expect(await delivered(t)).toMatchObject([
+    { template: 'password-reset', to: 'ada@example.com' },
+    // The sign-in, which says nothing of a device.
+    { template: 'new-device', to: 'ada@example.com' },
+  ])
   const about = { outcome: 'success', user_id: user.userId, actor: 'anonymous' }
   for (const type of ['password.reset_requested', 'password.reset', 'email.verified'])
     expect(await auditOf(t, type), type).toMatchObject([about])

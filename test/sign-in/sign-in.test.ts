@@ -77,10 +77,20 @@ describe('success', () => {
 test('a sign-in takes three statements besides its limits, BEGIN and COMMIT; a refusal as many', async () => {
   await using t = await createTestApp()
   await t.register(email, TEST_PASSWORD)
-  const attempt = (password: string) => statements(t, () => t.login({ email, password }))
+  let device_token: string | undefined
+  const attempt = (password: string) =>
+    statements(t, async () => {
+      const reply = (await t.login({ email, password, ...(device_token && { device_token }) })).json()
+      device_token = reply.device_token ?? device_token
+    })
+  // The first of all is noted.
+  expect(await attempt(TEST_PASSWORD)).toHaveLength(4)
   expect(await attempt(TEST_PASSWORD)).toHaveLength(3)
   expect(await attempt('not my password')).toHaveLength(3)
   expect(await attempt(TEST_PASSWORD)).toHaveLength(3)
+  device_token = undefined
+  // On a device that is not known there is a mail: whether there were enough, the mail, and the audit event.
+  expect(await attempt(TEST_PASSWORD)).toHaveLength(6)
   expect(await t.db.selectFrom('login_failures').selectAll().execute()).toEqual([])
 })
 

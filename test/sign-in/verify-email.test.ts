@@ -132,6 +132,7 @@ describe('where addresses have to be verified', () => {
     expect((await t.refresh(refreshToken)).statusCode).toBe(200)
     const answer = await signIn(t, TEST_PASSWORD, email)
     expect([answer.statusCode, answer.json().user.email_verified]).toEqual([200, false])
+    expect(await delivered(t)).toMatchObject([{ to: email, template: 'new-device' }])
     // Somebody registers with the address: it has an account that is in use, so its owner is told.
     expect((await t.register(email, STRANGER)).statusCode).toBe(202)
     expect(await delivered(t)).toMatchObject([{ to: email, template: 'account-exists' }])

@@ -37,13 +37,14 @@ export function createEntrance(
   return {
     signIn: async ({ email, password, remember = false }: SignIn, visit: Visit): Promise<SignedIn> => {
       const sentAt = Date.now()
-      const reply = await post('/login', { email, password, client_id: clientId, audience, scope }, visit)
+      const device_token = jar.deviceToken(pairsOf(visit))
+      const reply = await post('/login', { email, password, client_id: clientId, audience, scope, device_token }, visit)
       const held = hold(reply, sentAt, remember)
       try {
         const cookies = await sessions.begin(held)
         // The previous user is signed out, as by every sign-in that overwrites a cookie.
         await end(await sessions.refreshTokens(pairsOf(visit)), visit)
-        return { user: held.user, cookies: [...dropAll(visit), ...cookies] }
+        return { user: held.user, cookies: [...dropAll(visit), ...cookies, ...jar.keepDevice(reply.device_token)] }
       } catch (error) {
         if (error instanceof ClavigerError) await end([held.refreshToken], visit)
         throw error

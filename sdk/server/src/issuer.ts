@@ -13,6 +13,8 @@ export interface Reply {
   refresh_token: string
   /** Seconds. */
   refresh_expires_in: number
+  /** Only at a sign-in. */
+  device_token: string
   user: User
 }
 

@@ -4,6 +4,10 @@ import type { Settings } from './options.ts'
 
 /** The longest that browsers keep a cookie. The session that it points to ends sooner. */
 const LONGEST_AGE = 400 * 86_400
+/** As long as the issuer knows a device. */
+const DEVICE_AGE = 365 * 86_400
+/** What may be in a cookie as it is. */
+const DEVICE_TOKEN = /^[\w-]{1,200}$/
 
 export type Jar = ReturnType<typeof createJar>
 
@@ -16,6 +20,7 @@ export function createJar({ cookie, site, secure }: Pick<Settings, 'cookie' | 's
   // Cookies ignore ports: sites on several ports of one host would share them, and sign each other's users out.
   const pointer = (secure ? '__Host-' : '') + [cookie, new URL(site).port].filter(Boolean).join('-')
   const attributes = { path: '/', httpOnly: true, secure, sameSite: 'lax' } as const
+  const device = `${pointer}-device`
   const own = (pairs: readonly Pair[]) => pairs.filter(({ name }) => name.startsWith(`${pointer}.`))
 
   return {
@@ -41,6 +46,15 @@ export function createJar({ cookie, site, secure }: Pick<Settings, 'cookie' | 's
       ...attributes,
       ...(remember && { maxAge: LONGEST_AGE }),
     }),
+    /** What the issuer knows this browser by, as one on which somebody has signed in before. It outlives sessions. */
+    deviceToken: (pairs: readonly Pair[]): string | undefined => {
+      const [found, another] = pairs.filter(({ name, value }) => name === device && DEVICE_TOKEN.test(value))
+      return another ? undefined : found?.value
+    },
+    keepDevice: (token: string | undefined): Cookie[] =>
+      token !== undefined && DEVICE_TOKEN.test(token)
+        ? [{ name: device, value: token, ...attributes, maxAge: DEVICE_AGE }]
+        : [],
     pointNowhere: (): Cookie => ({ name: pointer, value: '', ...attributes, maxAge: 0 }),
   }
 }

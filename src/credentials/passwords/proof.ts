@@ -1,13 +1,15 @@
+import { record } from '../../audit/audit.ts'
 import type { LoginFailure } from '../../audit/events.ts'
-import type { KeyList } from '../../config/secrets.ts'
 import { transact } from '../../db/errors.ts'
 import type { Db, Tx } from '../../db/schema.ts'
 import type { User } from '../../db/user.ts'
 import { Problem } from '../../errors.ts'
 import type { Log } from '../../log.ts'
+import type { Operation } from '../../operation.ts'
+import { type NoticeDeps, tellOwner } from '../../outbox/mail/notices.ts'
 import type { Device } from '../../tokens/device.ts'
 import { type Attempt, settleAttempt } from '../attempt-queries.ts'
-import { release, reserve } from '../attempts.ts'
+import { identify, release, reserve } from '../attempts.ts'
 import { PASSWORD_DISABLED } from '../counter-queries.ts'
 import { failedFrom, sprayIdentifiers } from '../sprays.ts'
 import type { PasswordHasher } from './hasher.ts'
@@ -36,8 +38,6 @@ export type Proof<T> =
       reason: Refusal
       /** Running, of the counter that counted it. */
       failures: number
-      /** Whether this failure disabled the password, or would have if there were an account. */
-      disables: boolean
       /** Whether it shows that a spray comes from the network of the address. */
       spray: boolean
     }
@@ -53,16 +53,21 @@ interface Effect<T> {
   commit: (tx: Tx, user: User) => Promise<T>
 }
 
-type ProofDeps = { db: Db; serverKeys: KeyList; hasher: PasswordHasher; log: Log }
+type ProofDeps = NoticeDeps & { db: Db; hasher: PasswordHasher; log: Log }
 
 /**
  * Checks a password and, if it is right, runs the effect. Every claim costs one reservation and every refusal the same
  * computations, so that an attacker cannot tell by timing which accounts exist, are disabled or have no password.
  * @throws Problem overloaded; whatever the effect throws. The attempt then does not count.
  */
-export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect: Effect<T>): Promise<Proof<T>> {
+export async function prove<T>(
+  deps: ProofDeps,
+  operation: Operation,
+  claim: Claim,
+  effect: Effect<T>,
+): Promise<Proof<T>> {
   const { email, password, address } = claim
-  const reserved = await reserve(deps, now, claim)
+  const reserved = await reserve(deps, operation.now, claim)
   const { user } = reserved
   if (reserved.kind === 'held_off') return { ...reserved, reason: 'backoff' }
   const { attempt, inUse } = reserved
@@ -74,10 +79,33 @@ export async function prove<T>(deps: ProofDeps, now: Date, claim: Claim, effect:
     throw error
   })
   if (decision.kind === 'proven') return decision
-  const failed = { ...failedFrom(deps.serverKeys, address, email), userId: user?.id ?? null }
-  const { disabled, spray } = await settleAttempt(deps.db, now, attempt, failed)
-  const disables = user ? disabled : attempt.ofAccount === PASSWORD_DISABLED
-  return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures, disables, spray }
+  const spray = await settle(deps, operation, { email, address, user }, attempt)
+  return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures, spray }
+}
+
+/**
+ * Notes that the attempt has failed. The hundredth failure is an event, whether or not there is an account.
+ * @returns whether it shows a spray.
+ */
+async function settle(
+  deps: ProofDeps,
+  operation: Operation,
+  { email, address, user }: { email: string; address: string | null; user: User | undefined },
+  attempt: Attempt,
+): Promise<boolean> {
+  const { now } = operation
+  const userId = user?.id ?? null
+  const failed = { ...failedFrom(deps.serverKeys, address, email), userId }
+  if (attempt.ofAccount < PASSWORD_DISABLED) return (await settleAttempt(deps.db, now, attempt, failed)).spray
+  return await transact(deps.db, async (tx) => {
+    const { disabled, spray } = await settleAttempt(tx, now, attempt, failed)
+    if (user ? !disabled : attempt.ofAccount > PASSWORD_DISABLED) return spray
+    const details = { identifier: identify(deps.serverKeys, email), failures: attempt.ofAccount }
+    const event = { type: 'login.password_disabled', outcome: 'success', userId, details } as const
+    await record(tx, { ...operation, actor: 'server' }, event)
+    if (user) await tellOwner(tx, deps, operation, { userId: user.id, cause: 'password-disabled' })
+    return spray
+  })
 }
 
 const ROUNDS = 3

@@ -23,11 +23,11 @@ export async function refuse(
     })
   }
   const { failures, reason } = proof
-  const about = { userId: proof.user?.id ?? null, details: { identifier, failures } }
   const byRule: Operation = { ...operation, actor: 'server' }
-  if (failures === BACKOFF_STARTS)
+  if (failures === BACKOFF_STARTS) {
+    const about = { userId: proof.user?.id ?? null, details: { identifier, failures } }
     await record(deps.db, byRule, { type: 'login.backoff_started', outcome: 'success', ...about })
-  if (proof.disables) await record(deps.db, byRule, { type: 'login.password_disabled', outcome: 'success', ...about })
+  }
   if (proof.spray) {
     deps.metrics.sprays.inc()
     const details = { accounts: SPRAY_DETECTED }

@@ -11,7 +11,12 @@ export function operationOf(request: FastifyRequest, now: Date): Operation {
 
 /** Where a request came from, for the audit trail and the session list. */
 function factsOf(request: FastifyRequest): RequestFacts {
-  return { requestId: request.id, address: request.source.address ?? null, userAgent: userAgent(request) }
+  return {
+    requestId: request.id,
+    address: request.source.address ?? null,
+    userAgent: userAgent(request),
+    acceptLanguage: request.headers['accept-language']?.slice(0, 500) ?? null,
+  }
 }
 
 function userAgent(request: FastifyRequest): string | null {

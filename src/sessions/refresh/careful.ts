@@ -8,6 +8,7 @@ import { share } from '../../db/pools.ts'
 import type { Tx } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
 import type { Operation } from '../../operation.ts'
+import { tellOwner } from '../../outbox/mail/notices.ts'
 import { createKeyedMutex, createSemaphore } from '../../semaphore.ts'
 import { endFamily } from '../end-queries.ts'
 import { expectTokenToFit } from '../issue.ts'
@@ -92,7 +93,7 @@ async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, reques
   if (verdict.kind === 'refuse') return refuse(family, verdict)
   if (!family) throw new Error('a verdict other than refusal needs a family')
   const held = { tx, operation, family, request }
-  if (verdict.kind === 'reuse') return await endForReuse(held, verdict)
+  if (verdict.kind === 'reuse') return await endForReuse(deps, held, verdict)
   const problem = forbid(deps, clients, held)
   if (problem) return { kind: 'problem', problem }
   return verdict.kind === 'retry' ? await answerAgain(deps, held) : await replaceToken(deps, held, verdict)
@@ -127,6 +128,7 @@ function refuse(family: LockedFamily | undefined, { reason }: Verdict & { kind: 
 }
 
 async function endForReuse(
+  deps: CarefulDeps,
   { tx, operation, family, request }: Held,
   { reason }: Verdict & { kind: 'reuse' },
 ): Promise<Outcome> {
@@ -136,6 +138,7 @@ async function endForReuse(
   await record(tx, operation, found)
   const ended = { type: 'session.ended', outcome: 'success', reason: 'reuse_detected', ...about(family) } as const
   await record(tx, { ...operation, actor: 'server' }, ended)
+  await tellOwner(tx, deps, operation, { userId: family.subject.id, cause: 'session-reuse' })
   return { kind: 'problem', problem: new Problem('invalid_grant', { reason }), reuse: true }
 }
 

@@ -2,14 +2,13 @@ import type { TalliedEvent } from '../../audit/events.ts'
 import type { Tally } from '../../audit/tally.ts'
 import type { Narrowing } from '../../clients/grants.ts'
 import type { Clock } from '../../clock.ts'
-import type { Config } from '../../config/config.ts'
-import type { KeyList } from '../../config/secrets.ts'
 import type { Db, Tx } from '../../db/schema.ts'
 import type { Problem } from '../../errors.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
+import type { NoticeDeps } from '../../outbox/mail/notices.ts'
 import type { AuthenticToken } from '../../tokens/refresh.ts'
 import type { FamilyFacts, LockedFamily, Subject } from '../queries.ts'
 import type { Presented, Verdict } from '../rotation.ts'
@@ -54,11 +53,9 @@ export interface Refreshed {
 export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean; refusal?: TalliedEvent }
 
 /** What the careful path works with. */
-export type CarefulDeps = {
-  config: Config
+export type CarefulDeps = NoticeDeps & {
   refreshDb: Db
   clock: Clock
-  serverKeys: KeyList
   keyring: Keyring
   metrics: Metrics
   log: Log

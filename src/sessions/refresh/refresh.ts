@@ -4,14 +4,13 @@ import type { Clients } from '../../clients/clients.ts'
 import { grantNow, type Narrowing, narrowing } from '../../clients/grants.ts'
 import { roomForRights } from '../../clients/room.ts'
 import type { Clock } from '../../clock.ts'
-import type { Config } from '../../config/config.ts'
-import type { KeyList } from '../../config/secrets.ts'
 import type { Db, Delivery } from '../../db/schema.ts'
 import { Problem, type Reason } from '../../errors.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
+import type { NoticeDeps } from '../../outbox/mail/notices.ts'
 import { randomBytes } from '../../random.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../../tokens/refresh.ts'
 import { type Issued, issue } from '../issue.ts'
@@ -44,9 +43,7 @@ export interface RefreshInput {
 /** Whether anything was left to spend; if not, milliseconds until there is. */
 export type Spent = { allowed: true } | { allowed: false; remainingMs: number }
 
-type RefreshDeps = {
-  config: Config
-  serverKeys: KeyList
+type RefreshDeps = NoticeDeps & {
   refreshDb: Db
   rotationDb: Db
   clock: Clock
