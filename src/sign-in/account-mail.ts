@@ -27,7 +27,8 @@ interface Task {
 
 /**
  * Does what was asked for an address, where whoever asked cannot watch: finds the account, judges the limits, makes the link
- * and writes the mail, all in one transaction.
+ * and writes the mail, all in one transaction. If the server dies right after that, it is done once more: a second mail goes
+ * out, and its link is the one that is good.
  */
 export function carryOut(deps: MailDeps): Handler<'account'> {
   return async (request, { enqueuedAt: askedAt }) => {
