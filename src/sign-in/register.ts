@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { record } from '../audit/audit.ts'
 import type { Tally } from '../audit/tally.ts'
 import type { Clock } from '../clock.ts'
@@ -17,9 +18,12 @@ import { addUser } from '../users/accounts.ts'
 import { normaliseEmail } from '../users/email.ts'
 import { requestMailIn } from './request-mail.ts'
 
+/** Longer than an account takes to be written, unless the database is in trouble. */
+const WRITTEN_WITHIN_MS = 50
+
 /**
  * Creates an account, without signing in. Where addresses have to be verified, the answer is the same if the address has an
- * account already, and so is the work that takes time: the hash.
+ * account already, and comes after the same time.
  * @returns undefined in that case: the owner of the address gets a mail.
  * @throws Problem registration_closed, invalid_email, password_*, overloaded; email_taken.
  */
@@ -44,12 +48,16 @@ export async function register(
   // The hash has waited for its turn, so the time is read again.
   const operation = { ...asked, now: deps.clock() }
   const mustVerify = config.EMAIL_VERIFICATION === 'required'
+  // To write an account takes longer than to find that there is one. A caller who could tell the two apart by the time of the
+  // answer would learn who has an account.
+  const answerTime = mustVerify ? sleep(WRITTEN_WITHIN_MS) : undefined
   const user = await transact(deps.db, async (tx) => {
     const added = await addRegistered(tx, serverKeys, operation, { email, passwordHash, mustVerify })
     if (mustVerify) await requestMailIn(tx, deps, operation, { cause: 'registered', email, locale: input.locale })
     return added
   })
   if (!user) await deps.tally.add(operation, { type: 'user.registered', outcome: 'failure', reason: 'email_taken' })
+  await answerTime
   if (mustVerify) return undefined
   if (!user) throw new Problem('email_taken')
   return user
