@@ -115,11 +115,13 @@ describe('the traps of bcrypt', () => {
     expect(hasher.needsRehash(stored, 'ä'.repeat(37))).toBe(false)
   })
 
-  test('a zero character ends nothing', async () => {
+  test('a zero character ends nothing, and is in no password', async () => {
     const stored = await hashed('secret')
     expect(await hasher.verify(stored, 'secret')).toBe(true)
     expect(await hasher.verify(stored, 'secret\0')).toBe(false)
     expect(await hasher.verify(stored, 'secret\0more')).toBe(false)
+    // Nor may it be set here: the hash of another system does not bring it in.
+    expect(await hasher.verify(await hashed('secret\0more'), 'secret\0more')).toBe(false)
   })
 
   test('text that is not well-formed is never right', async () => {
