@@ -209,6 +209,15 @@ export const CATALOGUE = {
       },
     },
   },
+  'delivery.retried': {
+    meaning: 'an operator had deliveries tried again',
+    success: {
+      details: {
+        deliveries: { kind: 'number', meaning: 'how many' },
+        delivery: { kind: 'text', optional: true, meaning: 'the id, if it was one by name' },
+      },
+    },
+  },
   'key.created': { meaning: 'a signing key was made', success: KEY },
   'key.imported': { meaning: 'an operator took in a signing key', success: KEY },
   'key.activated': { meaning: 'a key began to sign', success: KEY },

@@ -13,6 +13,7 @@ import { commandHelp, groupHelp, overview } from './help.ts'
 import { keyCommands } from './keys.ts'
 import { type Opened, open } from './open.ts'
 import { operatorName } from './operator.ts'
+import { outboxCommands } from './outbox.ts'
 import { serverCommands } from './server.ts'
 import { sessionCommands } from './sessions.ts'
 import { suggest } from './suggest.ts'
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   ...userCommands,
   ...sessionCommands,
   ...keyCommands,
+  ...outboxCommands,
   ...configCommands,
   ...doctorCommands,
 ]

@@ -268,6 +268,11 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
       .execute()
     await t.deliver(receiver().handlers)
   },
+  'delivery.retried success': async (t) => {
+    await enqueueNote(t, 'waits')
+    await operate(t, 'outbox', 'retry', '--all')
+    await t.deliver(receiver().handlers)
+  },
 
   'key.created success': rotatePlanned,
   'key.imported success': async (t) => {

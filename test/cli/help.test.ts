@@ -7,7 +7,7 @@ const groups = [...new Set(commands.filter((name) => name.includes(' ')).map((na
 
 test('the overview names commands and groups', () => {
   expect(commands.length).toBeGreaterThan(20)
-  expect(groups).toEqual(['users', 'sessions', 'keys'])
+  expect(groups).toEqual(['users', 'sessions', 'keys', 'outbox'])
 })
 
 test.each(commands)('%s --help tells how it is used, on standard output', async (name) => {
