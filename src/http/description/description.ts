@@ -15,7 +15,7 @@ export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUE
   app.addHook('onRoute', ({ method, url, config: { access, limit } = {}, schema = {} }) => {
     const { body, problems = [] } = schema
     const facts = {
-      isPublic: access === 'public',
+      access,
       limit: typeof limit === 'object' ? ('name' in limit ? limit.name : undefined) : limit,
       bodyRequired: !Type.IsOptional(body),
       problems,

@@ -72,6 +72,12 @@ export function complete(made: OpenApi, routes: ReadonlyMap<string, RouteFacts>)
   return { ...made, paths: Object.fromEntries(paths) }
 }
 
+/** An empty requirement says that the request may come without (OpenAPI 3.1 §4.8.30). */
+function securityOf({ access }: RouteFacts): Record<string, string[]>[] {
+  const token = { accessToken: [] }
+  return access === 'optional' ? [{}, token] : [token]
+}
+
 function completeOperation(
   name: string,
   { requestBody, security, responses, ...words }: OperationObject,
@@ -81,7 +87,7 @@ function completeOperation(
     operationId: name.replace(/\W+(\w)/g, (_, letter: string) => letter.toUpperCase()).replace(/\W/g, ''),
     ...words,
     ...(requestBody ? { requestBody: { ...requestBody, required: route.bodyRequired } } : {}),
-    security: route.isPublic ? (security ?? []) : [{ accessToken: [] }],
+    security: route.access === 'public' ? (security ?? []) : securityOf(route),
     responses: { ...responses, ...refusals(route) },
   }
 }

@@ -1,3 +1,4 @@
+import type { FastifyContextConfig } from 'fastify'
 import { type ProblemCode, problems, typeOf } from '../../errors.ts'
 import type { LimitName } from '../limits/policies.ts'
 import type { Reply, Schema } from './shapes.ts'
@@ -26,7 +27,7 @@ export const problemSchema: Schema = {
 /** The facts of a route that determine how it may refuse. */
 export interface RouteFacts {
   method: string
-  isPublic: boolean
+  access: FastifyContextConfig['access'] | undefined
   limit: LimitName | undefined
   bodyRequired: boolean
   /** Its own problems, beyond those that follow from the other facts. */
@@ -45,11 +46,11 @@ export function refusals(route: RouteFacts): Record<string, Reply> {
   }
 }
 
-function codesOf({ method, isPublic, limit, problems: own }: RouteFacts): ProblemCode[] {
+function codesOf({ method, access, limit, problems: own }: RouteFacts): ProblemCode[] {
   const codes: ProblemCode[] = ['invalid_request']
   // Whether or not a body is expected: one that is sent is judged before the endpoint has a say.
   if (method !== 'GET') codes.push('origin_not_allowed', 'payload_too_large', 'unsupported_media_type')
-  if (!isPublic) codes.push('invalid_token', 'insufficient_scope')
+  if (access !== 'public') codes.push('invalid_token', 'insufficient_scope')
   if (limit) codes.push('too_many_requests', 'unavailable')
   return [...codes, ...own]
 }

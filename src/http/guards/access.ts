@@ -5,20 +5,25 @@ import { challenge } from '../replies/problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call the route: anybody, or the holder of an access token for a caller of this kind. */
+    /**
+     * Who may call the route: anybody; anybody, and a user is known by the access token that comes along (`optional`); or the
+     * holder of an access token for a caller of this kind.
+     */
     access: Access
     /** Which web pages may read the reply: those of our clients, any, or none but our own. */
     cors?: 'clients' | 'public' | 'none'
   }
   interface FastifyRequest {
-    /** The caller. Reading it on a public route throws. */
+    /** The caller. Reading it throws on a public route, and where none was needed and none came. */
     readonly principal: Principal
+    /** The caller, if it is known. */
+    readonly caller: Principal | undefined
   }
 }
 
-type Access = 'public' | Principal['kind']
+type Access = 'public' | 'optional' | Principal['kind']
 /** A route with a kind that is not listed here stops the server from booting. */
-const KNOWN: readonly unknown[] = ['public', 'user'] satisfies Access[]
+const KNOWN: readonly unknown[] = ['public', 'optional', 'user'] satisfies Access[]
 
 export interface AccessRules {
   /** Resolves to the caller behind a token. @throws Problem `invalid_token`. */
@@ -42,21 +47,30 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
   app.decorateRequest('principal', {
     getter(this: FastifyRequest) {
       const principal = principals.get(this)
-      if (!principal) throw new Error(`${this.routeOptions.url} reads the principal but is public`)
+      if (!principal) throw new Error(`${this.routeOptions.url} reads the principal of a caller that it may not know`)
       return principal
+    },
+  })
+  app.decorateRequest('caller', {
+    getter(this: FastifyRequest) {
+      return principals.get(this)
     },
   })
 
   app.addHook('onRequest', (request, reply, done) => {
     // Everything else needs a token, whatever its kind of access: a new kind is protected from the start.
-    if (request.is404 || request.routeOptions.config.access === 'public') return done()
+    const { access } = request.routeOptions.config
+    if (request.is404 || access === 'public') return done()
+    // A token that is sent and is bad is refused here too: its owner would else be taken for nobody.
+    if (access === 'optional' && request.headers.authorization === undefined) return done()
     admit(request, reply).then(() => done(), done)
   })
 
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const principal = await authenticate(bearerToken(request))
     // The token is valid, but for another kind of caller, so no other scope would help: none is named in the challenge.
-    if (principal.kind !== request.routeOptions.config.access) {
+    const { access } = request.routeOptions.config
+    if (principal.kind !== (access === 'optional' ? 'user' : access)) {
       reply.header('www-authenticate', challenge(issuer, { error: 'insufficient_scope' }))
       throw new Problem('insufficient_scope', { reason: 'another kind of caller' })
     }

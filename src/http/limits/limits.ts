@@ -96,7 +96,8 @@ export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<M
     if (typeof limit !== 'string') return done()
     // Without the header the request will be refused at no cost, so it is not counted: any page could make its visitors
     // send such requests and use up their limit. No page can make them send the header.
-    if (access !== 'public' && request.headers.authorization === undefined) return done()
+    const needsToken = access !== 'public' && access !== 'optional'
+    if (needsToken && request.headers.authorization === undefined) return done()
     limits[limit](request)
       .then((verdict) => refuseOver(verdict, metrics))
       .then(() => done(), done)

@@ -5,8 +5,8 @@ import { actorOf } from '../../principal.ts'
 
 /** The operation of a request. @param now the time by which its rules decide. */
 export function operationOf(request: FastifyRequest, now: Date): Operation {
-  const isPublic = request.routeOptions.config.access === 'public'
-  return { now, actor: isPublic ? 'anonymous' : actorOf(request.principal), facts: factsOf(request) }
+  const { caller } = request
+  return { now, actor: caller ? actorOf(caller) : 'anonymous', facts: factsOf(request) }
 }
 
 /** Where a request came from, for the audit trail and the session list. */

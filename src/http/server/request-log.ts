@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import type { Metrics } from '../../metrics.ts'
-import { userOf } from '../../principal.ts'
 import type { Lifecycle } from './health.ts'
 
 declare module 'fastify' {
@@ -64,8 +63,8 @@ function probe(route: string): boolean {
 /** Who called, where that is a user. Order: after `guardAccess`. */
 export function noteCallers(app: FastifyInstance): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    if (request.routeOptions.config.access === 'user') {
-      const { subject, sessionId } = userOf(request.principal)
+    if (request.caller?.kind === 'user') {
+      const { subject, sessionId } = request.caller
       request.noted = { userId: subject.id, familyId: sessionId }
     }
     done()

@@ -10,6 +10,9 @@ const routes = (app: FastifyInstance): void => {
   app.get('/me', { config: { access: 'user' } }, async ({ principal }) => ({ id: userOf(principal).subject.id }))
   app.post('/password', { config: { access: 'user' } }, async () => ({}))
   app.get('/open', { config: { access: 'public' } }, async () => ({}))
+  app.post('/confirm', { config: { access: 'optional' } }, async ({ caller }) => ({
+    id: caller ? userOf(caller).subject.id : null,
+  }))
   app.get('/careless', { config: { access: 'public' } }, async ({ principal }) => ({
     id: userOf(principal).subject.id,
   }))
@@ -72,6 +75,25 @@ test('a token of another kind of caller is answered 403, and no scope would help
   const answer = await me({ authorization: 'Bearer good-machine' })
   expect([answer.statusCode, answer.json().code]).toEqual([403, 'insufficient_scope'])
   expect(answer.headers['www-authenticate']).toBe(`${REALM}, error="insufficient_scope"`)
+})
+
+test('where a token is optional, whoever sends one is known, and nobody is known by a cookie', async () => {
+  const confirm = (headers: Record<string, string>) => t.app.inject({ method: 'POST', url: '/confirm', headers })
+  expect((await confirm({})).json()).toEqual({ id: null })
+  expect((await confirm({ cookie: '__Host-refresh_token=good' })).json()).toEqual({ id: null })
+  expect((await confirm({ authorization: 'Bearer good' })).json()).toEqual({ id: 'u1' })
+})
+
+test.each([
+  ['Bearer bad', 401],
+  ['Bearer ', 401],
+  ['Basic Z29vZDo=', 401],
+  ['Bearer good-narrow', 403],
+  ['Bearer good-machine', 403],
+])('where a token is optional, one that is sent and does not count (%s) is refused', async (authorization, status) => {
+  const answer = await t.app.inject({ method: 'POST', url: '/confirm', headers: { authorization } })
+  expect(answer.statusCode).toBe(status)
+  expect(answer.headers['www-authenticate']).toContain(REALM)
 })
 
 test('who may not call learns nothing of the body', async () => {
