@@ -55,7 +55,7 @@ interface Parts {
 function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle, description }: Parts): Route[] {
   const people = signInEndpoints(deps, clients, limits)
   const mailbox = mailboxEndpoints(deps, clients, limits)
-  const users = userEndpoints()
+  const users = userEndpoints(deps, clients, limits)
   const tokens = refreshEndpoints(deps, clients, limits, { semaphore, stalls })
   const sessions = sessionEndpoints(deps)
   const metadata = metadataEndpoints(deps.config)
@@ -90,6 +90,9 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
     ['POST',   '/password/reset',    'public', handler('login'),    'clients', mailbox.reset],
     ['POST',   '/email/resend',      'public', handler('forgot'),   'clients', mailbox.resend],
     ['POST',   '/email/verify',      'public', handler('login'),    'clients', mailbox.verify],
+    ['POST',   '/email',             'user',   'login',             'clients', users.askForEmail],
+    ['POST',   '/email/confirm',     'optional', handler('login'),  'clients', users.confirmEmail],
+    ['POST',   '/email/undo',        'public', handler('login'),    'clients', users.undoEmail],
   )
   if (!description) return routes
   // biome-ignore format: columns

@@ -1,4 +1,15 @@
-import { DELIVERY, type Entry, FROM_MAILBOX, GENERATIONS, IDENTIFIER, KEY } from './forms.ts'
+import {
+  CODE_REASONS,
+  DELIVERY,
+  END_CAUSES,
+  type Entry,
+  FROM_MAILBOX,
+  GENERATIONS,
+  IDENTIFIER,
+  KEY,
+  LINK_REASONS,
+  NOT_PROVED,
+} from './forms.ts'
 
 /**
  * Every event of the audit trail. The types in events.ts are derived from it, and a test holds the tables in
@@ -22,7 +33,21 @@ export const CATALOGUE = {
     success: {},
   },
   'user.deleted': { meaning: 'an operator deleted an account', success: {} },
-  'user.email_changed': { meaning: 'an operator changed the address of an account; neither is kept here', success: {} },
+  'user.email_change_requested': {
+    meaning: 'a user asked for another address, or tried to; neither is kept here',
+    success: {},
+    failure: NOT_PROVED,
+  },
+  'user.email_changed': {
+    meaning: 'a user confirmed another address, or tried to, or an operator changed it; neither is kept here',
+    success: {},
+    failure: { tallied: true, reasons: CODE_REASONS },
+  },
+  'user.email_change_undone': {
+    meaning: 'somebody who reads the mailbox of the former address took a change back, or tried to',
+    success: {},
+    failure: { tallied: true, reasons: LINK_REASONS },
+  },
   'user.roles_changed': {
     meaning: 'an operator replaced the roles of an account',
     success: {
@@ -53,7 +78,8 @@ export const CATALOGUE = {
         no_password: 'the account has no password',
         user_disabled: 'the password is right, but the account is disabled',
         email_unverified: 'the password is right, but the address has to be verified first',
-        password_disabled: 'the password is refused since the 100th failure running',
+        password_disabled:
+          'the password is refused since the 100th failure running, or since a change of address was taken back',
         backoff: 'too soon after failures; the password was not looked at',
       },
       details: {
@@ -90,13 +116,7 @@ export const CATALOGUE = {
   'password.changed': {
     meaning: 'a user or an operator changed a password, or a user tried to',
     success: {},
-    failure: {
-      tallied: true,
-      reasons: {
-        wrong_password: 'the present password was not proved',
-        backoff: 'too soon after failures; the password was not looked at',
-      },
-    },
+    failure: NOT_PROVED,
   },
   'password.reset_requested': {
     meaning: 'somebody asked to reset the password of an account, and its address gets a mail',
@@ -135,23 +155,7 @@ export const CATALOGUE = {
     success: {},
     failure: FROM_MAILBOX,
   },
-  'session.ended': {
-    meaning: 'a session ended otherwise than by its age',
-    success: {
-      reasons: {
-        logout: 'its user signed out',
-        session_ended_by_user: 'its user ended it in the list of sessions',
-        reuse_detected: 'a refresh token that had been replaced was presented again',
-        password_changed: 'the password of the account was changed',
-        password_reset: 'the password of the account was reset with what was mailed to its address',
-        user_disabled: 'an operator disabled the account',
-        user_deleted: 'an operator deleted the account',
-        replaced_by_login: 'somebody signed in again in the same browser',
-        too_many_sessions: 'a sign-in was one more than an account may have sessions',
-        operator: 'an operator ended it',
-      },
-    },
-  },
+  'session.ended': { meaning: 'a session ended otherwise than by its age', success: { reasons: END_CAUSES } },
   'refresh.refused': {
     meaning: 'a genuine refresh token was refused, and its session goes on',
     failure: {

@@ -64,3 +64,6 @@ export type ReuseReason = ReasonOf<'refresh.reuse_detected'>
 
 /** Why a link or a code from a mail was refused. */
 export type CodeRefusal = ReasonOf<'password.reset'>
+
+/** Why what was mailed to confirm an address was refused. */
+export type AddressRefusal = ReasonOf<'user.email_changed'>

@@ -26,17 +26,27 @@ export const IDENTIFIER = {
   // Hashed, because people type passwords into the e-mail field.
   meaning: 'keyed hash (HMAC) of the address that was typed',
 } as const
-const CODE_REASONS = {
+export const NOT_PROVED = {
+  tallied: true,
+  reasons: {
+    wrong_password: 'the present password was not proved',
+    backoff: 'too soon after failures; the password was not looked at',
+  },
+} as const
+export const LINK_REASONS = {
   unknown_link: 'no such link was mailed, or it was used or replaced',
   expired: 'the link was too old',
+} as const
+const MAILED_REASONS = {
+  ...LINK_REASONS,
   no_code: 'no code is live for the address, or five wrong ones were tried',
   wrong_code: 'the digits were others',
-  used: 'it was used or voided at that very moment',
-  user_disabled: 'the account is disabled',
 } as const
+export const CODE_REASONS = { ...MAILED_REASONS, user_disabled: 'the account is disabled' } as const
+const USED = { used: 'it was used or voided at that very moment' } as const
 export const FROM_MAILBOX = {
   tallied: true,
-  reasons: CODE_REASONS,
+  reasons: { ...CODE_REASONS, ...USED },
   details: { identifier: { ...IDENTIFIER, optional: true, meaning: `${IDENTIFIER.meaning}, with a code` } },
 } as const
 export const KEY = { details: { kid: { kind: 'text', meaning: 'the key' } } } as const
@@ -47,4 +57,18 @@ export const DELIVERY = {
 export const GENERATIONS = {
   presented: { kind: 'number', meaning: 'generation of the token that came' },
   current: { kind: 'number', meaning: 'generation that was current' },
+} as const
+/** Why a session ended. */
+export const END_CAUSES = {
+  logout: 'its user signed out',
+  session_ended_by_user: 'its user ended it in the list of sessions',
+  reuse_detected: 'a refresh token that had been replaced was presented again',
+  password_changed: 'the password of the account was changed',
+  password_reset: 'the password of the account was reset with what was mailed to its address',
+  user_disabled: 'an operator disabled the account',
+  user_deleted: 'an operator deleted the account',
+  email_change_undone: 'the account was taken back from the mailbox of its former address',
+  replaced_by_login: 'somebody signed in again in the same browser',
+  too_many_sessions: 'a sign-in was one more than an account may have sessions',
+  operator: 'an operator ended it',
 } as const

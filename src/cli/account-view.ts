@@ -38,7 +38,8 @@ export function describe(user: Account, paint: Paint, now: Date, activity?: Acti
 }
 
 function passwordOf({ hasPassword, passwordDisabled }: Account): string {
-  if (passwordDisabled) return 'refused after too many failures, until “users enable” or “users password”'
+  if (passwordDisabled)
+    return 'refused, after too many failures or since a change of address was taken back, until “users enable” or “users password”'
   return hasPassword ? 'set' : 'none: nobody can sign in with one'
 }
 

@@ -63,8 +63,9 @@ const email = command({
   name: 'users email',
   usage: '<email|id> <new address>',
   summary: 'give an account another address',
-  details: `Nobody is told, and nobody has to prove that the new address is theirs: it counts as not verified. Sessions go on, the
-password stays, and failed sign-ins are forgotten. Who is signed in sees the new address at the next refresh.`,
+  details: `Nobody has to prove that the new address is theirs: it counts as not verified. Where mail is set up, the old one is told.
+Sessions go on, the password stays, and failed sign-ins are forgotten; links that were mailed are good for nothing. Who is
+signed in sees the new address at the next refresh.`,
   takes: [2, 2],
   options: {},
   run: async ({ open, paint }, [who = '', address = '']) => {

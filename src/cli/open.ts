@@ -47,6 +47,7 @@ export async function open(env: NodeJS.ProcessEnv, operator: string): Promise<Op
     db,
     clock: clock.now,
     serverKeys: deriveKeyList(secrets.serverSecrets),
+    // No worker listens to it: what a command enqueues is delivered by the servers.
     outboxBell: createBell(),
     hostOffset: clock.hostOffset(),
     connectedIn,

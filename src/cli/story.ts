@@ -83,7 +83,9 @@ async function tellOfUser(opened: Opened, user: Account, limit: number, paint: P
   const notes = [
     ...(user.disabledAt ? ['The account is disabled: nobody can sign in until “claviger users enable”.'] : []),
     ...(user.passwordDisabled
-      ? ['Its password is refused after too many failures, until “claviger users enable”.']
+      ? [
+          'Its password is refused, after too many failures or since a change of address was taken back, until it is reset.',
+        ]
       : []),
   ]
   const begun = await listBegun(opened.db, user.id, limit)

@@ -45,6 +45,8 @@ function because({ cause, from: address, reuse }: Fate & { state: 'ended' }): st
       return 'an operator disabled the account'
     case 'user_deleted':
       return 'an operator deleted the account'
+    case 'email_change_undone':
+      return `the account was taken back from the mailbox of its former address${from(address)}`
     case 'replaced_by_login':
       return `somebody signed in again in the same browser${from(address)}, which replaced the cookie of this session`
     case 'too_many_sessions':

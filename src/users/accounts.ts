@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { clearFailures, withDisabledPassword } from '../credentials/attempts.ts'
+import { isKeptFromOthers } from '../credentials/codes/ways-back.ts'
 import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { checkNewPassword } from '../credentials/passwords/policy.ts'
 import { forgive, replacePassword } from '../credentials/passwords/reset.ts'
@@ -16,7 +17,7 @@ import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import { endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
-import { insertUser, listAfter, type NewUser, writeDisabledAt } from './queries.ts'
+import { insertUser, listAfter, type NewUser, removeUser, writeDisabledAt } from './queries.ts'
 import { checkRoles, checkRoom } from './rights.ts'
 
 /** An account as operators see it, without the password hash, which could be cracked. */
@@ -56,11 +57,18 @@ export async function createUser(
 /**
  * Inserts an account. Strangers may have failed to sign in with its address while it had no account, which must not
  * lock out the owner, so those failures are forgotten.
- * @returns undefined if the address has an account.
+ * @returns undefined if the address has an account, or is kept for one.
  */
 export async function addUser(tx: Tx, serverKeys: KeyList, user: NewUser): Promise<User | undefined> {
   const added = await insertUser(tx, user)
-  if (added) await clearFailures(tx, serverKeys, added)
+  // Asked in either case, so that the time of a registration tells no more of the address.
+  const kept = await isKeptFromOthers(tx, user.createdAt, user.id, user.email)
+  if (!added) return undefined
+  if (kept) {
+    await removeUser(tx, added.id)
+    return undefined
+  }
+  await clearFailures(tx, serverKeys, added)
   return added
 }
 

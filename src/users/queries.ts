@@ -59,8 +59,8 @@ export async function insertUser(tx: Tx, user: NewUser): Promise<User | undefine
 }
 
 /** The caller has locked the row. The constraint decides whether the address is free. */
-export async function writeEmail(tx: Tx, id: string, email: string): Promise<void> {
-  await tx.updateTable('users').set({ email, email_verified: false }).where('id', '=', id).execute()
+export async function writeEmail(tx: Tx, id: string, email: string, verified: boolean): Promise<void> {
+  await tx.updateTable('users').set({ email, email_verified: verified }).where('id', '=', id).execute()
 }
 
 /** The caller has locked the row. */

@@ -33,6 +33,8 @@ import {
 } from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { haveFailedFrom } from '../support/sprays.ts'
+import { openMailboxes } from '../support/mailboxes.ts'
+import { ask, bearer as bearerOf, confirm, move, undo } from '../users/address.ts'
 
 type KindOf<Event> = Event extends { type: infer Type extends string; outcome: infer Outcome extends string }
   ? Event extends { reason: infer Reason extends string }
@@ -60,7 +62,36 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await operate(t, 'users', 'enable', email)
   },
   'user.deleted success': async (t) => operate(t, 'users', 'delete', (await register(t)).email, '--yes'),
+  'user.email_change_requested success': async (t) => ask(t, await session(t), newAddress()),
+  'user.email_change_requested wrong_password': async (t) => ask(t, await session(t), newAddress(), WRONG),
+  'user.email_change_requested backoff': async (t) => {
+    const signedIn = await session(t)
+    for (let i = 0; i < 6; i++) await ask(t, signedIn, newAddress(), WRONG)
+  },
   'user.email_changed success': async (t) => operate(t, 'users', 'email', (await register(t)).email, newAddress()),
+  'user.email_changed unknown_link': (t) => confirm(t, { token: 'no link of ours' }),
+  'user.email_changed expired': async (t) => {
+    const { token } = await askedFor(t)
+    t.travel(3601)
+    await confirm(t, { token })
+  },
+  'user.email_changed no_code': async (t) => confirm(t, { code: '12345678' }, bearerOf(await session(t))),
+  'user.email_changed wrong_code': async (t) => {
+    const { code, signedIn } = await askedFor(t)
+    await confirm(t, { code: wrongOf(code) }, bearerOf(signedIn))
+  },
+  'user.email_changed user_disabled': async (t) => {
+    const { token, signedIn } = await askedFor(t)
+    await operate(t, 'users', 'disable', signedIn.email)
+    await confirm(t, { token })
+  },
+  'user.email_change_undone success': takenBack,
+  'user.email_change_undone unknown_link': (t) => undo(t, 'no link of ours'),
+  'user.email_change_undone expired': async (t) => {
+    const { wayBack } = await moved(t)
+    t.travel(7 * 86_400 + 1)
+    await undo(t, wayBack)
+  },
   'user.roles_changed success': async (t) => operate(t, 'users', 'roles', (await register(t)).email, '--add', 'editor'),
   'user.claims_changed success': async (t) =>
     operate(t, 'users', 'claims', (await register(t)).email, '--set', '{"team":"blue"}'),
@@ -198,6 +229,7 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
   'session.ended password_reset': async (t) => reset(t, await mailedReset(t, (await session(t)).email), NEW),
   'session.ended user_disabled': async (t) => operate(t, 'users', 'disable', (await session(t)).email),
   'session.ended user_deleted': async (t) => operate(t, 'users', 'delete', (await session(t)).email, '--yes'),
+  'session.ended email_change_undone': takenBack,
   'session.ended replaced_by_login': async (t) => {
     const user = await register(t)
     const { token } = await signIn(t, user, 'cookie')
@@ -351,6 +383,25 @@ async function askForReset(t: TestApp, email: string): Promise<void> {
 function changePassword(t: TestApp, { accessToken }: { accessToken: string }, current_password = TEST_PASSWORD) {
   const headers = { authorization: `Bearer ${accessToken}` }
   return post(t, '/password', { body: { current_password, new_password: NEW }, headers })
+}
+
+/** Another address is asked for. @returns what its mailbox got. */
+async function askedFor(t: TestApp) {
+  const signedIn = await session(t)
+  const wanted = newAddress()
+  await ask(t, signedIn, wanted)
+  const { token, code } = await openMailboxes(t).one(wanted, 'change-email')
+  return { token, code, signedIn }
+}
+
+async function moved(t: TestApp) {
+  const signedIn = await session(t)
+  const ways = { from: signedIn.email, to: newAddress() }
+  return { wayBack: await move(t, openMailboxes(t), signedIn, ways) }
+}
+
+async function takenBack(t: TestApp): Promise<void> {
+  await undo(t, (await moved(t)).wayBack)
 }
 
 async function replay(t: TestApp): Promise<void> {

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { openMailboxes } from '../support/mailboxes.ts'
+import { ask, confirm, move, outcome, undo } from '../users/address.ts'
 import { createTestCli, run } from './support.ts'
 
 const ALICE = 'alice@example.com'
@@ -96,6 +98,7 @@ test('deleting asks at a terminal, and elsewhere wants --yes', async () => {
 test('another address takes the place of the old one; sessions and the password stay', async () => {
   await using t = await createTestApp()
   const { userId, refreshToken } = await t.signUp(ALICE)
+  const mailboxes = openMailboxes(t)
   await t.db.updateTable('users').set({ email_verified: true }).where('id', '=', userId).execute()
   for (const email of ['new@example.com', ALICE]) {
     for (let i = 0; i < 4; i++) await t.login({ email, password: 'not the right phrase' })
@@ -103,6 +106,10 @@ test('another address takes the place of the old one; sessions and the password 
   expect((await cli(t, ['users', 'email', ALICE, 'New@Example.com'])).out).toBe(
     `Changed the address ${ALICE} to new@example.com, which counts as not verified.\n`,
   )
+  expect(await mailboxes.of(ALICE)).toMatchObject([
+    { template: 'email-changed-by-operator', newEmail: 'new@example.com', locale: 'en' },
+  ])
+  expect(await mailboxes.of('new@example.com')).toEqual([])
   const refreshed = await t.refresh(refreshToken)
   expect(refreshed.statusCode).toBe(200)
   expect(refreshed.json()).toMatchObject({ user: { id: userId, email: 'new@example.com', email_verified: false } })
@@ -116,6 +123,19 @@ test('another address takes the place of the old one; sessions and the password 
     'Nothing to change: new@example.com is the address.\n',
   )
   expect(await events(t)).toHaveLength(1)
+})
+
+test('no link that was mailed before counts against the address that an operator gives', async () => {
+  await using t = await createTestApp()
+  const mailboxes = openMailboxes(t)
+  const user = await t.signUp(ALICE)
+  const wayBack = await move(t, mailboxes, user, { from: ALICE, to: 'second@example.com' })
+  await ask(t, user, 'third@example.com')
+  const { token } = await mailboxes.one('third@example.com', 'change-email')
+  await cli(t, ['users', 'email', user.userId, 'new@example.com'])
+  expect(outcome(await confirm(t, { token }))).toEqual([400, 'invalid_code'])
+  expect(outcome(await undo(t, wayBack))).toEqual([400, 'invalid_code'])
+  expect((await t.login({ email: 'new@example.com', password: TEST_PASSWORD })).statusCode).toBe(200)
 })
 
 test.each([

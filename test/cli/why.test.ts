@@ -3,6 +3,8 @@ import type { EndCause } from '../../src/audit/events.ts'
 import { mailedReset, reset } from '../sign-in/mailbox.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { sidOf } from '../support/jwt.ts'
+import { openMailboxes } from '../support/mailboxes.ts'
+import { move, undo } from '../users/address.ts'
 import { createTestCli, run } from './support.ts'
 
 const TIME = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \([^)]+\)`
@@ -124,6 +126,15 @@ const CAUSES: Record<EndCause, Ended> = {
     },
     because: 'an operator deleted the account',
     userGone: true,
+  },
+  email_change_undone: {
+    end: async (t) => {
+      const { id, accessToken } = await signUp(t)
+      const moved = { from: 'alice@example.com', to: 'mallory@example.com' }
+      await undo(t, await move(t, openMailboxes(t), { accessToken }, moved))
+      return id
+    },
+    because: 'the account was taken back from the mailbox of its former address from 127.0.0.1',
   },
   replaced_by_login: {
     end: async (t) => {

@@ -135,6 +135,7 @@ CREATE INDEX one_time_codes_expires_at_idx ON public.one_time_codes USING btree 
 CREATE UNIQUE INDEX one_time_codes_one_of_a_user ON public.one_time_codes USING btree (user_id, purpose) WHERE (purpose <> 'undo_email_change'::text)
 CREATE UNIQUE INDEX one_time_codes_one_of_an_address ON public.one_time_codes USING btree (email, purpose) WHERE (purpose = ANY (ARRAY['verify_email'::text, 'reset_password'::text, 'invitation'::text]))
 CREATE UNIQUE INDEX one_time_codes_one_way_back ON public.one_time_codes USING btree (user_id, email) WHERE (purpose = 'undo_email_change'::text)
+CREATE INDEX one_time_codes_way_back_idx ON public.one_time_codes USING btree (email) WHERE (purpose = 'undo_email_change'::text)
 
 TABLE outbox (
   id uuid NOT NULL,

@@ -76,8 +76,11 @@ const ROUTES = [
   'POST /account/sign-out: public, logout',
   'POST /account/verify: public, login',
   'POST /account: public, account',
+  'POST /email/confirm: optional, login',
   'POST /email/resend: public, forgot',
+  'POST /email/undo: public, login',
   'POST /email/verify: public, login',
+  'POST /email: user, login',
   'POST /login: public, login',
   'POST /logout: public, logout',
   'POST /password/forgot: public, forgot',
@@ -147,6 +150,24 @@ const LIMITED: Record<string, Limited> = {
   'POST /password/reset': {
     takes: ['login_per_hour', 'login_per_minute'],
     request: ({ email }) => json({ email, code: '12345678', new_password: 'four louder otters sing' }),
+  },
+  'POST /email': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: (user) => {
+      const { headers, ...rest } = json({
+        current_password: user.password,
+        email: `${crypto.randomUUID()}@example.com`,
+      })
+      return { ...rest, headers: { ...headers, ...bearer(user) } }
+    },
+  },
+  'POST /email/confirm': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: () => json({ token: 'no link of ours' }),
+  },
+  'POST /email/undo': {
+    takes: ['login_per_hour', 'login_per_minute'],
+    request: () => json({ token: 'no link of ours' }),
   },
   'GET /me': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
   'GET /sessions': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
@@ -265,6 +286,8 @@ test.each([
   'POST /password/reset',
   'POST /email/resend',
   'POST /email/verify',
+  'POST /email/confirm',
+  'POST /email/undo',
 ])('%s counts no request of a page that is let in but whose cookie the browser would keep back', async (route) => {
   const options = LIMITED[route]?.request(user) ?? {}
   for (let sent = 0; sent < 4; sent++) {

@@ -15,6 +15,8 @@ import {
   tryCode,
 } from './queries.ts'
 
+export type { CodeFacts }
+
 const LIVES_MS: Record<OneTimePurpose, number> = {
   verify_email: DAY,
   reset_password: 30 * MINUTE,
@@ -64,9 +66,9 @@ export async function issueCode(
 /** What somebody presents: the token of a link, or the digits and whose they are. */
 export type PresentedCode = { token: string } | (Owner & { code: string })
 
-export type Checked =
-  | { kind: 'valid'; facts: CodeFacts }
-  | { kind: 'refused'; reason: 'unknown_link' | 'expired' | 'no_code' | 'wrong_code' }
+type CheckedLink = { kind: 'valid'; facts: CodeFacts } | { kind: 'refused'; reason: 'unknown_link' | 'expired' }
+
+export type Checked = CheckedLink | { kind: 'refused'; reason: 'no_code' | 'wrong_code' }
 
 /**
  * Judges what is presented, and counts a wrong code. It uses nothing up: between this and `redeem` there may be a hash to
@@ -78,11 +80,7 @@ export async function checkCode(
   purpose: OneTimePurpose,
   presented: PresentedCode,
 ): Promise<Checked> {
-  if ('token' in presented) {
-    const facts = await findByToken(deps.db, purpose, hashOf(presented.token))
-    if (!facts) return { kind: 'refused', reason: 'unknown_link' }
-    return facts.expiresAt > now ? { kind: 'valid', facts } : { kind: 'refused', reason: 'expired' }
-  }
+  if ('token' in presented) return await checkLink(deps, now, purpose, presented.token)
   const { code, ...owner } = presented
   // Mails write it in groups, and people copy it so.
   const codeHashes = hashesOf(deps.serverKeys, purpose, code.replace(/\s/g, ''))
@@ -90,6 +88,18 @@ export async function checkCode(
   if (!tried) return { kind: 'refused', reason: 'no_code' }
   const { matches, ...facts } = tried
   return matches ? { kind: 'valid', facts } : { kind: 'refused', reason: 'wrong_code' }
+}
+
+/** The same for what has no code beside the link. */
+export async function checkLink(
+  { db }: { db: Db },
+  now: Date,
+  purpose: OneTimePurpose,
+  token: string,
+): Promise<CheckedLink> {
+  const facts = await findByToken(db, purpose, hashOf(token))
+  if (!facts) return { kind: 'refused', reason: 'unknown_link' }
+  return facts.expiresAt > now ? { kind: 'valid', facts } : { kind: 'refused', reason: 'expired' }
 }
 
 /**
@@ -101,8 +111,11 @@ export async function redeemCode(tx: Tx, { id }: Pick<CodeFacts, 'id'>): Promise
   return await deleteCode(tx, id)
 }
 
+/** What a change of password or address voids. A way back outlives both: a thief would change the password to destroy it. */
+const BOUND: readonly OneTimePurpose[] = ['verify_email', 'reset_password', 'change_email']
+
 /** Voids what was sent to a user, as every change of password or address does. The caller has locked the user. */
-export async function voidCodes(tx: Tx, userId: string, purposes?: readonly OneTimePurpose[]): Promise<void> {
+export async function voidCodes(tx: Tx, userId: string, purposes = BOUND): Promise<void> {
   await deleteCodesOf(tx, userId, purposes)
 }
 

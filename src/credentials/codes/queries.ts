@@ -10,6 +10,7 @@ export interface CodeFacts {
   /** The address that it was sent to. */
   email: string
   details: Record<string, unknown>
+  createdAt: Date
   expiresAt: Date
 }
 
@@ -18,10 +19,9 @@ export interface NewCode extends CodeFacts {
   tokenHash: Buffer
   /** Null: there is only the link. */
   codeHash: Buffer | null
-  createdAt: Date
 }
 
-const FACTS = sql`id, user_id AS "userId", email, details, expires_at AS "expiresAt"`
+const FACTS = sql`id, user_id AS "userId", email, details, created_at AS "createdAt", expires_at AS "expiresAt"`
 
 /** @returns false if another was written for the same at this very moment. */
 export async function replaceCode(tx: Tx, code: NewCode): Promise<boolean> {
@@ -78,12 +78,36 @@ export async function deleteCode(tx: Tx, id: string): Promise<boolean> {
   return numDeletedRows === 1n
 }
 
-export async function deleteCodesOf(tx: Tx, userId: string, purposes?: readonly OneTimePurpose[]): Promise<void> {
+export async function deleteCodesOf(tx: Tx, userId: string, purposes: readonly OneTimePurpose[]): Promise<void> {
+  await tx.deleteFrom('one_time_codes').where('user_id', '=', userId).where('purpose', 'in', purposes).execute()
+}
+
+/** Deletes those of one purpose that another address was sent. */
+export async function deleteCodesElsewhere(
+  tx: Tx,
+  { userId, purpose, email }: { userId: string; purpose: OneTimePurpose; email: string },
+): Promise<void> {
   await tx
     .deleteFrom('one_time_codes')
     .where('user_id', '=', userId)
-    .$if(purposes !== undefined, (qb) => qb.where('purpose', 'in', purposes as OneTimePurpose[]))
+    .where('purpose', '=', purpose)
+    .where('email', '<>', email)
     .execute()
+}
+
+/** Deletes all that a user was sent, except for the ways back that were sent before a moment. */
+export async function deleteAllButEarlierWaysBack(tx: Tx, userId: string, before: Date): Promise<void> {
+  await sql`
+    DELETE FROM one_time_codes
+    WHERE user_id = ${userId} AND NOT (purpose = 'undo_email_change' AND created_at < ${before})`.execute(tx)
+}
+
+/** The users who may take an address back. */
+export async function usersWithWayBack(tx: Tx, now: Date, email: string): Promise<string[]> {
+  const { rows } = await sql<{ userId: string }>`
+    SELECT user_id AS "userId" FROM one_time_codes
+    WHERE purpose = 'undo_email_change' AND email = ${email} AND expires_at > ${now}`.execute(tx)
+  return rows.map(({ userId }) => userId)
 }
 
 /** Counts a mail to an address unless as many have gone there in the last hour or day. @returns whether it was counted. */

@@ -38,6 +38,11 @@ export async function writePasswordHash(tx: Tx, id: string, passwordHash: string
   await tx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
 }
 
+/** The caller has locked the row. */
+export async function disablePassword(tx: Tx, id: string, since: Date): Promise<void> {
+  await tx.updateTable('users').set({ password_disabled_at: since }).where('id', '=', id).execute()
+}
+
 /** Lets the password be used again. The caller has locked the row. */
 export async function enablePassword(tx: Tx, id: string): Promise<void> {
   await tx.updateTable('users').set({ password_disabled_at: null }).where('id', '=', id).execute()

@@ -3,7 +3,7 @@ import type { Tx } from '../../db/schema.ts'
 import type { User } from '../../db/user.ts'
 import { clearFailures } from '../attempts.ts'
 import { voidCodes } from '../codes/codes.ts'
-import { enablePassword, writePasswordHash } from './queries.ts'
+import { disablePassword, enablePassword, writePasswordHash } from './queries.ts'
 
 /**
  * Gives an account another password, forgets the failures with the old one and voids what it could have asked for. The
@@ -22,6 +22,11 @@ export async function replacePassword(tx: Tx, serverKeys: KeyList, user: User, p
  */
 export async function voidByPassword(tx: Tx, userId: string): Promise<void> {
   await voidCodes(tx, userId, ['reset_password', 'change_email'])
+}
+
+/** Refuses the password, the right one too, until it is reset. Sessions go on. The caller has locked the row. */
+export async function refusePassword(tx: Tx, user: User, now: Date): Promise<void> {
+  if (user.passwordHash !== null) await disablePassword(tx, user.id, now)
 }
 
 /**

@@ -19,6 +19,19 @@ export const Password = Type.String({
   description: 'Up to 256 code points; compared after NFC normalisation.',
   examples: ['four quiet otters hum'],
 })
+/** Of a link that was mailed. */
+export const LinkToken = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  description: 'From the fragment of the link in the mail.',
+  examples: ['q3Zk0Yp1m8n0Vt7c2b9s4d6f8h1j3k5l7z9x1c3v5bA'],
+})
+export const MailedCode = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  description: 'The eight digits in the mail. Five wrong ones end the code, and not the link.',
+  examples: ['04920817'],
+})
 export const ClientId = Type.String({
   minLength: 1,
   maxLength: 200,

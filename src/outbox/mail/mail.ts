@@ -31,6 +31,8 @@ interface Contents {
   'email-change-asked': { newEmail: string; asked: Asked }
   /** To the old address, when the change has taken effect; the token takes it back. */
   'email-changed': { newEmail: string; token: string; expiresAt: string; asked: Asked }
+  /** The same if an operator changed it: there is nothing to take back. */
+  'email-changed-by-operator': { newEmail: string; asked: Asked }
   'password-changed': { asked: Asked }
   'password-reset': { asked: Asked }
   'password-disabled': { asked: Asked }

@@ -9,7 +9,7 @@ import { expectRoom } from '../../http/limits/room.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { localeOf } from '../../http/requests/language.ts'
-import { accepted, Email, Password } from '../../http/requests/schemas.ts'
+import { accepted, Email, LinkToken, MailedCode, Password } from '../../http/requests/schemas.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { FromMailbox } from '../prove-mailbox.ts'
 import { requestMail } from '../request-mail.ts'
@@ -20,23 +20,9 @@ const closed = { additionalProperties: false } as const
 const AddressBody = Type.Object({ email: Email }, closed)
 /** Either the token, or the code and the address that it was mailed to. */
 const Mailed = {
-  token: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 200,
-      description: 'Of the link in the mail. It stands alone.',
-      examples: ['q3Zk0Yp1m8n0Vt7c2b9s4d6f8h1j3k5l7z9x1c3v5bA'],
-    }),
-  ),
+  token: Type.Optional(LinkToken),
   email: Type.Optional(Email),
-  code: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 200,
-      description: 'The eight digits in the mail; needs `email`. Five wrong ones end the code, and not the link.',
-      examples: ['04920817'],
-    }),
-  ),
+  code: Type.Optional(MailedCode),
 }
 const MailedBody = Type.Object(Mailed)
 const ResetBody = Type.Object({ ...Mailed, new_password: Password }, closed)
@@ -49,7 +35,11 @@ type Needs = Parameters<typeof requestMail>[0] &
   Parameters<typeof verifyEmail>[0] & { metrics: Metrics }
 
 /** What somebody can do who reads the mailbox of an account, and knows no password. None of it signs in. */
-export function mailboxEndpoints(deps: Needs, clients: Clients, limits: Pick<Limits, 'forgot' | 'login' | 'turnAway'>) {
+export function mailboxEndpoints(
+  deps: Needs,
+  clients: Clients,
+  limits: Pick<Limits, 'forgot' | 'login' | 'turnAway'>,
+) {
   /** For whoever guesses at a link or a code, as for whoever guesses at a password. */
   const admitGuess = async (request: FastifyRequest): Promise<void> => {
     refuseForeignOrigin(request, clientBehind(clients, request.headers.origin))

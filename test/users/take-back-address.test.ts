@@ -1,0 +1,113 @@
+import { expect, test } from 'vitest'
+import { createUser } from '../../src/users/accounts.ts'
+import { changeEmail } from '../../src/users/address.ts'
+import { TEST_PASSWORD } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
+import { addressOf, ask, confirm, move, NEW, OLD, outcome, post, signIn, start, tokenTo, undo } from './address.ts'
+import { auditOf, liveFamilies } from './support.ts'
+
+const THIEF = 'mallory@example.net'
+const NEXT = 'seven brisk herons glide'
+
+test('a thief with session and password moves the account away; the owner takes it back, and the thief is out for good', async () => {
+  await using t = await start()
+  const thief = (await signIn(t, OLD)).json<{ access_token: string; refresh_token: string }>()
+  const wayBack = await move(t, t.mailboxes, { accessToken: thief.access_token }, { from: OLD, to: THIEF })
+  // What a thief does to stay: another password, a reset and another change under way, the limit of mails used up.
+  const body = { current_password: TEST_PASSWORD, new_password: NEXT }
+  expect((await post(t, '/password', body, { authorization: `Bearer ${thief.access_token}` })).statusCode).toBe(204)
+  for (let i = 0; i < 4; i++) await post(t, '/password/forgot', { email: OLD })
+  await post(t, '/password/forgot', { email: THIEF })
+  const thiefsReset = await tokenTo(t, THIEF, 'reset-password')
+  await ask(t, { accessToken: thief.access_token }, 'second@example.net', NEXT)
+  const thiefsChange = await tokenTo(t, 'second@example.net', 'change-email')
+
+  expect(outcome(await undo(t, wayBack))).toEqual([204, undefined])
+  expect(await addressOf(t, t.user.userId)).toEqual({ email: OLD, email_verified: true })
+  expect(await liveFamilies(t, t.user.userId)).toEqual([])
+  expect((await t.refresh(thief.refresh_token)).statusCode).toBe(401)
+  for (const email of [OLD, THIEF])
+    for (const password of [TEST_PASSWORD, NEXT]) expect((await signIn(t, email, password)).statusCode).toBe(401)
+  const refused = await post(t, '/password/reset', { token: thiefsReset, new_password: 'mine all mine now' })
+  expect(outcome(refused)).toEqual([400, 'invalid_code'])
+  expect(outcome(await confirm(t, { token: thiefsChange }))).toEqual([400, 'invalid_code'])
+  expect(await auditOf(t, 'user.email_change_undone')).toMatchObject([{ outcome: 'success', user_id: t.user.userId }])
+  expect((await auditOf(t, 'session.ended')).at(-1)).toMatchObject({ reason: 'email_change_undone' })
+
+  const reset = await tokenTo(t, OLD, 'reset-password')
+  const chosen = 'nine patient ravens wait'
+  expect(outcome(await post(t, '/password/reset', { token: reset, new_password: chosen }))).toEqual([204, undefined])
+  expect((await signIn(t, OLD, chosen)).statusCode).toBe(200)
+  expect(outcome(await undo(t, wayBack))).toEqual([400, 'invalid_code'])
+})
+
+test('after two changes the first mailbox has the last word, whatever the second one does', async () => {
+  await using t = await start()
+  const first = await move(t, t.mailboxes, t.user, { from: OLD, to: THIEF })
+  const second = await move(t, t.mailboxes, t.user, { from: THIEF, to: 'second@example.net' })
+  // The thief takes the second change back: that must not destroy the owner's way back from the first.
+  expect(outcome(await undo(t, second))).toEqual([204, undefined])
+  expect(await addressOf(t, t.user.userId)).toMatchObject({ email: THIEF })
+  expect(outcome(await undo(t, first))).toEqual([204, undefined])
+  expect(await addressOf(t, t.user.userId)).toMatchObject({ email: OLD })
+})
+
+test('the ways back of later changes are void then', async () => {
+  await using t = await start()
+  const first = await move(t, t.mailboxes, t.user, { from: OLD, to: THIEF })
+  const second = await move(t, t.mailboxes, t.user, { from: THIEF, to: 'second@example.net' })
+  expect(outcome(await undo(t, first))).toEqual([204, undefined])
+  expect(outcome(await undo(t, second))).toEqual([400, 'invalid_code'])
+  expect(await addressOf(t, t.user.userId)).toMatchObject({ email: OLD })
+})
+
+test('an address in between gets no way back, if the owner returns by another change', async () => {
+  await using t = await start()
+  await move(t, t.mailboxes, t.user, { from: OLD, to: THIEF })
+  await ask(t, t.user, OLD)
+  expect(outcome(await confirm(t, { token: await tokenTo(t, OLD, 'change-email') }))).toEqual([204, undefined])
+  expect((await t.mailboxes.of(THIEF)).filter(({ template }) => template === 'email-changed')).toEqual([])
+})
+
+test('nobody else gets the address while it may be taken back, not even at the moment in which it is left', async () => {
+  await using t = await start()
+  const other = await t.signUp('other@example.com')
+  await ask(t, other, OLD)
+  await ask(t, t.user, NEW)
+  const token = await tokenTo(t, NEW, 'change-email')
+  const tries = () => [
+    () => t.register(OLD, TEST_PASSWORD),
+    () => createUser(t.deps, byOperator(t.deps), { email: OLD, password: null, roles: [] }),
+    () => changeEmail(t.deps, byOperator(t.deps), other.userId, OLD),
+  ]
+  const attempts = [...tries(), () => confirm(t, { token }), ...tries()]
+  await Promise.allSettled(attempts.map((attempt) => attempt()))
+  expect(await addressOf(t, t.user.userId)).toMatchObject({ email: NEW })
+  const wayBack = await tokenTo(t, OLD, 'email-changed')
+  for (const attempt of tries()) {
+    const result = await attempt().catch((error: { code: string }) => error)
+    expect('body' in result ? result.json() : result).toMatchObject({ code: 'email_taken' })
+  }
+  expect((await t.db.selectFrom('users').select('email').execute()).map(({ email }) => email)).not.toContain(OLD)
+  expect(outcome(await undo(t, wayBack))).toEqual([204, undefined])
+})
+
+test('after seven days the address is free', async () => {
+  await using t = await start()
+  await move(t, t.mailboxes, t.user, { from: OLD, to: NEW })
+  t.travel(7 * 86_400 + 1)
+  expect((await t.register(OLD, TEST_PASSWORD)).statusCode).toBe(201)
+})
+
+test('if another account has the address all the same, nothing changes and the link stays good', async () => {
+  await using t = await start()
+  const wayBack = await move(t, t.mailboxes, t.user, { from: OLD, to: NEW })
+  const holder = await t.signUp('holder@example.com')
+  const write = (email: string) => t.db.updateTable('users').set({ email }).where('id', '=', holder.userId).execute()
+  await write(OLD)
+  expect(outcome(await undo(t, wayBack))).toEqual([409, 'email_taken'])
+  expect(await addressOf(t, t.user.userId)).toMatchObject({ email: NEW })
+  expect(await liveFamilies(t, t.user.userId)).toHaveLength(1)
+  await write('holder@example.com')
+  expect(outcome(await undo(t, wayBack))).toEqual([204, undefined])
+})
