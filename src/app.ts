@@ -70,6 +70,7 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
     // Method, path, who may call, what a call takes from, which pages may read the reply, who answers.
     ['POST',   '/register',          'public', handler('register'), 'clients', people.register],
     ['POST',   '/login',             'public', handler('login'),    'clients', people.login],
+    ['POST',   '/invitations/accept', 'public', handler('register'), 'clients', mailbox.acceptInvitation],
     ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
     ['GET',    '/me',                'user',   'account',           'clients', users.me],

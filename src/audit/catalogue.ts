@@ -6,6 +6,7 @@ import {
   FROM_MAILBOX,
   GENERATIONS,
   IDENTIFIER,
+  INVITED,
   KEY,
   LINK_REASONS,
   NOT_PROVED,
@@ -66,6 +67,16 @@ export const CATALOGUE = {
         after: { kind: 'names', meaning: 'the names of those it has' },
       },
     },
+  },
+  'user.invited': {
+    meaning: 'an operator invited somebody to have an account; the address is not kept here',
+    success: { details: { roles: { kind: 'names', meaning: 'the roles that it brings' } } },
+  },
+  'invitation.revoked': { meaning: 'an operator took an invitation back', success: {} },
+  'invitation.accepted': {
+    meaning: 'somebody who was invited made the account, or tried to',
+    success: {},
+    failure: INVITED,
   },
   login: {
     meaning: 'somebody signed in, or tried to',

@@ -67,3 +67,6 @@ export type CodeRefusal = ReasonOf<'password.reset'>
 
 /** Why what was mailed to confirm an address was refused. */
 export type AddressRefusal = ReasonOf<'user.email_changed'>
+
+/** Why an invitation was not accepted. */
+export type InvitationRefusal = ReasonOf<'invitation.accepted'>

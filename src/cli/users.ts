@@ -8,6 +8,7 @@ import { describe, stateOf, toJson } from './account-view.ts'
 import { command } from './command.ts'
 import { refuse } from './exit.ts'
 import { importUsersCommand } from './import.ts'
+import { invitationCommands } from './invitations.ts'
 import { limitOf } from './options.ts'
 import { hasherOf, newPassword } from './password.ts'
 import { rightsCommands } from './rights.ts'
@@ -105,4 +106,12 @@ them.`,
 /** The maximum of SESSIONS_PER_USER. */
 const MOST_COUNTED = 1000
 
-export const userCommands = [create, importUsersCommand, list, show, ...accountCommands, ...rightsCommands]
+export const userCommands = [
+  create,
+  importUsersCommand,
+  list,
+  show,
+  ...invitationCommands,
+  ...accountCommands,
+  ...rightsCommands,
+]

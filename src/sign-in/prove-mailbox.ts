@@ -27,10 +27,10 @@ type Refused = { kind: 'refused'; reason: CodeRefusal }
  */
 export async function proveMailbox(
   deps: { db: Db; clock: Clock; config: Config; hasher: PasswordHasher; serverKeys: KeyList },
-  purpose: 'verify_email' | 'reset_password',
+  purpose: 'verify_email' | 'reset_password' | 'invitation',
   presented: FromMailbox,
   password: string,
-): Promise<{ kind: 'valid'; facts: CodeFacts; passwordHash: string } | Refused> {
+): Promise<{ kind: 'valid'; facts: CodeFacts; passwordHash: string } | Extract<Checked, { kind: 'refused' }>> {
   if ('token' in presented) {
     const checked = await checkCode(deps, deps.clock(), purpose, presented)
     if (checked.kind === 'refused') return checked
@@ -70,7 +70,11 @@ export async function refuseMailbox(
   type: 'password.reset' | 'email.verified',
   { presented, reason }: { presented: FromMailbox; reason: CodeRefusal },
 ): Promise<never> {
-  const details = 'token' in presented ? {} : { identifier: identify(deps.serverKeys, normaliseEmail(presented.email)) }
-  await deps.tally.add(operation, { type, outcome: 'failure', reason, details })
+  await deps.tally.add(operation, { type, outcome: 'failure', reason, details: whoseCode(deps, presented) })
   throw new Problem('invalid_code', { reason })
+}
+
+/** What the trail tells of it: a token names nobody. */
+export function whoseCode({ serverKeys }: { serverKeys: KeyList }, presented: FromMailbox): { identifier?: string } {
+  return 'token' in presented ? {} : { identifier: identify(serverKeys, normaliseEmail(presented.email)) }
 }

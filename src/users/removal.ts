@@ -1,6 +1,7 @@
 import { record } from '../audit/audit.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { clearFailures } from '../credentials/attempts.ts'
+import { voidInvitation } from '../credentials/codes/invitations.ts'
 import type { Db } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import { endAll } from '../sessions/end.ts'
@@ -24,6 +25,8 @@ export async function deleteUser(
     // The counter goes first: an attempt holds its counter while it waits for its user's row, so the other order could
     // deadlock.
     await clearFailures(tx, deps.serverKeys, user)
+    // Or else an invitation would bring it back, with the roles that it was to have.
+    await voidInvitation(tx, user.email)
     await removeUser(tx, user.id)
     await record(tx, operation, { type: 'user.deleted', outcome: 'success', userId: user.id })
     return ended

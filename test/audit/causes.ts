@@ -4,6 +4,7 @@ import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { advanceKeys } from '../../src/keys/keys.ts'
 import { serve } from '../../src/main.ts'
 import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
+import { invite } from '../../src/users/invite.ts'
 import { run } from '../cli/support.ts'
 import { enqueueNote, receiver } from '../outbox/support.ts'
 import {
@@ -32,8 +33,9 @@ import {
   wrongOf,
 } from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
-import { haveFailedFrom } from '../support/sprays.ts'
 import { openMailboxes } from '../support/mailboxes.ts'
+import { byOperator } from '../support/operation.ts'
+import { haveFailedFrom } from '../support/sprays.ts'
 import { ask, bearer as bearerOf, confirm, move, undo } from '../users/address.ts'
 
 type KindOf<Event> = Event extends { type: infer Type extends string; outcome: infer Outcome extends string }
@@ -95,6 +97,25 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
   'user.roles_changed success': async (t) => operate(t, 'users', 'roles', (await register(t)).email, '--add', 'editor'),
   'user.claims_changed success': async (t) =>
     operate(t, 'users', 'claims', (await register(t)).email, '--set', '{"team":"blue"}'),
+
+  'user.invited success': invited,
+  'invitation.revoked success': async (t) => operate(t, 'users', 'invite', (await invited(t)).to, '--revoke'),
+  'invitation.accepted success': async (t) => accept(t, { token: (await invited(t)).token }),
+  'invitation.accepted unknown_link': (t) => accept(t, { token: 'no link of ours' }),
+  'invitation.accepted expired': async (t) => {
+    const { token } = await invited(t)
+    t.travel(7 * 86_400 + 1)
+    await accept(t, { token })
+  },
+  'invitation.accepted no_code': (t) => accept(t, { email: newAddress(), code: '12345678' }),
+  'invitation.accepted wrong_code': async (t) => {
+    const { to, code } = await invited(t)
+    await accept(t, { email: to, code: wrongOf(code) })
+  },
+  'invitation.accepted used': async (t) => {
+    const { token } = await invited(t)
+    await overtaken(t, () => accept(t, { token }))
+  },
 
   'login success': (t) => session(t),
   'login.new_device success': async (t) => {
@@ -393,6 +414,16 @@ async function askedFor(t: TestApp) {
   const { token, code } = await openMailboxes(t).one(wanted, 'change-email')
   return { token, code, signedIn }
 }
+
+async function invited(t: TestApp) {
+  const email = newAddress()
+  // Not by the command, whose clock does not travel.
+  await invite(t.deps, byOperator(t.deps), { email, roles: [], mail: 'en' })
+  return await openMailboxes(t).one(email, 'invitation')
+}
+
+const accept = (t: TestApp, presented: object) =>
+  post(t, '/invitations/accept', { body: { ...presented, password: NEW } })
 
 async function moved(t: TestApp) {
   const signedIn = await session(t)

@@ -81,6 +81,7 @@ const ROUTES = [
   'POST /email/undo: public, login',
   'POST /email/verify: public, login',
   'POST /email: user, login',
+  'POST /invitations/accept: public, register',
   'POST /login: public, login',
   'POST /logout: public, logout',
   'POST /password/forgot: public, forgot',
@@ -168,6 +169,10 @@ const LIMITED: Record<string, Limited> = {
   'POST /email/undo': {
     takes: ['login_per_hour', 'login_per_minute'],
     request: () => json({ token: 'no link of ours' }),
+  },
+  'POST /invitations/accept': {
+    takes: ['register_per_hour'],
+    request: ({ password }) => json({ token: 'no link of ours', password }),
   },
   'GET /me': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
   'GET /sessions': { takes: ['account_per_minute'], request: (user) => ({ headers: bearer(user) }) },
@@ -288,6 +293,7 @@ test.each([
   'POST /email/verify',
   'POST /email/confirm',
   'POST /email/undo',
+  'POST /invitations/accept',
 ])('%s counts no request of a page that is let in but whose cookie the browser would keep back', async (route) => {
   const options = LIMITED[route]?.request(user) ?? {}
   for (let sent = 0; sent < 4; sent++) {

@@ -110,6 +110,24 @@ export async function usersWithWayBack(tx: Tx, now: Date, email: string): Promis
   return rows.map(({ userId }) => userId)
 }
 
+/** The newest first. */
+export async function selectInvitations(db: Db, now: Date, limit: number): Promise<CodeFacts[]> {
+  const { rows } = await sql<CodeFacts>`
+    SELECT ${FACTS} FROM one_time_codes WHERE purpose = 'invitation' AND expires_at > ${now}
+    ORDER BY created_at DESC, id LIMIT ${limit}`.execute(db)
+  return rows
+}
+
+/** @returns whether it was there. */
+export async function deleteInvitation(tx: Tx, email: string): Promise<boolean> {
+  const { numDeletedRows } = await tx
+    .deleteFrom('one_time_codes')
+    .where('purpose', '=', 'invitation')
+    .where('email', '=', email)
+    .executeTakeFirst()
+  return numDeletedRows === 1n
+}
+
 /** Counts a mail to an address unless as many have gone there in the last hour or day. @returns whether it was counted. */
 export async function countMail(
   tx: Tx,

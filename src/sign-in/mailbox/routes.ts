@@ -9,8 +9,10 @@ import { expectRoom } from '../../http/limits/room.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { localeOf } from '../../http/requests/language.ts'
-import { accepted, Email, LinkToken, MailedCode, Password } from '../../http/requests/schemas.ts'
+import { accepted, Email, LinkToken, MailedCode, Password, UserReply } from '../../http/requests/schemas.ts'
 import type { Metrics } from '../../metrics.ts'
+import { publicUser } from '../../users/public-user.ts'
+import { acceptInvitation } from '../accept-invitation.ts'
 import type { FromMailbox } from '../prove-mailbox.ts'
 import { requestMail } from '../request-mail.ts'
 import { resetPassword } from '../reset-password.ts'
@@ -26,11 +28,13 @@ const Mailed = {
 }
 const MailedBody = Type.Object(Mailed)
 const ResetBody = Type.Object({ ...Mailed, new_password: Password }, closed)
-const VerifyBody = Type.Object({ ...Mailed, password: Password }, closed)
+/** To verify the address, or to accept an invitation. */
+const PasswordBody = Type.Object({ ...Mailed, password: Password }, closed)
 
 const PASSWORD_PROBLEMS = ['password_too_short', 'password_too_long', 'password_blocked'] as const
 
-type Needs = Parameters<typeof requestMail>[0] &
+type Needs = Parameters<typeof acceptInvitation>[0] &
+  Parameters<typeof requestMail>[0] &
   Parameters<typeof resetPassword>[0] &
   Parameters<typeof verifyEmail>[0] & { metrics: Metrics }
 
@@ -38,13 +42,13 @@ type Needs = Parameters<typeof requestMail>[0] &
 export function mailboxEndpoints(
   deps: Needs,
   clients: Clients,
-  limits: Pick<Limits, 'forgot' | 'login' | 'turnAway'>,
+  limits: Pick<Limits, 'forgot' | 'login' | 'register' | 'turnAway'>,
 ) {
   /** For whoever guesses at a link or a code, as for whoever guesses at a password. */
-  const admitGuess = async (request: FastifyRequest): Promise<void> => {
+  const admitGuess = async (request: FastifyRequest, limit: 'login' | 'register' = 'login'): Promise<void> => {
     refuseForeignOrigin(request, clientBehind(clients, request.headers.origin))
     await expectRoom(deps.hasher, limits, request)
-    refuseOver(await limits.login(request), deps.metrics)
+    refuseOver(await limits[limit](request), deps.metrics)
   }
   const ask = async (request: FastifyRequest, wish: { cause: 'forgot' | 'resend'; email: string }): Promise<void> => {
     refuseForeignOrigin(request, clientBehind(clients, request.headers.origin))
@@ -110,7 +114,7 @@ export function mailboxEndpoints(
         summary: 'Verify the address',
         description:
           'For whoever has the `token` of the link that was mailed, or the `code` beside it and the `email` that it was mailed to. The `password` is the one that holds from then on: if it is not the one that was registered, it replaces it and every session ends, so an account that a stranger registered is worth nothing to the stranger. It signs nobody in: go on with `/login`. A link lives for 24 hours and can be used once, and only the newest; every refusal is the same `invalid_code`.',
-        body: VerifyBody,
+        body: PasswordBody,
         response: { 204: Type.Null({ description: 'Verified' }) },
         problems: ['invalid_code', 'invalid_email', ...PASSWORD_PROBLEMS, 'overloaded'],
       },
@@ -120,6 +124,25 @@ export function mailboxEndpoints(
         const input = { presented, password: request.body.password, locale: localeOf(request) }
         await verifyEmail(deps, operationOf(request, deps.clock()), input)
         return reply.code(204).send(null)
+      },
+    ),
+
+    acceptInvitation: endpoint(
+      {
+        tags: ['Recovery'],
+        summary: 'Accept an invitation',
+        description:
+          'Makes the account of somebody whom an operator invited, with this password and the roles that the operator chose, whether or not registration is open. For whoever has the `token` of the link, or the `code` beside it and the `email` that was invited. If they were mailed, the address counts as verified. It signs nobody in: go on with `/login`. An invitation is good for seven days and can be used once, and only the newest; every refusal is the same `invalid_code`.',
+        body: PasswordBody,
+        response: { 201: Type.Object({ user: UserReply }, { ...closed, description: 'The account' }) },
+        problems: ['invalid_code', 'invalid_email', ...PASSWORD_PROBLEMS, 'email_taken', 'overloaded'],
+      },
+      async (request, reply) => {
+        const presented = mailedIn(request.body)
+        await admitGuess(request, 'register')
+        const input = { presented, password: request.body.password }
+        const user = await acceptInvitation(deps, operationOf(request, deps.clock()), input)
+        return reply.code(201).send({ user: publicUser(user) })
       },
     ),
   }
