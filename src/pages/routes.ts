@@ -3,6 +3,7 @@ import type { Limits } from '../http/limits/limits.ts'
 import type { Endpoint } from '../http/requests/endpoint.ts'
 import type { Semaphore } from '../semaphore.ts'
 import { accountPages } from './account/routes.ts'
+import { addressPages } from './address/routes.ts'
 import { type Asset, logo, script, stylesheet } from './brand.ts'
 import { mailboxPages } from './mailbox/routes.ts'
 import { signInPages } from './sign-in/routes.ts'
@@ -11,7 +12,8 @@ import { createVisits } from './visits/routes.ts'
 type Needs = Parameters<typeof createVisits>[0] &
   Parameters<typeof signInPages>[0] &
   Parameters<typeof accountPages>[0] &
-  Parameters<typeof mailboxPages>[0]
+  Parameters<typeof mailboxPages>[0] &
+  Parameters<typeof addressPages>[0]
 
 /** The pages that people see. */
 export function pageEndpoints(deps: Needs, parts: { clients: Clients; limits: Limits; semaphore: Semaphore }) {
@@ -20,6 +22,7 @@ export function pageEndpoints(deps: Needs, parts: { clients: Clients; limits: Li
     ...signInPages(deps, visits, parts),
     ...accountPages(deps, visits, parts),
     ...mailboxPages(deps, visits, parts),
+    ...addressPages(deps, visits, parts),
     script: asset(script()),
     style: asset(stylesheet(deps.config)),
     logo: asset(logo(deps.config)),

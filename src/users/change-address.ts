@@ -56,7 +56,9 @@ interface AskDeps extends CodeDeps {
 export async function askForAddress(
   deps: AskDeps,
   operation: Operation,
-  principal: UserPrincipal,
+  principal: Pick<UserPrincipal, 'sessionId' | 'clientId'> & {
+    subject: Pick<UserPrincipal['subject'], 'id' | 'email'>
+  },
   input: { email: string; currentPassword: string; locale: Locale },
 ): Promise<void> {
   const { id, email } = principal.subject

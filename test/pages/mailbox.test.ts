@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from 'vitest'
+import { invite } from '../../src/users/invite.ts'
 import { delivered, linked } from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { liveFamilies } from '../users/support.ts'
 import { openBrowser, textOf } from './support.ts'
 
@@ -12,6 +14,8 @@ afterAll(async () => {
   await t[Symbol.asyncDispose]()
 })
 
+/** Carries out what was asked. @returns what has come to an address. */
+const mailsTo = async (address: string) => (await delivered(t)).filter(({ to }) => to === address)
 /** Carries out what was asked, and reads what has come to an address. */
 const mailed = async (address: string, template: Parameters<typeof linked>[1]) =>
   linked(
@@ -99,7 +103,50 @@ describe('a forgotten password', () => {
   })
 })
 
-const MAILED = ['/account/reset', '/account/verify']
+describe('another address', () => {
+  test.each(['token', 'code'] as const)('takes effect by the %s, and the old one can take it back', async (way) => {
+    const { email, userId } = await open.signUp()
+    const browser = openBrowser(t)
+    await browser.send('/account/sign-in', { email, password: TEST_PASSWORD })
+    const wanted = address()
+    const wrong = await browser.send('/account/change-email', { email: wanted, current_password: 'no' })
+    expect([wrong.statusCode, wrong.body]).toEqual([401, expect.stringContaining('This is not your current password.')])
+    await browser.send('/account/change-email', { email: wanted, current_password: TEST_PASSWORD })
+    const mail = linked(await mailsTo(wanted), 'change-email')
+    expect(textOf(await browser.get('/account'))).toContain(email)
+    // A link works on another device; a code only where somebody is signed in.
+    if (way === 'code') {
+      const stranger = await openBrowser(t).send('/account/email', { code: mail.code })
+      expect(stranger.statusCode).toBe(401)
+    }
+    const by = way === 'token' ? openBrowser(t) : browser
+    const done = await by.send('/account/email', way === 'token' ? { token: mail.token } : { code: mail.code })
+    expect([done.statusCode, textOf(done)]).toEqual([200, expect.stringContaining('Your address has been changed')])
+    expect(textOf(await browser.get('/account'))).toContain(wanted)
+
+    const mine = await mailsTo(email)
+    const { token } = mine.find((each) => each.template === 'email-changed') as { token: string }
+    const undone = await openBrowser(t).send('/account/undo', { token })
+    expect([undone.statusCode, textOf(undone)]).toEqual([200, expect.stringContaining('Your old address is back')])
+    expect(await liveFamilies(t, userId)).toEqual([])
+    expect((await openBrowser(t).send('/account/sign-in', { email, password: TEST_PASSWORD })).statusCode).toBe(401)
+  })
+})
+
+describe('an invitation', () => {
+  test('makes the account of whoever was invited, once', async () => {
+    const email = address()
+    await invite(t.deps, byOperator(t.deps), { email, roles: ['editor'], mail: 'en' })
+    const { token } = await mailed(email, 'invitation')
+    const browser = openBrowser(t)
+    const answer = await browser.send('/account/invitation', { token, password: NEXT })
+    expect([answer.statusCode, textOf(answer)]).toEqual([200, expect.stringContaining('Your account has been created')])
+    expect((await browser.send('/account/sign-in', { email, password: NEXT })).statusCode).toBe(303)
+    expect((await browser.send('/account/invitation', { token, password: NEXT })).statusCode).toBe(400)
+  })
+})
+
+const MAILED = ['/account/reset', '/account/verify', '/account/invitation', '/account/email', '/account/undo']
 
 test.each(MAILED)('%s takes nothing from its address, and a GET of it changes nothing', async (path) => {
   const rows = () => t.db.selectFrom('one_time_codes').selectAll().orderBy('id').execute()
@@ -116,6 +163,8 @@ test.each([
   ['/account/reset', { token: '', email: '', code: '', password: NEXT }, 'email'],
   ['/account/reset', { token: '', email: 'ada@example.com', code: '', password: NEXT }, 'code'],
   ['/account/reset', { token: 'x', password: '' }, 'password'],
+  ['/account/email', { token: '', code: '' }, 'code'],
+  ['/account/undo', { token: '' }, 'token'],
 ] as const)('%s tells which field is empty: %j', async (path, fields, field) => {
   const answer = await openBrowser(t).send(path, fields)
   expect(answer.statusCode).toBe(400)
@@ -127,7 +176,7 @@ test('where no mail can be sent, there is no page that needs one', async () => {
     join: t,
     env: { NODE_ENV: 'production', EMAIL_VERIFICATION: 'off', ISSUER: 'https://auth.example.com' },
   })
-  for (const page of ['forgot', 'resend', 'reset', 'verify'])
+  for (const page of ['forgot', 'resend', 'reset', 'verify', 'change-email', 'email', 'undo'])
     expect([page, (await openBrowser(off).get(`/account/${page}`)).statusCode]).toEqual([page, 404])
   expect((await openBrowser(off).get('/account/sign-in')).body).not.toContain('/account/forgot')
 })

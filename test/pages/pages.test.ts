@@ -14,9 +14,9 @@ afterAll(() => t[Symbol.asyncDispose]())
 const PAGES = [
   '/account/sign-in',
   '/account/register',
-  ...['forgot', 'resend', 'reset', 'verify'].map((name) => `/account/${name}`),
+  ...['forgot', 'resend', 'reset', 'verify', 'invitation', 'email', 'undo'].map((name) => `/account/${name}`),
 ]
-const SIGNED_IN = ['/account', '/account/password']
+const SIGNED_IN = ['/account', '/account/password', '/account/change-email']
 const EVERY = [...PAGES, ...SIGNED_IN]
 
 async function signedIn() {
@@ -135,6 +135,8 @@ describe('what is sent is text, wherever it comes back', () => {
       [openBrowser(t), '/account/forgot', ['email']],
       [openBrowser(t), '/account/reset', ['email', 'code', 'password']],
       [openBrowser(t), '/account/verify', ['token', 'password']],
+      [openBrowser(t), '/account/undo', ['token']],
+      [browser, '/account/change-email', ['email', 'current_password']],
       [browser, '/account', ['id']],
       [browser, '/account/password', ['current_password', 'new_password']],
     ]

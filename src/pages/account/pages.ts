@@ -27,6 +27,8 @@ ${done === undefined ? '' : notice(done, 'status')}
 <section aria-labelledby="details">
 <h2 id="details">${words.security}</h2>
 <ul class="list">
+<li><div><p class="name">${view.words.email}</p><p class="soft">${email}</p></div>
+${view.config.mail === 'off' ? '' : change(view, '/account/change-email', words.changeEmail)}</li>
 <li><div><p class="name">${password}</p><p class="soft">${words.hidden}</p></div>
 ${change(view, '/account/password', words.changePassword)}</li>
 </ul>

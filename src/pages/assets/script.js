@@ -6,6 +6,7 @@ const take = () => {
   if (!token || !field) return
   history.replaceState(null, '', location.pathname + location.search)
   field.value = token
+  field.closest('.field')?.setAttribute('hidden', '')
   // What would otherwise have to be typed. Disabled fields are neither sent nor required.
   for (const typed of document.querySelectorAll('.typed')) typed.hidden = typed.disabled = true
   document.querySelector('main input:not([type=hidden]):enabled, main .primary')?.focus()

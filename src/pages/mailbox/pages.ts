@@ -1,4 +1,4 @@
-import { alert, type Fault, type Field, field, form, submit } from '../fields.ts'
+import { account, alert, type Fault, type Field, field, form, submit } from '../fields.ts'
 import { type Html, html } from '../html.ts'
 import { layout } from '../layout.ts'
 import { linkTo, type View } from '../view.ts'
@@ -86,4 +86,49 @@ ${alert(view, fault)}
 ${form(view, path, html`${field({ ...address, first: true })}${submit(words.submit)}`)}
 <p class="below"><a href="${linkTo(view, '/account/sign-in')}">${view.words.mailed.signIn}</a></p>`
   return layout({ ...view, path }, { title: words.title, content, refused: fault !== undefined })
+}
+
+export function changeEmailPage(view: View, present: string, { email, fault }: FilledIn = {}): string {
+  const { changeEmail: words } = view.words
+  const path = '/account/change-email'
+  const fields = html`${account(present)}
+${field({ name: 'email', label: words.email, type: 'email', autocomplete: 'email', value: email, fault, first: true })}
+${field({ name: 'current_password', label: view.words.currentPassword, type: 'password', autocomplete: 'current-password', fault })}
+${submit(words.submit)}`
+  const content = html`<p class="lead">${words.text(present)}</p>
+${alert(view, fault)}
+${form(view, path, fields)}
+<p class="below"><a href="${linkTo(view, '/account')}">${view.words.back}</a></p>`
+  return layout({ ...view, path }, { title: words.title, content, refused: fault !== undefined })
+}
+
+/** The code needs no address: whoever types it is signed in. */
+export function confirmEmailPage(view: View, { token, fault }: FilledIn = {}): string {
+  const { confirmEmail: words } = view.words
+  const fields = html`${fromMail(token, field(codeField(view, fault)))}${submit(words.submit)}`
+  const content = html`<p class="lead">${words.text}</p>${alert(view, fault)}${form(view, '/account/email', fields)}`
+  return layout(
+    { ...view, path: '/account/email' },
+    { title: words.title, content, refused: fault !== undefined, script: true },
+  )
+}
+
+/** This mail has no code, so that nobody can guess one: without scripts the visitor copies the token. */
+export function undoPage(view: View, { token, fault }: FilledIn = {}): string {
+  const { undo: words, mailed } = view.words
+  const typed: Field = {
+    name: 'token',
+    label: mailed.linkCode,
+    type: 'text',
+    autocomplete: 'off',
+    value: token,
+    hint: mailed.linkCodeHint,
+    fault,
+  }
+  const fields = html`${field(typed)}${submit(words.submit)}`
+  const content = html`<p class="lead">${words.text}</p>${alert(view, fault)}${form(view, '/account/undo', fields)}`
+  return layout(
+    { ...view, path: '/account/undo' },
+    { title: words.title, content, refused: fault !== undefined, script: true },
+  )
 }

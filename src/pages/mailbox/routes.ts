@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { expectRoom } from '../../http/limits/room.ts'
 import { sendPage } from '../../http/replies/pages.ts'
+import { acceptInvitation } from '../../sign-in/accept-invitation.ts'
 import { requestMail } from '../../sign-in/request-mail.ts'
 import { resetPassword } from '../../sign-in/reset-password.ts'
 import { verifyEmail } from '../../sign-in/verify-email.ts'
@@ -12,7 +13,8 @@ import { linkTo, type View } from '../view.ts'
 import type { Visits } from '../visits/routes.ts'
 import { addressPage, type FilledIn, passwordByMail } from './pages.ts'
 
-type Needs = Parameters<typeof requestMail>[0] &
+type Needs = Parameters<typeof acceptInvitation>[0] &
+  Parameters<typeof requestMail>[0] &
   Parameters<typeof resetPassword>[0] &
   Parameters<typeof verifyEmail>[0] & { metrics: Parameters<typeof refuseOver>[1] }
 
@@ -22,7 +24,7 @@ type MailedFields = Record<'token' | 'email' | 'code' | 'password', string>
 export function mailboxPages(
   deps: Needs,
   visits: Visits,
-  { limits }: { limits: Pick<Limits, 'forgot' | 'login' | 'turnAway'> },
+  { limits }: { limits: Pick<Limits, 'forgot' | 'login' | 'register' | 'turnAway'> },
 ) {
   const PASSWORD = {
     password_too_short: 'password',
@@ -52,13 +54,14 @@ export function mailboxPages(
 
   /** A page that takes what was mailed, and the password that holds from then on. */
   function answering(
-    kind: 'reset' | 'verify',
+    kind: 'reset' | 'verify' | 'invitation',
     act: (
       request: FastifyRequest,
       view: View,
       sent: ReturnType<typeof presentedIn>,
       password: string,
     ) => Promise<unknown>,
+    limit: 'login' | 'register' = 'login',
   ) {
     const path = `/account/${kind}`
     const page = (view: View, filled?: FilledIn) =>
@@ -74,12 +77,12 @@ export function mailboxPages(
         // A link that is good for nothing is not kept: the code of a newer mail may be.
         refused: (view, fault, { email, token }) =>
           page(view, { email, fault, ...(fault.code === 'invalid_code' ? {} : { token }) }),
-        problems: { invalid_email: 'email', ...PASSWORD },
+        problems: { invalid_email: 'email', email_taken: 'email', ...PASSWORD },
         act: async ({ request, reply, view, fields }) => {
           const presented = presentedIn(fields)
           expectFilled(fields, ['password'])
           await expectRoom(deps.hasher, limits, request)
-          refuseOver(await limits.login(request), deps.metrics)
+          refuseOver(await limits[limit](request), deps.metrics)
           await act(request, view, presented, fields.password)
           const { done: title, doneText: text } = view.words[kind]
           const signIn = { path: '/account/sign-in', label: view.words.mailed.signIn }
@@ -97,6 +100,12 @@ export function mailboxPages(
     ),
     verify: answering('verify', (request, { locale }, presented, password) =>
       verifyEmail(deps, visits.operation(request), { presented, password, locale }),
+    ),
+    invitation: answering(
+      'invitation',
+      (request, _view, presented, password) =>
+        acceptInvitation(deps, visits.operation(request), { presented, password }),
+      'register',
     ),
   }
 }

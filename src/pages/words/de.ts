@@ -39,6 +39,7 @@ export const de: Words = {
     title: 'Ihr Konto',
     security: 'Anmeldedaten',
     change: 'Ändern',
+    changeEmail: 'E-Mail-Adresse ändern',
     changePassword: 'Passwort ändern',
     hidden: 'Kennen nur Sie',
     sessions: 'Wo Sie angemeldet sind',
@@ -70,6 +71,8 @@ export const de: Words = {
   mailed: {
     code: 'Code',
     codeHint: 'Die acht Ziffern aus der E-Mail.',
+    linkCode: 'Code aus dem Link',
+    linkCodeHint: 'Alles, was im Link hinter „token=“ steht.',
     signIn: 'Anmelden',
     again: 'Noch eine E-Mail senden',
     haveCode: 'Code eingeben',
@@ -109,6 +112,37 @@ export const de: Words = {
     title: 'Sehen Sie in Ihr Postfach',
     text: (email) =>
       `Eine E-Mail an ${email} ist unterwegs. Benutzen Sie binnen 24 Stunden den Link oder den Code darin.`,
+  },
+  invitation: {
+    title: 'Sie sind eingeladen',
+    text: 'Wählen Sie ein Passwort, und das Konto gehört Ihnen.',
+    submit: 'Konto anlegen',
+    done: 'Ihr Konto ist angelegt',
+    doneText: 'Sie können sich jetzt anmelden.',
+  },
+  changeEmail: {
+    title: 'E-Mail-Adresse ändern',
+    text: (email) => `Ihre Adresse ist ${email}. Sie bleibt, bis die neue bestätigt ist.`,
+    email: 'Neue E-Mail-Adresse',
+    submit: 'E-Mail an die neue Adresse senden',
+    sent: 'Sehen Sie in das neue Postfach',
+    sentText: (email) =>
+      `Eine E-Mail an ${email} ist unterwegs. Ihre Adresse bleibt, wie sie ist, bis Sie den Link oder den Code darin benutzen.`,
+  },
+  confirmEmail: {
+    title: 'Neue Adresse bestätigen',
+    text: 'Danach melden Sie sich mit ihr an.',
+    submit: 'Bestätigen',
+    done: 'Ihre Adresse ist geändert',
+    doneText:
+      'Von nun an melden Sie sich mit der neuen an. Die alte erfährt davon und kann es sieben Tage lang rückgängig machen.',
+  },
+  undo: {
+    title: 'Änderung rückgängig machen',
+    text: 'Ihr Konto bekommt die alte Adresse zurück. Alle Sitzungen enden, und das Passwort gilt nicht mehr, bis Sie ein neues wählen.',
+    submit: 'Rückgängig machen',
+    done: 'Ihre alte Adresse gilt wieder',
+    doneText: 'Alle Sitzungen sind beendet. Eine E-Mail, mit der Sie ein neues Passwort wählen, ist unterwegs.',
   },
 
   faults: {

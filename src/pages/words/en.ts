@@ -38,6 +38,7 @@ export const en = {
     title: 'Your account',
     security: 'Sign-in details',
     change: 'Change',
+    changeEmail: 'Change email address',
     changePassword: 'Change password',
     hidden: 'Only you know it',
     sessions: 'Where you are signed in',
@@ -65,6 +66,8 @@ export const en = {
   mailed: {
     code: 'Code',
     codeHint: 'The eight digits in the mail.',
+    linkCode: 'Code from the link',
+    linkCodeHint: 'Everything behind “token=” in the link.',
     signIn: 'Sign in',
     again: 'Send another mail',
     haveCode: 'Enter the code',
@@ -103,6 +106,36 @@ export const en = {
   registered: {
     title: 'Look into your mailbox',
     text: (email: string) => `A mail is on its way to ${email}. Use the link or the code in it within 24 hours.`,
+  },
+  invitation: {
+    title: 'You are invited',
+    text: 'Choose a password, and the account is yours.',
+    submit: 'Create account',
+    done: 'Your account has been created',
+    doneText: 'You can sign in now.',
+  },
+  changeEmail: {
+    title: 'Change your email address',
+    text: (email: string) => `Your address is ${email}. It stays until the new one is confirmed.`,
+    email: 'New email address',
+    submit: 'Send a mail to the new address',
+    sent: 'Look into the new mailbox',
+    sentText: (email: string) =>
+      `A mail is on its way to ${email}. Your address stays what it is until you use the link or the code in it.`,
+  },
+  confirmEmail: {
+    title: 'Confirm your new address',
+    text: 'From then on you sign in with it.',
+    submit: 'Confirm',
+    done: 'Your address has been changed',
+    doneText: 'From now on you sign in with the new one. The old one is told, and can take it back for seven days.',
+  },
+  undo: {
+    title: 'Take the change back',
+    text: 'Your account gets its old address back. All sessions end, and the password is refused until you choose another one.',
+    submit: 'Take it back',
+    done: 'Your old address is back',
+    doneText: 'All sessions have ended. A mail with which you choose a new password is on its way.',
   },
 
   faults: {
