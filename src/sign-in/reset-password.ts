@@ -1,17 +1,9 @@
 import { record } from '../audit/audit.ts'
 import type { Tally } from '../audit/tally.ts'
-import type { Clock } from '../clock.ts'
-import type { Config } from '../config/config.ts'
-import type { KeyList } from '../config/secrets.ts'
-import type { PasswordHasher } from '../credentials/passwords/hasher.ts'
 import { replacePassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
-import type { Db } from '../db/schema.ts'
-import type { Locale } from '../languages.ts'
 import type { Operation } from '../operation.ts'
-import type { Bell } from '../outbox/bell.ts'
-import { askedBy } from '../outbox/mail/asked.ts'
-import { enqueue } from '../outbox/outbox.ts'
+import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import { endAll } from '../sessions/end.ts'
 import { proveAddress } from '../users/prove-address.ts'
 import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prove-mailbox.ts'
@@ -22,19 +14,11 @@ import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prov
  * @throws Problem invalid_code; invalid_email, password_*, overloaded.
  */
 export async function resetPassword(
-  deps: {
-    db: Db
-    clock: Clock
-    config: Config
-    hasher: PasswordHasher
-    serverKeys: KeyList
-    tally: Tally
-    outboxBell: Bell
-  },
+  deps: Parameters<typeof proveMailbox>[0] & NoticeDeps & { tally: Tally },
   asked: Operation,
-  input: { presented: FromMailbox; newPassword: string; locale: Locale },
+  input: { presented: FromMailbox; newPassword: string },
 ): Promise<void> {
-  const { presented, newPassword, locale } = input
+  const { presented, newPassword } = input
   const proof = await proveMailbox(deps, 'reset_password', presented, newPassword)
   if (proof.kind === 'refused') return await refuseMailbox(deps, asked, 'password.reset', { presented, ...proof })
   // The hash has waited for its turn, so the time is read again.
@@ -47,8 +31,7 @@ export async function resetPassword(
     await proveAddress(tx, operation, user)
     await endAll(tx, operation, { userId: user.id, cause: 'password_reset' })
     await record(tx, operation, { type: 'password.reset', outcome: 'success', userId: user.id })
-    const mail = { to: user.email, locale, template: 'password-reset', asked: askedBy(operation) } as const
-    await enqueue(tx, deps, operation.now, { kind: 'mail', payload: mail })
+    await tellOwner(tx, deps, operation, { userId: user.id, cause: 'password-reset' })
     return verdict
   })
   if (redeemed.kind === 'refused')

@@ -4,17 +4,14 @@ import { forgive, replacePassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
 import type { Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
-import type { Locale } from '../languages.ts'
 import type { Operation } from '../operation.ts'
-import type { Bell } from '../outbox/bell.ts'
-import { askedBy } from '../outbox/mail/asked.ts'
-import { enqueue } from '../outbox/outbox.ts'
+import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import { endAll } from '../sessions/end.ts'
 import { passwordHashOf } from '../users/lookup.ts'
 import { proveAddress } from '../users/prove-address.ts'
 import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prove-mailbox.ts'
 
-type VerifyDeps = Parameters<typeof proveMailbox>[0] & { tally: Tally; outboxBell: Bell }
+type VerifyDeps = Parameters<typeof proveMailbox>[0] & NoticeDeps & { tally: Tally }
 
 /**
  * Notes that an address is read by whoever states this password, without signing in. A stranger may have registered the
@@ -25,9 +22,9 @@ type VerifyDeps = Parameters<typeof proveMailbox>[0] & { tally: Tally; outboxBel
 export async function verifyEmail(
   deps: VerifyDeps,
   asked: Operation,
-  input: { presented: FromMailbox; password: string; locale: Locale },
+  input: { presented: FromMailbox; password: string },
 ): Promise<void> {
-  const { presented, password, locale } = input
+  const { presented, password } = input
   const proof = await proveMailbox(deps, 'verify_email', presented, password)
   if (proof.kind === 'refused') return await refuseMailbox(deps, asked, 'email.verified', { presented, ...proof })
   // Compared only once the code was found right: before, anybody could try out passwords here, past the back-off.
@@ -41,7 +38,7 @@ export async function verifyEmail(
     await proveAddress(tx, operation, user)
     // What was written since it was compared is some other password.
     if (isSame && user.passwordHash === stored) await forgive(tx, deps.serverKeys, user)
-    else await takeOver(deps, tx, operation, { user, passwordHash: proof.passwordHash, locale })
+    else await takeOver(deps, tx, operation, { user, passwordHash: proof.passwordHash })
     return redeemed
   })
   if (verdict.kind === 'refused')
@@ -52,11 +49,10 @@ async function takeOver(
   deps: VerifyDeps,
   tx: Tx,
   operation: Operation,
-  { user, passwordHash, locale }: { user: User; passwordHash: string; locale: Locale },
+  { user, passwordHash }: { user: User; passwordHash: string },
 ): Promise<void> {
   await replacePassword(tx, deps.serverKeys, user, passwordHash)
   await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
   await record(tx, operation, { type: 'password.changed', outcome: 'success', userId: user.id })
-  const mail = { to: user.email, locale, template: 'password-changed', asked: askedBy(operation) } as const
-  await enqueue(tx, deps, operation.now, { kind: 'mail', payload: mail })
+  await tellOwner(tx, deps, operation, { userId: user.id, cause: 'password-changed' })
 }

@@ -11,12 +11,16 @@ import type { Template } from './mail.ts'
 import { countNotice, type NoticeRule } from './notice-queries.ts'
 
 /** What the owner of an account is told although nobody asked for a mail. */
-type Notice = Extract<Template, 'new-device' | 'password-changed' | 'password-disabled' | 'session-reuse'>
+type Notice = Extract<
+  Template,
+  'new-device' | 'password-changed' | 'password-disabled' | 'password-reset' | 'session-reuse'
+>
 
 /** A thief could cause most of these again and again, to bury the first mail under others. */
 const RULES: Record<Notice, NoticeRule> = {
   'new-device': { most: 3, within: DAY },
   'password-changed': { most: 10, within: DAY },
+  'password-reset': { most: 10, within: DAY },
   'password-disabled': { most: 1, within: HOUR },
   'session-reuse': { most: 1, within: HOUR },
 }

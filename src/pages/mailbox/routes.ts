@@ -95,11 +95,11 @@ export function mailboxPages(
   return {
     forgot: asking('forgot', '/account/forgot', '/account/reset'),
     resend: asking('resend', '/account/resend', '/account/verify'),
-    reset: answering('reset', (request, { locale }, presented, newPassword) =>
-      resetPassword(deps, visits.operation(request), { presented, newPassword, locale }),
+    reset: answering('reset', (request, _view, presented, newPassword) =>
+      resetPassword(deps, visits.operation(request), { presented, newPassword }),
     ),
-    verify: answering('verify', (request, { locale }, presented, password) =>
-      verifyEmail(deps, visits.operation(request), { presented, password, locale }),
+    verify: answering('verify', (request, _view, presented, password) =>
+      verifyEmail(deps, visits.operation(request), { presented, password }),
     ),
     invitation: answering(
       'invitation',

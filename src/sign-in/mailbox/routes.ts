@@ -86,7 +86,7 @@ export function mailboxEndpoints(
       async (request, reply) => {
         const presented = mailedIn(request.body)
         await admitGuess(request)
-        const input = { presented, newPassword: request.body.new_password, locale: localeOf(request) }
+        const input = { presented, newPassword: request.body.new_password }
         await resetPassword(deps, operationOf(request, deps.clock()), input)
         return reply.code(204).send(null)
       },
@@ -121,7 +121,7 @@ export function mailboxEndpoints(
       async (request, reply) => {
         const presented = mailedIn(request.body)
         await admitGuess(request)
-        const input = { presented, password: request.body.password, locale: localeOf(request) }
+        const input = { presented, password: request.body.password }
         await verifyEmail(deps, operationOf(request, deps.clock()), input)
         return reply.code(204).send(null)
       },
