@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { transact } from '../../src/db/errors.ts'
 import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
 import { enqueue } from '../../src/outbox/outbox.ts'
 import { pruneOutbox } from '../../src/outbox/pruning.ts'
+import { takeDue } from '../../src/outbox/queries.ts'
 import { createTestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
 import { enqueueNote, receiver, rows } from './support.ts'
@@ -18,6 +20,21 @@ test('what is enqueued is delivered once, by a role that owns nothing, and leave
   await t.deliver(handlers)
   expect(received).toEqual([{ text: 'hello', id: expect.any(String), number: 1, enqueuedAt: expect.any(Date) }])
   expect(await rows(t)).toEqual([])
+})
+
+test('what another worker is taking at this moment is passed over, and not taken once it has been', async () => {
+  await using t = await createTestApp()
+  await enqueueNote(t, 'hello')
+  const now = t.deps.clock()
+  const due = { rooms: [{ kind: 'note', most: 4 }], until: new Date(now.getTime() + 60_000) }
+  const [first, second] = await t.deps.db.transaction().execute(async (tx) => {
+    const taken = await takeDue(tx, now, due)
+    const meanwhile = takeDue(t.deps.db, now, due)
+    // Whoever waited for the row would take it too.
+    return [taken, await Promise.race([meanwhile, sleep(3000, 'it waits' as const)])]
+  })
+  expect(first?.taken).toHaveLength(1)
+  expect(second).toMatchObject({ taken: [] })
 })
 
 test('what is rolled back is not delivered', async () => {
