@@ -75,6 +75,8 @@ function notes(log: ConnectionDeps['log'], metrics: ConnectionDeps['metrics']): 
 }
 
 const MAKE_ROOM_EVERY_MS = 1000
+/** To Node a connection that has only just come is idle, although its first request may be on the way. */
+const FIRST_REQUEST_MS = 100
 
 function boundTotal(server: Server, { connections }: ConnectionBounds, onFull: () => void): void {
   server.maxConnections = connections
@@ -85,7 +87,7 @@ function boundTotal(server: Server, { connections }: ConnectionBounds, onFull: (
     if (now - madeRoomAt < MAKE_ROOM_EVERY_MS) return
     madeRoomAt = now
     // Idle connections make room for new clients.
-    server.closeIdleConnections()
+    setTimeout(() => server.closeIdleConnections(), FIRST_REQUEST_MS).unref()
   })
 }
 

@@ -20,17 +20,24 @@ const LARGE = 'x'.repeat(4 * 1024 * 1024)
 
 async function bounded(bounds: Partial<ConnectionBounds>, env: Record<string, string> = {}) {
   let answered = 0
+  const held = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<void>()
   const t = await createHttpApp(
     (app) => {
       app.get('/small', { config: { access: 'public' } }, async () => ({ answered: ++answered }))
       app.post('/post', { config: { access: 'public' } }, async () => ({}))
+      app.get('/held', { config: { access: 'public' } }, async () => {
+        held.resolve()
+        await release.promise
+        return {}
+      })
       app.get('/large', { config: { access: 'public' } }, async () => LARGE)
     },
     { env: { ISSUER: 'http://localhost:3000', ...env } },
   )
   boundConnections(t.app, { config: t.config, log: t.app.log, metrics: t.metrics }, { ...WIDE, ...bounds })
   await t.app.listen({ host: '127.0.0.1', port: 0 })
-  return Object.assign(t, { answered: () => answered })
+  return Object.assign(t, { answered: () => answered, held: held.promise, letGo: release.resolve })
 }
 
 interface Client {
@@ -160,16 +167,26 @@ test('where all connections are taken, those that nobody uses make room', async 
   idle.socket.write(ask('/small'))
   await until(() => idle.received() > 0)
   const busy = open(t)
-  busy.socket.write('GET /small HTTP/1.1\r\n')
-  await until(async () => (await connections(t)) === 2)
+  busy.socket.write(ask('/held'))
+  await t.held
   await open(t).closed
   await idle.closed
   expect(await cut(t)).toEqual({ full: 1 })
   const next = open(t)
   next.socket.write(ask('/small'))
-  busy.socket.write('Host: localhost\r\n\r\n')
-  await until(() => next.received() > 0 && busy.received() > 0)
+  await until(() => next.received() > 0)
+  t.letGo()
+  await until(() => busy.received() > 0)
   for (const { socket } of [busy, next]) socket.destroy()
+})
+
+test('where all connections are taken, one that has only just come is heard', async () => {
+  await using t = await bounded({})
+  const newcomer = openFrom(t, '127.0.0.2')
+  t.app.server.emit('drop')
+  newcomer.write(ask('/small'))
+  expect(String((await once(newcomer, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
+  newcomer.destroy()
 })
 
 test('what is cut off is logged once a minute, however much it is', async () => {
