@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
-import { ephemeralPrefix } from '../dev/postgres/sweep.ts'
+import { makeEphemeralHome } from '../dev/postgres/ephemeral.ts'
 import { openPostgres } from '../dev/postgres.ts'
 import { atOnce } from './support/at-once.ts'
 import { CANARY_FOLDER, searchFolder } from './support/canary.ts'
@@ -66,7 +66,7 @@ async function providePostgres(project: TestProject): Promise<() => Promise<void
   const version = process.env.TEST_POSTGRES ?? '18'
   if (version !== '15' && version !== '18') throw new Error('TEST_POSTGRES must be 15 or 18')
   const postgres = await openPostgres({
-    directory: await mkdtemp(join(tmpdir(), ephemeralPrefix)),
+    directory: await makeEphemeralHome(),
     version,
     ephemeral: true,
   })

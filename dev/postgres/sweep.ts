@@ -1,10 +1,8 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { stopLeftover } from './cluster.ts'
+import { ephemeralPrefix } from './ephemeral.ts'
 import { tryLock } from './lock.ts'
-
-/** Folders of ephemeral clusters start with this. */
-export const ephemeralPrefix = 'claviger-test-'
 
 /** Stops and removes ephemeral clusters beside this one whose keeper was killed. */
 export async function sweepAbandoned(home: string): Promise<void> {

@@ -1,11 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { ephemeralPrefix } from '../../dev/postgres/sweep.ts'
+import { makeEphemeralHome } from '../../dev/postgres/ephemeral.ts'
 import { openPostgres } from '../../dev/postgres.ts'
 import { makeVectors } from '../../sdk/verifier/make-vectors.ts'
 import { migrate } from '../../src/db/migrate.ts'
@@ -29,7 +26,7 @@ export async function startLiveIssuer(): Promise<Issuer & { databaseUrl: string 
   const audience = 'orders'
   await using stack = new AsyncDisposableStack()
   const postgres = await openPostgres({
-    directory: await mkdtemp(join(tmpdir(), ephemeralPrefix)),
+    directory: await makeEphemeralHome(),
     ephemeral: true,
   })
   stack.defer(() => postgres.close())

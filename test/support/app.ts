@@ -97,10 +97,8 @@ export async function createTestApp(
   const url = line?.through(secrets.databaseUrl) ?? secrets.databaseUrl
   const { db: ownerDb } = connect({ url: database.ownerUrl, size: 10, applicationName: 'test' })
   const { db, refreshDb, rotationDb, close } = connectServer({ url, size: config.DATABASE_POOL_SIZE })
-  const base = createDatabaseClock(() => databaseTime(db))
-  await base.synchronise()
   const journey = join?.journey ?? { milliseconds: 0 }
-  const clock = () => new Date(base.now().getTime() + journey.milliseconds)
+  const clock = join?.deps.clock ?? (await createClock(db, journey))
 
   const { log, logs } = memoryLog(config)
   const serverKeys = deriveKeyList(secrets.serverSecrets)
@@ -181,6 +179,12 @@ export async function createTestApp(
     },
   }
   return t
+}
+
+async function createClock(db: Db, journey: TestApp['journey']): Promise<() => Date> {
+  const base = createDatabaseClock(() => databaseTime(db))
+  await base.synchronise()
+  return () => new Date(base.now().getTime() + journey.milliseconds)
 }
 
 /** The refresh token of a token reply, from wherever it came. */

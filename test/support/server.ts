@@ -70,6 +70,9 @@ export async function startServer(options: {
   }
 }
 
+/** What the program itself does not read: where commands are, and where Node keeps what it has compiled. */
+const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
+
 /** Starts the process with exactly these settings, and waits for nothing. @param script another way to start it. */
 export function spawnServer(
   env: Record<string, string>,
@@ -81,7 +84,7 @@ export function spawnServer(
 } {
   noteSecretsOf(env)
   const child = spawn(process.execPath, [script], {
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: { PATH, NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exited = once(child, 'exit').then(([code]) => code as number | null)
