@@ -40,6 +40,15 @@ async function load(page: Page, url: string): Promise<Page> {
   return page
 }
 
+/** As a link on the app's page does. @param url what makes its address, of the package and `auth`. */
+async function follow(page: Page, url: string): Promise<void> {
+  await page.evaluate(`import('/sdk.js').then(({ signInUrl, accountUrl }) => {
+    document.body.append(Object.assign(document.createElement('a'), { href: ${url}, textContent: 'There' }))
+  })`)
+  await page.getByText('There', { exact: true }).click()
+  await page.locator('main').waitFor()
+}
+
 const comeBack = async (world: World, path = '/#signed-in'): Promise<Page> =>
   load(await world.context.newPage(), world.site.origin + path)
 
@@ -64,6 +73,48 @@ describe.skipIf(withoutBrowser)('back from a sign-in elsewhere', patience, () =>
     ])
     await load(page, page.url())
     expect(await page.evaluate('changes')).toEqual([['signed-in', world.email, 'found']])
+  })
+
+  test('from the issuer’s own page, to which the app leads; who is signed in there is asked nothing', async () => {
+    await using world = await createWorld(browser)
+    const open = await world.open()
+    const page = await world.open()
+    await follow(page, 'signInUrl(auth)')
+    await page.fill('[name=email]', world.email)
+    await page.fill('[name=password]', world.password)
+    await page.click('form [type=submit]')
+    await page.waitForURL(`${world.site.origin}/`)
+    await page.waitForFunction('window.loaded')
+    await page.evaluate('auth.ready')
+    expect(await page.evaluate('changes')).toEqual([['signed-in', world.email, 'login']])
+    await eventually(() => open.evaluate('changes.at(-1)')).toEqual(['signed-in', world.email, 'other-tab'])
+
+    await follow(page, "signInUrl(auth, { returnTo: '/orders/7' })")
+    await page.click('main a.primary')
+    await page.waitForURL(`${world.site.origin}/`)
+    await page.waitForFunction('window.loaded')
+    expect(await page.evaluate('auth.ready.then(({ email }) => email)')).toBe(world.email)
+  })
+
+  test('a site that is none of the app’s is not returned to, and nobody signs in on the way there', async () => {
+    await using world = await createWorld(browser)
+    const page = await world.open()
+    await follow(page, "signInUrl(auth, { returnTo: 'https://evil.example/#signed-in' })")
+    expect(await page.locator('main').innerText()).toContain('is not registered with this service')
+    expect(await page.locator('input').count()).toBe(0)
+    expect(await page.content()).not.toContain('evil.example')
+  })
+
+  test('who signs out on the issuer’s own page is signed out here with the next token', async () => {
+    await using world = await createWorld(browser)
+    const [page, account] = [await world.open(), await world.open()]
+    await signIn(world, page)
+    await page.evaluate('auth.refresh()')
+    await follow(account, 'accountUrl(auth)')
+    await account.click('form[action^="/account/sign-out"] [type=submit]')
+    await account.getByText('You are signed out').waitFor()
+    expect(await page.evaluate('auth.refresh()')).toBeNull()
+    expect(await page.evaluate('changes.at(-1)')).toEqual(['signed-out', null, 'ended'])
   })
 
   test('whoever was signed in before is not shown again, though other tabs have a token of theirs', async () => {

@@ -51,11 +51,13 @@ test('an app pays about 5 KiB for the package, minified and gzipped, and for not
   const core = `export { createClient, ClavigerError } ${from('index')}`
   const sizes = {
     core: await weigh(core),
+    'with links to pages': await weigh(`${core}; export { signInUrl } ${from('index')}`),
     'with one’s own account': await weigh(`${core}; export { account } ${from('account')}`),
     'with the token of a link': await weigh(`${core}; export { takeToken } ${from('account')}`),
   }
   console.log('@claviger/browser', sizes)
   expect(sizes.core).toBeLessThan(5.1 * 1024)
+  expect(sizes['with links to pages'] - sizes.core).toBeLessThan(200)
   expect(sizes['with one’s own account'] - sizes.core).toBeLessThan(700)
   expect(sizes['with the token of a link'] - sizes.core).toBeLessThan(150)
 })

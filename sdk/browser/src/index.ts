@@ -1,5 +1,6 @@
 export { createClient } from './client.ts'
 export { ClavigerError } from './errors.ts'
+export { accountUrl, forgotUrl, type PageOptions, registerUrl, signInUrl } from './pages.ts'
 export type {
   AuthState,
   Cause,
