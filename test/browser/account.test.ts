@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startSmtpServer } from '../support/smtp.ts'
 import {
   createWorld,
   eventually,
@@ -58,6 +59,25 @@ describe.skipIf(withoutBrowser)('one’s own account', patience, () => {
     expect(await two.evaluate('auth.refresh().then(({ email }) => email)')).toBe(world.email)
     expect(await one.evaluate('mine.me().then(({ email }) => email)')).toBe(world.email)
     await elsewhere.close()
+  })
+
+  test('another address is known in all tabs as soon as one has confirmed it', async () => {
+    await using smtp = await startSmtpServer()
+    const env = {
+      SMTP_URL: `smtp://127.0.0.1:${smtp.port}`,
+      MAIL_FROM: 'no-reply@example.com',
+      EMAIL_VERIFICATION: 'off',
+    }
+    await using world = await createWorld(browser, env)
+    const [one, two] = await openSignedIn(world)
+    const email = `next-${world.email}`
+    await one.evaluate(`mine.changeEmail(${JSON.stringify({ email, currentPassword: world.password })})`)
+    const code = () => /^\d{4} \d{4}(?=\r?$)/m.exec(smtp.mails.find(({ to }) => to.includes(email))?.raw ?? '')?.[0]
+    await eventually(code).toBeDefined()
+    await one.evaluate(`mine.confirmEmail(${JSON.stringify({ code: code() })})`)
+    expect(await user(one)).toBe(email)
+    await eventually(() => user(two)).toBe(email)
+    expect(await two.evaluate('changes.at(-1)')).toEqual(['signed-in', email, 'other-tab'])
   })
 
   test('the end of one’s own session signs out all its tabs, and says why', async () => {

@@ -4,7 +4,7 @@ import type { Client, Internals } from './types.ts'
 
 export { takeToken } from './token.ts'
 
-/** What the issuer knows about the user who is signed in. */
+/** What the issuer knows about a user. */
 export interface Profile {
   readonly id: string
   readonly email: string
@@ -34,6 +34,11 @@ export interface PasswordChange {
   newPassword: string
 }
 
+export interface EmailChange {
+  email: string
+  currentPassword: string
+}
+
 /** What a mail brought: the token of its link, or its code together with the address that it was sent to. */
 export type Proof = { token: string } | { email: string; code: string }
 
@@ -50,6 +55,12 @@ export interface OwnAccount {
    * @throws ClavigerError `invalid_credentials`, `password_too_short`, `password_blocked`, `too_many_requests` …
    */
   changePassword(change: PasswordChange): Promise<void>
+  /**
+   * Sends a link and a code to another address, for `confirmEmail`. Until then the account keeps its present one, which is
+   * told. Resolves whether or not there is an account with the other address.
+   * @throws ClavigerError `invalid_credentials`, `invalid_email`, `too_many_requests` …
+   */
+  changeEmail(change: EmailChange): Promise<void>
 }
 
 /**
@@ -69,6 +80,23 @@ export interface ByMail {
    * @throws ClavigerError `invalid_code`, `password_too_short` …
    */
   verifyEmail(verification: Proof & { password: string }): Promise<void>
+  /**
+   * Gives the account the address that `changeEmail` was called with. By the link nobody need be signed in; the code is for
+   * the user who is, and has asked.
+   * @throws ClavigerError `invalid_code`, `email_taken`; with a code `invalid_grant` if nobody is signed in …
+   */
+  confirmEmail(proof: { token: string } | { code: string }): Promise<void>
+  /**
+   * Gives the account the address back that it had, by the link that was sent there. All sessions end, and the password is
+   * refused until it is reset.
+   * @throws ClavigerError `invalid_code` …
+   */
+  undoEmailChange(proof: { token: string }): Promise<void>
+  /**
+   * Makes the account that somebody was invited to.
+   * @throws ClavigerError `invalid_code`, `email_taken`, `password_too_short` …
+   */
+  acceptInvitation(acceptance: Proof & { password: string }): Promise<Profile>
 }
 
 /**
@@ -84,6 +112,15 @@ export function account(auth: Client): Account {
     // Rejects if nobody is signed in. Asked without a token, the issuer would only say that it is missing.
     await auth.getAccessToken()
     return (await read(auth.issuer, await auth.fetch(auth.issuer + path, { ...init, method }))) as Answer
+  }
+
+  const send = (path: string, body: object, headers?: Record<string, string>): Promise<unknown> =>
+    ask('POST', path, { headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
+
+  /** With the password in the body, which may be wrong. */
+  async function prove(path: string, body: object): Promise<void> {
+    // The client's `fetch` would take the 401 for a refused token and ask again: two wrong guesses.
+    await send(path, body, { authorization: `Bearer ${await auth.getAccessToken()}` })
   }
 
   /** Lets the client and all tabs learn at once what has changed. If that fails, they will with the next token. */
@@ -105,20 +142,20 @@ export function account(auth: Client): Account {
       if (sid === id.toLowerCase()) await learn()
     },
     endOtherSessions: async () => void (await ask('DELETE', '/sessions')),
-    changePassword: async ({ currentPassword, newPassword }) => {
-      const headers = {
-        'content-type': 'application/json',
-        // The client's `fetch` would take the 401 for a wrong password for a refused token and ask again: two wrong
-        // guesses.
-        authorization: `Bearer ${await auth.getAccessToken()}`,
-      }
-      const body = JSON.stringify({ current_password: currentPassword, new_password: newPassword })
-      await ask('POST', '/password', { headers, body })
-    },
+    changePassword: ({ currentPassword, newPassword }) =>
+      prove('/password', { current_password: currentPassword, new_password: newPassword }),
+    changeEmail: ({ email, currentPassword }) => prove('/email', { email, current_password: currentPassword }),
 
     forgotPassword: async ({ email }) => void (await post('/password/forgot', { email })),
     resetPassword: ({ newPassword, ...proof }) => change('/password/reset', { ...proof, new_password: newPassword }),
     resendVerification: async ({ email }) => void (await post('/email/resend', { email })),
     verifyEmail: (verification) => change('/email/verify', verification),
+    confirmEmail: async (proof) => {
+      if ('token' in proof) return change('/email/confirm', proof)
+      await send('/email/confirm', proof)
+      await learn()
+    },
+    undoEmailChange: (proof) => change('/email/undo', proof),
+    acceptInvitation: async (acceptance) => (await post('/invitations/accept', acceptance)).user as Profile,
   }
 }
