@@ -98,13 +98,20 @@ export function spawnServer(
   return { child, output: () => text, exited }
 }
 
+const PORTS_EACH = 1500
+const ports = {
+  from: 20_000 + (Number(process.env.VITEST_POOL_ID ?? 0) % 8) * PORTS_EACH,
+  next: randomInt(PORTS_EACH),
+}
+
 /**
  * A port for something that must know it before it listens. Below those that the system gives to connections (from 32768 on Linux,
- * 49152 elsewhere): one of these would be somebody's by the time it is used.
+ * 49152 elsewhere): one of these would be somebody's by the time it is used. Each worker of a run has its own, and takes one
+ * after the other: until it listens, a port looks free to everybody.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(20_000, 32_000)
+    const port = ports.from + (ports.next++ % PORTS_EACH)
     const server = createServer()
     try {
       await once(server.listen(port, '127.0.0.1'), 'listening')
