@@ -1,7 +1,8 @@
-// npm run demo: the issuer as in npm start, with the orders service and the page of examples/.
+// npm run demo: the issuer as in npm start, with the orders service, the page of examples/ and an inbox for its mail.
 import { createServer, type Server } from 'node:net'
-import { demoAccounts } from './demo/accounts.ts'
+import { demoAccounts, inviteGuest } from './demo/accounts.ts'
 import { buildExamples } from './demo/build.ts'
+import { startInbox } from './demo/inbox.ts'
 import { startOrders } from './demo/orders.ts'
 import { fillEnvironment } from './environment.ts'
 import { explain } from './explain.ts'
@@ -58,6 +59,17 @@ async function start(): Promise<void> {
   env.REGISTRATION ||= 'open'
   env.METRICS_PORT ||= '0'
   env.LOG_LEVEL ||= 'warn'
+  env.APP_URL ||= `${page}/{page}#token={token}`
+  // Claviger's pages in the colours of the application.
+  env.BRAND_COLOR ||= '#8f5f05'
+  env.BRAND_COLOR_DARK ||= '#e9b949'
+  // Mail goes by SMTP as everywhere: to an inbox that the page shows, unless there is a server for it.
+  const inbox = env.SMTP_URL || env.SMTP_URL_FILE ? undefined : await startInbox()
+  if (inbox) {
+    closing.push(inbox.close)
+    env.SMTP_URL = inbox.url
+    env.MAIL_FROM ||= 'Claviger demo <demo@localhost>'
+  }
 
   say('building the page and the packages that it is made with')
   const building = buildExamples()
@@ -67,6 +79,7 @@ async function start(): Promise<void> {
   const server = await serve(env)
   closing.push(server.stop)
   const accounts = await demoAccounts(env)
+  if (inbox) await inviteGuest(env)
   await building
   if (stopping !== undefined) return
 
@@ -78,7 +91,14 @@ async function start(): Promise<void> {
   const { createSpa } = await import('../examples/spa/server.ts')
   const [{ email, password }] = accounts
   const hint = 'The password of the demo account is in the terminal in which the demo was started.'
-  const spa = createSpa({ issuer, orders, issuerInside: server.url, demo: { email, password, hint } })
+  const spa = createSpa({
+    issuer,
+    orders,
+    issuerInside: server.url,
+    demo: { email, password, hint },
+    mail: true,
+    inbox: inbox?.mails,
+  })
   await listen(spa, ports.SPA_PORT)
   closing.push(() => close(spa))
 

@@ -43,6 +43,11 @@ export async function demoAccounts(env: NodeJS.ProcessEnv): Promise<[Account, ..
   return accounts
 }
 
+/** So that the inbox has a mail to begin with. Nothing comes of it for whoever has accepted already, or was invited often. */
+export async function inviteGuest(env: NodeJS.ProcessEnv): Promise<void> {
+  await cli(env, '', ['users', 'invite', 'guest@example.com'])
+}
+
 /** Five words of seventy: 30 bits, which rate limits and argon2id guard, on this machine only. */
 function newPassword(): string {
   return Array.from({ length: 5 }, () => words[randomInt(words.length)]).join('-')

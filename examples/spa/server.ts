@@ -13,6 +13,10 @@ export interface SpaOptions {
   issuerInside?: string | undefined
   /** An account to look around with. */
   demo?: DemoAccount | undefined
+  /** Whether the issuer sends mail. */
+  mail?: boolean | undefined
+  /** What it has sent, the latest first, if that can be seen. */
+  inbox?: (() => object[]) | undefined
 }
 
 export interface DemoAccount {
@@ -23,16 +27,20 @@ export interface DemoAccount {
   password?: string | undefined
 }
 
+/** Where links in mails lead. All of these are one page, whose script looks at the path. */
+const pages = new Set(['/', '/sign-in', '/forgot', '/reset', '/verify', '/invitation', '/email', '/undo'])
 const dist = join(import.meta.dirname, 'dist')
 
 /** The web server of the demo's page. */
 export function createSpa(options: SpaOptions): Server {
-  const { issuer, orders, issuerInside = issuer, demo } = options
+  const { issuer, orders, issuerInside = issuer, demo, mail = false, inbox } = options
   const headers = securityHeaders(options)
   const config = JSON.stringify({
     issuer,
     orders,
     demo: demo ? { email: demo.email, hint: demo.hint, hasPhone: demo.password !== undefined } : null,
+    mail,
+    inbox: inbox !== undefined,
   })
   const play = playRoutes(issuerInside, demo)
 
@@ -48,8 +56,13 @@ export function createSpa(options: SpaOptions): Server {
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') return void json(405, '{}')
     if (pathname === '/config.json') return void json(200, config)
+    if (pathname === '/inbox.json' && inbox) {
+      // By a name of its own that leads to this machine, another site could read the links.
+      if (!/^(localhost|127\.0\.0\.1)(:\d+)?$/.test(request.headers.host ?? '')) return void json(403, '{}')
+      return void json(200, JSON.stringify(inbox()))
+    }
     if (pathname === '/readyz') return void json(200, '{"status":"ready"}')
-    const file = await staticFile(dist, pathname)
+    const file = await staticFile(dist, pages.has(pathname) ? '/' : pathname)
     if (!file) return void json(404, '{}')
     response
       .writeHead(200, { 'content-length': file.body.length, ...file.headers, ...headers })

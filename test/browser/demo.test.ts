@@ -1,59 +1,15 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { describe, expect, test } from 'vitest'
-import { testEnvironment } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
 import { postJson } from '../support/post-json.ts'
 import { cloneDatabase } from '../support/postgres.ts'
-import { freePort } from '../support/server.ts'
-import { launchChromium, patience, withoutBrowser } from './support.ts'
+import { startDemo } from './demo-process.ts'
+import { eventually, launchChromium, patience, withoutBrowser } from './support.ts'
 
 // npm run demo, as people see it: what it prints, what its page shows, and that it leaves nothing behind.
-
-const file = join(import.meta.dirname, '../../dev/demo.ts')
-
-async function startDemo(databaseUrl: string, settings: Record<string, string> = {}) {
-  const [PORT, ORDERS_PORT, SPA_PORT] = await Promise.all([freePort(), freePort(), freePort()])
-  const child = spawn(process.execPath, [file], {
-    env: {
-      PATH: process.env.PATH ?? '',
-      ...testEnvironment(databaseUrl),
-      LOG_LEVEL: 'warn',
-      PORT: String(PORT),
-      ORDERS_PORT: String(ORDERS_PORT),
-      SPA_PORT: String(SPA_PORT),
-      ...settings,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
-  const ended = once(child, 'exit').then(([code]) => code as number | null)
-  const printed = (what: RegExp) =>
-    expect.poll(() => output.match(what)?.[1], { timeout: 40_000, message: what.source }).toBeDefined()
-  return {
-    printed,
-    output: () => output,
-    ended,
-    ports: { PORT, ORDERS_PORT, SPA_PORT },
-    password: () => {
-      const password = /demo@example\.com +(\S+)/.exec(output)?.[1] ?? ''
-      noteSecret(password)
-      return password
-    },
-    stop: () => {
-      child.kill('SIGTERM')
-      return ended
-    },
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGKILL')
-      await ended
-    },
-  }
-}
 
 async function signIn(page: Page, password: string): Promise<void> {
   await page.fill('#email', 'demo@example.com')
@@ -76,11 +32,7 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
     try {
       const context = await browser.newContext()
       const page = await context.newPage()
-      const complaints: string[] = []
-      page.on('pageerror', (error) => complaints.push(error.message))
-      page.on('console', (message) => {
-        if (/security policy|trusted/i.test(message.text())) complaints.push(message.text())
-      })
+      const complaints = listen(page)
       await page.goto(home)
 
       await page.fill('#password', 'not the password')
@@ -162,6 +114,118 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
     }
   }, 120_000)
 })
+
+describe.skipIf(withoutBrowser)('accounts in the demo', patience, () => {
+  const phrase = () => {
+    const password = `a phrase of ${crypto.randomUUID()}`
+    noteSecret(password)
+    return password
+  }
+  const mail = (page: Page, to: string, subject: string) =>
+    page
+      .locator('.mail', { hasText: `to ${to} ` })
+      .filter({ hasText: subject })
+      .first()
+  const follow = (page: Page, to: string, subject: string, link = 'Open it') =>
+    mail(page, to, subject).getByRole('link', { name: link }).click()
+  const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click()
+  async function fill(page: Page, values: Record<string, string>): Promise<void> {
+    for (const [selector, value] of Object.entries(values)) await page.fill(selector, value)
+  }
+
+  test('by its own pages and by Claviger’s, with every mail in the inbox', async () => {
+    await using database = await cloneDatabase()
+    await using demo = await startDemo(database.url)
+    await demo.printed(/The demo is ready: +(\S+)/)
+    const { PORT, SPA_PORT } = demo.ports
+    const home = `http://localhost:${SPA_PORT}/`
+    const [ada, countess, guest] = ['ada@example.com', 'countess@example.org', 'guest@example.com']
+    const [first, second] = [phrase(), phrase()]
+    const browser: Browser = await launchChromium()
+    try {
+      const page = await browser.newPage()
+      const complaints = listen(page)
+      await page.goto(home)
+      await press(page, 'Make an account instead')
+      await fill(page, { '#email': ada, '#password': first })
+      await press(page, 'Make an account')
+      await page.getByText(`A mail to ${ada} is on its way.`).waitFor()
+      await press(page, 'Sign in with an account that exists')
+      await press(page, 'Sign in')
+      await page.getByText('The address is not confirmed yet.').waitFor()
+      await press(page, 'Send the mail again')
+      await eventually(() => page.locator('.mail', { hasText: `to ${ada} ` }).count()).toBe(2)
+      await follow(page, ada, 'Confirm your email address')
+      await page.getByRole('heading', { name: 'Confirm your address' }).waitFor()
+      expect(page.url(), 'no token').toBe(`${home}verify`)
+      await page.fill('[name=password]', first)
+      await press(page, 'Confirm')
+      await page.getByText('Your address is confirmed.').waitFor()
+      // The link of the mail before, in the page that is open.
+      await page
+        .locator('.mail', { hasText: `to ${ada} ` })
+        .last()
+        .getByRole('link', { name: 'Open it' })
+        .click()
+      await page.fill('[name=password]', first)
+      await press(page, 'Confirm')
+      await page.getByText('This link or code is no longer good').waitFor()
+      await page.getByRole('link', { name: 'To the demo' }).click()
+
+      await page.getByRole('link', { name: 'Forgot your password?' }).click()
+      await page.fill('[name=email]', ada)
+      await press(page, 'Send the mail')
+      await follow(page, ada, 'Reset your password', 'On Claviger’s page')
+      await page.waitForURL(`http://localhost:${PORT}/account/reset**`)
+      await page.fill('[name=password]', second)
+      await page.click('main [type=submit]')
+      await page.click('main a.primary')
+      await fill(page, { '[name=email]': ada, '[name=password]': second })
+      await page.click('main [type=submit]')
+      await page.locator('.token .claims tr').first().waitFor()
+      expect(page.url(), 'back, and signed in').toBe(home)
+
+      await fill(page, { '#address-email': countess, '#address-current': second })
+      await press(page, 'Send the mail')
+      const code = await mail(page, countess, 'Confirm your new email address').locator('summary code').innerText()
+      await page.fill('#confirmation-code', code.replace('code ', ''))
+      await press(page, 'Confirm')
+      await page.locator('.who', { hasText: countess }).waitFor()
+
+      await follow(page, ada, 'was changed')
+      await press(page, 'Take it back')
+      await page.getByText('The old address is back').waitFor()
+      await eventually(() => page.locator('.who').innerText()).toBe('')
+
+      await follow(page, guest, 'Your invitation')
+      await page.fill('[name=password]', phrase())
+      await press(page, 'Make the account')
+      await page.getByText(`There is an account of ${guest} now.`).waitFor()
+      expect(complaints).toEqual([])
+    } finally {
+      await browser.close()
+    }
+    // By another name that leads to this machine, another site would read the links.
+    expect([await statusOf(SPA_PORT, 'localhost'), await statusOf(SPA_PORT, 'evil.example')]).toEqual([200, 403])
+    expect(await demo.stop()).toBe(0)
+  }, 120_000)
+})
+
+/** What goes wrong in a page, as it is found out. */
+function listen(page: Page): string[] {
+  const complaints: string[] = []
+  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('console', (message) => {
+    if (/security policy|trusted/i.test(message.text())) complaints.push(message.text())
+  })
+  return complaints
+}
+
+async function statusOf(port: number, host: string): Promise<number | undefined> {
+  const asked = request({ host: '127.0.0.1', port, path: '/inbox.json', headers: { host: `${host}:${port}` } }).end()
+  const [{ statusCode }] = (await once(asked, 'response')) as [IncomingMessage]
+  return statusCode
+}
 
 test('the demo says which port is taken, and how to choose another one', async () => {
   await using blocker = await holdPort()

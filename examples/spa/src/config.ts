@@ -10,6 +10,10 @@ export interface DemoConfig {
     /** Its phone signs in without being given the password. */
     hasPhone: boolean
   } | null
+  /** Whether Claviger sends mail. */
+  mail: boolean
+  /** Whether it can be seen at /inbox.json. */
+  inbox: boolean
 }
 
 /** Where the two servers are. It is asked for at run time, so that one build serves every environment. */

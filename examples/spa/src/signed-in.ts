@@ -1,5 +1,6 @@
 import type { Entry } from './activity.ts'
 import type { Session } from './session.ts'
+import { accountView } from './views/account.ts'
 import { ordersView } from './views/orders.ts'
 import { sessionsView } from './views/sessions.ts'
 import { thiefView } from './views/thief.ts'
@@ -52,7 +53,7 @@ export function signedIn(session: Session): { main: HTMLElement[]; beside: HTMLE
   void sessions.update()
 
   return {
-    main: [token.element, ordersView(session), thief],
+    main: [token.element, ordersView(session), thief, accountView(session)],
     beside: sessions.element,
     close: () => {
       clearInterval(timer)

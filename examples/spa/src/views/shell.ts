@@ -50,11 +50,11 @@ export function shell({ tab, signOut }: ShellOptions, activity: HTMLElement) {
   return {
     element,
     main,
-    /** @param beside stands above the activity */
-    show(kind: 'signed-in' | 'signed-out', panels: HTMLElement[], beside?: HTMLElement): void {
+    /** @param beside stand above the activity */
+    show(kind: 'signed-in' | 'signed-out' | 'own', panels: HTMLElement[], beside: HTMLElement[]): void {
       main.className = kind
       main.replaceChildren(...panels)
-      aside.replaceChildren(...(beside ? [beside, activity] : [activity]))
+      aside.replaceChildren(...beside, activity)
     },
     showUser(user: User | null): void {
       who.replaceChildren(

@@ -1,3 +1,4 @@
+import type { DemoConfig } from '../config.ts'
 import { h } from '../dom.ts'
 import { type IconName, icon } from '../icons.ts'
 
@@ -11,9 +12,14 @@ const points: [IconName, string, string][] = [
   ['box', 'A service of its own', 'The orders come from a server that verifies tokens offline and never asks back.'],
   ['mask', 'A thief', 'Copy a refresh token, use it, and see the session end before any harm is done.'],
 ]
+const mails: (typeof points)[number] = [
+  'mail',
+  'Every mail',
+  'Make an account, forget its password, change its address: what Claviger mails for it is in the inbox here.',
+]
 
 /** What there is to see, for those who have not signed in yet. */
-export function welcomeView(): HTMLElement {
+export function welcomeView({ inbox }: DemoConfig): HTMLElement {
   return h(
     'section',
     { class: 'welcome' },
@@ -21,7 +27,7 @@ export function welcomeView(): HTMLElement {
     h(
       'ul',
       {},
-      ...points.map(([picture, title, text]) =>
+      ...[...points, ...(inbox ? [mails] : [])].map(([picture, title, text]) =>
         h('li', {}, h('span', { class: 'badge' }, icon(picture)), h('div', {}, h('b', {}, title), h('p', {}, text))),
       ),
     ),
