@@ -28,6 +28,13 @@ test('shows whose account it is and where it is signed in, this browser first', 
   expect(idsOn(answer)).toHaveLength(2)
 })
 
+test('leads back to the site that led there', async () => {
+  const { browser } = await signedIn()
+  const there = '<a href="http://localhost:5173/#signed-in">Continue to localhost:5173</a>'
+  expect((await browser.get('/account?return_to=http://localhost:5173')).body).toContain(there)
+  expect((await browser.get('/account')).body).not.toContain('#signed-in')
+})
+
 test('ends one session, or all others', async () => {
   const { browser, userId, elsewhere } = await signedIn()
   const page = await browser.get('/account')

@@ -41,8 +41,15 @@ ${own.map((session) => ownSession(view, session))}
 ${others.map((session) => otherSession(view, session, now))}
 </ul>
 ${others.length === 0 ? '' : form(view, '/account', endOthers)}
-</section>`
+</section>
+${wayBack(view)}`
   return layout({ ...view, path: '/account' }, { title: words.title, content, wide: true })
+}
+
+/** To the site that led here. It is told to ask who is signed in: that may be somebody else by now. */
+function wayBack({ words, returnTo }: View): Html {
+  if (returnTo === undefined) return html``
+  return html`<p class="below"><a href="${returnTo}/#signed-in">${words.signedIn.goOn(new URL(returnTo).host)}</a></p>`
 }
 
 function change(view: View, path: string, label: string): Html {
