@@ -26,7 +26,12 @@ function row({ subject, to, text, time }: Mail, isNew: boolean, client: Client):
       'div',
       { class: 'grow' },
       h('b', {}, subject),
-      h('span', { class: 'meta' }, `to ${to} · ${timeOfDay(time)}`),
+      h(
+        'span',
+        { class: 'meta' },
+        `to ${to} · `,
+        h('time', { datetime: new Date(time).toISOString() }, timeOfDay(time)),
+      ),
       link &&
         h(
           'div',
