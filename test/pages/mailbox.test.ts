@@ -68,7 +68,7 @@ describe('an account that has to be verified', () => {
     await openBrowser(t).send('/account/register', { email, password: TEST_PASSWORD })
     await mailed(email, 'verify-email')
     const answer = await openBrowser(t).send('/account/resend?ui_locales=de', { email })
-    expect(textOf(answer)).toContain('Sehen Sie in Ihr Postfach')
+    expect(textOf(answer)).toContain('Prüfen Sie Ihr Postfach')
     expect(await mailed(email, 'verify-email')).toMatchObject({ locale: 'de' })
   })
 })
