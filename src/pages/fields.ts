@@ -29,9 +29,11 @@ export interface Field {
 export function field({ name, label, type, autocomplete, value, hint, least, fault, first = false }: Field): Html {
   const wrong = fault?.field === name ? fault.text : undefined
   const note = wrong === undefined ? hint : undefined
-  const described = wrong === undefined ? hint && `${name}-hint` : `${name}-fault`
   // The field that was wrong is where to go on, else the first one.
   const focus = fault?.field === undefined ? first : wrong !== undefined
+  // A screen reader begins with the field that has the focus, past whatever was wrong with the form as a whole.
+  const whole = focus && fault && wrong === undefined ? ALERT : undefined
+  const described = [whole, wrong === undefined ? hint && `${name}-hint` : `${name}-fault`].filter(Boolean).join(' ')
   const attributes = [
     html`id="${name}" name="${name}" type="${type}" autocomplete="${autocomplete}" required`,
     ...(type === 'email' ? [html` autocapitalize="none" spellcheck="false" maxlength="254"`] : []),
@@ -39,7 +41,7 @@ export function field({ name, label, type, autocomplete, value, hint, least, fau
     ...(value === undefined || value === '' ? [] : [html` value="${value}"`]),
     ...(least === undefined ? [] : [html` minlength="${least}"`]),
     ...(wrong === undefined ? [] : [html` aria-invalid="true"`]),
-    ...(described === undefined ? [] : [html` aria-describedby="${described}"`]),
+    ...(described === '' ? [] : [html` aria-describedby="${described}"`]),
     ...(focus ? [html` autofocus`] : []),
   ]
   return html`<div class="field">
@@ -59,12 +61,15 @@ export function submit(label: string): Html {
   return html`<button type="submit" class="primary">${label}</button>`
 }
 
+/** The id of what is wrong with a form as a whole. */
+const ALERT = 'alert'
+
 /** What is wrong with a form as a whole. */
 export function alert(view: View, fault: Fault | undefined): Html | undefined {
   if (!fault || fault.field !== undefined) return undefined
   const { text, way } = fault
-  if (!way) return notice(text, 'alert')
-  return html`<p class="notice alert" role="alert">${text} <a href="${linkTo(view, way.path)}">${way.label}</a></p>`
+  const go = way && html` <a href="${linkTo(view, way.path)}">${way.label}</a>`
+  return html`<p class="notice alert" id="${ALERT}" role="alert">${text}${go}</p>`
 }
 
 export function notice(text: string, role: 'alert' | 'status'): Html {

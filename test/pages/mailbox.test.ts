@@ -171,6 +171,23 @@ test.each([
   expect(answer.body).toContain(`id="${field}-fault" role="alert">Please fill this in.`)
 })
 
+test.each([
+  ['/account/reset', { password: NEXT }],
+  ['/account/email', {}],
+  ['/account/undo', {}],
+] as const)(
+  '%s keeps a link that has not been judged, and drops one that is good for nothing',
+  async (path, others) => {
+    const fields = { token: 'none-such', ...others }
+    const judged = await openBrowser(t).send(path, fields)
+    expect([judged.statusCode, judged.body.includes('none-such')]).toEqual([400, false])
+    await using narrow = await createTestApp({ join: t, env: { RATE_LIMIT_LOGIN_PER_MINUTE: '1' } })
+    await openBrowser(narrow).send(path, fields)
+    const putOff = await openBrowser(narrow).send(path, fields)
+    expect([putOff.statusCode, putOff.body.includes('value="none-such"')]).toEqual([429, true])
+  },
+)
+
 test('where no mail can be sent, there is no page that needs one', async () => {
   await using off = await createTestApp({
     join: t,

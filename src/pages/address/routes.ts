@@ -3,7 +3,7 @@ import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { sendPage } from '../../http/replies/pages.ts'
 import { askForAddress, confirmAddress, undoAddress } from '../../users/change-address.ts'
 import { expectFilled } from '../faults.ts'
-import { changeEmailPage, confirmEmailPage, undoPage } from '../mailbox/pages.ts'
+import { changeEmailPage, confirmEmailPage, refusedToken, undoPage } from '../mailbox/pages.ts'
 import { donePage } from '../plain-pages.ts'
 import type { Visits } from '../visits/routes.ts'
 
@@ -43,7 +43,7 @@ export function addressPages(deps: Needs, visits: Visits, { limits }: { limits: 
     email: {
       show: visits.shown(async (_request, reply, view) => sendPage(reply, confirmEmailPage(view))),
       send: visits.sent(['token', 'code'], {
-        refused: (view, fault) => confirmEmailPage(view, { fault }),
+        refused: (view, fault, { token }) => confirmEmailPage(view, { fault, ...refusedToken(fault, token) }),
         act: async ({ request, reply, view, fields }) => {
           if (fields.token === '') expectFilled(fields, ['code'])
           await take(request)
@@ -64,7 +64,7 @@ export function addressPages(deps: Needs, visits: Visits, { limits }: { limits: 
     undo: {
       show: visits.shown(async (_request, reply, view) => sendPage(reply, undoPage(view))),
       send: visits.sent(['token'], {
-        refused: (view, fault) => undoPage(view, { fault }),
+        refused: (view, fault, { token }) => undoPage(view, { fault, ...refusedToken(fault, token) }),
         act: async ({ request, reply, view, fields }) => {
           expectFilled(fields, ['token'])
           await take(request)

@@ -5,11 +5,14 @@ const take = () => {
   const field = document.querySelector('[name=token]')
   if (!token || !field) return
   history.replaceState(null, '', location.pathname + location.search)
+  // What was wrong with the link before this one.
+  document.querySelector('main .alert')?.remove()
   field.value = token
   field.closest('.field')?.setAttribute('hidden', '')
   // What would otherwise have to be typed. Disabled fields are neither sent nor required.
   for (const typed of document.querySelectorAll('.typed')) typed.hidden = typed.disabled = true
-  document.querySelector('main input:not([type=hidden]):enabled, main .primary')?.focus()
+  const seen = [...document.querySelectorAll('main input, main .primary')].find((each) => each.checkVisibility())
+  seen?.focus()
 }
 take()
 // Another link, opened in the same tab.

@@ -17,14 +17,18 @@ export interface FilledIn {
   fault?: Fault
 }
 
+/** Of a form that was refused. A token that is good for nothing is not kept: the code of a newer mail may be. */
+export function refusedToken(fault: Fault, token: string): Pick<FilledIn, 'token'> {
+  return fault.code === 'invalid_code' ? {} : { token }
+}
+
 /**
  * What was mailed: the token of the link, which the script puts into the form, or what has to be typed.
  * @param typed without a token.
  */
 function fromMail(token: string | undefined, typed: Html): Html {
-  const isLink = token !== undefined && token !== ''
   return html`<input type="hidden" name="token" value="${token}">
-<fieldset class="typed"${isLink ? html` hidden disabled` : html``}>${typed}</fieldset>`
+<fieldset class="typed"${token ? html` hidden disabled` : html``}>${typed}</fieldset>`
 }
 
 const codeField = ({ words }: View, fault: Fault | undefined): Field => ({
@@ -51,6 +55,7 @@ export function passwordByMail(
     autocomplete: 'username',
     value: email,
     fault,
+    first: !token,
   }
   const password: Field = {
     name: 'password',
@@ -58,6 +63,7 @@ export function passwordByMail(
     type: 'password',
     autocomplete: isNew ? 'new-password' : 'current-password',
     fault,
+    first: !!token,
     least,
     hint: view.words.passwordHint(least),
   }
@@ -105,7 +111,7 @@ ${form(view, path, fields)}
 /** The code needs no address: whoever types it is signed in. */
 export function confirmEmailPage(view: View, { token, fault }: FilledIn = {}): string {
   const { confirmEmail: words } = view.words
-  const fields = html`${fromMail(token, field(codeField(view, fault)))}${submit(words.submit)}`
+  const fields = html`${fromMail(token, field({ ...codeField(view, fault), first: true }))}${submit(words.submit)}`
   const content = html`<p class="lead">${words.text}</p>${alert(view, fault)}${form(view, '/account/email', fields)}`
   return layout(
     { ...view, path: '/account/email' },
@@ -124,6 +130,7 @@ export function undoPage(view: View, { token, fault }: FilledIn = {}): string {
     value: token,
     hint: mailed.linkCodeHint,
     fault,
+    first: true,
   }
   const fields = html`${field(typed)}${submit(words.submit)}`
   const content = html`<p class="lead">${words.text}</p>${alert(view, fault)}${form(view, '/account/undo', fields)}`

@@ -11,7 +11,7 @@ import { html } from '../html.ts'
 import { donePage } from '../plain-pages.ts'
 import { linkTo, type View } from '../view.ts'
 import type { Visits } from '../visits/routes.ts'
-import { addressPage, type FilledIn, passwordByMail } from './pages.ts'
+import { addressPage, type FilledIn, passwordByMail, refusedToken } from './pages.ts'
 
 type Needs = Parameters<typeof acceptInvitation>[0] &
   Parameters<typeof requestMail>[0] &
@@ -74,9 +74,7 @@ export function mailboxPages(
     return {
       show: visits.shown(async (_request, reply, view) => sendPage(reply, page(view))),
       send: visits.sent(['token', 'email', 'code', 'password'], {
-        // A link that is good for nothing is not kept: the code of a newer mail may be.
-        refused: (view, fault, { email, token }) =>
-          page(view, { email, fault, ...(fault.code === 'invalid_code' ? {} : { token }) }),
+        refused: (view, fault, { email, token }) => page(view, { email, fault, ...refusedToken(fault, token) }),
         problems: { invalid_email: 'email', email_taken: 'email', ...PASSWORD },
         act: async ({ request, reply, view, fields }) => {
           const presented = presentedIn(fields)
