@@ -25,9 +25,12 @@ export function html(parts: TemplateStringsArray, ...values: Value[]): Html {
 
 /** Whether what comes next stands in a tag, or behind an equals sign, and not in quotation marks. */
 function isUnquoted(text: string): boolean {
-  const [, mark, rest = ''] = /([<>]?)([^<>]*)$/.exec(text) ?? []
-  if (mark === '>' || rest.split('"').length % 2 === 0) return false
-  return mark === '<' || /=\s*$/.test(rest)
+  // A pattern with `$` would begin anew at each character. Visitors choose how long values are, and a single long one would
+  // hold up all other requests.
+  const at = Math.max(text.lastIndexOf('<'), text.lastIndexOf('>'))
+  const rest = text.slice(at + 1)
+  if (text[at] === '>' || rest.split('"').length % 2 === 0) return false
+  return text[at] === '<' || rest.trimEnd().endsWith('=')
 }
 
 /** For constants of ours. Whatever else is handed to it could be an attack: look at every use. */

@@ -50,3 +50,9 @@ test('an attribute without quotation marks does not get as far as a page', () =>
     '<a title="a=1" href="/">a = b</a>',
   )
 })
+
+test('a long value is looked through once for each value behind it, however long it is', () => {
+  // Looked through anew from each of its characters, it would take longer than any test may.
+  const long = '&'.repeat(80_000)
+  expect(String(html`<b title="${long}">${'x'}</b>`)).toHaveLength(400_000 + '<b title="">x</b>'.length)
+})
