@@ -305,6 +305,17 @@ describe.each(Object.entries(LIMITED))('%s', (route, { takes, request }) => {
   })
 })
 
+test('where a token is optional, one that is sent is counted once, and before it is looked up', async () => {
+  const { headers, ...rest } = json({ token: 'no link of ours' })
+  const confirm = (token: string) =>
+    send('POST /email/confirm', { ...rest, headers: { ...headers, authorization: `Bearer ${token}` } })
+  expect((await confirm(user.accessToken)).statusCode).toBe(400)
+  expect(await counted()).toEqual({ login_per_hour: 1, login_per_minute: 1 })
+  const statuses: number[] = []
+  for (let sent = 0; sent < 3; sent++) statuses.push((await confirm('nonsense')).statusCode)
+  expect(statuses).toEqual([401, 401, 429])
+})
+
 test.each([
   'POST /login',
   'POST /register',

@@ -92,14 +92,24 @@ export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<M
 
   // A promise is made only if there is something to wait for.
   app.addHook('onRequest', (request, _reply, done) => {
-    const { access, limit } = request.routeOptions.config
-    if (typeof limit !== 'string') return done()
-    // Without the header the request will be refused at no cost, so it is not counted: any page could make its visitors
-    // send such requests and use up their limit. No page can make them send the header.
-    const needsToken = access !== 'public' && access !== 'optional'
-    if (needsToken && request.headers.authorization === undefined) return done()
-    limits[limit](request)
+    const name = takenFirst(request)
+    if (name === undefined) return done()
+    limits[name](request)
       .then((verdict) => refuseOver(verdict, metrics))
       .then(() => done(), done)
   })
+}
+
+/** The limit that is taken from before anything else is done, if there is one. */
+function takenFirst({ routeOptions: { config }, headers }: FastifyRequest): LimitName | undefined {
+  const { access, limit } = config
+  // No page can make its visitors send the header.
+  const hasToken = headers.authorization !== undefined
+  // It is looked up before the handler is asked.
+  if (access === 'optional' && hasToken && typeof limit === 'object' && 'name' in limit) return limit.name
+  if (typeof limit !== 'string') return undefined
+  // Without the header the request will be refused at no cost, so it is not counted: any page could make its visitors send
+  // such requests and use up their limit.
+  const needsToken = access !== 'public' && access !== 'optional'
+  return needsToken && !hasToken ? undefined : limit
 }
