@@ -4,6 +4,7 @@ import type { Db, OneTimePurpose, Tx } from '../../db/schema.ts'
 import { DAY, HOUR, MINUTE } from '../../durations.ts'
 import { Problem } from '../../errors.ts'
 import { randomBytes } from '../../random.ts'
+import { mailboxOf } from './mailbox.ts'
 import {
   type CodeFacts,
   countMail,
@@ -120,11 +121,11 @@ export async function voidCodes(tx: Tx, userId: string, purposes = BOUND): Promi
 }
 
 /**
- * Counts a mail that somebody asked for, whatever the reason. Beyond the limit nothing is sent and nothing issued, so that
- * the newest link stays good.
+ * Counts a mail that somebody asked for, whatever the reason, by the mailbox that it goes to. Beyond the limit nothing is sent
+ * and nothing issued, so that the newest link stays good.
  */
 export async function mayMail(tx: Tx, serverKeys: KeyList, now: Date, email: string): Promise<boolean> {
-  return await countMail(tx, now, hmac(serverKeys[0].identifiers, 'mail\0', email), MOST_MAILS)
+  return await countMail(tx, now, hmac(serverKeys[0].identifiers, 'mail\0', mailboxOf(email)), MOST_MAILS)
 }
 
 function hashOf(token: string): Buffer {

@@ -169,6 +169,30 @@ describe('mails to one address', () => {
     expect([await ask(t), await ask(t), await ask(t), await ask(t)]).toEqual([true, true, true, false])
   })
 
+  test.each([
+    [['victim@example.com', 'victim+1@example.com', 'victim+a.b+c@example.com', 'victim+2@example.com']],
+    [['victim@gmail.com', 'v.i.c.tim@gmail.com', 'vic.tim+1@googlemail.com', 'victi.m@gmail.com']],
+  ])('of one mailbox count together: %j', async (addresses) => {
+    await using t = await createTestApp()
+    const sent: boolean[] = []
+    for (const to of addresses) sent.push(await ask(t, to))
+    expect(sent).toEqual([true, true, true, false])
+  })
+
+  test('of two mailboxes do not count together', async () => {
+    await using t = await createTestApp()
+    const sent: boolean[] = []
+    for (const to of [
+      'v.ictim@example.com',
+      'vi.ctim@example.com',
+      'victim@example.com',
+      '+1@example.com',
+      '+2@example.com',
+    ])
+      sent.push(await ask(t, to))
+    expect(sent).toEqual([true, true, true, true, true])
+  })
+
   test('many at once are no more', async () => {
     await using t = await createTestApp()
     const sent = await Promise.all(Array.from({ length: 12 }, () => ask(t)))
