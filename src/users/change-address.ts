@@ -10,6 +10,7 @@ import {
   checkLink,
   issueCode,
   mayMail,
+  mayNameAddress,
   redeemCode,
   voidCodes,
 } from '../credentials/codes/codes.ts'
@@ -20,6 +21,7 @@ import { refuse } from '../credentials/passwords/refusal.ts'
 import { refusePassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
+import { HOUR, SECOND } from '../durations.ts'
 import { Problem } from '../errors.ts'
 import type { Locale } from '../languages.ts'
 import type { Log } from '../log.ts'
@@ -96,6 +98,11 @@ async function sendLink(
   { user, wanted, locale }: { user: { id: string; email: string }; wanted: string; locale: Locale },
 ): Promise<void> {
   const { now } = operation
+  if (!(await mayNameAddress(tx, deps.serverKeys, now, user.id)))
+    throw new Problem('too_many_requests', {
+      detail: 'Ask for another address ten times a day at most.',
+      retryAfter: HOUR / SECOND,
+    })
   const asked = askedBy(operation)
   const taken = (await findByEmail(tx, wanted)) !== undefined
   // Also if no mail may go to the new one: what becomes of the link for another address would tell that.

@@ -39,7 +39,7 @@ export function userEndpoints(deps: Needs, clients: Clients, limits: Pick<Limits
         tags: ['Account'],
         summary: 'Ask for another address',
         description:
-          'Sends a link and a code to the new address, and tells the present one, which stays until `/email/confirm`. The answer does not tell whether the new one has an account.',
+          'Sends a link and a code to the new address, and tells the present one, which stays until `/email/confirm`. An account may ask ten times a day. The answer does not tell whether the new one has an account.',
         body: EmailBody,
         response: { 202: accepted('A mail is on its way, if the new address has no account') },
         problems: ['invalid_email', 'invalid_credentials', 'overloaded'],

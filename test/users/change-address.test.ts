@@ -171,6 +171,23 @@ test('an address gets three mails an hour; beyond that the answer is the same an
   expect(await t.mailboxes.of(OLD)).toMatchObject([{ template: 'email-changed' }])
 })
 
+test('an account asks ten times a day at most, however many addresses it names; others ask none the less', async () => {
+  await using t = await start()
+  const stranger = (n: number) => `stranger${n}@example.org`
+  for (let n = 0; n < 10; n++) expect(outcome(await ask(t, t.user, stranger(n)))).toEqual([202, undefined])
+  const refused = await ask(t, t.user, stranger(10))
+  expect([...outcome(refused), refused.headers['retry-after']]).toEqual([429, 'too_many_requests', '3600'])
+  // Its counters are nobody's business, and it is no failure to sign in.
+  expect([refused.headers.ratelimit, refused.json()['violated-policies']]).toEqual([undefined, []])
+  expect(await t.mailboxes.of(stranger(10))).toEqual([])
+  const other = await t.signUp()
+  expect(outcome(await ask(t, other, NEW))).toEqual([202, undefined])
+  expect(outcome(await confirm(t, { token: await tokenTo(t, stranger(9), 'change-email') }))).toEqual([204, undefined])
+  t.travel(86_400)
+  const user = { accessToken: (await signIn(t, stranger(9))).json().access_token as string }
+  expect(outcome(await ask(t, user, stranger(10)))).toEqual([202, undefined])
+})
+
 test('a link is good for an hour, and a way back for seven days', async () => {
   await using t = await start({ SESSION_IDLE_SECONDS: '86400' })
   await ask(t, t.user, NEW)

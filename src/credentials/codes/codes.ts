@@ -29,6 +29,8 @@ const LIVES_MS: Record<OneTimePurpose, number> = {
 /** With 3 mails an hour and 10 a day, a guess at eight digits has a chance of one in two million a day. */
 const MOST_TRIES = 5
 const MOST_MAILS = { anHour: 3, aDay: 10 }
+/** Of one account. Nobody moves more often. */
+const MOST_CHANGES = { anHour: 10, aDay: 10 }
 const TOKEN_BYTES = 32
 
 /** What a mail needs. Only this ever holds the token and the code; the database has hashes. */
@@ -126,6 +128,14 @@ export async function voidCodes(tx: Tx, userId: string, purposes = BOUND): Promi
  */
 export async function mayMail(tx: Tx, serverKeys: KeyList, now: Date, email: string): Promise<boolean> {
   return await countMail(tx, now, hmac(serverKeys[0].identifiers, 'mail\0', mailboxOf(email)), MOST_MAILS)
+}
+
+/**
+ * Counts a mail to an address that a user names. Each may be another's, so what is counted by mailbox does not keep one account
+ * from having us write to any number of people.
+ */
+export async function mayNameAddress(tx: Tx, serverKeys: KeyList, now: Date, userId: string): Promise<boolean> {
+  return await countMail(tx, now, hmac(serverKeys[0].identifiers, 'mails of\0', userId), MOST_CHANGES)
 }
 
 function hashOf(token: string): Buffer {
