@@ -20,6 +20,8 @@ export interface User {
   passwordDisabledAt: Date | null
   /** When the account was first signed in to. */
   signedInAt: Date | null
+  /** The language of that sign-in, in which the owner is told what others may have caused. */
+  locale: string | null
   createdAt: Date
 }
 
@@ -35,6 +37,7 @@ export const userColumns = [
   'disabled_at as disabledAt',
   'password_disabled_at as passwordDisabledAt',
   'signed_in_at as signedInAt',
+  'locale',
   'created_at as createdAt',
 ] as const satisfies readonly (keyof User | `${string} as ${keyof User}`)[]
 

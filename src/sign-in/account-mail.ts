@@ -8,6 +8,7 @@ import { issueCode, mayMail } from '../credentials/codes/codes.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
+import { negotiate } from '../languages.ts'
 import type { Operation } from '../operation.ts'
 import type { Bell } from '../outbox/bell.ts'
 import { askedBy } from '../outbox/mail/asked.ts'
@@ -86,7 +87,9 @@ async function answerRegistration(deps: MailDeps, task: Task): Promise<TalliedEv
   if (user.mustVerify && !user.emailVerified) return await mailVerification(deps, task)
   if (await mayMail(tx, deps.serverKeys, operation.now, user.email)) {
     const asked = askedBy({ now: askedAt, facts: request.facts })
-    const mail = { to: user.email, locale: request.locale, template: 'account-exists', asked } as const
+    // A stranger may have asked, in a language that the owner does not read.
+    const locale = negotiate(user.locale ?? request.locale, undefined)
+    const mail = { to: user.email, locale, template: 'account-exists', asked } as const
     await enqueue(tx, deps, operation.now, { kind: 'mail', payload: mail })
   }
   return []

@@ -21,7 +21,7 @@ import { insertUser, listAfter, type NewUser, removeUser, writeDisabledAt } from
 import { checkRoles, checkRoom } from './rights.ts'
 
 /** An account as operators see it, without the password hash, which could be cracked. */
-export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt' | 'signedInAt'> {
+export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt' | 'signedInAt' | 'locale'> {
   hasPassword: boolean
   /** Too many failures in a row: the right password is refused too, until somebody enables the account again. */
   passwordDisabled: boolean
@@ -151,7 +151,7 @@ export async function setPassword(
 }
 
 function toAccount(
-  { passwordHash, passwordDisabledAt: _since, signedInAt: _first, ...user }: User,
+  { passwordHash, passwordDisabledAt: _since, signedInAt: _first, locale: _language, ...user }: User,
   passwordDisabled: boolean,
 ): Account {
   return { ...user, hasPassword: passwordHash !== null, passwordDisabled }

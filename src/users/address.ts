@@ -6,7 +6,7 @@ import { isKeptFromOthers, voidAll } from '../credentials/codes/ways-back.ts'
 import { violatedConstraint } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
-import { LOCALES } from '../languages.ts'
+import { negotiate } from '../languages.ts'
 import type { Operation } from '../operation.ts'
 import type { Bell } from '../outbox/bell.ts'
 import { askedBy } from '../outbox/mail/asked.ts'
@@ -38,7 +38,8 @@ export async function changeEmail(
     await voidAll(tx, user.id)
     if (deps.config.mail !== 'off') {
       const told = { template: 'email-changed-by-operator', newEmail: after, asked: askedBy(operation) } as const
-      await enqueue(tx, deps, operation.now, { kind: 'mail', payload: { to: before, locale: LOCALES[0], ...told } })
+      const locale = negotiate(user.locale ?? undefined, undefined)
+      await enqueue(tx, deps, operation.now, { kind: 'mail', payload: { to: before, locale, ...told } })
     }
     await record(tx, operation, { type: 'user.email_changed', outcome: 'success', userId: user.id })
     return { before, after }

@@ -21,9 +21,10 @@ import { refuse } from '../credentials/passwords/refusal.ts'
 import { refusePassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
+import type { User } from '../db/user.ts'
 import { HOUR, SECOND } from '../durations.ts'
 import { Problem } from '../errors.ts'
-import type { Locale } from '../languages.ts'
+import { type Locale, negotiate } from '../languages.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
@@ -95,7 +96,7 @@ async function sendLink(
   tx: Tx,
   deps: AskDeps,
   operation: Operation,
-  { user, wanted, locale }: { user: { id: string; email: string }; wanted: string; locale: Locale },
+  { user, wanted, locale }: { user: User; wanted: string; locale: Locale },
 ): Promise<void> {
   const { now } = operation
   if (!(await mayNameAddress(tx, deps.serverKeys, now, user.id)))
@@ -104,24 +105,32 @@ async function sendLink(
       retryAfter: HOUR / SECOND,
     })
   const asked = askedBy(operation)
-  const taken = (await findByEmail(tx, wanted)) !== undefined
+  const holder = await findByEmail(tx, wanted)
   // Also if no mail may go to the new one: what becomes of the link for another address would tell that.
   await voidOtherChange(tx, user.id, wanted)
   if (await mayMail(tx, deps.serverKeys, now, wanted)) {
     const about = { purpose: 'change_email', userId: user.id, email: wanted } as const
     const { token, code, expiresAt } = await issueCode(tx, deps.serverKeys, now, about)
     const proof = { token, code, expiresAt: expiresAt.toISOString() }
-    const payload = { to: wanted, locale, asked } as const
+    const payload = { to: wanted, asked } as const
     await enqueue(tx, deps, now, {
       kind: 'mail',
-      payload: taken ? { ...payload, template: 'account-exists' } : { ...payload, template: 'change-email', ...proof },
+      payload: holder
+        ? { ...payload, locale: languageOf(holder, locale), template: 'account-exists' }
+        : { ...payload, locale, template: 'change-email', ...proof },
     })
   }
   // That it took effect is told beyond any limit, so a thief who uses the limit up first keeps nothing from the owner.
   if (await mayMail(tx, deps.serverKeys, now, user.email)) {
-    const payload = { to: user.email, locale, template: 'email-change-asked', newEmail: wanted, asked } as const
+    const told = { template: 'email-change-asked', newEmail: wanted, asked } as const
+    const payload = { to: user.email, locale: languageOf(user, locale), ...told }
     await enqueue(tx, deps, now, { kind: 'mail', payload })
   }
+}
+
+/** A thief chooses in which language to ask. The owner is to understand what the thief has done. */
+function languageOf({ locale }: User, asked: Locale): Locale {
+  return negotiate(locale ?? asked, undefined)
 }
 
 /** What was sent to the new address: the token of the link, or the code, which only the user who asked may type. */
@@ -163,15 +172,28 @@ async function takeEffect(
   await voidCodes(tx, user.id)
   // An account that returns to an address it had a short while ago takes a change back. The address in between may be a
   // thief's, and gets no way back.
-  if (!(await hasWayBack(tx, now, user.id, email))) {
+  if (await hasWayBack(tx, now, user.id, email)) await tellReturn(tx, deps, operation, { user, email, locale })
+  else {
     const about = { purpose: 'undo_email_change', userId: user.id, email: user.email } as const
     const { token, expiresAt } = await issueCode(tx, deps.serverKeys, now, about)
     const told = { newEmail: email, token, expiresAt: expiresAt.toISOString(), asked: askedBy(operation) }
-    const payload = { to: user.email, locale, template: 'email-changed', ...told } as const
+    const payload = { to: user.email, locale: languageOf(user, locale), template: 'email-changed', ...told } as const
     await enqueue(tx, deps, now, { kind: 'mail', payload })
   }
   await record(tx, operation, { type: 'user.email_changed', outcome: 'success', userId: user.id })
   return 'done'
+}
+
+/** Tells the address in between: somebody may have got hold of a mailbox that the owner has given up. */
+async function tellReturn(
+  tx: Tx,
+  deps: CodeDeps,
+  operation: Operation,
+  { user, email, locale }: { user: User; email: string; locale: Locale },
+): Promise<void> {
+  const told = { template: 'email-change-undone', newEmail: email, asked: askedBy(operation) } as const
+  const payload = { to: user.email, locale: languageOf(user, locale), ...told }
+  await enqueue(tx, deps, operation.now, { kind: 'mail', payload })
 }
 
 /**
@@ -214,6 +236,7 @@ async function takeBack(
   // Beyond any limit: the way back is good once, and a thief could have used the limit up.
   const proof = { token, code, expiresAt: expiresAt.toISOString(), asked: askedBy(operation) }
   await enqueue(tx, deps, now, { kind: 'mail', payload: { to: email, locale, template: 'reset-password', ...proof } })
+  await tellReturn(tx, deps, operation, { user, email, locale })
   await record(tx, operation, { type: 'user.email_change_undone', outcome: 'success', userId: user.id })
   return 'done'
 }

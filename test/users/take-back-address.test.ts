@@ -3,7 +3,21 @@ import { createUser } from '../../src/users/accounts.ts'
 import { changeEmail } from '../../src/users/address.ts'
 import { TEST_PASSWORD } from '../support/app.ts'
 import { byOperator } from '../support/operation.ts'
-import { addressOf, ask, confirm, move, NEW, OLD, outcome, post, signIn, start, tokenTo, undo } from './address.ts'
+import {
+  addressOf,
+  ask,
+  bearer,
+  confirm,
+  move,
+  NEW,
+  OLD,
+  outcome,
+  post,
+  signIn,
+  start,
+  tokenTo,
+  undo,
+} from './address.ts'
 import { auditOf, liveFamilies } from './support.ts'
 
 const THIEF = 'mallory@example.net'
@@ -66,7 +80,24 @@ test('an address in between gets no way back, if the owner returns by another ch
   await move(t, t.mailboxes, t.user, { from: OLD, to: THIEF })
   await ask(t, t.user, OLD)
   expect(outcome(await confirm(t, { token: await tokenTo(t, OLD, 'change-email') }))).toEqual([204, undefined])
-  expect((await t.mailboxes.of(THIEF)).filter(({ template }) => template === 'email-changed')).toEqual([])
+  const toThief = (await t.mailboxes.of(THIEF)).map(({ template }) => template)
+  expect(toThief).not.toContain('email-changed')
+  expect(toThief).toContain('email-change-undone')
+})
+
+test('the owner is told in the language of the first sign-in, whatever the thief speaks, and so is the address in between', async () => {
+  await using t = await start()
+  const russian = { 'accept-language': 'ru' }
+  await post(t, '/email', { email: THIEF, current_password: TEST_PASSWORD }, { ...bearer(t.user), ...russian })
+  const asked = await t.mailboxes.one(OLD, 'email-change-asked')
+  const link = await t.mailboxes.one(THIEF, 'change-email')
+  expect(outcome(await confirm(t, { token: link.token }, russian))).toEqual([204, undefined])
+  const changed = await t.mailboxes.one(OLD, 'email-changed')
+  expect([asked.locale, link.locale, changed.locale]).toEqual(['en', 'ru', 'en'])
+  // Whoever reads the mailbox of an address that was given up may be somebody else: the one that is left is told.
+  expect(outcome(await post(t, '/email/undo', { token: changed.token }, russian))).toEqual([204, undefined])
+  const told = { to: THIEF, template: 'email-change-undone', newEmail: OLD, locale: 'en' }
+  expect(await t.mailboxes.of(THIEF)).toMatchObject([told])
 })
 
 test('nobody else gets the address while it may be taken back, not even at the moment in which it is left', async () => {

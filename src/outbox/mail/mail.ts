@@ -31,7 +31,9 @@ interface Contents {
   'email-change-asked': { newEmail: string; asked: Asked }
   /** To the old address, when the change has taken effect; the token takes it back. */
   'email-changed': { newEmail: string; token: string; expiresAt: string; asked: Asked }
-  /** The same if an operator changed it: there is nothing to take back. */
+  /** To the address in between, when the account has the one before again; it takes nothing back. */
+  'email-change-undone': { newEmail: string; asked: Asked }
+  /** To the old address, if an operator changed it: there is nothing to take back. */
   'email-changed-by-operator': { newEmail: string; asked: Asked }
   'password-changed': { asked: Asked }
   'password-reset': { asked: Asked }

@@ -29,6 +29,7 @@ export const PLACEHOLDERS: Record<Template, { must: readonly Placeholder[]; may:
   'account-exists': { must: [], may: ['sign_in', 'forgot', ...FACTS] },
   'email-change-asked': { must: ['forgot'], may: ['new_email', ...FACTS] },
   'email-changed': { must: ['link'], may: ['new_email', 'lifetime', 'expires', ...FACTS] },
+  'email-change-undone': { must: [], may: ['new_email', ...FACTS] },
   'email-changed-by-operator': { must: [], may: ['new_email', ...FACTS] },
   'password-changed': { must: ['forgot'], may: FACTS },
   'password-reset': { must: ['forgot'], may: FACTS },
