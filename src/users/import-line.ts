@@ -69,7 +69,7 @@ function parse(text: string): Line {
 function toUser(config: Config, now: Date, line: Line): ImportedUser {
   if (line.email === undefined) throw new Fault('email is missing')
   const { password_hash: hash = null, claims = {} } = line
-  const passwordHash = hash === null ? null : storedForm(hash)
+  const passwordHash = hash === null ? null : storedForm(hash, config)
   if (passwordHash === undefined)
     throw new Fault('password_hash is of no form that is verified, or of a cost that no server can afford')
   const roles = checkRoles(line.roles ?? [])

@@ -4,12 +4,15 @@ import { computeHere } from '../../../src/credentials/passwords/argon2.ts'
 import { parseForeign } from '../../../src/credentials/passwords/foreign.ts'
 import { createHashProcess } from '../../../src/credentials/passwords/hash-process.ts'
 import { createPasswordHasher } from '../../../src/credentials/passwords/hasher.ts'
-import { storedForm } from '../../../src/credentials/passwords/imported.ts'
+import { storedForm as storedFormOf } from '../../../src/credentials/passwords/imported.ts'
 import { createLog } from '../../../src/log.ts'
 
 const PASSWORD = 'four quiet otters hum'
 const unpadded = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '')
 const salt = Buffer.from('salt of sixteen!')
+const storedForm = (hash: string) => storedFormOf(hash, { ARGON2_MEMORY_KIB: 19_456, ARGON2_PASSES: 2 })
+const argon2id = (memoryKib: number, passes: number) =>
+  `$argon2id$v=19$m=${memoryKib},t=${passes},p=1$${unpadded(salt)}$${unpadded(Buffer.alloc(32))}`
 
 /** Of other programs: Openwall's crypt_blowfish, RFC 7914 §12, passlib. */
 const KNOWN: [string, string, string][] = [
@@ -86,10 +89,9 @@ describe('hashes of other systems', () => {
     ['a salt of seven bytes', `$pbkdf2-sha256$i=10$${unpadded(salt.subarray(0, 7))}$${unpadded(salt)}`],
     ['a tag of 15', `$pbkdf2-sha256$i=10$${unpadded(salt)}$${unpadded(salt.subarray(0, 15))}`],
     ['argon2i', '$argon2i$v=19$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'],
-    [
-      'argon2id of much memory',
-      '$argon2id$v=19$m=9999999,t=2,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
-    ],
+    ['argon2id of much memory', argon2id(2 ** 18 + 1, 1)],
+    ['argon2id of much time', argon2id(2 ** 18, 5)],
+    ['argon2id of little memory and much time', argon2id(19_456, 54)],
   ])('%s is not taken in', (_name, hash) => {
     expect(storedForm(hash)).toBeUndefined()
   })
@@ -133,4 +135,12 @@ test('argon2id is taken in as it is, padding aside', async () => {
   const stored = await hasher.hash(PASSWORD)
   expect(storedForm(stored)).toBe(stored)
   expect(storedForm(`${stored}=`)).toBe(stored)
+})
+
+test('argon2id may cost about a second, or as much as hashes that are made here', () => {
+  const dear = argon2id(2 ** 20, 3)
+  expect(storedForm(argon2id(2 ** 18, 4))).toBeDefined()
+  expect(storedForm(dear)).toBeUndefined()
+  expect(storedFormOf(dear, { ARGON2_MEMORY_KIB: 2 ** 20, ARGON2_PASSES: 3 })).toBe(dear)
+  expect(storedFormOf(dear, { ARGON2_MEMORY_KIB: 2 ** 20, ARGON2_PASSES: 2 })).toBeUndefined()
 })
