@@ -50,7 +50,7 @@ export const CATALOGUE = {
     failure: { tallied: true, reasons: LINK_REASONS },
   },
   'user.roles_changed': {
-    meaning: 'an operator replaced the roles of an account',
+    meaning: 'an operator replaced the roles of an account, or an invitation brought others',
     success: {
       details: {
         before: { kind: 'names', meaning: 'the roles it had' },

@@ -14,6 +14,7 @@ import type { Bell } from '../outbox/bell.ts'
 import { askedBy } from '../outbox/mail/asked.ts'
 import { enqueue, type Handler } from '../outbox/outbox.ts'
 import { lockAccountOf } from '../users/lookup.ts'
+import { isUnproved } from '../users/prove-address.ts'
 import type { AccountRequest } from './request-mail.ts'
 
 type MailDeps = { db: Db; clock: Clock; serverKeys: KeyList; tally: Tally; outboxBell: Bell }
@@ -84,7 +85,7 @@ async function answerRegistration(deps: MailDeps, task: Task): Promise<TalliedEv
   const { tx, operation, request, askedAt } = task
   const user = await lockAccountOf(tx, request.email)
   if (!user || user.disabledAt) return []
-  if (user.mustVerify && !user.emailVerified) return await mailVerification(deps, task)
+  if (isUnproved(user)) return await mailVerification(deps, task)
   if (await mayMail(tx, deps.serverKeys, operation.now, user.email)) {
     const asked = askedBy({ now: askedAt, facts: request.facts })
     // A stranger may have asked, in a language that the owner does not read.

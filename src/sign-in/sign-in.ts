@@ -20,6 +20,7 @@ import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
 import { DEVICE_LIFETIME } from '../tokens/device.ts'
 import { normaliseEmail } from '../users/email.ts'
+import { isUnproved } from '../users/prove-address.ts'
 import { noteDevice } from './note-device.ts'
 
 interface SignInInput {
@@ -113,8 +114,8 @@ export async function signIn(
  * Whether somebody who knows the password is still nobody: it may be a stranger’s who registered with the address. Accounts
  * from before addresses had to be verified, and those of operators, may sign in.
  */
-function mustVerifyFirst(config: Config, { mustVerify, emailVerified }: User): boolean {
-  return config.EMAIL_VERIFICATION === 'required' && mustVerify && !emailVerified
+function mustVerifyFirst(config: Config, user: User): boolean {
+  return config.EMAIL_VERIFICATION === 'required' && isUnproved(user)
 }
 
 /** Makes a new hash if the old one comes from weaker settings. If that fails, the sign-in succeeds all the same. */

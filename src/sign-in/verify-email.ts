@@ -1,15 +1,12 @@
-import { record } from '../audit/audit.ts'
 import type { Tally } from '../audit/tally.ts'
-import { forgive, replacePassword } from '../credentials/passwords/reset.ts'
+import { forgive } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
-import type { Tx } from '../db/schema.ts'
-import type { User } from '../db/user.ts'
 import type { Operation } from '../operation.ts'
-import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
-import { endAll } from '../sessions/end.ts'
+import type { NoticeDeps } from '../outbox/mail/notices.ts'
 import { passwordHashOf } from '../users/lookup.ts'
 import { proveAddress } from '../users/prove-address.ts'
 import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prove-mailbox.ts'
+import { takeOver } from './take-over.ts'
 
 type VerifyDeps = Parameters<typeof proveMailbox>[0] & NoticeDeps & { tally: Tally }
 
@@ -43,16 +40,4 @@ export async function verifyEmail(
   })
   if (verdict.kind === 'refused')
     await refuseMailbox(deps, operation, 'email.verified', { presented, reason: verdict.reason })
-}
-
-async function takeOver(
-  deps: VerifyDeps,
-  tx: Tx,
-  operation: Operation,
-  { user, passwordHash }: { user: User; passwordHash: string },
-): Promise<void> {
-  await replacePassword(tx, deps.serverKeys, user, passwordHash)
-  await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
-  await record(tx, operation, { type: 'password.changed', outcome: 'success', userId: user.id })
-  await tellOwner(tx, deps, operation, { userId: user.id, cause: 'password-changed' })
 }

@@ -11,6 +11,7 @@ import type { Operation } from '../operation.ts'
 import type { Bell } from '../outbox/bell.ts'
 import { enqueue } from '../outbox/outbox.ts'
 import { normaliseEmail } from './email.ts'
+import { isUnproved } from './prove-address.ts'
 import { findByEmail } from './queries.ts'
 import { checkRoles, checkRoom } from './rights.ts'
 
@@ -42,7 +43,9 @@ export async function invite(
   const mailed = input.mail !== undefined
   const { now } = operation
   return await transact(deps.db, async (tx) => {
-    if (await findByEmail(tx, email)) throw new Problem('email_taken')
+    const holder = await findByEmail(tx, email)
+    // Whoever reads the mailbox takes over what a stranger may have registered. A link that is handed over proves no mailbox.
+    if (holder && !(mailed && isUnproved(holder))) throw new Problem('email_taken')
     if (mailed && !(await mayMail(tx, deps.serverKeys, now, email)))
       throw new Problem('too_many_requests', {
         detail: 'Three mails an hour and ten a day go to one address; the invitation before this one stays good.',

@@ -6,6 +6,14 @@ import type { Operation } from '../operation.ts'
 import { writeEmailVerified } from './queries.ts'
 
 /**
+ * Whether nobody has shown that the account is theirs: somebody registered it, who may not be the owner of the address, and
+ * had to prove it before anything else.
+ */
+export function isUnproved({ mustVerify, emailVerified }: Pick<User, 'mustVerify' | 'emailVerified'>): boolean {
+  return mustVerify && !emailVerified
+}
+
+/**
  * Notes that somebody who acts reads the mailbox of the account, and voids what could prove it again: such a link sets the
  * password. The caller has locked the row.
  */

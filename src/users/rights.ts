@@ -2,7 +2,8 @@ import { record } from '../audit/audit.ts'
 import { builtInClients } from '../clients/clients.ts'
 import { roomForRights, sizeOfRights } from '../clients/room.ts'
 import type { Config } from '../config/config.ts'
-import type { Db } from '../db/schema.ts'
+import type { Db, Tx } from '../db/schema.ts'
+import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
 import { isReserved } from '../tokens/claims.ts'
@@ -33,16 +34,21 @@ export async function setRoles(
     const before = user.roles
     const after = checkRoles(typeof roles === 'function' ? roles(before) : roles)
     checkRoom(deps.config, { roles: after, claims: user.claims }, user)
-    await writeRoles(tx, user.id, after)
-    const event = {
-      type: 'user.roles_changed',
-      outcome: 'success',
-      userId: user.id,
-      details: { before, after },
-    } as const
-    await record(tx, operation, event)
+    await replaceRoles(tx, operation, user, after)
     return { before, after }
   })
+}
+
+/** The same with roles that have been checked. The caller has locked the account. */
+export async function replaceRoles(tx: Tx, operation: Operation, user: User, after: string[]): Promise<void> {
+  await writeRoles(tx, user.id, after)
+  const event = {
+    type: 'user.roles_changed',
+    outcome: 'success',
+    userId: user.id,
+    details: { before: user.roles, after },
+  } as const
+  await record(tx, operation, event)
 }
 
 /**

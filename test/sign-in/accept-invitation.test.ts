@@ -119,6 +119,46 @@ test('an account that was made meanwhile stays as it is', async () => {
   })
 })
 
+test.each(['before', 'after'])(
+  'a stranger who registers the address %s it is invited keeps nobody out, and is out',
+  async (when) => {
+    await using t = await start({ REGISTRATION: 'open', EMAIL_VERIFICATION: 'required' })
+    const strangers = 'nine silent foxes wait'
+    const register = async () => {
+      expect((await t.register(GUEST, strangers)).statusCode).toBe(202)
+      return await t.mailboxes.one(GUEST, 'verify-email')
+    }
+    const early = when === 'before' ? await register() : undefined
+    const { token } = await invited(t, ['editor'])
+    const { token: other } = early ?? (await register())
+    const answer = await accept(t, { token })
+    expect([answer.statusCode, answer.json().user]).toMatchObject([201, { email_verified: true, roles: ['editor'] }])
+    expect((await t.login({ email: GUEST, password: strangers })).statusCode).toBe(401)
+    const signedIn = await t.login({ email: GUEST, password: TEST_PASSWORD })
+    expect(signedIn.json().user).toMatchObject({ email_verified: true, roles: ['editor'] })
+    expect(outcome(await post(t, '/email/verify', { token: other, password: strangers }))).toEqual([
+      400,
+      'invalid_code',
+    ])
+    expect(await auditOf(t, 'user.roles_changed')).toMatchObject([{ details: { before: [], after: ['editor'] } }])
+  },
+)
+
+test('what proves no mailbox takes over no account, and what is proved is nobody else’s', async () => {
+  await using t = await start({ REGISTRATION: 'open', EMAIL_VERIFICATION: 'required' })
+  const { handedOver } = await invite(t.deps, byOperator(t.deps), { email: GUEST, roles: ['admin'], mail: undefined })
+  await t.register(GUEST, TEST_PASSWORD)
+  const { token } = await t.mailboxes.one(GUEST, 'verify-email')
+  expect(outcome(await accept(t, { token: handedOver?.token }))).toEqual([409, 'email_taken'])
+  const again = (mail: 'en' | undefined) => invite(t.deps, byOperator(t.deps), { email: GUEST, roles: ['admin'], mail })
+  await expect(again(undefined)).rejects.toMatchObject({ code: 'email_taken' })
+  const { token: mailed } = await invited(t, ['admin'])
+  expect(outcome(await post(t, '/email/verify', { token, password: TEST_PASSWORD }))).toEqual([204, undefined])
+  expect(outcome(await accept(t, { token: mailed }))).toEqual([409, 'email_taken'])
+  await expect(again('en')).rejects.toMatchObject({ code: 'email_taken' })
+  expect(await accounts(t)).toEqual([{ email: GUEST, email_verified: true, roles: [] }])
+})
+
 test('who was deleted does not come back by an invitation from before', async () => {
   await using t = await start()
   const { token } = await invited(t, ['admin'])

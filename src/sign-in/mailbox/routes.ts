@@ -132,7 +132,7 @@ export function mailboxEndpoints(
         tags: ['Recovery'],
         summary: 'Accept an invitation',
         description:
-          'Makes the account of somebody whom an operator invited, with this password and the roles that the operator chose, whether or not registration is open. For whoever has the `token` of the link, or the `code` beside it and the `email` that was invited. If they were mailed, the address counts as verified. It signs nobody in: go on with `/login`. An invitation is good for seven days and can be used once, and only the newest; every refusal is the same `invalid_code`.',
+          'Makes the account of somebody whom an operator invited, with this password and the roles that the operator chose, whether or not registration is open. For whoever has the `token` of the link, or the `code` beside it and the `email` that was invited. If they were mailed, the address counts as verified, and an account that somebody registered with it and did not verify is taken over. It signs nobody in: go on with `/login`. An invitation is good for seven days and can be used once, and only the newest; every refusal is the same `invalid_code`.',
         body: PasswordBody,
         response: { 201: Type.Object({ user: UserReply }, { ...closed, description: 'The account' }) },
         problems: ['invalid_code', 'invalid_email', ...PASSWORD_PROBLEMS, 'email_taken', 'overloaded'],
