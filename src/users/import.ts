@@ -2,6 +2,7 @@ import { record } from '../audit/audit.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { clearFailuresOf } from '../credentials/attempts.ts'
+import { keptForSomebody } from '../credentials/codes/ways-back.ts'
 import { transact, violatedConstraint } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
@@ -12,7 +13,7 @@ import { findTaken, type ImportedUser, insertImported } from './import-queries.t
 export interface ImportOutcome {
   /** Accounts that were made, or would be. None if there is a fault. */
   accounts: number
-  /** Lines that were passed over because their address or id has an account. */
+  /** Lines that were passed over because their address or id has an account, or the address is kept for one. */
   skipped: number
   faults: { line: number; fault: string }[]
 }
@@ -38,7 +39,7 @@ export async function importUsers(
 ): Promise<ImportOutcome> {
   const { users, faults: read } = readAll(deps.config, operation.now, lines)
   const work = async (tx: Tx): Promise<ImportOutcome> => {
-    const taken = await findAllTaken(tx, users)
+    const taken = await findAllTaken(tx, operation.now, users)
     const found = skipExisting ? [] : [...taken].map(({ line }) => ({ line, fault: TAKEN }))
     const faults = [...read, ...found].toSorted((a, b) => a.line - b.line)
     const skipped = skipExisting ? taken.size : 0
@@ -55,7 +56,7 @@ export async function importUsers(
   }
 }
 
-const TAKEN = 'The address or the id has an account'
+const TAKEN = 'The address or the id has an account, or the address is kept for one that may take it back'
 
 function readAll(config: Config, now: Date, lines: readonly string[]) {
   const users: Numbered[] = []
@@ -78,13 +79,15 @@ function readAll(config: Config, now: Date, lines: readonly string[]) {
   return { users, faults }
 }
 
-async function findAllTaken(tx: Tx, users: readonly Numbered[]): Promise<Set<Numbered>> {
+async function findAllTaken(tx: Tx, now: Date, users: readonly Numbered[]): Promise<Set<Numbered>> {
   const found = new Set<Numbered>()
   for (const batch of batches(users)) {
     const taken = await findTaken(
       tx,
       batch.map(({ user }) => user),
     )
+    const emails = batch.map(({ user }) => user.email)
+    for (const email of await keptForSomebody(tx, now, emails)) taken.add(email)
     for (const each of batch) if (taken.has(each.user.email) || taken.has(each.user.id)) found.add(each)
   }
   return found

@@ -110,6 +110,14 @@ export async function usersWithWayBack(tx: Tx, now: Date, email: string): Promis
   return rows.map(({ userId }) => userId)
 }
 
+/** Those of these addresses that some user may take back. */
+export async function addressesWithWayBack(tx: Tx, now: Date, emails: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ email: string }>`
+    SELECT email FROM one_time_codes
+    WHERE purpose = 'undo_email_change' AND email = ANY(${emails}::text[]) AND expires_at > ${now}`.execute(tx)
+  return rows.map(({ email }) => email)
+}
+
 /** The newest first. */
 export async function selectInvitations(db: Db, now: Date, limit: number): Promise<CodeFacts[]> {
   const { rows } = await sql<CodeFacts>`

@@ -1,6 +1,6 @@
 import type { Tx } from '../../db/schema.ts'
 import { voidCodes } from './codes.ts'
-import { deleteAllButEarlierWaysBack, deleteCodesElsewhere, usersWithWayBack } from './queries.ts'
+import { addressesWithWayBack, deleteAllButEarlierWaysBack, deleteCodesElsewhere, usersWithWayBack } from './queries.ts'
 
 /*
  * Whoever reads the mailbox of an address that an account had may take the account back for a week. After several changes
@@ -20,6 +20,11 @@ export async function hasWayBack(tx: Tx, now: Date, userId: string, email: strin
  */
 export async function isKeptFromOthers(tx: Tx, now: Date, userId: string, email: string): Promise<boolean> {
   return (await usersWithWayBack(tx, now, email)).some((id) => id !== userId)
+}
+
+/** Those of many addresses that are kept, for accounts that are yet to be made. */
+export async function keptForSomebody(tx: Tx, now: Date, emails: readonly string[]): Promise<string[]> {
+  return await addressesWithWayBack(tx, now, emails)
 }
 
 /**
