@@ -1,6 +1,8 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { disableUser, enableUser } from '../../src/users/accounts.ts'
+import { changeEmail } from '../../src/users/address.ts'
+import { askForAddress } from '../../src/users/change-address.ts'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
 import { byOperator } from '../support/operation.ts'
 import {
@@ -76,6 +78,23 @@ describe('a change', () => {
     expect(await t.mailboxes.of(NEW)).toEqual([])
     const events = await auditOf(t, 'user.email_change_requested')
     expect(events.map(({ reason }) => reason)).toEqual(['wrong_password', 'backoff'])
+  })
+
+  test('is that of the user who is signed in, whatever address the account has by then', async () => {
+    await using t = await start()
+    const { userId, email } = t.user
+    await changeEmail(t.deps, byOperator(t.deps), userId, 'moved@example.com')
+    await t.mailboxes.of(OLD)
+    const other = await t.signUp(OLD)
+    // As the access token was found good, before both.
+    const principal = { subject: { id: userId, email }, sessionId: crypto.randomUUID(), clientId: 'web' }
+    const input = { email: NEW, currentPassword: TEST_PASSWORD, locale: 'en' } as const
+    await askForAddress(t.deps, byOperator(t.deps), principal, input)
+    expect(await t.mailboxes.of('moved@example.com')).toMatchObject([{ template: 'email-change-asked', newEmail: NEW }])
+    expect(await t.mailboxes.of(OLD)).toEqual([])
+    expect(outcome(await confirm(t, { token: await tokenTo(t, NEW, 'change-email') }))).toEqual([204, undefined])
+    expect(await addressOf(t, userId)).toMatchObject({ email: NEW })
+    expect(await addressOf(t, other.userId)).toMatchObject({ email: OLD })
   })
 
   test.each([
@@ -245,6 +264,10 @@ describe('what else was mailed', () => {
     await post(t, '/password/forgot', { email: OLD })
     const reset = await tokenTo(t, OLD, 'reset-password')
     await move(t, t.mailboxes, t.user, { from: OLD, to: NEW })
+    // Nothing is left of it, for the day on which the account returns to that address.
+    expect(await t.db.selectFrom('one_time_codes').select('purpose').execute()).toEqual([
+      { purpose: 'undo_email_change' },
+    ])
     expect(outcome(await post(t, '/password/reset', { token: reset, new_password: NEXT }))).toEqual([
       400,
       'invalid_code',
