@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { transact } from '../../src/db/errors.ts'
 import type { Mail, Template } from '../../src/outbox/mail/mail.ts'
+import { tellOwner } from '../../src/outbox/mail/notices.ts'
 import { setPassword } from '../../src/users/accounts.ts'
 import { createTestApp, type SignedUp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
@@ -162,6 +164,26 @@ describe('a session that was ended because its token was used again', () => {
     expect((await t.refresh(refresh_token)).statusCode).toBe(401)
     expect(await templates(t)).toEqual(['session-reuse'])
   })
+})
+
+test.each([
+  ['new-device', 3, 24],
+  ['password-changed', 10, 24],
+  ['password-reset', 10, 24],
+  ['password-disabled', 1, 1],
+  ['session-reuse', 1, 1],
+] as const)('%s is told at most %i times within %i hours, whoever causes it', async (cause, most, hours) => {
+  await using t = await createTestApp()
+  const [{ userId }, other] = [await t.signUp(email), await t.signUp()]
+  const tell = (id = userId) =>
+    transact(t.deps.db, (tx) => tellOwner(tx, t.deps, byOperator(t.deps), { userId: id, cause }))
+  for (let told = 0; told < most; told++) expect(await tell()).toBe(true)
+  expect([await tell(), await tell(other.userId)]).toEqual([false, true])
+  t.travel(hours * HOUR - 10)
+  expect(await tell()).toBe(false)
+  t.travel(20)
+  expect(await tell()).toBe(true)
+  expect((await mails(t)).filter(({ to }) => to === email)).toHaveLength(most + 1)
 })
 
 test('the hundredth failure is told once, and that of an unknown address to nobody', async () => {

@@ -172,6 +172,24 @@ describe('an account that a stranger registered', () => {
     expect(await auditOf(t, 'session.ended')).toMatchObject([{ reason: 'password_changed' }])
   })
 
+  test('keeps no password that the stranger sets while the stated one is compared', async () => {
+    await using t = await createTestApp()
+    const stranger = await t.signUp(ADA, TEST_PASSWORD)
+    const mail = await mailedVerification(t, ADA)
+    const compare = t.deps.hasher.verify
+    vi.spyOn(t.deps.hasher, 'verify').mockImplementationOnce(async (...claim) => {
+      const matches = await compare(...claim)
+      const change = { current_password: TEST_PASSWORD, new_password: STRANGER }
+      const changed = await post(t, '/password', change, { authorization: `Bearer ${stranger.accessToken}` })
+      expect(changed.statusCode).toBe(204)
+      return matches
+    })
+    expect((await verify(t, mail, TEST_PASSWORD)).statusCode).toBe(204)
+    expect((await signIn(t, STRANGER)).statusCode).toBe(401)
+    expect((await signIn(t, TEST_PASSWORD)).statusCode).toBe(200)
+    expect((await t.refresh(stranger.refreshToken)).statusCode).toBe(401)
+  })
+
   test('keeps its sessions if the owner states the password that it has', async () => {
     await using t = await createTestApp()
     const { email, userId, refreshToken } = await t.signUp()

@@ -106,9 +106,10 @@ describe('a link and a code', () => {
 })
 
 describe('wrong codes', () => {
-  test('five end the code and not the link', async () => {
+  test('five end the code and not the link, nor that of another purpose', async () => {
     await using t = await withUser()
     const { token, code } = await issue(t, t.userId, 'reset_password')
+    const other = await issue(t, t.userId, 'verify_email')
     for (let n = 0; n < 4; n++)
       expect(await check(t, 'reset_password', { email, code: wrongOf(code) })).toMatchObject({ reason: 'wrong_code' })
     expect((await check(t, 'reset_password', { email, code })).kind).toBe('valid')
@@ -117,6 +118,7 @@ describe('wrong codes', () => {
     })
     expect(await check(t, 'reset_password', { email, code })).toEqual({ kind: 'refused', reason: 'no_code' })
     expect((await check(t, 'reset_password', { token })).kind).toBe('valid')
+    expect((await check(t, 'verify_email', { email, code: other.code })).kind).toBe('valid')
   })
 
   test('of fifty at once five are compared', async () => {
