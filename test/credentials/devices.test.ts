@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import type { LightMyRequestResponse } from 'fastify'
 import { describe, expect, test, vi } from 'vitest'
 import { deriveServerKeys } from '../../src/config/secrets.ts'
@@ -223,6 +223,21 @@ describe('a browser', () => {
         { cookie: `${DEVICE_COOKIE}=${jar}` },
       )
       expect(answer.statusCode, who(number)).toBe(number === 0 ? 429 : 200)
+    }
+  })
+
+  test('is not asked for more devices than it keeps', async () => {
+    await using t = await createTestApp()
+    const device = await knownDevice(t)
+    await attack(t)
+    const others = Array.from({ length: 5 }, () => mintDevice(t.deps.serverKeys, t.deps.clock(), randomUUID()))
+    for (const [tokens, status] of [
+      [[...others, device], 429],
+      [[...others.slice(1), device], 200],
+    ] as const) {
+      const cookie = `${DEVICE_COOKIE}=${tokens.join('.')}`
+      const answer = await t.login({ email, password: TEST_PASSWORD, client_id: 'web' }, { cookie })
+      expect(answer.statusCode).toBe(status)
     }
   })
 

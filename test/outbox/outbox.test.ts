@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { transact } from '../../src/db/errors.ts'
 import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
 import { enqueue } from '../../src/outbox/outbox.ts'
@@ -120,7 +120,11 @@ test('dead letters are kept for 30 days, and nothing else is pruned', async () =
   expect(await rows(t)).toMatchObject([{ kind: 'errand' }])
 })
 
-test('a delivery that somebody has taken is nobody else’s until the lease is over, and then only theirs', async () => {
+test.each([
+  ['has delivered it', undefined],
+  ['has failed', new NotDelivered('late')],
+  ['was refused for good', new Undeliverable('late')],
+])('what is taken is nobody else’s until the lease ends, then only theirs: the first one %s', async (_what, error) => {
   await using t = await createTestApp()
   await enqueueNote(t, 'slow')
   const first = Promise.withResolvers<void>()
@@ -139,9 +143,25 @@ test('a delivery that somebody has taken is nobody else’s until the lease is o
   expect(other.received).toEqual([{ ...slow.received[0], number: 2 }])
 
   // The first one comes back: the delivery is not its own any more.
-  first.resolve()
+  const before = await rows(t)
+  expect(before).toMatchObject([{ attempts: 2, last_failure: 'busy' }])
+  if (error) first.reject(error)
+  else first.resolve()
   await delivering
-  expect(await rows(t)).toMatchObject([{ attempts: 2, last_failure: 'busy' }])
+  expect(await rows(t)).toEqual(before)
+})
+
+test('a receiver that does not answer is waited for no longer than a minute, and told so', async () => {
+  await using t = await createTestApp()
+  await enqueueNote(t, 'hello')
+  const timeout = AbortSignal.timeout.bind(AbortSignal)
+  const waiting = vi.spyOn(AbortSignal, 'timeout').mockImplementationOnce(() => timeout(50))
+  const signals: AbortSignal[] = []
+  await t.deliver(receiver((_, { signal }) => new Promise(() => void signals.push(signal))).handlers)
+  expect(waiting.mock.calls).toEqual([[60_000]])
+  waiting.mockRestore()
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true])
+  expect(await rows(t)).toMatchObject([{ attempts: 1, last_failure: 'not done within 60 s', taken_at: null }])
 })
 
 test('twenty workers at once never hand over the same', async () => {

@@ -41,6 +41,21 @@ describe('signing in', () => {
     expect((await t.refresh(first, { via: 'cookie' })).statusCode).toBe(401)
   })
 
+  test('makes the browser a known device, which strangers cannot keep out, and of which nobody is told again', async () => {
+    const { email, password } = await account()
+    const browser = openBrowser(t)
+    await browser.send('/account/sign-in', { email, password })
+    for (let failed = 0; failed < 5; failed++)
+      await openBrowser(t).send('/account/sign-in', { email, password: `${password} ${failed}` })
+    expect((await openBrowser(t).send('/account/sign-in', { email, password })).statusCode).toBe(429)
+    expect((await browser.send('/account/sign-in', { email, password })).statusCode).toBe(303)
+    const user = await t.db.selectFrom('users').select('id').where('email', '=', email).executeTakeFirstOrThrow()
+    const told = async () => (await auditOf(t, 'login.new_device')).filter(({ user_id }) => user_id === user.id).length
+    expect(await told()).toBe(0)
+    await openBrowser(t).send('/account/sign-in', { email, password })
+    expect(await told()).toBe(1)
+  })
+
   test('leads back to the site by a page, and says so in the fragment', async () => {
     const { email, password } = await account()
     const answer = await openBrowser(t).send(`/account/sign-in?${BACK}`, { email, password })
@@ -90,6 +105,17 @@ describe('signing in', () => {
     expect([answer.statusCode, answer.headers['retry-after']]).toEqual([429, '30'])
     expect(textOf(answer)).toContain('Try again in 30 seconds.')
     expect((await t.login({ email, password })).statusCode).toBe(429)
+  })
+
+  test('says so where the browser would drop the cookie, and starts no session that nobody could use', async () => {
+    const { email, password } = await account()
+    await using plain = await createTestApp({ join: t, env: { ISSUER: 'http://auth.test' } })
+    const families = () => t.db.selectFrom('families').select('id').execute()
+    const before = await families()
+    const answer = await openBrowser(plain).send('/account/sign-in', { email, password })
+    expect([answer.statusCode, answer.headers['set-cookie']]).toEqual([403, undefined])
+    expect(textOf(answer)).toContain('this page came over plain http')
+    expect(await families()).toEqual(before)
   })
 
   test('does not ask somebody who is signed in, and leads nobody on by itself', async () => {
@@ -212,6 +238,9 @@ describe('forms of other pages', () => {
     { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' },
     // An app of ours may not send forms for its visitors either.
     { origin: APP, 'sec-fetch-site': 'same-site' },
+    // Browsers of before 2023 may not say where a request comes from but by Origin.
+    { origin: 'https://evil.example', 'sec-fetch-site': undefined },
+    { origin: APP, 'sec-fetch-site': undefined },
     { origin: 'null' },
     { origin: undefined },
     { 'sec-fetch-site': 'cross-site' },

@@ -1,16 +1,20 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { expect, test } from 'vitest'
+import { invite } from '../../src/users/invite.ts'
 import {
   delivered,
   forgot,
+  linked,
   mailedReset,
   mailedVerification,
+  post,
   resend,
   reset,
   verify,
   wrongOf,
 } from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { byOperator } from '../support/operation.ts'
 import { visible } from '../users/support.ts'
 import { areasOf } from './areas.ts'
 
@@ -76,16 +80,25 @@ test('a registration is answered alike, and in the same time, whether or not the
   )
 }, 300_000)
 
+/** Invites somebody who has no account. */
+async function mailedInvitation(t: TestApp, email: string) {
+  await invite(t.deps, byOperator(t.deps), { email, roles: [], mail: 'en' })
+  return linked(await delivered(t), 'invitation')
+}
+
+const accept = (t: TestApp, mailed: object, password: string) => post(t, '/invitations/accept', { ...mailed, password })
+
 test.each([
-  ['reset a password', mailedReset, reset],
-  ['verify an address', mailedVerification, verify],
+  ['reset a password', accounts, mailedReset, reset],
+  ['verify an address', accounts, mailedVerification, verify],
+  ['accept an invitation', ['invited', 'unknown', 'enabled'], mailedInvitation, accept],
 ] as const)(
   'a wrong code to %s is refused alike, and in the same time, whether or not there is one',
-  async (_what, mailed, use) => {
+  async (_what, classes, mailed, use) => {
     await using t = await startApp()
-    const { code } = await mailed(t, addressOf('enabled'))
-    await expectAlike(
-      accounts,
+    const { code } = await mailed(t, addressOf(classes[0]))
+    await expectAlike<string>(
+      classes,
       async (each) => {
         await t.db.updateTable('one_time_codes').set({ code_tries: 0 }).execute()
         return await use(t, { email: addressOf(each), code: wrongOf(code) }, 'seven brisk herons glide')
