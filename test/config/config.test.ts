@@ -31,6 +31,12 @@ test('production starts with its four settings, and closes what development open
     REGISTRATION: 'closed',
     SHUTDOWN_DELAY_SECONDS: 2,
     KEEP_ALIVE_SECONDS: 65,
+    RATE_LIMIT_LOGIN_PER_MINUTE: 60,
+    RATE_LIMIT_LOGIN_PER_HOUR: 600,
+    RATE_LIMIT_REGISTER_PER_HOUR: 60,
+    RATE_LIMIT_FORGOT_PER_HOUR: 10,
+    RATE_LIMIT_REFRESH_PER_MINUTE: 600,
+    RATE_LIMIT_FAMILY_PER_MINUTE: 120,
     DOCS: false,
     AUDIENCE: ['https://auth.example.com'],
   })

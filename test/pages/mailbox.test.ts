@@ -148,14 +148,16 @@ describe('an invitation', () => {
 
 const MAILED = ['/account/reset', '/account/verify', '/account/invitation', '/account/email', '/account/undo']
 
-test.each(MAILED)('%s takes nothing from its address, and a GET of it changes nothing', async (path) => {
+test.each(MAILED)('%s takes nothing from its address, and a GET or HEAD of it changes nothing', async (path) => {
   const rows = () => t.db.selectFrom('one_time_codes').selectAll().orderBy('id').execute()
   const { email } = await open.signUp()
   await openBrowser(t).send('/account/forgot', { email })
   const { token } = await mailed(email, 'reset-password')
   const before = await rows()
-  expect((await openBrowser(t).get(path)).statusCode).toBe(200)
-  expect((await openBrowser(t).get(`${path}?token=${token}`)).statusCode).toBe(400)
+  for (const method of ['GET', 'HEAD'] as const) {
+    expect((await t.inject({ method, url: path })).statusCode).toBe(200)
+    expect((await t.inject({ method, url: `${path}?token=${token}` })).statusCode).toBe(400)
+  }
   expect(await rows()).toEqual(before)
 })
 

@@ -63,8 +63,12 @@ test.each([
   expect(hash).not.toHaveBeenCalled()
 })
 
-test('is closed unless it is opened', async () => {
-  await using t = await createTestApp({ env: { REGISTRATION: 'closed' } })
+test.each<Record<string, string>>([
+  { REGISTRATION: 'closed' },
+  // Production, where nobody has said anything.
+  { REGISTRATION: '', NODE_ENV: 'production', ISSUER: 'https://auth.example.com' },
+])('is closed unless it is opened: %j', async (env) => {
+  await using t = await createTestApp({ env })
   const answer = await t.register('ada@example.com', TEST_PASSWORD)
   expect([answer.statusCode, answer.json().code]).toEqual([403, 'registration_closed'])
   expect(await t.db.selectFrom('users').select('id').execute()).toEqual([])

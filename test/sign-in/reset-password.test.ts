@@ -14,7 +14,8 @@ const INVALID = [400, 'invalid_code']
 test('a link sets another password, ends every session, proves the address, signs nobody in and is told', async () => {
   await using t = await createTestApp()
   const user = await t.signUp('ada@example.com')
-  const { token } = await mailedReset(t, 'ADA@Example.COM')
+  const { token, to } = await mailedReset(t, 'ADA@Example.COM')
+  expect(to).toBe('ada@example.com')
   const answer = await reset(t, { token }, NEXT)
   expect([answer.statusCode, answer.body, answer.headers['set-cookie']]).toEqual([204, '', undefined])
   expect((await t.refresh(user.refreshToken)).statusCode).toBe(401)
@@ -36,13 +37,31 @@ test('a link sets another password, ends every session, proves the address, sign
 test('asking changes nothing, locks nobody, and the mail says who asked', async () => {
   await using t = await createTestApp()
   const user = await t.signUp()
+  const row = () => t.db.selectFrom('users').selectAll().where('id', '=', user.userId).executeTakeFirstOrThrow()
+  const before = await row()
   const headers = { 'user-agent': 'a phone', 'accept-language': 'de-AT,en;q=0.5' }
   expect((await post(t, '/password/forgot', { email: user.email }, headers)).statusCode).toBe(202)
   expect(await delivered(t)).toMatchObject([
     { to: user.email, locale: 'de', template: 'reset-password', asked: { userAgent: 'a phone', address: '127.0.0.1' } },
   ])
+  for (let more = 0; more < 12; more++) expect((await forgot(t, user.email)).statusCode).toBe(202)
+  await delivered(t)
+  expect(await row()).toEqual(before)
   expect((await t.login({ email: user.email, password: TEST_PASSWORD })).statusCode).toBe(200)
   expect((await t.refresh(user.refreshToken)).statusCode).toBe(200)
+})
+
+test('the link is made of settings, whatever the request says of its host', async () => {
+  await using t = await createTestApp()
+  const { email } = await t.signUp()
+  const evil = { host: 'evil.example', 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example' }
+  const headers = { ...evil, referer: 'https://evil.example/account/forgot', 'x-original-url': 'https://evil.example/' }
+  expect((await post(t, '/password/forgot', { email }, headers)).statusCode).toBe(202)
+  await t.deliver()
+  const [shown, ...more] = t.logs.filter(({ template }) => template === 'reset-password')
+  expect(more).toEqual([])
+  expect(String(shown?.link).replace(/[\w-]{43}$/, '')).toBe(`${t.config.ISSUER}/account/reset#token=`)
+  expect(JSON.stringify(shown)).not.toContain('evil')
 })
 
 test('the digits do as well, with the address, on any device, and as the mail writes them', async () => {
@@ -105,13 +124,14 @@ describe('a link', () => {
     expect((await reset(t, { token: another.token }, NEXT)).statusCode).toBe(204)
   })
 
-  test('is not used up by a password that is refused: too short, common, or the address', async () => {
+  test('is not used up by a password that is refused: too short, too long, common, or the address', async () => {
     await using t = await createTestApp()
     const { email } = await t.signUp('ada@example.com')
     const { token, code } = await mailedReset(t, email)
     const hash = vi.spyOn(t.deps.hasher, 'hash')
     for (const mailed of [{ token }, { email, code }]) {
       expect(outcomeOf(await reset(t, mailed, 'short77'))).toEqual([400, 'password_too_short'])
+      expect(outcomeOf(await reset(t, mailed, `${NEXT} `.repeat(11)))).toEqual([400, 'password_too_long'])
       expect(outcomeOf(await reset(t, mailed, 'password123'))).toEqual([400, 'password_blocked'])
       expect(outcomeOf(await reset(t, mailed, 'ada@example.com'))).toEqual([400, 'password_blocked'])
     }

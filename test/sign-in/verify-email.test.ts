@@ -39,6 +39,8 @@ describe('where addresses have to be verified', () => {
     expect(mail.to).toBe(ADA)
     expect(outcomeOf(await signIn(t, 'not the right phrase'))).toEqual([401, 'invalid_credentials'])
     expect(outcomeOf(await signIn(t, TEST_PASSWORD))).toEqual([403, 'email_unverified'])
+    const inBrowser = await t.login({ email: ADA, password: TEST_PASSWORD, client_id: 'web' })
+    expect([...outcomeOf(inBrowser), inBrowser.headers['set-cookie']]).toEqual([403, 'email_unverified', undefined])
     expect(await t.db.selectFrom('families').select('id').execute()).toEqual([])
 
     const verified = await verify(t, mail, TEST_PASSWORD)
@@ -155,8 +157,10 @@ describe('an account that a stranger registered', () => {
   test('is worth nothing to the stranger once the owner of the address has verified it', async () => {
     await using t = await startStrict()
     const { token } = await registered(t, ADA, STRANGER)
+    const resetBefore = await mailedReset(t, ADA)
     expect((await verify(t, { token }, TEST_PASSWORD)).statusCode).toBe(204)
     expect((await signIn(t, STRANGER)).statusCode).toBe(401)
+    expect(outcomeOf(await reset(t, resetBefore, STRANGER))).toEqual(INVALID)
     expect((await signIn(t, TEST_PASSWORD)).statusCode).toBe(200)
     expect(await delivered(t)).toMatchObject([{ to: ADA, template: 'password-changed' }])
   })
@@ -310,6 +314,7 @@ test('a registration may ask for nothing but an address and a password', async (
   await using t = await startStrict()
   for (const more of [
     { roles: ['admin'] },
+    { role: 'admin' },
     { email_verified: true },
     { id: crypto.randomUUID() },
     { is_admin: true },

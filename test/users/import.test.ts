@@ -1,5 +1,6 @@
-import { pbkdf2Sync } from 'node:crypto'
+import { pbkdf2Sync, scryptSync } from 'node:crypto'
 import argon2 from 'argon2'
+import bcrypt from 'bcrypt'
 import { describe, expect, test, vi } from 'vitest'
 import { createTestCli, run } from '../cli/support.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
@@ -49,6 +50,22 @@ describe('an account that was imported', () => {
     expect(await auditOf(t, 'user.imported')).toMatchObject([
       { actor: expect.stringMatching(/^operator:/), details: { accounts: 1 } },
     ])
+  })
+
+  test.each([
+    ['bcrypt', bcrypt.hashSync(TEST_PASSWORD, 4)],
+    ['scrypt', `$scrypt$ln=4,r=8,p=1$${base64(salt)}$${base64(scryptSync(TEST_PASSWORD, salt, 32, { N: 16 }))}`],
+    ['PBKDF2', HASH],
+  ])('with a hash of %s keeps it until its owner signs in', async (_kind, hash) => {
+    await using t = await createTestApp()
+    const email = 'ada@example.com'
+    await importInto(t, lines({ email, password_hash: hash }))
+    expect((await t.login({ email, password: 'not my password' })).statusCode).toBe(401)
+    expect(await hashOf(t, email)).toBe(hash)
+    for (let time = 0; time < 2; time++) {
+      expect((await t.login({ email, password: TEST_PASSWORD })).statusCode).toBe(200)
+      expect(await hashOf(t, email)).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+    }
   })
 
   test('costs a failed attempt at least what any other costs, and gives the same answer', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
   checkCode,
@@ -144,7 +145,10 @@ describe('wrong codes', () => {
 test('at rest there is neither the token nor the code, nor a hash of the code that could be tried out', async () => {
   await using t = await withUser()
   const { token, code } = await issue(t, t.userId, 'reset_password')
-  const text = JSON.stringify(await t.db.selectFrom('one_time_codes').selectAll().execute())
+  expect(Buffer.from(token, 'base64url')).toHaveLength(32)
+  const rows = await t.db.selectFrom('one_time_codes').selectAll().execute()
+  expect(rows.map(({ token_hash }) => token_hash)).toEqual([createHash('sha256').update(token).digest()])
+  const text = JSON.stringify(rows)
   expect(text).not.toContain(token)
   expect(text).not.toContain(code)
   const [newest] = t.deps.serverKeys
