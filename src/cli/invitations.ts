@@ -11,13 +11,14 @@ const inviteCommand = command({
   name: 'users invite',
   usage: '<email> [--role ROLE]… [--language CODE] [--no-mail] | <email> --revoke',
   summary: 'invite somebody to have an account, or take the invitation back',
-  details: `A link and a code go to the address, and whoever uses them chooses the password. The address then counts as verified. They
-are good for seven days, once, and only the newest. REGISTRATION has no say in it.
+  details: `A link and a code are mailed to the address. Whoever uses one of them chooses the password, and the address counts as
+verified. They are good for seven days and can be used once; another invitation replaces them. Whatever REGISTRATION says,
+people can be invited.
 
   --role ROLE       give the account a role; may be repeated
-  --language CODE   of the mail: ${LOCALES.join(', ')}; the first unless stated
-  --no-mail         print link and code, to be handed over in another way: the address then counts as not verified. It
-                    goes without saying where no mail is set up
+  --language CODE   of the mail: ${LOCALES.join(', ')}; without it ${LOCALES[0]}
+  --no-mail         print link and code, for you to hand over: the address then counts as not verified. Where SMTP_URL is
+                    not set in production, they are printed anyway
   --revoke          take the invitation back: link and code are good for nothing`,
   takes: [1, 1],
   options: {
@@ -40,19 +41,15 @@ are good for seven days, once, and only the newest. REGISTRATION has no say in i
     const { config } = opened
     const mail = values['no-mail'] || config.mail === 'off' ? undefined : language
     const { invitation, handedOver } = await invite(opened, opened.operation(), { email: address, roles, mail })
-    const link = handedOver ? linkTo(config, 'invitation', handedOver.token) : null
+    const hasPage = config.PAGES === 'on' || config.APP_URL !== undefined
+    const link = handedOver && hasPage ? linkTo(config, 'invitation', handedOver.token) : null
     const code = handedOver?.code ?? null
     const until = when(invitation.expiresAt, opened.clock())
+    const proofs = Object.entries({ link, code }).filter((each): each is [string, string] => each[1] !== null)
     const text =
-      link === null || code === null
+      proofs.length === 0
         ? `Invited ${paint('bold', invitation.email)}: a mail is on its way. Its link is good until ${until}.`
-        : `Invited ${paint('bold', invitation.email)}. Hand over one of these, and to nobody else; they are good until ${until}.\n\n${pairs(
-            [
-              ['link', link],
-              ['code', code],
-            ],
-            paint,
-          )}`
+        : `Invited ${paint('bold', invitation.email)}. Hand over one of these, and to nobody else; they are good until ${until}.\n\n${pairs(proofs, paint)}`
     return { json: { invitation: toJson(invitation), link, code }, text }
   },
 })

@@ -10,7 +10,8 @@ const list = command({
   name: 'outbox list',
   usage: '[--dead] [--limit N]',
   summary: 'list mails and other deliveries that wait, or were given up',
-  details: `What they carry, and for whom, is sealed and not shown.
+  details: `Those that wait come first, the longest first. What they carry, and for whom, is sealed and not shown. What has been
+delivered is not kept.
 
   --dead      only those that were given up, the last first. They are kept for 30 days
   --limit N   at most so many (1 to 1000, default 50)`,

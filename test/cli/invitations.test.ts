@@ -60,6 +60,16 @@ test.each([
   expect(human.out).toMatch(/^Invited b@example\.com\. Hand over.*\n\nlink {2}\S+#token=[\w-]{43}\ncode {2}\d{8}\n$/)
 })
 
+test('where no page would take the link, the code is printed alone', async () => {
+  const production = { NODE_ENV: 'production', ISSUER: 'https://auth.example.com', PAGES: 'off' }
+  await using t = await createTestApp({ env: production })
+  expect((await cli(t, 'users', 'invite', GUEST)).out).toMatch(/^Invited guest@example\.com\..*\n\ncode {2}\d{8}\n$/)
+  const { link, code } = JSON.parse((await cli(t, 'users', 'invite', GUEST, '--json')).out)
+  expect([link, code]).toEqual([null, expect.stringMatching(/^\d{8}$/)])
+  await using own = await createTestApp({ join: t, env: { APP_URL: 'https://app.example.com/{page}#token={token}' } })
+  expect((await cli(own, 'users', 'invite', GUEST)).out).toContain('https://app.example.com/invitation#token=')
+})
+
 test.each([
   [['taken@example.com'], 1, 'An account with this e-mail address exists'],
   [['not an address'], 1, 'The e-mail address is not acceptable'],
