@@ -122,5 +122,14 @@ describe('what npm start prints', () => {
   test('leads to nothing that is switched off', () => {
     expect(banner({})).toContain('/docs')
     expect(banner({ DOCS: 'false' })).not.toContain('/docs')
+    expect(banner({})).toMatch(/^ {2}people +http:\/\/localhost:3000\/account\/register$/m)
+    expect(banner({ REGISTRATION: 'invite' })).toMatch(/^ {2}people +http:\/\/localhost:3000\/account\/sign-in$/m)
+    expect(banner({ PAGES: 'off' })).not.toContain('/account/')
+  })
+
+  test('proves the address before it signs in, where that is required', () => {
+    expect(banner({})).not.toContain('/email/verify')
+    const asked = banner({ EMAIL_VERIFICATION: 'required' }).matchAll(/curl -s http:\/\/localhost:3000(\S+) -H/g)
+    expect([...asked].map(([, path]) => path)).toEqual(['/register', '/email/verify', '/login', '/refresh'])
   })
 })
