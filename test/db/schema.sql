@@ -98,7 +98,7 @@ TABLE mail_counts (
   address_hash bytea NOT NULL,
   sent_at timestamp with time zone[] NOT NULL,
   last_sent_at timestamp with time zone NOT NULL,
-  CONSTRAINT mail_counts_is_short CHECK (((cardinality(sent_at) >= 1) AND (cardinality(sent_at) <= 10))),
+  CONSTRAINT mail_counts_is_short CHECK (((cardinality(sent_at) >= 1) AND (cardinality(sent_at) <= 100))),
   CONSTRAINT mail_counts_pkey PRIMARY KEY (address_hash)
 )
 CREATE INDEX mail_counts_last_sent_at_idx ON public.mail_counts USING btree (last_sent_at)

@@ -176,16 +176,17 @@ describe('mails to one address', () => {
   })
 
   test.each([
-    [['victim@example.com', 'victim+1@example.com', 'victim+a.b+c@example.com', 'victim+2@example.com']],
-    [['victim@gmail.com', 'v.i.c.tim@gmail.com', 'vic.tim+1@googlemail.com', 'victi.m@gmail.com']],
-  ])('of one mailbox count together: %j', async (addresses) => {
+    ['victim@example.com', (n: number) => `victim+${n}.${n}+c@example.com`],
+    ['victim@gmail.com', (n: number) => `v${n % 2 ? '.' : ''}ictim+${n}@${n % 3 ? 'gmail' : 'googlemail'}.com`],
+  ])('are thirty an hour to all addresses that are made up of %s, and its owner has three', async (owner, address) => {
     await using t = await createTestApp()
     const sent: boolean[] = []
-    for (const to of addresses) sent.push(await ask(t, to))
-    expect(sent).toEqual([true, true, true, false])
+    for (let n = 0; n < 32; n++) sent.push(await ask(t, address(n)))
+    expect(sent).toEqual([...Array(30).fill(true), false, false])
+    expect(await ask(t, owner)).toBe(true)
   })
 
-  test('of two mailboxes do not count together', async () => {
+  test('to addresses of several mailboxes do not count together', async () => {
     await using t = await createTestApp()
     const sent: boolean[] = []
     for (const to of [
