@@ -1,6 +1,8 @@
+import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
+import { issueCode } from '../../src/credentials/codes/codes.ts'
 import { createUser } from '../../src/users/accounts.ts'
-import { changeEmail } from '../../src/users/address.ts'
+import { changeEmail, giveAddress } from '../../src/users/address.ts'
 import { createTestApp, type SignedUp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { byOperator } from '../support/operation.ts'
 import {
@@ -125,6 +127,32 @@ test('the owner is told in the language of the first sign-in, whatever the thief
   expect(outcome(await post(t, '/email/undo', { token: changed.token }, russian))).toEqual([204, undefined])
   const told = { to: THIEF, template: 'email-change-undone', newEmail: OLD, locale: 'en' }
   expect(await t.mailboxes.of(THIEF)).toMatchObject([told])
+})
+
+test.each<[string, (t: TestApp, other: SignedUp) => Promise<unknown>]>([
+  ['registers', (t) => t.register(OLD, TEST_PASSWORD).then((answer) => answer.json())],
+  ['is given it by an operator', (t, other) => changeEmail(t.deps, byOperator(t.deps), other.userId, OLD)],
+])('who %s at the moment in which the address is left waits, and does not get it', async (_what, take) => {
+  await using t = await start()
+  const { userId } = t.user
+  const other = await t.signUp('other@example.com')
+  const [written, leave] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const leaving = t.deps.db.transaction().execute(async (tx) => {
+    await giveAddress(tx, t.deps.serverKeys, userId, { email: NEW, verified: true, now: t.deps.clock() })
+    const about = { purpose: 'undo_email_change', userId, email: OLD } as const
+    await issueCode(tx, t.deps.serverKeys, t.deps.clock(), about)
+    written.resolve()
+    await leave.promise
+  })
+  await written.promise
+  const taking = take(t, other).catch((error: unknown) => error)
+  const waiting = sql`
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+  await expect.poll(async () => (await waiting.execute(t.db)).rows, { timeout: 5000 }).toHaveLength(1)
+  leave.resolve()
+  await leaving
+  expect(await taking).toMatchObject({ code: 'email_taken' })
+  expect((await t.db.selectFrom('users').select('email').execute()).map(({ email }) => email)).not.toContain(OLD)
 })
 
 test('nobody else gets the address while it may be taken back, not even at the moment in which it is left', async () => {
