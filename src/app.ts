@@ -24,7 +24,7 @@ import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
-import { pageEndpoints } from './pages/routes.ts'
+import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
 import { createSemaphore, type Semaphore } from './semaphore.ts'
 import { authenticate, STRANGERS } from './sessions/authenticate.ts'
@@ -59,6 +59,7 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
   const tokens = refreshEndpoints(deps, clients, limits, { semaphore, stalls })
   const sessions = sessionEndpoints(deps)
   const metadata = metadataEndpoints(deps.config)
+  const password = passwordPointer(deps.config)
   const probes = healthEndpoints(deps, lifecycle)
   /** The handler takes from the limit once it knows that the request does not come from a foreign page. */
   const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
@@ -95,6 +96,7 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
     ['POST',   '/email/confirm',     'optional', handler('login'),  'clients', users.confirmEmail],
     ['POST',   '/email/undo',        'public', handler('login'),    'clients', users.undoEmail],
   )
+  if (password) routes.push(['GET', CHANGE_PASSWORD, 'public', memory, 'none', password])
   if (!description) return routes
   // biome-ignore format: columns
   return [

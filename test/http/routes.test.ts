@@ -45,6 +45,7 @@ async function counted(): Promise<Record<string, number>> {
 const ROUTES = [
   'DELETE /sessions/:id: user, account',
   'DELETE /sessions: user, account',
+  'GET /.well-known/change-password: public, none',
   'GET /.well-known/jwks.json: public, none',
   'GET /.well-known/oauth-authorization-server: public, none',
   'GET /.well-known/openid-configuration: public, none',

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/config.ts'
 
-/** The pages that mails lead to, by the last part of their path. */
-export type Page = 'verify' | 'reset' | 'invitation' | 'email' | 'undo' | 'sign-in' | 'forgot'
+/** The pages that mails and password managers lead to, by the last part of their path. */
+export type Page = 'verify' | 'reset' | 'invitation' | 'email' | 'undo' | 'sign-in' | 'forgot' | 'password'
 
 /** The place of the token with the name and the separator before it, and what follows: a page may be asked for without one. */
 const NAMED_TOKEN = /[#?&]?[\w-]*=?\{token\}.*$/
