@@ -3,6 +3,7 @@ import {
   DELIVERY,
   END_CAUSES,
   type Entry,
+  EXPORTED,
   FROM_MAILBOX,
   GENERATIONS,
   IDENTIFIER,
@@ -28,6 +29,7 @@ export const CATALOGUE = {
     meaning: 'an operator made the accounts of another system',
     success: { details: { accounts: { kind: 'number', meaning: 'how many' } } },
   },
+  'user.exported': { meaning: 'an operator began to write all accounts into a file', success: EXPORTED },
   'user.disabled': { meaning: 'an operator disabled an account', success: {} },
   'user.enabled': {
     meaning: 'an operator enabled an account, or its password again after too many failures',

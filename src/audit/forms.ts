@@ -50,6 +50,7 @@ export const FROM_MAILBOX = {
   details: { identifier: { ...IDENTIFIER, optional: true, meaning: `${IDENTIFIER.meaning}, with a code` } },
 } as const
 export const INVITED = { ...FROM_MAILBOX, reasons: { ...MAILED_REASONS, ...USED } } as const
+export const EXPORTED = { details: { password_hashes: { kind: 'text', meaning: '`yes` or `no`' } } } as const
 export const KEY = { details: { kid: { kind: 'text', meaning: 'the key' } } } as const
 export const DELIVERY = {
   delivery: { kind: 'text', meaning: 'its id, which is part of the `Message-ID` of a mail' },

@@ -19,6 +19,7 @@ export interface Context {
 
 /** The answer of a command in both forms, of which main prints one. */
 export interface Answer {
+  /** Undefined: the command has written its answer itself. */
   json: unknown
   /** Without a final line feed. */
   text: string

@@ -58,7 +58,7 @@ export async function main(
   }
   try {
     const { answer, json } = await dispatch(context, argv)
-    if (json) io.stdout.write(`${JSON.stringify(answer.json, null, 2)}\n`)
+    if (json && answer.json !== undefined) io.stdout.write(`${JSON.stringify(answer.json, null, 2)}\n`)
     else if (answer.text) io.stdout.write(`${answer.text}\n`)
     return answer.code ?? EXIT.ok
   } catch (error) {

@@ -7,6 +7,7 @@ import { accountCommands } from './account.ts'
 import { describe, stateOf, toJson } from './account-view.ts'
 import { command } from './command.ts'
 import { refuse } from './exit.ts'
+import { exportUsersCommand } from './export.ts'
 import { importUsersCommand } from './import.ts'
 import { invitationCommands } from './invitations.ts'
 import { limitOf } from './options.ts'
@@ -109,6 +110,7 @@ const MOST_COUNTED = 1000
 export const userCommands = [
   create,
   importUsersCommand,
+  exportUsersCommand,
   list,
   show,
   ...invitationCommands,

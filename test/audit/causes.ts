@@ -57,6 +57,7 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
   'user.created success': (t) => operate(t, 'users', 'create', newAddress(), '--no-password'),
   'user.imported success': (t) =>
     run(['users', 'import', '-'], { env: t.env, stdin: JSON.stringify({ email: newAddress() }) }),
+  'user.exported success': (t) => operate(t, 'users', 'export', '-'),
   'user.disabled success': async (t) => operate(t, 'users', 'disable', (await register(t)).email),
   'user.enabled success': async (t) => {
     const { email } = await register(t)
