@@ -113,6 +113,11 @@ export function inFailedTransaction(error: unknown): boolean {
   return (error as { code?: unknown }).code === '25P02'
 }
 
+/** Whether the database gave the transaction up because it and another one waited for each other. */
+export function isDeadlock(error: unknown): boolean {
+  return codeOf(error) === '40P01'
+}
+
 /** Whether another transaction holds a row that was to be locked without waiting. */
 export function isHeld(error: unknown): boolean {
   return codeOf(error) === '55P03'

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import { connect } from './connect.ts'
+import { isDeadlock } from './errors.ts'
 import { confineToServing, grantServing, rolesThatServe } from './grants.ts'
 import { BOOKKEEPING, type Installation, insistOnRights, insistOnRoom, inspect } from './installation.ts'
 import type { Db, Tx } from './schema.ts'
@@ -52,7 +53,7 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
     if (missing(migrations, found).length === 0 && grantTo === undefined) return []
     insistOnRoom(found)
     insistOnRights(found)
-    return await db.transaction().execute(async (tx) => {
+    return await outlastDeadlocks(db, async (tx) => {
       await lockMigrations(tx, found.schema)
       // Another process may have migrated the schema while this one waited for the lock.
       const present = await inspect(tx, tablesOf(migrations))
@@ -64,6 +65,22 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
     })
   } finally {
     await db.destroy()
+  }
+}
+
+const ATTEMPTS = 4
+
+/**
+ * Servers of the version before go on meanwhile. They lock the same tables in other orders, and the database may decide
+ * against the migration.
+ */
+async function outlastDeadlocks<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await db.transaction().execute(work)
+    } catch (error) {
+      if (!isDeadlock(error) || attempt === ATTEMPTS) throw error
+    }
   }
 }
 

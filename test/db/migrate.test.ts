@@ -7,7 +7,7 @@ import { MayNotMigrate, migrate, pendingMigrations } from '../../src/db/migrate.
 import type { Db } from '../../src/db/schema.ts'
 import { atOnce } from '../support/at-once.ts'
 import { MIGRATIONS } from '../support/migrations.ts'
-import { cloneDatabase, createDatabase, createRole, type TestDatabase } from '../support/postgres.ts'
+import { cloneDatabase, createDatabase, createRole, query, type TestDatabase } from '../support/postgres.ts'
 
 async function emptyDatabase(): Promise<TestDatabase & { db: Db }> {
   const database = await createDatabase()
@@ -176,6 +176,20 @@ describe('an installation from before the bookkeeping had a name of its own', ()
     await migrate(database.url)
     const { rows } = await sql`SELECT name FROM migrations`.execute(database.db)
     expect(rows).toEqual([{ name: '0001_init' }])
+  })
+
+  test('is taken over although a request and the migration wait for each other', async () => {
+    const database = await older()
+    let migrating: Promise<string[]> | undefined
+    await database.db.transaction().execute(async (tx) => {
+      await sql`SELECT FROM login_failures FOR UPDATE`.execute(tx)
+      migrating = migrate(database.url)
+      const waiting =
+        'SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted AND datname = current_database()'
+      await expect.poll(() => query(database.ownerUrl, waiting)).toHaveLength(1)
+      await sql`UPDATE users SET email = email`.execute(tx)
+    })
+    expect(await migrating).toEqual(LATER)
   })
 
   test('that others share is taken over once by servers that start together', async () => {
