@@ -301,6 +301,13 @@ test('three mails an hour go to one address, whatever asks for them, and the new
   expect((await verify(t, newest, TEST_PASSWORD)).statusCode).toBe(204)
 })
 
+test('nor does whoever registers with the address of an account have more mails written', async () => {
+  await using t = await startStrict()
+  await verify(t, await registered(t, ADA, TEST_PASSWORD), TEST_PASSWORD)
+  for (let more = 0; more < 4; more++) expect((await t.register(ADA, STRANGER)).statusCode).toBe(202)
+  expect((await delivered(t)).map(({ template }) => template)).toEqual(['account-exists', 'account-exists'])
+})
+
 test('without mail there is nothing of the kind, and registration answers as ever', async () => {
   await using t = await createTestApp({
     env: { NODE_ENV: 'production', ISSUER: 'https://auth.example.com', LOG_LEVEL: 'info' },
