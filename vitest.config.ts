@@ -8,8 +8,8 @@ export default defineConfig({
     globalSetup: ['test/global-setup.ts'],
     // Processes, not threads: argon2 and the native database clients of one file cannot disturb another's.
     pool: 'forks',
-    // One more than cores: tests that wait for a timer or an end leave half of each idle.
-    maxWorkers: Math.min(4, availableParallelism() + 1),
+    // More than cores: tests that wait for a timer, a hash or the database leave half of each idle.
+    maxWorkers: Math.min(4, availableParallelism() + 2),
     sequence: { sequencer: LongestFirst },
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -11,7 +11,7 @@ const root = join(import.meta.dirname, '..')
 const CODE = ['src', 'test', 'dev', 'docker', 'bench', 'sdk', 'examples']
 /** The part of a minute that is left for tests: types and lint take ten seconds, PostgreSQL five. */
 const SECONDS = 36
-/** How many test files vitest.config.ts runs side by side on two cores. */
+/** Seconds of test files, as they are recorded, that two cores get through in one. */
 const WORKERS = 3
 /** As `npm run build` has them. */
 const PACKAGES = ['sdk/browser', 'sdk/verifier', 'sdk/server']
