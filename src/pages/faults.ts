@@ -21,7 +21,7 @@ export type FieldsByProblem = Partial<Record<ProblemCode, string>>
 
 /** What to tell the visitor of a problem with a form. */
 export function faultOf(view: View, problem: Problem, fields: FieldsByProblem = {}): Fault {
-  const { faults, mailed } = view.words
+  const { faults, mailed, signIn } = view.words
   const { code } = problem
   if (problem instanceof Unfilled) return { code, field: problem.field, text: faults.missing }
   const field = fields[code]
@@ -29,6 +29,7 @@ export function faultOf(view: View, problem: Problem, fields: FieldsByProblem = 
   if (code === 'invalid_credentials' && field !== undefined) return { code, field, text: faults.currentPassword }
   const text = textsOf(view)[code] ?? faults.broken
   const fault = { code, field, text: typeof text === 'string' ? text : text(view, problem) }
+  if (code === 'invalid_grant') return { ...fault, way: { path: '/account/sign-in', label: signIn.title } }
   // Told only to whoever knows the password.
   return code === 'email_unverified' ? { ...fault, way: { path: '/account/resend', label: mailed.again } } : fault
 }
@@ -45,6 +46,7 @@ function textsOf({ words: { faults } }: View): Partial<Record<ProblemCode, Text>
     password_too_long: faults.tooLong,
     password_blocked: faults.blocked,
     invalid_code: faults.code,
+    invalid_grant: faults.signedOut,
     email_unverified: faults.unverified,
     invalid_credentials: faults.credentials,
     registration_closed: faults.closed,

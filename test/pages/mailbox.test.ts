@@ -117,7 +117,11 @@ describe('another address', () => {
     // A link works on another device; a code only where somebody is signed in.
     if (way === 'code') {
       const stranger = await openBrowser(t).send('/account/email', { code: mail.code })
-      expect(stranger.statusCode).toBe(401)
+      expect([stranger.statusCode, textOf(stranger)]).toEqual([
+        401,
+        expect.stringContaining('You are not signed in here.'),
+      ])
+      expect(stranger.body).toContain('href="/account/sign-in"')
     }
     const by = way === 'token' ? openBrowser(t) : browser
     const done = await by.send('/account/email', way === 'token' ? { token: mail.token } : { code: mail.code })

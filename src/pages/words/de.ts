@@ -156,6 +156,8 @@ export const de: Words = {
     credentials: 'Die E-Mail-Adresse oder das Passwort ist falsch.',
     currentPassword: 'Das ist nicht Ihr aktuelles Passwort.',
     code: 'Dieser Link oder Code ist ungültig: Vielleicht wurde er schon benutzt oder ist abgelaufen.',
+    signedOut:
+      'Sie sind hier nicht angemeldet. Öffnen Sie den Link in der E-Mail, oder melden Sie sich an und geben Sie dann den Code ein.',
     unverified: 'Ihre Adresse ist noch nicht bestätigt.',
     tooMany: (when) => `Zu viele Versuche. Versuchen Sie es ${when} noch einmal.`,
     closed: 'Hier kann nicht jeder ein Konto anlegen. Wenden Sie sich an den Betreiber.',

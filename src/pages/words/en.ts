@@ -149,6 +149,7 @@ export const en = {
     credentials: 'The email address or the password is wrong.',
     currentPassword: 'This is not your current password.',
     code: 'This link or code is not valid: it may have been used, or be too old.',
+    signedOut: 'You are not signed in here. Use the link in the mail, or sign in and type the code then.',
     unverified: 'Your address has not been confirmed yet.',
     tooMany: (when: string) => `Too many attempts. Try again ${when}.`,
     closed: 'Registration is not open to everyone here. Ask those who run this service.',
