@@ -245,7 +245,7 @@ test.each<[string, string, number]>([
   socket.destroy()
 })
 
-test.each<[string, string]>([
+test.concurrent.each<[string, string]>([
   ['a body', 'POST /post HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9999999999\r\n\r\n'],
   ['a header', 'GET /small HTTP/1.1\r\nHost: a\r\nX-Long: '],
 ])('%s without end is taken for a few seconds', async (_name, head) => {
