@@ -31,6 +31,13 @@ describe('signing in', () => {
     expect(refreshed.json().user.email).toBe(email)
   })
 
+  test('takes no field that its form does not have', async () => {
+    const { email, password } = await account()
+    const browser = openBrowser(t)
+    const answer = await browser.send('/account/sign-in', { email, password, scope: 'orders.write' })
+    expect([answer.statusCode, browser.cookie]).toEqual([400, undefined])
+  })
+
   test('keeps the session beyond the browser’s own if asked to, and ends the one that the browser had', async () => {
     const { email, password } = await account()
     const browser = openBrowser(t)
