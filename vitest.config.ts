@@ -8,6 +8,8 @@ export default defineConfig({
     globalSetup: ['test/global-setup.ts'],
     // Processes, not threads: argon2 and the native database clients of one file cannot disturb another's.
     pool: 'forks',
+    // Of hundreds of small files, which every test file would load anew.
+    deps: { optimizer: { ssr: { enabled: true, include: ['kysely', 'typebox'] } } },
     // More than cores: tests that wait for a timer, a hash or the database leave half of each idle.
     maxWorkers: Math.min(4, availableParallelism() + 2),
     sequence: { sequencer: LongestFirst },
