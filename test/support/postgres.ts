@@ -12,7 +12,7 @@ export interface TestDatabase extends AsyncDisposable {
   drop(): Promise<void>
 }
 
-/** An empty database with every migration applied, in about 20 ms: a copy of the template. */
+/** An empty database with every migration applied: a copy of the template. */
 export async function cloneDatabase(): Promise<TestDatabase> {
   const server = inject('databaseUrl')
   const template = await createTemplate()
