@@ -173,13 +173,13 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   })
 
   // Each step may refuse what comes after it. The first ones see every request, unknown paths included.
-  handleProblems(app, config)
+  const paths = collectPaths(app)
+  handleProblems(app, config, paths)
   sendHeaders(app, config)
   findSources(app, config)
   logRequests(app, metrics, config)
   retireConnections(app, lifecycle)
   checkTargets(app, config)
-  const paths = collectPaths(app)
   answerCors(app, paths, origins)
   refuseUnknown(app, paths)
   refuseForeignPages(app, origins)
@@ -199,8 +199,8 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const parts = { clients, limits, semaphore, stalls, lifecycle, description }
   const routes = listRoutes(deps, parts)
   const add = (scope: FastifyInstance, rows: Route[]): void => {
-    for (const [method, url, access, limit, cors, { schema, handler, form = false }] of rows)
-      scope.route({ method, url, config: { access, limit, cors, form }, schema, handler })
+    for (const [method, url, access, limit, cors, { schema, handler, form = false, errors }] of rows)
+      scope.route({ method, url, config: { access, limit, cors, form, errors }, schema, handler })
   }
   app.register(async (scope) => add(scope, routes))
   app.register(async (scope) => {

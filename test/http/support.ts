@@ -70,12 +70,12 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
     }),
   }) as unknown as FastifyInstance
 
-  handleProblems(app, config)
+  const paths = collectPaths(app)
+  handleProblems(app, config, paths)
   sendHeaders(app, config)
   findSources(app, config)
   logRequests(app, metrics, config)
   checkTargets(app, config)
-  const paths = collectPaths(app)
   answerCors(app, paths, new Set(config.ALLOWED_ORIGINS))
   refuseUnknown(app, paths)
   if (options.database) {

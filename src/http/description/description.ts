@@ -12,12 +12,14 @@ import type { OpenApi } from './shapes.ts'
 /** `GET /openapi.json` and the page `GET /docs`, made from the routes. Must be called before they are registered. */
 export function describeRoutes(app: FastifyInstance, config: Pick<Config, 'ISSUER'>) {
   const routes = new Map<string, RouteFacts>()
-  app.addHook('onRoute', ({ method, url, config: { access, limit } = {}, schema = {} }) => {
+  app.addHook('onRoute', ({ method, url, config: { access, limit, form, errors } = {}, schema = {} }) => {
     const { body, problems = [] } = schema
     const facts = {
       access,
       limit: typeof limit === 'object' ? ('name' in limit ? limit.name : undefined) : limit,
       bodyRequired: !Type.IsOptional(body),
+      form: Boolean(form),
+      errors,
       problems,
     }
     const path = url.replace(/:(\w+)/g, '{$1}')

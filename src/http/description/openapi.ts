@@ -18,9 +18,9 @@ const INTRODUCTION = `Signs people in, issues short-lived access tokens and rota
 3. **Refresh** with \`POST /refresh\` before it expires. The refresh token is replaced every time.
 4. **Sign out** with \`POST /logout\`. The session ends at once.
 
-Bodies are JSON in UTF-8, at most 16 KiB; members that are not described here are refused. Every reply carries \`X-Request-Id\`. HEAD works wherever GET does.
+Bodies are JSON in UTF-8, at most 16 KiB; members that are not described here are refused. Under \`/oauth/\` they are forms, of which unknown parameters are ignored. Every reply carries \`X-Request-Id\`. HEAD works wherever GET does.
 
-Whatever is refused is answered with a problem document (RFC 9457, \`application/problem+json\`). Decide by \`code\`: it is stable. \`instance\` is the request id, for whoever reads the log.
+Whatever is refused is answered with a problem document (RFC 9457, \`application/problem+json\`). Decide by \`code\`: it is stable. \`instance\` is the request id, for whoever reads the log. Under \`/oauth/\` it is an OAuth error instead (RFC 6749 §5.2).
 `
 
 /** The frame of the description. @fastify/swagger adds the paths and schemas with their words. */
@@ -78,6 +78,11 @@ function securityOf({ access }: RouteFacts): Record<string, string[]>[] {
   return access === 'optional' ? [{}, token] : [token]
 }
 
+/** @fastify/swagger takes every body for JSON. */
+function contentOf({ content }: NonNullable<OperationObject['requestBody']>, { form }: RouteFacts) {
+  return form ? { 'application/x-www-form-urlencoded': content['application/json'] ?? {} } : content
+}
+
 function completeOperation(
   name: string,
   { requestBody, security, responses, ...words }: OperationObject,
@@ -86,7 +91,7 @@ function completeOperation(
   return {
     operationId: name.replace(/\W+(\w)/g, (_, letter: string) => letter.toUpperCase()).replace(/\W/g, ''),
     ...words,
-    ...(requestBody ? { requestBody: { ...requestBody, required: route.bodyRequired } } : {}),
+    ...(requestBody ? { requestBody: { content: contentOf(requestBody, route), required: route.bodyRequired } } : {}),
     security: route.access === 'public' ? (security ?? []) : securityOf(route),
     responses: { ...responses, ...refusals(route) },
   }

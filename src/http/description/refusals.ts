@@ -1,6 +1,7 @@
 import type { FastifyContextConfig } from 'fastify'
 import { type ProblemCode, problems, typeOf } from '../../errors.ts'
 import type { LimitName } from '../limits/policies.ts'
+import { oauthErrorBody, oauthErrorOf } from '../replies/oauth-errors.ts'
 import type { Reply, Schema } from './shapes.ts'
 
 /** RFC 9457. */
@@ -24,19 +25,37 @@ export const problemSchema: Schema = {
   additionalProperties: false,
 }
 
+/** RFC 6749 §5.2. */
+const oauthErrorSchema: Schema = {
+  type: 'object',
+  description: 'An OAuth error (RFC 6749 §5.2).',
+  properties: {
+    error: { type: 'string', description: 'Stable and machine-readable.' },
+    error_description: { type: 'string', description: 'For people.' },
+  },
+  required: ['error', 'error_description'],
+  additionalProperties: false,
+}
+
 /** The facts of a route that determine how it may refuse. */
 export interface RouteFacts {
   method: string
   access: FastifyContextConfig['access'] | undefined
   limit: LimitName | undefined
   bodyRequired: boolean
+  /** Whether the body is a form. */
+  form: boolean
+  errors: FastifyContextConfig['errors']
   /** Its own problems, beyond those that follow from the other facts. */
   problems: readonly ProblemCode[]
 }
 
 /** The refusals of a route, by status: its own problems and those that all routes of its kind share. */
 export function refusals(route: RouteFacts): Record<string, Reply> {
-  const byStatus = Map.groupBy(codesOf(route), (code) => problems[code].status)
+  const isOAuth = route.errors === 'oauth'
+  const refusal = isOAuth ? oauthRefusal : problemRefusal
+  const statusOf = (code: ProblemCode) => (isOAuth ? oauthErrorOf(code) : problems[code]).status
+  const byStatus = Map.groupBy(codesOf(route), statusOf)
   const stated = [...byStatus]
     .toSorted(([a], [b]) => a - b)
     .map(([status, codes]) => [status, refusal(status, codes, route.limit)])
@@ -85,7 +104,19 @@ const HEADERS: Record<number, Reply['headers']> = {
   503: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } } },
 }
 
-function refusal(status: number, codes: ProblemCode[], limit?: LimitName): Reply {
+const CLIENT_CHALLENGE = { description: 'A Basic challenge (RFC 6749 §5.2).', schema: { type: 'string' } }
+
+function oauthRefusal(status: number, codes: ProblemCode[]): Reply {
+  const headers = status === 401 ? { 'WWW-Authenticate': CLIENT_CHALLENGE } : HEADERS[status]
+  const examples = Object.fromEntries(codes.map((code) => [code, { value: oauthErrorBody({ code }) }]))
+  return {
+    description: codes.map((code) => oauthErrorOf(code).description).join('; '),
+    ...(headers ? { headers } : {}),
+    content: { 'application/json': { schema: oauthErrorSchema, examples } },
+  }
+}
+
+function problemRefusal(status: number, codes: ProblemCode[], limit?: LimitName): Reply {
   const examples = Object.fromEntries(codes.map((code) => [code, { value: example(code, limit) }]))
   const headers = HEADERS[status]
   return {

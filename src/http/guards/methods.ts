@@ -7,38 +7,48 @@ export interface KnownPath {
   methods: Set<string>
   /** Which web pages may read the replies. */
   cors: FastifyContextConfig['cors']
+  errors: FastifyContextConfig['errors']
 }
+
+const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/') + 1)
 
 /** Every path that is served, with any method. */
 export interface KnownPaths {
   /** @param target as in the request line. */
   find(target: string): KnownPath | undefined
+  /** How refusals are answered. What is not served is refused as the paths beside it. */
+  errorsOf(target: string): FastifyContextConfig['errors']
 }
 
 /**
  * Collects the routes as they are registered.
- * Order: before any route, and before `answerCors` and `refuseUnknown`, which take the result.
+ * Order: before any route, and before `handleProblems`, `answerCors` and `refuseUnknown`, which take the result.
  */
 export function collectPaths(app: FastifyInstance): KnownPaths {
   const exact = new Map<string, KnownPath>()
   const patterns: { matches: RegExp; path: KnownPath }[] = []
+  const beside = new Map<string, FastifyContextConfig['errors']>()
 
   app.addHook('onRoute', ({ method, url, config }) => {
     let path = exact.get(url)
     if (!path) {
-      path = { methods: new Set(), cors: undefined }
+      path = { methods: new Set(), cors: undefined, errors: config?.errors }
       exact.set(url, path)
       if (/[:*]/.test(url)) patterns.push({ matches: toPattern(url), path })
     }
     for (const each of [method].flat()) path.methods.add(each)
     if (config?.cors) path.cors = config.cors
+    if (config?.errors) beside.set(folderOf(url), config.errors)
   })
-  return {
-    find: (target) => {
-      const { path } = splitTarget(target)
-      return exact.get(path) ?? patterns.find(({ matches }) => matches.test(path))?.path
-    },
+  const find = (target: string): KnownPath | undefined => {
+    const { path } = splitTarget(target)
+    return exact.get(path) ?? patterns.find(({ matches }) => matches.test(path))?.path
   }
+  const errorsOf: KnownPaths['errorsOf'] = (target) => {
+    const known = find(target)
+    return known ? known.errors : beside.get(folderOf(splitTarget(target).path))
+  }
+  return { find, errorsOf }
 }
 
 /** Only the two kinds of pattern that are in use: `/sessions/:id` and `/docs/*`. */

@@ -2,9 +2,18 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Config } from '../../config/config.ts'
 import { isTurnedAway, isUnavailable, isUnprepared } from '../../db/errors.ts'
 import { Problem, type ProblemCode, type Reason, typeOf } from '../../errors.ts'
+import type { KnownPaths } from '../guards/methods.ts'
 import type { LimitConfig } from '../limits/policies.ts'
 import { rateLimitHeaders, type StatedPolicy, statedPolicy } from '../limits/stated.ts'
 import { describeInvalid } from '../requests/validation.ts'
+import { oauthErrorBody, oauthErrorOf } from './oauth-errors.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** `oauth`: what the route refuses is answered as RFC 6749 §5.2 says, in place of a problem document. */
+    errors?: 'oauth' | undefined
+  }
+}
 
 export type ProblemConfig = Pick<Config, 'ISSUER'> & LimitConfig
 
@@ -33,14 +42,16 @@ export function challenge(issuer: string, parameters: { error?: string; scope?: 
 }
 
 /**
- * Turns whatever is thrown into a problem document. The client gets the code; the reason goes to the log.
- * Order: before any hook and any route.
+ * Turns whatever is thrown into a problem document, or an OAuth error where the path has those. The client gets the
+ * code; the reason goes to the log.
+ * Order: after `collectPaths`, before any other hook and any route.
  */
-export function handleProblems(app: FastifyInstance, config: ProblemConfig): void {
+export function handleProblems(app: FastifyInstance, config: ProblemConfig, paths: KnownPaths): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = toProblem(error, request)
     logProblem(problem, error, request)
-    return sendProblem(problem, request, reply, config)
+    const send = paths.errorsOf(request.raw.url ?? '') === 'oauth' ? sendOAuthError : sendProblem
+    return send(problem, request, reply, config)
   })
   app.setNotFoundHandler(() => {
     throw new Problem('not_found')
@@ -56,6 +67,20 @@ export function sendProblem(
   const violated = setProblemHeaders(problem, request, reply, config)
   // Sent as a string, so that the route's serialiser does not touch it and the media type stays.
   return reply.type(PROBLEM_TYPE).send(JSON.stringify(problemDocument(problem, request.id, violated)))
+}
+
+function sendOAuthError(
+  problem: Problem,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  config: ProblemConfig,
+): FastifyReply {
+  setProblemHeaders(problem, request, reply, config)
+  const { status } = oauthErrorOf(problem.code)
+  reply.code(status).removeHeader('www-authenticate')
+  // RFC 6749 §5.2: the challenge names the scheme by which clients may authenticate. The realm is ours.
+  if (status === 401) reply.header('www-authenticate', `Basic realm="${config.ISSUER}"`)
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(oauthErrorBody(problem)))
 }
 
 /** Sets status and headers of a refusal, without those that were set for a success. @returns the limit to be stated. */

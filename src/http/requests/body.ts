@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { parseJson } from '../../json-text.ts'
-import { parseForm } from './form.ts'
+import { parseForm, parseParameters } from './form.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whether the route takes forms, which any page can send, in place of JSON. */
-    form?: boolean
+    /** Whether the route takes forms, which any page can send, in place of JSON; `oauth`: as OAuth has them. */
+    form?: boolean | 'oauth'
   }
 }
 
@@ -48,7 +48,7 @@ export function parseBodies(app: FastifyInstance): void {
     try {
       if (bytes.length === 0) return done(null)
       checkMediaType(request)
-      done(null, takesForm(request) ? parseForm(bytes) : parseJson(bytes))
+      done(null, parserFor(request)(bytes))
     } catch (error) {
       done(error as Error)
     }
@@ -97,12 +97,13 @@ function checkMediaType(request: FastifyRequest): void {
     throw new Problem('unsupported_media_type', { reason: 'content type' })
 }
 
-function takesForm(request: FastifyRequest): boolean {
-  return request.routeOptions.config.form === true
+function parserFor({ routeOptions: { config } }: FastifyRequest): (bytes: Buffer) => unknown {
+  if (!config.form) return parseJson
+  return config.form === 'oauth' ? parseParameters : parseForm
 }
 
-function typeOf(request: FastifyRequest): RegExp {
-  return takesForm(request) ? FORM_TYPE : JSON_TYPE
+function typeOf({ routeOptions: { config } }: FastifyRequest): RegExp {
+  return config.form ? FORM_TYPE : JSON_TYPE
 }
 
 function isEmptyObject(value: unknown): boolean {

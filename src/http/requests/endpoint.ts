@@ -25,8 +25,10 @@ declare module 'fastify' {
 export interface Endpoint {
   schema: FastifySchema
   handler: RouteHandlerMethod
-  /** Whether it takes forms in place of JSON. */
-  form?: boolean
+  /** Whether it takes forms in place of JSON; `oauth`: as OAuth has them. */
+  form?: boolean | 'oauth'
+  /** `oauth`: refuses as RFC 6749 §5.2 says, in place of problem documents. */
+  errors?: 'oauth'
   /** Of a document that is the same for everybody: what it is at the moment. Another object when it has changed. */
   read?: () => PublicDocument
 }
@@ -50,6 +52,11 @@ type HandlerOf<S extends FastifySchema> = RouteHandlerMethod<
 export function endpoint<const S extends FastifySchema>(schema: S, handler: HandlerOf<S>): Endpoint {
   // Fastify checks by the schema what it hands to the handler; a table of routes needs no type for each.
   return { schema, handler: handler as unknown as RouteHandlerMethod }
+}
+
+/** The same for an endpoint that OAuth defines: parameters in a form, of which unknown ones are ignored, and its errors. */
+export function oauthEndpoint<const S extends FastifySchema>(schema: S, handler: HandlerOf<S>): Endpoint {
+  return { ...endpoint(schema, handler), form: 'oauth', errors: 'oauth' }
 }
 
 /** A row of the table in `app.ts`. */
