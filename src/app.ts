@@ -1,5 +1,5 @@
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import { ACCOUNT_SCOPE, builtInClients, type Clients, pagesOf } from './clients/clients.ts'
+import { ACCOUNT_SCOPE, type Clients } from './clients/clients.ts'
 import type { Deps } from './deps.ts'
 import { describeRoutes } from './http/description/description.ts'
 import { guardAccess } from './http/guards/access.ts'
@@ -154,9 +154,7 @@ function listPages(deps: Deps, parts: Parts): Route[] {
 
 /** The whole HTTP surface. Opens no port: the caller listens, or injects. */
 export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }): FastifyInstance {
-  const { config, log, metrics } = deps
-  const clients = builtInClients(config)
-  const origins = pagesOf(clients.values())
+  const { config, log, metrics, clients } = deps
   const limits = createLimits(deps)
   const semaphore = createSemaphore(STRANGERS)
   // Declared with Fastify's own type: with pino's, the app would not fit the types of plugins.
@@ -180,9 +178,9 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   logRequests(app, metrics, config)
   retireConnections(app, lifecycle)
   checkTargets(app, config)
-  answerCors(app, paths, origins)
+  answerCors(app, paths, clients.pages)
   refuseUnknown(app, paths)
-  refuseForeignPages(app, origins)
+  refuseForeignPages(app, clients.pages)
   limitRates(app, limits, metrics)
   guardAccess(app, {
     authenticate: (token) => semaphore.run(() => authenticate(deps, clients, token)),

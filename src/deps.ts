@@ -1,5 +1,7 @@
 import { pruneTrail } from './audit/pruning.ts'
 import { createTally, type Tally } from './audit/tally.ts'
+import type { Clients } from './clients/clients.ts'
+import { type ClientService, startClients } from './clients/start.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/config.ts'
 import type { KeyList } from './config/secrets.ts'
@@ -36,6 +38,8 @@ export interface Deps {
   /** Keys derived from CLAVIGER_SECRET. */
   serverKeys: KeyList
   keyring: Keyring
+  /** Those that people sign in with, as they are now. */
+  clients: Clients
   hasher: PasswordHasher
   metrics: Metrics
   /** Rung when something has been enqueued. */
@@ -46,17 +50,18 @@ export interface Deps {
 export type Foundation = Pick<Deps, 'config' | 'db' | 'refreshDb' | 'rotationDb' | 'clock' | 'log' | 'serverKeys'>
 
 /**
- * Wires a server and starts its signing keys.
+ * Wires a server, starts its signing keys and begins to follow its clients.
  * @param computeTag hashes passwords; by default, in this process.
  * @throws SealError if CLAVIGER_SECRET does not open the keys in the database.
  */
 export async function createDeps(
   foundation: Foundation,
   computeTag?: ComputeTag,
-): Promise<{ deps: Deps; keys: KeyService }> {
+): Promise<{ deps: Deps; keys: KeyService; clients: ClientService }> {
   const { config } = foundation
   const metrics = createMetrics()
   const keys = await startKeys(foundation)
+  const clients = await startClients(foundation)
   const hasher = createPasswordHasher({
     memoryKib: config.ARGON2_MEMORY_KIB,
     passes: config.ARGON2_PASSES,
@@ -65,8 +70,15 @@ export async function createDeps(
     ...(computeTag ? { computeTag } : {}),
     onDone: (seconds) => metrics.hashSeconds.observe(seconds),
   })
-  const parts = { ...foundation, keyring: keys.keyring, hasher, metrics, outboxBell: createBell() }
-  return { deps: Object.assign(parts, { tally: createTally(parts) }), keys }
+  const parts = {
+    ...foundation,
+    keyring: keys.keyring,
+    clients: clients.clients,
+    hasher,
+    metrics,
+    outboxBell: createBell(),
+  }
+  return { deps: Object.assign(parts, { tally: createTally(parts) }), keys, clients }
 }
 
 /** The retention of each feature's rows. */

@@ -87,8 +87,11 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     closing.push(() => hashProcess.stop())
     const serverKeys = deriveKeyList(secrets.serverSecrets)
     const foundation = { config, db, refreshDb, rotationDb, clock: clock.now, log, serverKeys }
-    const { deps, keys } = await createDeps(foundation, hashProcess.computeTag)
-    closing.push(() => keys.stop())
+    const { deps, keys, clients } = await createDeps(foundation, hashProcess.computeTag)
+    closing.push(
+      () => keys.stop(),
+      () => clients.stop(),
+    )
 
     const { tally } = deps
     const tallying = repeat(log, {

@@ -13,6 +13,7 @@ const FEATURES = [
   'users',
   'credentials',
   'sessions',
+  'revocations',
   'clients',
   'tokens',
   'keys',

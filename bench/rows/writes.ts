@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { builtInClients } from '../../src/clients/clients.ts'
+import { builtInClients, createClients } from '../../src/clients/clients.ts'
 import { connect } from '../../src/db/connect.ts'
 import { rotateThoseCurrent } from '../../src/sessions/refresh/rotation-queries.ts'
 import { authenticateToken, hashToken, mintSuccessor } from '../../src/tokens/refresh.ts'
@@ -85,14 +85,20 @@ async function recordsBetween(database: Database, from: number, to: number, refr
 /** The server's own statement, without HTTP and signature: a million refreshes would else take a quarter of an hour. */
 async function rotate(stage: Stage, database: Database, tokens: string[], rotations: number): Promise<void> {
   const { db } = connect({ url: database.url, size: 10 })
-  const clients = builtInClients({
+  const builtIn = builtInClients({
     ISSUER: stage.issuer,
     ALLOWED_ORIGINS: [],
     localhostPages: false,
     NATIVE_ORIGINS: [],
     AUDIENCE: ['bench'],
     SCOPES: [],
+    SESSION_IDLE_SECONDS: 3600,
+    SESSION_MAX_SECONDS: 3600,
+    REMEMBER_IDLE_SECONDS: 3600,
+    REMEMBER_MAX_SECONDS: 3600,
+    ACCESS_TOKEN_SECONDS: 600,
   })
+  const { clients } = createClients(builtIn)
   const workers = 10
   let done = 0
   const worker = async (number: number): Promise<void> => {

@@ -1,17 +1,5 @@
-import {
-  CODE_REASONS,
-  DELIVERY,
-  END_CAUSES,
-  type Entry,
-  EXPORTED,
-  FROM_MAILBOX,
-  GENERATIONS,
-  IDENTIFIER,
-  INVITED,
-  KEY,
-  LINK_REASONS,
-  NOT_PROVED,
-} from './forms.ts'
+import { ACCOUNTS } from './accounts.ts'
+import { DELIVERY, END_CAUSES, type Entry, FROM_MAILBOX, GENERATIONS, IDENTIFIER, KEY, NOT_PROVED } from './forms.ts'
 
 /**
  * Every event of the audit trail. The types in events.ts are derived from it, and a test holds the tables in
@@ -19,67 +7,7 @@ import {
  * not grow with refreshes.
  */
 export const CATALOGUE = {
-  'user.registered': {
-    meaning: 'somebody registered',
-    success: {},
-    failure: { tallied: true, reasons: { email_taken: 'the address has an account' } },
-  },
-  'user.created': { meaning: 'an operator made an account', success: {} },
-  'user.imported': {
-    meaning: 'an operator made the accounts of another system',
-    success: { details: { accounts: { kind: 'number', meaning: 'how many' } } },
-  },
-  'user.exported': { meaning: 'an operator began to write all accounts into a file', success: EXPORTED },
-  'user.disabled': { meaning: 'an operator disabled an account', success: {} },
-  'user.enabled': {
-    meaning: 'an operator enabled an account, or its password again after too many failures',
-    success: {},
-  },
-  'user.deleted': { meaning: 'an operator deleted an account', success: {} },
-  'user.email_change_requested': {
-    meaning: 'a user asked for another address, or tried to; neither is kept here',
-    success: {},
-    failure: NOT_PROVED,
-  },
-  'user.email_changed': {
-    meaning: 'a user confirmed another address, or tried to, or an operator changed it; neither is kept here',
-    success: {},
-    failure: { tallied: true, reasons: CODE_REASONS },
-  },
-  'user.email_change_undone': {
-    meaning: 'somebody who reads the mailbox of the former address took a change back, or tried to',
-    success: {},
-    failure: { tallied: true, reasons: LINK_REASONS },
-  },
-  'user.roles_changed': {
-    meaning: 'an operator replaced the roles of an account, or an invitation brought others',
-    success: {
-      details: {
-        before: { kind: 'names', meaning: 'the roles it had' },
-        after: { kind: 'names', meaning: 'the roles it has' },
-      },
-    },
-  },
-  'user.claims_changed': {
-    meaning: 'an operator replaced the custom claims of an account',
-    success: {
-      details: {
-        // Only names: values may be personal, and the trail outlives the account.
-        before: { kind: 'names', meaning: 'the names of those it had' },
-        after: { kind: 'names', meaning: 'the names of those it has' },
-      },
-    },
-  },
-  'user.invited': {
-    meaning: 'an operator invited somebody to have an account; the address is not kept here',
-    success: { details: { roles: { kind: 'names', meaning: 'the roles that it brings' } } },
-  },
-  'invitation.revoked': { meaning: 'an operator took an invitation back', success: {} },
-  'invitation.accepted': {
-    meaning: 'somebody who was invited made the account, or tried to',
-    success: {},
-    failure: INVITED,
-  },
+  ...ACCOUNTS,
   login: {
     meaning: 'somebody signed in, or tried to',
     success: {},
@@ -234,6 +162,10 @@ export const CATALOGUE = {
         delivery: { kind: 'text', optional: true, meaning: 'the id, if it was one by name' },
       },
     },
+  },
+  'client.created': {
+    meaning: 'an operator registered a client',
+    success: { details: { type: { kind: 'text', meaning: '`browser`, `native` or `service`' } } },
   },
   'key.created': { meaning: 'a signing key was made', success: KEY },
   'key.imported': { meaning: 'an operator took in a signing key', success: KEY },

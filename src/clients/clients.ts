@@ -2,9 +2,10 @@ import type { Config } from '../config/config.ts'
 import { listed, localhostPages, type Origins, union } from '../config/origins.ts'
 import type { Delivery } from '../db/schema.ts'
 
-/** An application that may ask for tokens (RFC 6749 §2). Both clients are public and first-party. */
+/** An application that people sign in with (RFC 6749 §2). All are public and first-party. For services see service.ts. */
 export interface Client {
   id: string
+  type: 'browser' | 'native'
   /** How its refresh tokens travel. A family keeps this for its whole life. */
   delivery: Delivery
   /** Origins of the pages and web views that may act for it. Those of `web` include the issuer's own. */
@@ -12,20 +13,59 @@ export interface Client {
   scopes: readonly string[]
   /** The first is the default; the others may be asked for. */
   audiences: readonly string[]
+  lifetimes: Lifetimes
+}
+
+/** In seconds. */
+export interface Lifetimes {
+  sessionIdle: number
+  sessionMax: number
+  rememberIdle: number
+  rememberMax: number
+  accessToken: number
 }
 
 /** Required by our own bearer endpoints, so that a service that gets a narrowed token cannot use it here. */
 export const ACCOUNT_SCOPE = 'account'
 
-export type Clients = ReadonlyMap<string, Client>
+/**
+ * The clients as they are at the moment of the question: operators add and disable some while the server runs, so nobody may
+ * keep a copy.
+ */
+export interface Clients {
+  /** Undefined for one that is disabled, as for one that never was. */
+  get(id: string): Client | undefined
+  /** Built-in ones first. The array is another one whenever anything has changed. */
+  values(): readonly Client[]
+  /** The pages that may act for any of them. */
+  readonly pages: Origins
+}
 
-export function builtInClients(
-  config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS' | 'localhostPages' | 'NATIVE_ORIGINS' | 'AUDIENCE' | 'SCOPES'>,
-): Clients {
-  const shared = { scopes: [...new Set([ACCOUNT_SCOPE, ...config.SCOPES])], audiences: config.AUDIENCE }
+export type ClientSettings = Pick<
+  Config,
+  | 'ISSUER'
+  | 'ALLOWED_ORIGINS'
+  | 'localhostPages'
+  | 'NATIVE_ORIGINS'
+  | 'AUDIENCE'
+  | 'SCOPES'
+  | 'SESSION_IDLE_SECONDS'
+  | 'SESSION_MAX_SECONDS'
+  | 'REMEMBER_IDLE_SECONDS'
+  | 'REMEMBER_MAX_SECONDS'
+  | 'ACCESS_TOKEN_SECONDS'
+>
+
+export function builtInClients(config: ClientSettings): Client[] {
+  const shared = {
+    scopes: [...new Set([ACCOUNT_SCOPE, ...config.SCOPES])],
+    audiences: config.AUDIENCE,
+    lifetimes: lifetimesOf(config),
+  }
   const pages = listed([new URL(config.ISSUER).origin, ...config.ALLOWED_ORIGINS])
   const web: Client = {
     id: 'web',
+    type: 'browser',
     delivery: 'cookie',
     // Web views on http://localhost belong to native applications.
     origins: config.localhostPages ? union([pages, localhostPages(config.NATIVE_ORIGINS)]) : pages,
@@ -33,16 +73,53 @@ export function builtInClients(
   }
   // Pages must not get refresh tokens in the body: only the web views listed may act for this client, not even the
   // issuer's own origin.
-  const native: Client = { id: 'native', delivery: 'body', origins: listed(config.NATIVE_ORIGINS), ...shared }
-  return new Map([web, native].map((client) => [client.id, client]))
+  const native: Client = {
+    id: 'native',
+    type: 'native',
+    delivery: 'body',
+    origins: listed(config.NATIVE_ORIGINS),
+    ...shared,
+  }
+  return [web, native]
+}
+
+/** Where a client does not say otherwise. */
+export function lifetimesOf(config: ClientSettings): Lifetimes {
+  return {
+    sessionIdle: config.SESSION_IDLE_SECONDS,
+    sessionMax: config.SESSION_MAX_SECONDS,
+    rememberIdle: config.REMEMBER_IDLE_SECONDS,
+    rememberMax: config.REMEMBER_MAX_SECONDS,
+    accessToken: config.ACCESS_TOKEN_SECONDS,
+  }
+}
+
+/** The clients that are built in, and `hold`, the only way to change which others there are. */
+export function createClients(builtIn: readonly Client[]): {
+  clients: Clients
+  hold(registered: readonly Client[]): void
+} {
+  let held: readonly Client[] = []
+  let byId: ReadonlyMap<string, Client> = new Map()
+  const hold = (registered: readonly Client[]): void => {
+    held = [...builtIn, ...registered]
+    byId = new Map(held.map((client) => [client.id, client]))
+  }
+  hold([])
+  const clients: Clients = {
+    get: (id) => byId.get(id),
+    values: () => held,
+    pages: { has: (origin) => held.some(({ origins }) => origins.has(origin)) },
+  }
+  return { clients, hold }
 }
 
 /** The pages that may act for any of these clients. */
-export function pagesOf(clients: Iterable<Client>): Origins {
-  return union([...clients].map(({ origins }) => origins))
+export function pagesOf(clients: readonly Client[]): Origins {
+  return union(clients.map(({ origins }) => origins))
 }
 
 /** The first client that a page may act for, used for requests that name none. */
 export function clientOfPage(clients: Clients, origin: string | undefined): Client | undefined {
-  return origin === undefined ? undefined : [...clients.values()].find((client) => client.origins.has(origin))
+  return origin === undefined ? undefined : clients.values().find((client) => client.origins.has(origin))
 }

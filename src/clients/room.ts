@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts'
 import { lengthOfJwt } from '../keys/jwt.ts'
 import { LARGEST_KEY_BITS } from '../keys/material.ts'
 import { claimsFor, MAX_ACCESS_TOKEN } from '../tokens/access.ts'
-import type { Client, Clients } from './clients.ts'
+import type { Client } from './clients.ts'
 
 const UUID = '00000000-0000-0000-0000-000000000000'
 
@@ -11,8 +11,8 @@ const UUID = '00000000-0000-0000-0000-000000000000'
  * within MAX_ACCESS_TOKEN, whichever client it is for, with all its scopes and audiences, and signed by the largest
  * key. Negative if the settings alone take too much.
  */
-export function roomForRights(config: Pick<Config, 'ISSUER'>, clients: Clients): number {
-  return Math.min(...[...clients.values()].map((client) => roomBeside(config, client)))
+export function roomForRights(config: Pick<Config, 'ISSUER'>, clients: readonly Client[]): number {
+  return Math.min(...clients.map((client) => roomBeside(config, client)))
 }
 
 function roomBeside({ ISSUER }: Pick<Config, 'ISSUER'>, { id, scopes, audiences }: Client): number {

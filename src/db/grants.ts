@@ -6,6 +6,8 @@ import type { Db, Schema, Tx } from './schema.ts'
 export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   users: 'SELECT, INSERT, UPDATE, DELETE',
   families: 'SELECT, INSERT, UPDATE, DELETE',
+  clients: 'SELECT, INSERT, UPDATE, DELETE',
+  client_secrets: 'SELECT, INSERT, UPDATE, DELETE',
   login_failures: 'SELECT, INSERT, UPDATE, DELETE',
   login_sprays: 'SELECT, INSERT, UPDATE, DELETE',
   one_time_codes: 'SELECT, INSERT, UPDATE, DELETE',

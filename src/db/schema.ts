@@ -149,6 +149,40 @@ export interface NoticesTable {
   sent_at: Date[]
 }
 
+export type ClientType = 'browser' | 'native' | 'service'
+export type ClientAuthMethod = 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'workload'
+
+export interface ClientsTable {
+  id: string
+  name: string
+  type: ClientType
+  scopes: string[] | null
+  audiences: string[] | null
+  origins: string[]
+  session_idle_seconds: number | null
+  session_max_seconds: number | null
+  remember_idle_seconds: number | null
+  remember_max_seconds: number | null
+  access_token_seconds: number | null
+  auth_method: ClientAuthMethod | null
+  jwks: ColumnType<Record<string, unknown> | null, string | null>
+  jwks_uri: string | null
+  workload: ColumnType<Record<string, unknown> | null, string | null>
+  disabled_at: Defaulted<Date | null>
+  created_at: Date
+  changed_at: Date
+}
+
+export interface ClientSecretsTable {
+  id: string
+  client_id: string
+  slot: 1 | 2
+  secret_hash: Buffer
+  created_at: Date
+  expires_at: Date
+  last_used_at: Defaulted<Date | null>
+}
+
 /**
  * Only its owner writes a table (docs/architecture.md). A statement may read the tables of the features below its own and, of
  * those above, `users` by key: a refresh reads roles, claims and whether the account is enabled; the lists of sessions, the
@@ -158,6 +192,8 @@ export interface NoticesTable {
 export interface Schema {
   users: UsersTable
   families: FamiliesTable
+  clients: ClientsTable
+  client_secrets: ClientSecretsTable
   signing_keys: SigningKeysTable
   login_failures: LoginFailuresTable
   login_sprays: LoginSpraysTable

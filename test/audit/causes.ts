@@ -33,6 +33,7 @@ import {
   wrongOf,
 } from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { addServiceClient } from '../support/clients.ts'
 import { openMailboxes } from '../support/mailboxes.ts'
 import { byOperator } from '../support/operation.ts'
 import { haveFailedFrom } from '../support/sprays.ts'
@@ -327,6 +328,8 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await operate(t, 'outbox', 'retry', '--all')
     await t.deliver(receiver().handlers)
   },
+
+  'client.created success': async (t) => void (await addServiceClient(t)),
 
   'key.created success': rotatePlanned,
   'key.imported success': async (t) => {

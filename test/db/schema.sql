@@ -26,6 +26,57 @@ TABLE claviger_migrations (
   CONSTRAINT claviger_migrations_pkey PRIMARY KEY (name)
 )
 
+TABLE client_secrets (
+  id uuid NOT NULL,
+  client_id text NOT NULL,
+  slot smallint NOT NULL,
+  secret_hash bytea NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  last_used_at timestamp with time zone,
+  CONSTRAINT client_secrets_are_two CHECK ((slot = ANY (ARRAY[1, 2]))),
+  CONSTRAINT client_secrets_hash_is_sha256 CHECK ((octet_length(secret_hash) = 32)),
+  CONSTRAINT client_secrets_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,
+  CONSTRAINT client_secrets_pkey PRIMARY KEY (id),
+  CONSTRAINT client_secrets_slot_key UNIQUE (client_id, slot)
+)
+
+TABLE clients (
+  id text NOT NULL,
+  name text NOT NULL,
+  type text NOT NULL,
+  scopes text[],
+  audiences text[],
+  origins text[] NOT NULL DEFAULT '{}'::text[],
+  session_idle_seconds integer,
+  session_max_seconds integer,
+  remember_idle_seconds integer,
+  remember_max_seconds integer,
+  access_token_seconds integer,
+  auth_method text,
+  jwks jsonb,
+  jwks_uri text,
+  workload jsonb,
+  disabled_at timestamp with time zone,
+  created_at timestamp with time zone NOT NULL,
+  changed_at timestamp with time zone NOT NULL,
+  CONSTRAINT clients_audiences_are_stated CHECK ((cardinality(audiences) > 0)),
+  CONSTRAINT clients_auth_method_is_known CHECK ((auth_method = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text, 'private_key_jwt'::text, 'workload'::text]))),
+  CONSTRAINT clients_id_is_ours CHECK ((id ~ '^cl_[A-Za-z0-9_-]{22}$'::text)),
+  CONSTRAINT clients_keys_are_in_one_place CHECK ((num_nonnulls(jwks, jwks_uri) =
+CASE
+    WHEN (auth_method = 'private_key_jwt'::text) THEN 1
+    ELSE 0
+END)),
+  CONSTRAINT clients_name_is_short CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+  CONSTRAINT clients_services_have_no_sessions CHECK (((type <> 'service'::text) OR ((origins = '{}'::text[]) AND (num_nonnulls(session_idle_seconds, session_max_seconds, remember_idle_seconds, remember_max_seconds) = 0)))),
+  CONSTRAINT clients_services_prove_themselves CHECK (((type = 'service'::text) = (auth_method IS NOT NULL))),
+  CONSTRAINT clients_type_is_known CHECK ((type = ANY (ARRAY['browser'::text, 'native'::text, 'service'::text]))),
+  CONSTRAINT clients_workload_is_stated CHECK (((NOT (auth_method IS DISTINCT FROM 'workload'::text)) = (workload IS NOT NULL))),
+  CONSTRAINT clients_pkey PRIMARY KEY (id)
+)
+CREATE UNIQUE INDEX clients_name_key ON public.clients USING btree (lower(name))
+
 TABLE families (
   id uuid NOT NULL,
   user_id uuid NOT NULL,

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { builtInClients } from '../../src/clients/clients.ts'
 import { transact } from '../../src/db/errors.ts'
 import { endFamiliesBefore, endFamiliesOf, endFamily } from '../../src/sessions/end-queries.ts'
 import { listEnded, listLive } from '../../src/sessions/list.ts'
@@ -68,7 +67,7 @@ function presented(): Presented {
 }
 
 async function rotates(arrivedAt = now): Promise<boolean> {
-  const rules = { clients: builtInClients(t.config), perMinute: 1000, room: 4096 }
+  const rules = { clients: t.deps.clients, perMinute: 1000, room: 4096 }
   const successor = { hash: Buffer.alloc(32, 2), salt: Buffer.alloc(16) }
   const narrow = { scope: null, audience: null }
   const rotation = { family: session.sid, presented: presented(), successor, arrivedAt, narrow }

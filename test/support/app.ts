@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { createApp } from '../../src/app.ts'
+import type { ClientService } from '../../src/clients/start.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
 import { type Config, settings } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/parse.ts'
@@ -35,6 +36,7 @@ export interface TestApp extends AsyncDisposable {
   /** As superuser, for the test's own questions; the app works with those of `deps`. */
   db: Db
   keys: KeyService
+  clients: ClientService
   lifecycle: Lifecycle
   database: TestDatabase
   /** Of `database`, as the role that the app has. */
@@ -103,7 +105,7 @@ export async function createTestApp(
   const { log, logs } = memoryLog(config)
   const serverKeys = deriveKeyList(secrets.serverSecrets)
   if (!join && config.KEY_BITS === '2048') await giveSigningKey({ db, clock, serverKeys })
-  const { deps, keys } = await createDeps({ config, db, refreshDb, rotationDb, clock, log, serverKeys })
+  const { deps, keys, clients } = await createDeps({ config, db, refreshDb, rotationDb, clock, log, serverKeys })
   const mailer = createMailer({ ...deps, templates: loadTemplates(config.MAIL_TEMPLATES) }, secrets.smtpUrl)
   const lifecycle: Lifecycle = { stopping: false }
   const app = createApp(deps, lifecycle)
@@ -130,6 +132,7 @@ export async function createTestApp(
     config,
     db: ownerDb,
     keys,
+    clients,
     lifecycle,
     database,
     databaseUrl: database.url,
@@ -172,7 +175,7 @@ export async function createTestApp(
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     [Symbol.asyncDispose]: async () => {
       await app.close()
-      await keys.stop()
+      await Promise.all([keys.stop(), clients.stop()])
       await mailer.close()
       await Promise.all([close(), ownerDb.destroy()])
       await database.drop()

@@ -50,6 +50,7 @@ const FORMS: Record<string, RegExp> = {
   'a refresh token': /rt1_[A-Za-z0-9_-]{40,}/,
   'a refresh token in hexadecimal': /7274315f[0-9a-f]{40,}/,
   'a device token': /dt1_[A-Za-z0-9_-]{40,}/,
+  'a secret of a service client': /cvs1_[A-Za-z0-9_-]{40,}/,
   'a JWT': /eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}/,
   'a private key (PEM)': /BEGIN [A-Z ]*PRIVATE KEY/,
   'a private key (PKCS #8)': /MII[A-Za-z0-9+/]{3}IBADANBgkqhki/,

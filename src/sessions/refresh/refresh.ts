@@ -70,7 +70,7 @@ export function createRefresh(
   clients: Clients,
   spendRetry: (family: string) => Promise<Spent>,
 ): Refresh {
-  const room = roomForRights(deps.config, clients)
+  const room = roomForRights(deps.config, clients.values())
   if (room < LITTLE_ROOM)
     deps.log.warn({ bytes: room }, 'the settings leave little room for roles and claims in access tokens')
   const rotate = createRotator(deps, { clients, perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE, room })

@@ -131,7 +131,7 @@ export async function rotateThoseCurrent(
 }
 
 function clientColumns(clients: Clients): string[][] {
-  const all = [...clients.values()]
+  const all = clients.values()
   return [
     all.map(({ id }) => id),
     all.map(({ scopes }) => scopes.join(' ')),

@@ -141,7 +141,7 @@ function readCredential(
  * whether the token belongs to the client, and answers the same for every cause.
  */
 function originsOf(clients: Clients, delivery: Delivery, clientId: string | undefined): Origins {
-  const fitting = [...clients.values()].filter((client) => client.delivery === delivery)
+  const fitting = clients.values().filter((client) => client.delivery === delivery)
   const named = fitting.filter((client) => client.id === clientId)
   return pagesOf(named.length > 0 ? named : fitting)
 }

@@ -22,10 +22,12 @@ const AUDIENCES = ['orders', 'billing', 'shipping']
 
 const clientWith = (scopes: readonly string[], audiences: readonly string[]): Client => ({
   id: 'native',
+  type: 'native',
   delivery: 'body',
   origins: new Set(),
   scopes,
   audiences,
+  lifetimes: { sessionIdle: 1, sessionMax: 1, rememberIdle: 1, rememberMax: 1, accessToken: 1 },
 })
 
 /** The grant, its lists in the order of the alphabet, or the code of the refusal. */
