@@ -10,6 +10,7 @@ import type { ComputeTag } from './credentials/passwords/argon2.ts'
 import { createPasswordHasher, type PasswordHasher } from './credentials/passwords/hasher.ts'
 import { pruneFailures, pruneSprays } from './credentials/pruning.ts'
 import type { Db } from './db/schema.ts'
+import { createFetch, type Fetch } from './fetch.ts'
 import { pruneWindows } from './http/limits/pruning.ts'
 import type { Keyring } from './keys/keyring.ts'
 import { type KeyService, startKeys } from './keys/keys.ts'
@@ -42,6 +43,8 @@ export interface Deps {
   clients: Clients
   hasher: PasswordHasher
   metrics: Metrics
+  /** For every request of the server's own. */
+  fetch: Fetch
   /** Rung when something has been enqueued. */
   outboxBell: Bell
 }
@@ -76,6 +79,7 @@ export async function createDeps(
     clients: clients.clients,
     hasher,
     metrics,
+    fetch: createFetch({ allow: config.OUTBOUND_ALLOW }),
     outboxBell: createBell(),
   }
   return { deps: Object.assign(parts, { tally: createTally(parts) }), keys, clients }

@@ -28,6 +28,7 @@ const FLOOR = [
   'durations',
   'errors',
   'facts',
+  'fetch',
   'json-text',
   'languages',
   'log',

@@ -64,6 +64,8 @@ export const settings = {
   KEY_ROTATION_DAYS: integer(90, 1, 365),
   WITHDRAWN_KEYS: list([], values.kid),
   TRUSTED_PROXIES: list([], values.cidr),
+  /** What requests of ours may reach besides public addresses. */
+  OUTBOUND_ALLOW: list([], values.cidr),
   RATE_LIMIT_LOGIN_PER_MINUTE: integer(60, 1, 1000000),
   RATE_LIMIT_LOGIN_PER_HOUR: integer(600, 1, 1000000),
   RATE_LIMIT_REGISTER_PER_HOUR: integer(60, 1, 1000000),

@@ -30,3 +30,30 @@ export function isInside(address: string): boolean {
   const [bare = ''] = address.split('%')
   return isIP(bare) !== 0 && INSIDE.has(readAddress(bare).range())
 }
+
+/** What the Internet Assigned Numbers Authority hands out of IPv6. Everything else leads nowhere, or inside. */
+const GLOBAL_UNICAST = ipaddr.parseCIDR('2000::/3')
+/** Translators put the IPv4 address into the last 32 bits (RFC 6052 §2.1). */
+const NAT64 = ipaddr.parseCIDR('64:ff9b::/96')
+
+/**
+ * The address that a packet for this one ends up at, as far as it can be told: that of IPv4 inside a mapped or a
+ * translated one. What was found by name on a network of IPv6 alone is such an address (RFC 6147).
+ * @param address for which isIP() is not 0, perhaps with a zone.
+ */
+export function destination(address: string): ipaddr.IPv4 | ipaddr.IPv6 {
+  const read = readAddress(address.replace(/%.*$/s, ''))
+  const translated = read.kind() === 'ipv6' && read.match(NAT64)
+  return translated ? new ipaddr.IPv4(read.toByteArray().slice(12)) : read
+}
+
+/**
+ * Whether the Internet routes to an address and hands it to a single party. Tunnels (6to4, Teredo) and translators with a
+ * prefix of their own could end inside, so they are not.
+ * @param address for which isIP() is not 0, perhaps with a zone.
+ */
+export function isPublic(address: string): boolean {
+  const read = destination(address)
+  if (read.range() !== 'unicast') return false
+  return read.kind() === 'ipv4' || read.match(GLOBAL_UNICAST)
+}
