@@ -24,6 +24,9 @@ CREATE TABLE clients (
   jwks_uri              text,
   -- Whose tokens prove a workload: issuer, subject, claims, and where the issuer publishes its keys.
   workload              jsonb,
+  -- Whether it is believed about the address of the visitor for whom it calls, as a site that renders on its server.
+  states_visitor_address boolean NOT NULL DEFAULT false CONSTRAINT clients_visitors_are_stated_by_basic
+                          CHECK (NOT states_visitor_address OR auth_method IS NOT DISTINCT FROM 'client_secret_basic'),
   disabled_at           timestamptz,
   created_at            timestamptz NOT NULL,
   changed_at            timestamptz NOT NULL,

@@ -24,6 +24,8 @@ export interface ServiceRegistration extends Common {
   type: 'service'
   /** By default client_secret_basic. */
   auth?: ServiceAuth | undefined
+  /** Whether it may state its visitors' addresses. It then has to prove itself by client_secret_basic. */
+  statesVisitorAddress?: boolean | undefined
 }
 
 /** How a service proves itself. */

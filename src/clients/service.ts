@@ -16,6 +16,8 @@ export interface ServiceClient {
   audiences: readonly string[]
   accessTokenSeconds: number
   auth: ServiceAuth
+  /** Whether it is believed about its visitors' addresses. */
+  statesVisitorAddress: boolean
   /** Those that have not expired, two at most. */
   secrets: readonly StoredSecret[]
 }
@@ -38,6 +40,7 @@ export async function findServiceClient(
       audiences: row.audiences ?? config.AUDIENCE,
       accessTokenSeconds: row.access_token_seconds ?? config.ACCESS_TOKEN_SECONDS,
       auth: authOf(row),
+      statesVisitorAddress: row.states_visitor_address,
       secrets: row.secrets,
     }
   )

@@ -168,6 +168,7 @@ export interface ClientsTable {
   jwks: ColumnType<Record<string, unknown> | null, string | null>
   jwks_uri: string | null
   workload: ColumnType<Record<string, unknown> | null, string | null>
+  states_visitor_address: Defaulted<boolean>
   disabled_at: Defaulted<Date | null>
   created_at: Date
   changed_at: Date

@@ -52,6 +52,16 @@ describe('a service client', () => {
     expect([await used(5), await used(60), await used(65)]).toEqual([5000, 5000, 65_000])
   })
 
+  test('is believed about its visitors only where it is registered so, which takes a secret in the header', async () => {
+    const { clientId } = await addServiceClient(t, { statesVisitorAddress: true })
+    expect(await find(clientId)).toMatchObject({ statesVisitorAddress: true })
+    expect(await find((await addServiceClient(t)).clientId)).toMatchObject({ statesVisitorAddress: false })
+    const auth = { method: 'client_secret_post' } as const
+    await expect(addServiceClient(t, { statesVisitorAddress: true, auth })).rejects.toThrow(
+      'clients_visitors_are_stated_by_basic',
+    )
+  })
+
   test.each(['', 'web', 'native', 'cl_', 'cl_\0', `cl_${'a'.repeat(22)}`, '00000000-0000-4000-8000-000000000000'])(
     'is not found as %j',
     async (id) => expect(await find(id)).toBeUndefined(),

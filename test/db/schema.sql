@@ -57,6 +57,7 @@ TABLE clients (
   jwks jsonb,
   jwks_uri text,
   workload jsonb,
+  states_visitor_address boolean NOT NULL DEFAULT false,
   disabled_at timestamp with time zone,
   created_at timestamp with time zone NOT NULL,
   changed_at timestamp with time zone NOT NULL,
@@ -72,6 +73,7 @@ END)),
   CONSTRAINT clients_services_have_no_sessions CHECK (((type <> 'service'::text) OR ((origins = '{}'::text[]) AND (num_nonnulls(session_idle_seconds, session_max_seconds, remember_idle_seconds, remember_max_seconds) = 0)))),
   CONSTRAINT clients_services_prove_themselves CHECK (((type = 'service'::text) = (auth_method IS NOT NULL))),
   CONSTRAINT clients_type_is_known CHECK ((type = ANY (ARRAY['browser'::text, 'native'::text, 'service'::text]))),
+  CONSTRAINT clients_visitors_are_stated_by_basic CHECK (((NOT states_visitor_address) OR (NOT (auth_method IS DISTINCT FROM 'client_secret_basic'::text)))),
   CONSTRAINT clients_workload_is_stated CHECK (((NOT (auth_method IS DISTINCT FROM 'workload'::text)) = (workload IS NOT NULL))),
   CONSTRAINT clients_pkey PRIMARY KEY (id)
 )
