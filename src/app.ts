@@ -23,6 +23,7 @@ import { logRequests, noteCallers, retireConnections } from './http/server/reque
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
+import { revocationEndpoint } from './oauth/revocation/routes.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
 import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
@@ -52,7 +53,8 @@ interface Parts {
 }
 
 /** Every endpoint but the pages. Nothing else is served. */
-function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle, description }: Parts): Route[] {
+function listRoutes(deps: Deps, parts: Parts): Route[] {
+  const { clients, limits, semaphore, stalls, lifecycle, description } = parts
   const people = signInEndpoints(deps, clients, limits)
   const mailbox = mailboxEndpoints(deps, clients, limits)
   const users = userEndpoints(deps, clients, limits)
@@ -74,6 +76,7 @@ function listRoutes(deps: Deps, { clients, limits, semaphore, stalls, lifecycle,
     ['POST',   '/invitations/accept', 'public', handler('register'), 'clients', mailbox.acceptInvitation],
     ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
+    ['POST',   '/oauth/revoke',      'public', handler('logout'),   'clients', revocationEndpoint(deps, parts)],
     ['GET',    '/me',                'user',   'account',           'clients', users.me],
     ['POST',   '/password',          'user',   'login',             'clients', people.changePassword],
     ['GET',    '/sessions',          'user',   'account',           'clients', sessions.list],

@@ -64,6 +64,7 @@ export const GENERATIONS = {
 export const END_CAUSES = {
   logout: 'its user signed out',
   session_ended_by_user: 'its user ended it in the list of sessions',
+  revoked_by_client: 'its client revoked a token of it',
   reuse_detected: 'a refresh token that had been replaced was presented again',
   password_changed: 'the password of the account was changed',
   password_reset: 'the password of the account was reset with what was mailed to its address',

@@ -35,6 +35,8 @@ function because({ cause, from: address, reuse }: Fate & { state: 'ended' }): st
       return `its user signed out${from(address)}`
     case 'session_ended_by_user':
       return `its user ended it in the list of sessions${from(address)}`
+    case 'revoked_by_client':
+      return `its client revoked a token of it${from(address)}`
     case 'reuse_detected':
       return becauseReuse(reuse)
     case 'password_changed':

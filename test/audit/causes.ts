@@ -6,6 +6,7 @@ import { serve } from '../../src/main.ts'
 import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
 import { invite } from '../../src/users/invite.ts'
 import { run } from '../cli/support.ts'
+import { revoke } from '../oauth/support.ts'
 import { enqueueNote, receiver } from '../outbox/support.ts'
 import {
   bearer,
@@ -243,6 +244,7 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     const { accessToken, sid } = await session(t)
     await bearer(t, accessToken, `/sessions/${sid}`, 'DELETE')
   },
+  'session.ended revoked_by_client': async (t) => revoke(t, { token: (await session(t)).token, client_id: 'native' }),
   'session.ended reuse_detected': replay,
   'session.ended password_changed': async (t) => {
     const user = await register(t)

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { EndCause } from '../../src/audit/events.ts'
+import { revoke } from '../oauth/support.ts'
 import { mailedReset, reset } from '../sign-in/mailbox.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { sidOf } from '../support/jwt.ts'
@@ -73,6 +74,14 @@ const CAUSES: Record<EndCause, Ended> = {
       return id
     },
     because: 'its user ended it in the list of sessions from 127.0.0.1',
+  },
+  revoked_by_client: {
+    end: async (t) => {
+      const { id, refreshToken } = await signUp(t)
+      expect((await revoke(t, { token: refreshToken, client_id: 'native' })).statusCode).toBe(200)
+      return id
+    },
+    because: 'its client revoked a token of it from 127.0.0.1',
   },
   reuse_detected: {
     end: async (t) => {

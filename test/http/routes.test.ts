@@ -93,6 +93,7 @@ const ROUTES = [
   'POST /invitations/accept: public, register',
   'POST /login: public, login',
   'POST /logout: public, logout',
+  'POST /oauth/revoke: public, logout',
   'POST /password/forgot: public, forgot',
   'POST /password/reset: public, login',
   'POST /password: user, login',
@@ -144,6 +145,10 @@ const LIMITED: Record<string, Limited> = {
   },
   'POST /refresh': { takes: ['refresh_per_minute'], request: ({ refreshToken }) => withCookie(refreshToken) },
   'POST /logout': { takes: ['logout_per_minute'], request: ({ refreshToken }) => withCookie(refreshToken) },
+  'POST /oauth/revoke': {
+    takes: ['logout_per_minute'],
+    request: ({ accessToken }) => form({ token: accessToken, client_id: 'web' }),
+  },
   'POST /password': {
     takes: ['login_per_hour', 'login_per_minute'],
     request: (user) => {
@@ -276,6 +281,7 @@ test('nothing with a limit is missing below', () => {
 
 describe.each(Object.entries(LIMITED))('%s', (route, { takes, request }) => {
   const isPage = route.includes(' /account')
+  const isOAuth = route.includes(' /oauth')
   test('is counted, and refused over the limit before anything else is done', async () => {
     const options = request(user)
     const answer = await send(route, options)
@@ -288,7 +294,7 @@ describe.each(Object.entries(LIMITED))('%s', (route, { takes, request }) => {
     const violated = limit === 'refresh' ? [] : [`${limit}-ip`]
     for (const refused of answers.slice(-2)) {
       expect(refused.statusCode).toBe(429)
-      if (isPage) expect(refused.headers.ratelimit).toContain(`"${limit}-ip"`)
+      if (isPage || isOAuth) expect(refused.headers.ratelimit).toContain(`"${limit}-ip"`)
       else expect(refused.json()['violated-policies']).toEqual(violated)
     }
   })

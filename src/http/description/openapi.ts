@@ -1,11 +1,12 @@
 import type { Config } from '../../config/config.ts'
-import { problemSchema, type RouteFacts, refusals } from './refusals.ts'
+import { oauthErrorSchema, problemSchema, type RouteFacts, refusals } from './refusals.ts'
 import type { OpenApi, OperationObject } from './shapes.ts'
 
 const GROUPS = {
   Sessions: 'Sign in, stay signed in, sign out.',
   Account: 'What a signed-in person sees and changes. Send the access token as `Authorization: Bearer …`.',
   Recovery: 'What somebody can do who reads the mailbox of an account. None of it signs in.',
+  OAuth: 'For OAuth libraries, and for services that act for nobody but themselves.',
   Keys: 'For services that verify access tokens themselves, without a call per request.',
   Health: 'For load balancers and orchestrators.',
   Description: 'This description.',
@@ -36,7 +37,7 @@ export function skeleton({ ISSUER }: Pick<Config, 'ISSUER'>) {
     servers: [{ url: ISSUER }],
     tags: Object.entries(GROUPS).map(([name, description]) => ({ name, description })),
     components: {
-      schemas: { Problem: problemSchema },
+      schemas: { Problem: problemSchema, OAuthError: oauthErrorSchema },
       securitySchemes: {
         accessToken: {
           type: 'http',

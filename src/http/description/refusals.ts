@@ -26,7 +26,7 @@ export const problemSchema: Schema = {
 }
 
 /** RFC 6749 §5.2. */
-const oauthErrorSchema: Schema = {
+export const oauthErrorSchema: Schema = {
   type: 'object',
   description: 'An OAuth error (RFC 6749 §5.2).',
   properties: {
@@ -87,6 +87,7 @@ const ANYWHERE: ProblemCode[] = [
 ]
 
 const SCHEMA = { $ref: '#/components/schemas/Problem' }
+const OAUTH_SCHEMA = { $ref: '#/components/schemas/OAuthError' }
 /** The headers of all refusals with a status. */
 const HEADERS: Record<number, Reply['headers']> = {
   401: { 'WWW-Authenticate': { description: 'A Bearer challenge (RFC 6750).', schema: { type: 'string' } } },
@@ -112,7 +113,7 @@ function oauthRefusal(status: number, codes: ProblemCode[]): Reply {
   return {
     description: codes.map((code) => oauthErrorOf(code).description).join('; '),
     ...(headers ? { headers } : {}),
-    content: { 'application/json': { schema: oauthErrorSchema, examples } },
+    content: { 'application/json': { schema: OAUTH_SCHEMA, examples } },
   }
 }
 

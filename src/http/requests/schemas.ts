@@ -119,5 +119,5 @@ export const tokenReply = (description: string) => ({
   },
 })
 
-/** The description of a 202, which has no body: what was asked for is done later, or is not. */
+/** The description of a reply without a body that does not tell what was done. */
 export const accepted = (description: string) => Type.Unsafe<undefined>({ type: 'null', description })

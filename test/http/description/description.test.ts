@@ -33,9 +33,12 @@ describe('the description', () => {
     const replies = Object.values(paths).flatMap((methods) =>
       Object.values(methods).flatMap(({ responses }) => Object.values(responses)),
     )
-    const codes = replies.flatMap(({ content }) => Object.keys(content?.['application/problem+json']?.examples ?? {}))
-    const foreign = new Set(['unauthorized_client', 'unsupported_grant_type', 'unsupported_token_type'])
-    const expected = Object.keys(problems).filter((code) => !foreign.has(code))
+    const types = ['application/problem+json', 'application/json']
+    const codes = replies.flatMap(({ content }) =>
+      types.flatMap((type) => Object.keys(content?.[type]?.examples ?? {})),
+    )
+    const grants = new Set(['unauthorized_client', 'unsupported_grant_type'])
+    const expected = Object.keys(problems).filter((code) => !grants.has(code))
     expect([...new Set(codes)].toSorted()).toEqual(expected.toSorted())
   })
 
@@ -50,6 +53,17 @@ describe('the description', () => {
     const me = paths['/me']?.get
     expect(me?.security).toEqual([{ accessToken: [] }])
     expect(me?.responses['200']?.content?.['application/json']?.schema?.properties).toHaveProperty('email')
+    const revoke = paths['/oauth/revoke']?.post
+    expect(Object.keys(revoke?.requestBody?.content ?? {})).toEqual(['application/x-www-form-urlencoded'])
+    expect(revoke?.responses['401']).toMatchObject({
+      headers: { 'WWW-Authenticate': expect.objectContaining({ description: expect.stringContaining('Basic') }) },
+      content: {
+        'application/json': {
+          schema: { $ref: '#/components/schemas/OAuthError' },
+          examples: { invalid_client: { value: { error: 'invalid_client' } } },
+        },
+      },
+    })
     const login = paths['/login']?.post
     expect(login?.requestBody?.content['application/json']?.schema?.required).toEqual(['email', 'password'])
     expect(Object.keys(login?.responses ?? {})).toEqual([
