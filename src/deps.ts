@@ -1,5 +1,6 @@
 import { pruneTrail } from './audit/pruning.ts'
 import { createTally, type Tally } from './audit/tally.ts'
+import { type Bell, createBell } from './bell.ts'
 import type { Clients } from './clients/clients.ts'
 import { type ClientService, startClients } from './clients/start.ts'
 import type { Clock } from './clock.ts'
@@ -12,15 +13,17 @@ import { pruneFailures, pruneSprays } from './credentials/pruning.ts'
 import type { Db } from './db/schema.ts'
 import { createFetch, type Fetch } from './fetch.ts'
 import { pruneWindows } from './http/limits/pruning.ts'
+import type { RevokeKey } from './keys/changes.ts'
 import type { Keyring } from './keys/keyring.ts'
 import { type KeyService, startKeys } from './keys/keys.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { type Bell, createBell } from './outbox/bell.ts'
 import type { Mailer } from './outbox/mail/mailer.ts'
 import type { Handlers } from './outbox/outbox.ts'
 import { pruneOutbox } from './outbox/pruning.ts'
 import type { Pruning } from './prune.ts'
+import { keyRevoker } from './revocations/append.ts'
+import { pruneRevocations } from './revocations/pruning.ts'
 import { pruneFamilies } from './sessions/pruning.ts'
 import { carryOut } from './sign-in/account-mail.ts'
 
@@ -47,6 +50,9 @@ export interface Deps {
   fetch: Fetch
   /** Rung when something has been enqueued. */
   outboxBell: Bell
+  /** Rung when something has been revoked. */
+  revocationBell: Bell
+  revokeKey: RevokeKey
 }
 
 /** What must exist before anything is wired: settings, a database and its clock. */
@@ -63,7 +69,9 @@ export async function createDeps(
 ): Promise<{ deps: Deps; keys: KeyService; clients: ClientService }> {
   const { config } = foundation
   const metrics = createMetrics()
-  const keys = await startKeys(foundation)
+  const revocationBell = createBell()
+  const revokeKey = keyRevoker({ revocationBell })
+  const keys = await startKeys({ ...foundation, revokeKey })
   const clients = await startClients(foundation)
   const hasher = createPasswordHasher({
     memoryKib: config.ARGON2_MEMORY_KIB,
@@ -81,6 +89,8 @@ export async function createDeps(
     metrics,
     fetch: createFetch({ allow: config.OUTBOUND_ALLOW }),
     outboxBell: createBell(),
+    revocationBell,
+    revokeKey,
   }
   return { deps: Object.assign(parts, { tally: createTally(parts) }), keys, clients }
 }
@@ -89,6 +99,7 @@ export async function createDeps(
 export function prunings(config: Config): Pruning[] {
   return [
     pruneFamilies,
+    pruneRevocations,
     pruneWindows,
     pruneFailures,
     pruneSprays,

@@ -23,6 +23,7 @@ const FEATURES = [
 ]
 /** What everybody may import: they know no feature, and of the database its types at most. */
 const FLOOR = [
+  'bell',
   'clock',
   'config',
   'durations',

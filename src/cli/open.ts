@@ -1,3 +1,4 @@
+import { createBell } from '../bell.ts'
 import { createDatabaseClock, type DatabaseClock } from '../clock.ts'
 import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from '../config/parse.ts'
@@ -8,10 +9,11 @@ import { Unreachable } from '../db/unreachable.ts'
 import type { Deps } from '../deps.ts'
 import { NO_REQUEST } from '../facts.ts'
 import type { Operation } from '../operation.ts'
-import { createBell } from '../outbox/bell.ts'
+import { keyRevoker } from '../revocations/append.ts'
 
 /** What a command works with: parts of the server, without HTTP and without signing. */
-export interface Opened extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys' | 'outboxBell'> {
+export interface Opened
+  extends Pick<Deps, 'config' | 'db' | 'clock' | 'serverKeys' | 'outboxBell' | 'revocationBell' | 'revokeKey'> {
   /** The host's clock minus the database's, in milliseconds. */
   hostOffset: number
   /** How many milliseconds the database took to tell the time, including the connection. */
@@ -42,13 +44,16 @@ export async function open(env: NodeJS.ProcessEnv, operator: string): Promise<Op
     await db.destroy()
     throw error instanceof ConfigError ? error : new Unreachable(describeTarget(database), error)
   }
+  const revocationBell = createBell()
   return {
     config,
     db,
     clock: clock.now,
     serverKeys: deriveKeyList(secrets.serverSecrets),
-    // No worker listens to it: what a command enqueues is delivered by the servers.
+    // Nobody answers them here: what a command enqueues or revokes is passed on by the servers.
     outboxBell: createBell(),
+    revocationBell,
+    revokeKey: keyRevoker({ revocationBell }),
     hostOffset: clock.hostOffset(),
     connectedIn,
     operation: () => ({ now: clock.now(), actor: `operator:${operator}`, facts: NO_REQUEST }),

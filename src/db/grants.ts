@@ -16,6 +16,10 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   outbox: 'SELECT, INSERT, UPDATE, DELETE',
   // No DELETE: rows go with their account.
   notices: 'SELECT, INSERT, UPDATE',
+  revocations: 'SELECT, INSERT, UPDATE, DELETE',
+  // One row, which is always there.
+  revocation_feed: 'SELECT, UPDATE',
+  verifiers: 'SELECT, INSERT, UPDATE, DELETE',
   // No DELETE: the row of a removed key stays, so that the key is never taken in again.
   signing_keys: 'SELECT, INSERT, UPDATE',
   // Recorded events cannot be altered, except through the functions of migration 0002.

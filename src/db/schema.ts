@@ -184,6 +184,40 @@ export interface ClientSecretsTable {
   last_used_at: Defaulted<Date | null>
 }
 
+export type RevocationKind = 'session' | 'subject' | 'key' | 'all' | 'credential'
+/** Who caused a revocation, in the words of CAEP 1.0. */
+export type RevocationInitiator = 'user' | 'admin' | 'policy'
+
+export interface RevocationsTable {
+  id: string
+  seq: Defaulted<string | null>
+  kind: RevocationKind
+  sid: string | null
+  sub: string | null
+  kid: string | null
+  initiator: RevocationInitiator
+  revoked_at: Date
+  expires_at: Defaulted<Date | null>
+}
+
+export interface RevocationFeedTable {
+  only_row: Defaulted<boolean>
+  epoch: string
+  incarnation: string
+  last_seq: string
+  longest_seconds: number
+  longest_until: Date
+}
+
+export interface VerifiersTable {
+  client_id: string
+  instance: string
+  epoch: string
+  seq: string
+  kids: string[]
+  reported_at: Date
+}
+
 /**
  * Only its owner writes a table (docs/architecture.md). A statement may read the tables of the features below its own and, of
  * those above, `users` by key: a refresh reads roles, claims and whether the account is enabled; the lists of sessions, the
@@ -203,6 +237,9 @@ export interface Schema {
   rate_limits: RateLimitsTable
   outbox: OutboxTable
   notices: NoticesTable
+  revocations: RevocationsTable
+  revocation_feed: RevocationFeedTable
+  verifiers: VerifiersTable
   audit: AuditTable
 }
 

@@ -17,6 +17,7 @@ export async function probeWrites(db: Db): Promise<void> {
       f AS (INSERT INTO login_sprays (last_failed_at) SELECT now() WHERE false),
       g AS (INSERT INTO audit (id) SELECT gen_random_uuid() WHERE false),
       h AS (INSERT INTO outbox (id) SELECT gen_random_uuid() WHERE false),
-      i AS (INSERT INTO notices (user_id) SELECT gen_random_uuid() WHERE false)
+      i AS (INSERT INTO notices (user_id) SELECT gen_random_uuid() WHERE false),
+      j AS (INSERT INTO revocations (id) SELECT gen_random_uuid() WHERE false)
     SELECT FROM signing_keys WHERE false`.execute(db)
 }

@@ -17,7 +17,14 @@ export interface Changes {
   reseal(row: queries.KeyRow): Promise<void>
 }
 
-export function changesIn(tx: Tx, operation: Operation, serverKeys: KeyList): Changes {
+/** Tells verifiers, through what stands above this room, of a key that is withdrawn, in the transaction that withdraws it. */
+export type RevokeKey = (tx: Tx, operation: Operation, kid: string) => Promise<void>
+
+export function changesIn(
+  tx: Tx,
+  operation: Operation,
+  { serverKeys, revokeKey }: { serverKeys: KeyList; revokeKey: RevokeKey },
+): Changes {
   const { now } = operation
   type KeyEvent = 'created' | 'imported' | 'activated' | 'retired' | 'removed' | 'compromised' | 'resealed'
   const note = (event: KeyEvent, kid: string): Promise<void> =>
@@ -43,6 +50,7 @@ export function changesIn(tx: Tx, operation: Operation, serverKeys: KeyList): Ch
     remove: async (kid, { compromised } = { compromised: false }) => {
       if (compromised) await note('compromised', kid)
       await queries.setRemoved(tx, now, kid, compromised)
+      if (compromised) await revokeKey(tx, operation, kid)
       await note('removed', kid)
     },
     reseal: async (row) => {

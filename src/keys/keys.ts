@@ -7,14 +7,14 @@ import type { Log } from '../log.ts'
 import { byServer } from '../operation.ts'
 import { repeat } from '../schedule.ts'
 import { createSemaphore } from '../semaphore.ts'
-import { carryOut, changesIn, factsOf, sealedOf } from './changes.ts'
+import { carryOut, changesIn, factsOf, type RevokeKey, sealedOf } from './changes.ts'
 import { createKeyring, type HeldKey, type Keyring } from './keyring.ts'
 import { type Action, keyPolicy, plan } from './lifecycle.ts'
 import { fromDer, generateKey } from './material.ts'
 import * as queries from './queries.ts'
 import { open, SealError } from './sealing.ts'
 
-export type KeyDeps = { db: Db; clock: Clock; config: Config; serverKeys: KeyList }
+export type KeyDeps = { db: Db; clock: Clock; config: Config; serverKeys: KeyList; revokeKey: RevokeKey }
 
 /** How long a replica may go on with old keys after another one has changed them. */
 export const ADOPTION_SECONDS = 5
@@ -151,7 +151,7 @@ export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
     const now = clock()
     const rows = await queries.liveKeys(tx)
     const actions = look(rows, now)
-    await carryOut(actions, rows, changesIn(tx, byServer(now), serverKeys), spare)
+    await carryOut(actions, rows, changesIn(tx, byServer(now), deps), spare)
     return actions
   })
 }

@@ -96,7 +96,7 @@ export async function importKey(
 }
 
 /** All keys that ever existed, newest first. `dueAt` is when the schedule moves a key on; null once it is removed. */
-export async function listKeys({ db, config, serverKeys }: Omit<KeyDeps, 'clock'>) {
+export async function listKeys({ db, config, serverKeys }: Pick<KeyDeps, 'db' | 'config' | 'serverKeys'>) {
   const policy = keyPolicy(config, serverKeys[0].fingerprint)
   return (await queries.allKeys(db)).map((row) => {
     const times = { createdAt: row.created_at, activatedAt: row.activated_at, retiredAt: row.retired_at }
@@ -125,16 +125,13 @@ interface Work {
 }
 
 /** Removes withdrawn keys that a restore has brought back before anything is decided, so that none of them is activated. */
-async function inTransaction<T>(
-  { db, clock, config, serverKeys }: KeyDeps,
-  asked: Operation,
-  work: (work: Work) => Promise<T>,
-): Promise<T> {
+async function inTransaction<T>(deps: KeyDeps, asked: Operation, work: (work: Work) => Promise<T>): Promise<T> {
+  const { db, clock, config } = deps
   return await transact(db, async (tx) => {
     await queries.lockKeys(tx)
     // Read again, because others may have held the lock for a while.
     const operation = { ...asked, now: clock() }
-    const changes = changesIn(tx, operation, serverKeys)
+    const changes = changesIn(tx, operation, deps)
     const live = await queries.liveKeys(tx)
     const rows = live.filter(({ kid }) => !config.WITHDRAWN_KEYS.includes(kid))
     for (const { kid } of live)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Bell } from '../bell.ts'
 import { SECOND } from '../durations.ts'
 import { repeat } from '../schedule.ts'
-import type { Bell } from './bell.ts'
 import { type HandOverDeps, handOver, LEASE_MS, OUTCOMES } from './hand-over.ts'
 import type { Handlers } from './outbox.ts'
 import { takeDue } from './queries.ts'

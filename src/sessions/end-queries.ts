@@ -36,21 +36,23 @@ export async function endFamiliesOf(
 /**
  * Ends the families of all users that began at or before a moment: those among the next `limit` in order of id, so that
  * no batch reads again what an earlier one has ended.
- * @returns those ended, and the id to go on after; undefined when there are no more.
+ * @returns those ended, and the id to go on after; undefined when there are no more. `usedAt` is when the last token was issued:
+ * null if that is not known, because it was issued again to a retry.
  */
 export async function endFamiliesBefore(
   tx: Tx,
   now: Date,
   { before, cause, after, limit }: { before: Date; cause: EndCause; after: string; limit: number },
-): Promise<{ ended: { id: string; userId: string }[]; last: string | undefined }> {
-  const { rows } = await sql<{ id: string; userId: string | null }>`
+): Promise<{ ended: { id: string; userId: string; usedAt: Date | null }[]; last: string | undefined }> {
+  const { rows } = await sql<{ id: string; userId: string | null; usedAt: Date | null }>`
     WITH looked AS MATERIALIZED (SELECT id FROM families WHERE id > ${after} ORDER BY id LIMIT ${limit}), ended AS (
       UPDATE families AS f SET ended_at = ${now}, end_cause = ${cause}
       WHERE f.id IN (SELECT id FROM looked) AND ${endableAt(now)} AND f.created_at <= ${before}
-      RETURNING f.id, f.user_id
+      RETURNING f.id, f.user_id, CASE WHEN NOT f.retried THEN f.rotated_at END AS used_at
     )
-    SELECT looked.id, ended.user_id AS "userId" FROM looked LEFT JOIN ended ON ended.id = looked.id
+    SELECT looked.id, ended.user_id AS "userId", ended.used_at AS "usedAt"
+    FROM looked LEFT JOIN ended ON ended.id = looked.id
     ORDER BY looked.id`.execute(tx)
-  const ended = rows.flatMap(({ id, userId }) => (userId === null ? [] : [{ id, userId }]))
+  const ended = rows.flatMap(({ id, userId, usedAt }) => (userId === null ? [] : [{ id, userId, usedAt }]))
   return { ended, last: rows.length < limit ? undefined : rows.at(-1)?.id }
 }

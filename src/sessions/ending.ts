@@ -1,10 +1,10 @@
 import type { EndCause } from '../audit/events.ts'
 import type { Tally } from '../audit/tally.ts'
 import type { Clock } from '../clock.ts'
-import type { Db, Delivery } from '../db/schema.ts'
+import type { Delivery } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import type { Semaphore } from '../semaphore.ts'
-import { endSession } from './end.ts'
+import { type EndDeps, endSession } from './end.ts'
 import { findFamily } from './queries.ts'
 
 interface Ending {
@@ -22,7 +22,7 @@ export type EndPresented = (
   ending: Ending,
 ) => Promise<'ended' | 'wrong_client' | 'wrong_delivery'>
 
-type EndingDeps = { db: Db; clock: Clock; tally: Tally }
+type EndingDeps = EndDeps & { clock: Clock; tally: Tally }
 
 /**
  * Merges simultaneous endings of one family. Otherwise they would wait for the same row, each holding a connection, and

@@ -1,13 +1,12 @@
 import { Type } from 'typebox'
 import type { Clock } from '../clock.ts'
-import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { operationOf } from '../http/requests/facts.ts'
 import { Id, Time } from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
 import { isUuid } from '../uuid.ts'
-import { endOwn, endSessions } from './end.ts'
+import { type EndDeps, endOwn, endSessions } from './end.ts'
 import { listLive } from './list.ts'
 
 const SessionReply = Type.Object({
@@ -27,7 +26,7 @@ const IncludingCurrent = Type.Object(
 )
 
 /** The user's own sessions. */
-export function sessionEndpoints(deps: { db: Db; clock: Clock }) {
+export function sessionEndpoints(deps: EndDeps & { clock: Clock }) {
   return {
     list: endpoint(
       {

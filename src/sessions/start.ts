@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
+import type { AppendDeps } from '../revocations/append.ts'
 import { authenticateToken, hashToken, mintFirst } from '../tokens/refresh.ts'
 import { endOne } from './end.ts'
 import type { Session } from './issue.ts'
@@ -26,7 +27,7 @@ export interface StartInput {
  * disable, password change or other sign-in of the user can come in between.
  */
 export async function startSession(
-  deps: { config: Config; serverKeys: KeyList },
+  deps: AppendDeps & { config: Config; serverKeys: KeyList },
   tx: Tx,
   asked: Operation,
   input: StartInput,
@@ -67,7 +68,7 @@ export async function startSession(
   )
   const byRule: Operation = { ...operation, actor: 'server' }
   for (const surplus of surplusIds) {
-    await endOne(tx, byRule, { id: surplus, userId: subject.id, cause: 'too_many_sessions' })
+    await endOne(tx, deps, byRule, { id: surplus, userId: subject.id, cause: 'too_many_sessions' })
   }
   return { family: { ...family, rotatedAt: now }, subject, refreshToken, grant: input.grant }
 }
@@ -77,7 +78,7 @@ export async function startSession(
  * token that is not ours, or of another client, is ignored.
  */
 async function endReplaced(
-  deps: { serverKeys: KeyList },
+  deps: AppendDeps & { serverKeys: KeyList },
   tx: Tx,
   operation: Operation,
   { text, client }: { text: string; client: Client },
@@ -85,5 +86,5 @@ async function endReplaced(
   const token = authenticateToken(deps.serverKeys, text)
   const family = token && (await lockFamily(tx, token.family))
   if (!family || family.state.clientId !== client.id || family.state.delivery !== client.delivery) return
-  await endOne(tx, operation, { id: family.facts.id, userId: family.subject.id, cause: 'replaced_by_login' })
+  await endOne(tx, deps, operation, { id: family.facts.id, userId: family.subject.id, cause: 'replaced_by_login' })
 }

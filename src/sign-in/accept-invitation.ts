@@ -11,6 +11,7 @@ import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
 import type { NoticeDeps } from '../outbox/mail/notices.ts'
+import type { AppendDeps } from '../revocations/append.ts'
 import { addUser } from '../users/accounts.ts'
 import { broughtBy } from '../users/invite.ts'
 import { lockAccountOf } from '../users/lookup.ts'
@@ -19,7 +20,7 @@ import { replaceRoles } from '../users/rights.ts'
 import { type FromMailbox, proveMailbox, whoseCode } from './prove-mailbox.ts'
 import { takeOver } from './take-over.ts'
 
-type InvitationDeps = NoticeDeps & { db: Db; clock: Clock; hasher: PasswordHasher; tally: Tally }
+type InvitationDeps = NoticeDeps & AppendDeps & { db: Db; clock: Clock; hasher: PasswordHasher; tally: Tally }
 
 /**
  * Makes the account of somebody who was invited, with the roles that the operator chose, whatever REGISTRATION says. It

@@ -12,6 +12,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
 import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import type { UserPrincipal } from '../principal.ts'
+import { type AppendDeps, append } from '../revocations/append.ts'
 import { endAll } from '../sessions/end.ts'
 
 /**
@@ -20,13 +21,14 @@ import { endAll } from '../sessions/end.ts'
  * @throws Problem password_*; invalid_credentials; too_many_requests; overloaded; unavailable.
  */
 export async function changePassword(
-  deps: NoticeDeps & {
-    db: Db
-    hasher: PasswordHasher
-    metrics: Metrics
-    log: Log
-    tally: Tally
-  },
+  deps: NoticeDeps &
+    AppendDeps & {
+      db: Db
+      hasher: PasswordHasher
+      metrics: Metrics
+      log: Log
+      tally: Tally
+    },
   operation: Operation,
   principal: Pick<UserPrincipal, 'sessionId' | 'clientId'> & {
     subject: Pick<UserPrincipal['subject'], 'id' | 'email'>
@@ -44,7 +46,8 @@ export async function changePassword(
       replaceHash: () => deps.hasher.hash(input.newPassword),
       commit: async (tx) => {
         await voidByPassword(tx, id)
-        await endAll(tx, operation, { userId: id, cause: 'password_changed', except: principal.sessionId })
+        await append(tx, deps, operation, [{ kind: 'credential', userId: id }])
+        await endAll(tx, deps, operation, { userId: id, cause: 'password_changed', except: principal.sessionId })
         await record(tx, operation, { type: 'password.changed', outcome: 'success', ...about })
         await tellOwner(tx, deps, operation, { userId: id, cause: 'password-changed' })
       },

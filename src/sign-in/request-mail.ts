@@ -1,10 +1,10 @@
+import type { Bell } from '../bell.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { RequestFacts } from '../facts.ts'
 import type { Locale } from '../languages.ts'
 import type { Operation } from '../operation.ts'
-import type { Bell } from '../outbox/bell.ts'
 import { enqueue } from '../outbox/outbox.ts'
 import { normaliseEmail } from '../users/email.ts'
 

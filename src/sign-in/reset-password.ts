@@ -4,6 +4,7 @@ import { replacePassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
 import type { Operation } from '../operation.ts'
 import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
+import { type AppendDeps, append } from '../revocations/append.ts'
 import { endAll } from '../sessions/end.ts'
 import { proveAddress } from '../users/prove-address.ts'
 import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prove-mailbox.ts'
@@ -14,7 +15,7 @@ import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prov
  * @throws Problem invalid_code; invalid_email, password_*, overloaded.
  */
 export async function resetPassword(
-  deps: Parameters<typeof proveMailbox>[0] & NoticeDeps & { tally: Tally },
+  deps: Parameters<typeof proveMailbox>[0] & NoticeDeps & AppendDeps & { tally: Tally },
   asked: Operation,
   input: { presented: FromMailbox; newPassword: string },
 ): Promise<void> {
@@ -29,7 +30,8 @@ export async function resetPassword(
     const { user } = verdict
     await replacePassword(tx, deps.serverKeys, user, proof.passwordHash)
     await proveAddress(tx, operation, user)
-    await endAll(tx, operation, { userId: user.id, cause: 'password_reset' })
+    await append(tx, deps, operation, [{ kind: 'credential', userId: user.id }])
+    await endAll(tx, deps, operation, { userId: user.id, cause: 'password_reset' })
     await record(tx, operation, { type: 'password.reset', outcome: 'success', userId: user.id })
     await tellOwner(tx, deps, operation, { userId: user.id, cause: 'password-reset' })
     return verdict

@@ -16,6 +16,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
 import type { NoticeDeps } from '../outbox/mail/notices.ts'
+import type { AppendDeps } from '../revocations/append.ts'
 import { expectTokenToFit, type Issued, issue } from '../sessions/issue.ts'
 import { startSession } from '../sessions/start.ts'
 import { DEVICE_LIFETIME } from '../tokens/device.ts'
@@ -49,14 +50,15 @@ export interface SignedIn extends Issued {
  * token_too_large; overloaded; unavailable.
  */
 export async function signIn(
-  deps: NoticeDeps & {
-    db: Db
-    hasher: PasswordHasher
-    keyring: Keyring
-    metrics: Metrics
-    log: Log
-    tally: Tally
-  },
+  deps: NoticeDeps &
+    AppendDeps & {
+      db: Db
+      hasher: PasswordHasher
+      keyring: Keyring
+      metrics: Metrics
+      log: Log
+      tally: Tally
+    },
   operation: Operation,
   input: SignInInput,
 ): Promise<SignedIn> {

@@ -3,12 +3,13 @@ import { forgive } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
 import type { Operation } from '../operation.ts'
 import type { NoticeDeps } from '../outbox/mail/notices.ts'
+import type { AppendDeps } from '../revocations/append.ts'
 import { passwordHashOf } from '../users/lookup.ts'
 import { proveAddress } from '../users/prove-address.ts'
 import { type FromMailbox, proveMailbox, redeemFor, refuseMailbox } from './prove-mailbox.ts'
 import { takeOver } from './take-over.ts'
 
-type VerifyDeps = Parameters<typeof proveMailbox>[0] & NoticeDeps & { tally: Tally }
+type VerifyDeps = Parameters<typeof proveMailbox>[0] & NoticeDeps & AppendDeps & { tally: Tally }
 
 /**
  * Notes that an address is read by whoever states this password, without signing in. A stranger may have registered the

@@ -14,7 +14,8 @@ import type { User } from '../db/user.ts'
 import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
 import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
-import { endAll } from '../sessions/end.ts'
+import { append } from '../revocations/append.ts'
+import { type EndDeps, endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
 import { insertUser, listAfter, type NewUser, removeUser, writeDisabledAt } from './queries.ts'
@@ -96,14 +97,15 @@ export async function findUser(db: Db, idOrEmail: string): Promise<Account> {
  * @returns how many sessions ended.
  * @throws Problem not_found.
  */
-export async function disableUser(deps: { db: Db }, operation: Operation, idOrEmail: string): Promise<number> {
+export async function disableUser(deps: EndDeps, operation: Operation, idOrEmail: string): Promise<number> {
   return await withUser(deps, idOrEmail, async (tx, user) => {
     // The user first, then the sessions: a sign-in that is waiting for the user's row then finds it disabled.
     if (!user.disabledAt) {
       await writeDisabledAt(tx, user.id, operation.now)
       await record(tx, operation, { type: 'user.disabled', outcome: 'success', userId: user.id })
     }
-    return await endAll(tx, operation, { userId: user.id, cause: 'user_disabled' })
+    await append(tx, deps, operation, [{ kind: 'subject', sub: user.id }])
+    return await endAll(tx, deps, operation, { userId: user.id, cause: 'user_disabled' })
   })
 }
 
@@ -132,7 +134,7 @@ export async function enableUser(
  * @throws Problem not_found, password_*.
  */
 export async function setPassword(
-  deps: NoticeDeps & { db: Db; clock: Clock; hasher: PasswordHasher },
+  deps: NoticeDeps & EndDeps & { clock: Clock; hasher: PasswordHasher },
   asked: Operation,
   idOrEmail: string,
   password: string,
@@ -144,7 +146,8 @@ export async function setPassword(
   return await withUser(deps, idOrEmail, async (tx, user) => {
     await replacePassword(tx, deps.serverKeys, user, passwordHash)
     await record(tx, operation, { type: 'password.changed', outcome: 'success', userId: user.id })
-    const ended = await endAll(tx, operation, { userId: user.id, cause: 'password_changed' })
+    await append(tx, deps, operation, [{ kind: 'credential', userId: user.id }])
+    const ended = await endAll(tx, deps, operation, { userId: user.id, cause: 'password_changed' })
     await tellOwner(tx, deps, operation, { userId: user.id, cause: 'password-changed' })
     return ended
   })

@@ -1,6 +1,7 @@
 import { record } from '../audit/audit.ts'
 import type { AddressRefusal } from '../audit/events.ts'
 import type { Tally } from '../audit/tally.ts'
+import type { Bell } from '../bell.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { identify } from '../credentials/attempts.ts'
@@ -20,7 +21,7 @@ import { prove } from '../credentials/passwords/proof.ts'
 import { refuse } from '../credentials/passwords/refusal.ts'
 import { refusePassword } from '../credentials/passwords/reset.ts'
 import { transact } from '../db/errors.ts'
-import type { Db, Tx } from '../db/schema.ts'
+import type { Tx } from '../db/schema.ts'
 import type { User } from '../db/user.ts'
 import { HOUR, SECOND } from '../durations.ts'
 import { Problem } from '../errors.ts'
@@ -28,17 +29,15 @@ import { type Locale, negotiate } from '../languages.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
-import type { Bell } from '../outbox/bell.ts'
 import { askedBy } from '../outbox/mail/asked.ts'
 import { enqueue } from '../outbox/outbox.ts'
 import type { UserPrincipal } from '../principal.ts'
-import { endAll } from '../sessions/end.ts'
+import { type EndDeps, endAll } from '../sessions/end.ts'
 import { giveAddress } from './address.ts'
 import { normaliseEmail } from './email.ts'
 import { findByEmail, lockById } from './queries.ts'
 
-interface CodeDeps {
-  db: Db
+interface CodeDeps extends EndDeps {
   serverKeys: KeyList
   outboxBell: Bell
   tally: Tally
@@ -229,7 +228,7 @@ async function takeBack(
   if (!user || !(await redeemCode(tx, facts))) return 'unknown_link'
   await giveAddress(tx, deps.serverKeys, user.id, { email, verified: true, now })
   await refusePassword(tx, user, now)
-  await endAll(tx, operation, { userId: user.id, cause: 'email_change_undone' })
+  await endAll(tx, deps, operation, { userId: user.id, cause: 'email_change_undone' })
   await voidSince(tx, user.id, facts)
   const about = { purpose: 'reset_password', userId: user.id, email } as const
   const { token, code, expiresAt } = await issueCode(tx, deps.serverKeys, now, about)

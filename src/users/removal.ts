@@ -2,9 +2,9 @@ import { record } from '../audit/audit.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { clearFailures } from '../credentials/attempts.ts'
 import { voidInvitation } from '../credentials/codes/invitations.ts'
-import type { Db } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
-import { endAll } from '../sessions/end.ts'
+import { append } from '../revocations/append.ts'
+import { type EndDeps, endAll } from '../sessions/end.ts'
 import { withUser } from './lookup.ts'
 import { removeUser } from './queries.ts'
 
@@ -15,13 +15,14 @@ import { removeUser } from './queries.ts'
  * @throws Problem not_found.
  */
 export async function deleteUser(
-  deps: { db: Db; serverKeys: KeyList },
+  deps: EndDeps & { serverKeys: KeyList },
   operation: Operation,
   idOrEmail: string,
 ): Promise<number> {
   return await withUser(deps, idOrEmail, async (tx, user) => {
     // The sessions would be deleted with the user anyway, but only the trail can tell later why they ended.
-    const ended = await endAll(tx, operation, { userId: user.id, cause: 'user_deleted' })
+    await append(tx, deps, operation, [{ kind: 'subject', sub: user.id }])
+    const ended = await endAll(tx, deps, operation, { userId: user.id, cause: 'user_deleted' })
     // The counter goes first: an attempt holds its counter while it waits for its user's row, so the other order could
     // deadlock.
     await clearFailures(tx, deps.serverKeys, user)

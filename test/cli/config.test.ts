@@ -163,6 +163,7 @@ test('migrate and prune say what they did', async () => {
   expect(await cli.json(['prune'])).toEqual({
     deleted: {
       families: 0,
+      revocations: 0,
       rate_limits: 0,
       login_failures: 0,
       login_sprays: 0,

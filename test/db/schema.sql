@@ -215,6 +215,37 @@ UNLOGGED TABLE rate_limits (
 ) WITH (fillfactor=70)
 CREATE INDEX rate_limits_window_started_at_idx ON public.rate_limits USING btree (window_started_at)
 
+TABLE revocation_feed (
+  only_row boolean NOT NULL DEFAULT true,
+  epoch text NOT NULL,
+  incarnation text NOT NULL,
+  last_seq bigint NOT NULL,
+  longest_seconds integer NOT NULL,
+  longest_until timestamp with time zone NOT NULL,
+  CONSTRAINT revocation_feed_is_one_row CHECK (only_row),
+  CONSTRAINT revocation_feed_pkey PRIMARY KEY (only_row)
+)
+
+TABLE revocations (
+  id uuid NOT NULL,
+  seq bigint,
+  kind text NOT NULL,
+  sid uuid,
+  sub text,
+  kid text,
+  initiator text NOT NULL,
+  revoked_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone,
+  CONSTRAINT revocations_expire_once_numbered CHECK (((seq IS NULL) = (expires_at IS NULL))),
+  CONSTRAINT revocations_initiator_is_known CHECK ((initiator = ANY (ARRAY['user'::text, 'admin'::text, 'policy'::text]))),
+  CONSTRAINT revocations_kind_is_known CHECK ((kind = ANY (ARRAY['session'::text, 'subject'::text, 'key'::text, 'all'::text, 'credential'::text]))),
+  CONSTRAINT revocations_name_what_they_revoke CHECK ((((sid IS NOT NULL) = (kind = 'session'::text)) AND ((sub IS NOT NULL) = (kind = ANY (ARRAY['session'::text, 'subject'::text, 'credential'::text]))) AND ((kid IS NOT NULL) = (kind = 'key'::text)))),
+  CONSTRAINT revocations_pkey PRIMARY KEY (id)
+)
+CREATE INDEX revocations_expires_at_idx ON public.revocations USING btree (expires_at) WHERE (expires_at IS NOT NULL)
+CREATE UNIQUE INDEX revocations_seq_key ON public.revocations USING btree (seq) WHERE (seq IS NOT NULL)
+CREATE INDEX revocations_unnumbered_idx ON public.revocations USING btree (revoked_at, id) WHERE (seq IS NULL)
+
 TABLE signing_keys (
   kid text NOT NULL,
   state text NOT NULL,
@@ -257,6 +288,17 @@ TABLE users (
 )
 CREATE INDEX users_created_at_idx ON public.users USING btree (created_at, id)
 CREATE INDEX users_hash_parameters_idx ON public.users USING btree ("substring"(password_hash, '^\$argon2id\$v=19\$([^$]*)\$'::text))
+
+TABLE verifiers (
+  client_id text NOT NULL,
+  instance text NOT NULL,
+  epoch text NOT NULL,
+  seq bigint NOT NULL,
+  kids text[] NOT NULL,
+  reported_at timestamp with time zone NOT NULL,
+  CONSTRAINT verifiers_pkey PRIMARY KEY (client_id, instance)
+)
+CREATE INDEX verifiers_reported_at_idx ON public.verifiers USING btree (reported_at)
 
 CREATE OR REPLACE FUNCTION public.audit_count_again(event uuid, times integer)
  RETURNS void

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { pino } from 'pino'
 import { expect, vi } from 'vitest'
+import { createBell } from '../../src/bell.ts'
 import type { Config } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import { deriveServerKeys, type KeyList } from '../../src/config/secrets.ts'
@@ -10,6 +11,7 @@ import type { Db } from '../../src/db/schema.ts'
 import type { KeyService } from '../../src/keys/keys.ts'
 import { startKeys } from '../../src/keys/keys.ts'
 import { lockKeys } from '../../src/keys/queries.ts'
+import { keyRevoker } from '../../src/revocations/append.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 
 export const MINUTE = 60_000
@@ -33,8 +35,9 @@ export async function keyLab(env: Record<string, string> = {}) {
   const { db } = connect({ url: database.url, size: 6 })
   let now = new Date('2030-01-01T00:00:00Z').getTime()
   const services: KeyService[] = []
+  const revokeKey = keyRevoker({ revocationBell: createBell() })
   const serverKeys: KeyList = [deriveServerKeys(randomBytes(32))]
-  const deps = { db, clock: () => new Date(now), config: testConfig(env), serverKeys, log }
+  const deps = { db, clock: () => new Date(now), config: testConfig(env), serverKeys, log, revokeKey }
   return {
     deps,
     db,

@@ -1,4 +1,6 @@
 // A process that delivers notes to the URL in SINK, as a server delivers mails.
+
+import { createBell } from '../../src/bell.ts'
 import { createDatabaseClock } from '../../src/clock.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import { deriveKeyList } from '../../src/config/secrets.ts'
@@ -6,7 +8,6 @@ import { connectServer } from '../../src/db/pools.ts'
 import { databaseTime } from '../../src/db/time.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { createBell } from '../../src/outbox/bell.ts'
 import type { Handlers } from '../../src/outbox/outbox.ts'
 import { startWorker } from '../../src/outbox/worker.ts'
 

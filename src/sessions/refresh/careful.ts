@@ -9,6 +9,7 @@ import type { Tx } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
 import type { Operation } from '../../operation.ts'
 import { tellOwner } from '../../outbox/mail/notices.ts'
+import { append } from '../../revocations/append.ts'
 import { createKeyedMutex, createSemaphore } from '../../semaphore.ts'
 import { endFamily } from '../end-queries.ts'
 import { expectTokenToFit } from '../issue.ts'
@@ -132,12 +133,15 @@ async function endForReuse(
   { tx, operation, family, request }: Held,
   { reason }: Verdict & { kind: 'reuse' },
 ): Promise<Outcome> {
-  await endFamily(tx, family.facts.id, operation.now, 'reuse_detected')
+  const { id } = family.facts
+  await endFamily(tx, id, operation.now, 'reuse_detected')
   const details = { presented: request.presented.generation, current: family.state.generation }
   const found = { type: 'refresh.reuse_detected', outcome: 'failure', reason, details, ...about(family) } as const
   await record(tx, operation, found)
   const ended = { type: 'session.ended', outcome: 'success', reason: 'reuse_detected', ...about(family) } as const
-  await record(tx, { ...operation, actor: 'server' }, ended)
+  const byRule: Operation = { ...operation, actor: 'server' }
+  await record(tx, byRule, ended)
+  await append(tx, deps, byRule, [{ kind: 'session', sid: id, userId: family.subject.id }])
   await tellOwner(tx, deps, operation, { userId: family.subject.id, cause: 'session-reuse' })
   return { kind: 'problem', problem: new Problem('invalid_grant', { reason }), reuse: true }
 }

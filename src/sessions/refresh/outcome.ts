@@ -9,6 +9,7 @@ import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
 import type { NoticeDeps } from '../../outbox/mail/notices.ts'
+import type { AppendDeps } from '../../revocations/append.ts'
 import type { AuthenticToken } from '../../tokens/refresh.ts'
 import type { FamilyFacts, LockedFamily, Subject } from '../queries.ts'
 import type { Presented, Verdict } from '../rotation.ts'
@@ -53,14 +54,15 @@ export interface Refreshed {
 export type Outcome = Refreshed | { kind: 'problem'; problem: Problem; reuse?: boolean; refusal?: TalliedEvent }
 
 /** What the careful path works with. */
-export type CarefulDeps = NoticeDeps & {
-  refreshDb: Db
-  clock: Clock
-  keyring: Keyring
-  metrics: Metrics
-  log: Log
-  tally: Tally
-}
+export type CarefulDeps = NoticeDeps &
+  AppendDeps & {
+    refreshDb: Db
+    clock: Clock
+    keyring: Keyring
+    metrics: Metrics
+    log: Log
+    tally: Tally
+  }
 
 /** The subject of an event about a family. */
 export function about(family: LockedFamily) {

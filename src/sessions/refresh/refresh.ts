@@ -12,6 +12,7 @@ import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
 import type { NoticeDeps } from '../../outbox/mail/notices.ts'
 import { randomBytes } from '../../random.ts'
+import type { AppendDeps } from '../../revocations/append.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../../tokens/refresh.ts'
 import { type Issued, issue } from '../issue.ts'
 import type { Presented } from '../rotation.ts'
@@ -43,15 +44,16 @@ export interface RefreshInput {
 /** Whether anything was left to spend; if not, milliseconds until there is. */
 export type Spent = { allowed: true } | { allowed: false; remainingMs: number }
 
-type RefreshDeps = NoticeDeps & {
-  refreshDb: Db
-  rotationDb: Db
-  clock: Clock
-  keyring: Keyring
-  metrics: Metrics
-  log: Log
-  tally: Tally
-}
+type RefreshDeps = NoticeDeps &
+  AppendDeps & {
+    refreshDb: Db
+    rotationDb: Db
+    clock: Clock
+    keyring: Keyring
+    metrics: Metrics
+    log: Log
+    tally: Tally
+  }
 
 /**
  * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). The operation is of the moment when the request was there
