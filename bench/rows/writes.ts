@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { builtInClients, createClients } from '../../src/clients/clients.ts'
+import { createClients } from '../../src/clients/clients.ts'
 import { connect } from '../../src/db/connect.ts'
 import { rotateThoseCurrent } from '../../src/sessions/refresh/rotation-queries.ts'
 import { authenticateToken, hashToken, mintSuccessor } from '../../src/tokens/refresh.ts'
@@ -85,7 +85,7 @@ async function recordsBetween(database: Database, from: number, to: number, refr
 /** The server's own statement, without HTTP and signature: a million refreshes would else take a quarter of an hour. */
 async function rotate(stage: Stage, database: Database, tokens: string[], rotations: number): Promise<void> {
   const { db } = connect({ url: database.url, size: 10 })
-  const builtIn = builtInClients({
+  const { clients } = createClients({
     ISSUER: stage.issuer,
     ALLOWED_ORIGINS: [],
     localhostPages: false,
@@ -98,7 +98,6 @@ async function rotate(stage: Stage, database: Database, tokens: string[], rotati
     REMEMBER_MAX_SECONDS: 3600,
     ACCESS_TOKEN_SECONDS: 600,
   })
-  const { clients } = createClients(builtIn)
   const workers = 10
   let done = 0
   const worker = async (number: number): Promise<void> => {

@@ -167,6 +167,13 @@ export const CATALOGUE = {
     meaning: 'an operator registered a client',
     success: { details: { type: { kind: 'text', meaning: '`browser`, `native` or `service`' } } },
   },
+  'client.enabled': { meaning: 'an operator enabled a client again', success: {} },
+  'client.disabled': { meaning: 'an operator disabled a client', success: {} },
+  'client.secret_rotated': {
+    meaning: 'an operator gave a service another secret, or ended older ones',
+    success: { details: { secrets: { kind: 'number', meaning: 'how many count from then on' } } },
+  },
+  'client.removed': { meaning: 'an operator removed a client for good', success: {} },
   'key.created': { meaning: 'a signing key was made', success: KEY },
   'key.imported': { meaning: 'an operator took in a signing key', success: KEY },
   'key.activated': { meaning: 'a key began to sign', success: KEY },

@@ -73,5 +73,6 @@ export const END_CAUSES = {
   email_change_undone: 'the account was taken back from the mailbox of its former address',
   replaced_by_login: 'somebody signed in again in the same browser',
   too_many_sessions: 'a sign-in was one more than an account may have sessions',
+  client_disabled: 'an operator disabled the client, or removed it',
   operator: 'an operator ended it',
 } as const

@@ -1,7 +1,9 @@
+import { ClientRefused } from '../clients/refused.ts'
 import { ConfigError } from '../config/parse.ts'
 import { cannotWrite, isUnavailable, lacksSchema } from '../db/errors.ts'
 import { reasonOf, Unreachable } from '../db/unreachable.ts'
 import { Problem } from '../errors.ts'
+import { wordFault } from './clients-add.ts'
 import { EXIT, Failure } from './exit.ts'
 
 /** What an error means to the operator: an exit code, and a message without a stack and without a secret. */
@@ -10,6 +12,7 @@ export function explainFailure(error: unknown): { code: number; message: string 
   if (error instanceof ConfigError) return { code: EXIT.config, message: error.message }
   if (error instanceof Unreachable) return { code: EXIT.unreachable, message: error.message }
   if (error instanceof Problem) return explainProblem(error)
+  if (error instanceof ClientRefused) return explainClient(error)
   if (cannotWrite(error))
     return { code: EXIT.unreachable, message: 'the database takes no writes: it is read-only, or a standby' }
   if (isUnavailable(error))
@@ -24,4 +27,9 @@ function explainProblem({ code, title, detail, reason }: Problem): { code: numbe
   if (code === 'not_found') return { code: EXIT.notFound, message: detail ?? title }
   if (code === 'unavailable') return { code: EXIT.unreachable, message: `${title}${reason ? ` (${reason})` : ''}` }
   return { code: EXIT.failed, message: detail ? `${title}. ${detail}` : title }
+}
+
+function explainClient({ kind, message, faults }: ClientRefused): { code: number; message: string } {
+  const code = { invalid: EXIT.usage, conflict: EXIT.failed, not_found: EXIT.notFound }[kind]
+  return { code, message: faults.length > 0 ? faults.map(wordFault).join('\n') : message }
 }

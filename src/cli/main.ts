@@ -3,6 +3,7 @@
 import '../threads.ts'
 import { userInfo } from 'node:os'
 import { parseArgs } from 'node:util'
+import { clientCommands } from './clients.ts'
 import type { Answer, Command, Context, Sources } from './command.ts'
 import { configCommands } from './config.ts'
 import { doctorCommands } from './doctor/doctor.ts'
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   ...serverCommands,
   ...userCommands,
   ...sessionCommands,
+  ...clientCommands,
   ...keyCommands,
   ...outboxCommands,
   ...configCommands,

@@ -53,6 +53,8 @@ function because({ cause, from: address, reuse }: Fate & { state: 'ended' }): st
       return `somebody signed in again in the same browser${from(address)}, which replaced the cookie of this session`
     case 'too_many_sessions':
       return `a sign-in${from(address)} was one more than an account may have sessions, and this one had gone unused the longest`
+    case 'client_disabled':
+      return 'an operator disabled its client, or removed it'
     case 'operator':
       return 'an operator ended it'
     default:

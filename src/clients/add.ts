@@ -1,13 +1,16 @@
 import { randomUUIDv7 } from 'node:crypto'
 import { record } from '../audit/audit.ts'
+import type { Config } from '../config/config.ts'
 import { transact, violatedConstraint } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
+import { checkRegistration } from './check.ts'
+import { builtInClients, explicitPages } from './clients.ts'
 import { newClientId } from './identifiers.ts'
-import { countPublicClients, insertClient, insertSecret, lockClients } from './queries.ts'
+import { allPublicClients, type ClientRow, insertClient, insertSecret, lockClients } from './queries.ts'
 import { ClientRefused } from './refused.ts'
 import type { PublicRegistration, Registration, ServiceAuth } from './registration.ts'
-import { mintSecret, SECRET_LIFETIME_MS } from './secrets.ts'
+import { mintSecret, provesBySecret, SECRET_LIFETIME_MS } from './secrets.ts'
 
 /** Their scopes and audiences travel with each rotation. Services do not, so there may be any number of them. */
 const MOST_PUBLIC_CLIENTS = 100
@@ -18,65 +21,73 @@ export interface AddedClient {
   secret?: string
 }
 
-/**
- * Registers a client.
- * @throws ClientRefused if the name is taken, or there are too many clients that people sign in with.
- */
-export async function addClient(deps: { db: Db }, operation: Operation, input: Registration): Promise<AddedClient> {
+/** @throws ClientRefused. */
+export async function addClient(
+  { db, config }: { db: Db; config: Config },
+  operation: Operation,
+  stated: Registration,
+): Promise<AddedClient> {
+  const input = checkRegistration(config, stated)
+  const taken = () => new ClientRefused('conflict', `a client is called “${input.name}” already`)
+  if (builtInClients(config).some(({ id }) => id === input.name.toLowerCase())) throw taken()
   const clientId = newClientId()
   try {
-    return await transact(deps.db, async (tx) => {
+    return await transact(db, async (tx) => {
       await lockClients(tx)
-      if (input.type !== 'service' && (await countPublicClients(tx)) >= MOST_PUBLIC_CLIENTS) {
-        throw new ClientRefused(
-          'conflict',
-          `there are ${MOST_PUBLIC_CLIENTS} browser and native clients: remove one first`,
-        )
-      }
-      await insertClient(tx, {
-        id: clientId,
-        ...columnsOf(input),
-        created_at: operation.now,
-        changed_at: operation.now,
-      })
-      await record(tx, operation, {
-        type: 'client.created',
-        outcome: 'success',
-        clientId,
-        details: { type: input.type },
-      })
-      if (input.type !== 'service' || !provesBySecret(input.auth)) return { clientId }
+      if (input.type !== 'service') refuseCrowdAndClash(config, await allPublicClients(tx), input)
+      const times = { created_at: operation.now, changed_at: operation.now }
+      await insertClient(tx, { id: clientId, ...columnsOf(input), ...times })
+      const event = { type: 'client.created', outcome: 'success', clientId, details: { type: input.type } } as const
+      await record(tx, operation, event)
+      if (input.type !== 'service' || !provesBySecret(authOf(input))) return { clientId }
       return { clientId, secret: await addSecret(tx, operation.now, clientId, 1) }
     })
   } catch (error) {
-    if (violatedConstraint(error) !== 'clients_name_key') throw error
-    throw new ClientRefused('conflict', `a client is called “${input.name}” already`)
+    throw violatedConstraint(error) === 'clients_name_key' ? taken() : error
   }
 }
 
 /** The caller has locked the clients. @returns the secret. */
 export async function addSecret(tx: Tx, now: Date, clientId: string, slot: 1 | 2): Promise<string> {
   const { text, hash } = mintSecret()
-  const expiresAt = new Date(now.getTime() + SECRET_LIFETIME_MS)
   await insertSecret(tx, {
     id: randomUUIDv7(),
     client_id: clientId,
     slot,
     secret_hash: hash,
     created_at: now,
-    expires_at: expiresAt,
+    expires_at: new Date(now.getTime() + SECRET_LIFETIME_MS),
   })
   return text
 }
 
-const DEFAULT_AUTH: ServiceAuth = { method: 'client_secret_basic' }
+/**
+ * A page never acts for a native client as well: it would get the refresh token where its scripts can read it.
+ * @throws ClientRefused.
+ */
+function refuseCrowdAndClash(
+  config: Config,
+  people: readonly ClientRow[],
+  { type, origins = [] }: PublicRegistration,
+): void {
+  if (people.length >= MOST_PUBLIC_CLIENTS) {
+    const message = `there are ${MOST_PUBLIC_CLIENTS} browser and native clients, which is as many as there may be: remove one first`
+    throw new ClientRefused('conflict', message)
+  }
+  const others = people.filter((other) => other.type !== type).flatMap((other) => other.origins)
+  const builtIn = type === 'native' ? explicitPages(config) : config.NATIVE_ORIGINS
+  const clash = origins.find((origin) => others.includes(origin) || builtIn.includes(origin))
+  if (clash === undefined) return
+  const kinds = type === 'native' ? 'a browser client: a page' : 'a native client: a web view'
+  throw new ClientRefused('conflict', `${clash} is an origin of ${kinds} has one of the two kinds, never both`)
+}
 
-export function provesBySecret({ method }: ServiceAuth = DEFAULT_AUTH): boolean {
-  return method === 'client_secret_basic' || method === 'client_secret_post'
+function authOf(input: Registration & { type: 'service' }): ServiceAuth {
+  return input.auth ?? { method: 'client_secret_basic' }
 }
 
 function columnsOf(input: Registration) {
-  const auth = input.type === 'service' ? (input.auth ?? DEFAULT_AUTH) : undefined
+  const auth = input.type === 'service' ? authOf(input) : undefined
   const people: Partial<PublicRegistration> = input.type === 'service' ? {} : input
   return {
     name: input.name,

@@ -56,19 +56,20 @@ export type ClientSettings = Pick<
   | 'ACCESS_TOKEN_SECONDS'
 >
 
-export function builtInClients(config: ClientSettings): Client[] {
+/** @param webViews those of registered native clients, which in development are no pages of `web`. */
+export function builtInClients(config: ClientSettings, webViews: readonly string[] = []): Client[] {
   const shared = {
-    scopes: [...new Set([ACCOUNT_SCOPE, ...config.SCOPES])],
+    scopes: withAccount(config.SCOPES),
     audiences: config.AUDIENCE,
     lifetimes: lifetimesOf(config),
   }
-  const pages = listed([new URL(config.ISSUER).origin, ...config.ALLOWED_ORIGINS])
+  const pages = listed(explicitPages(config))
   const web: Client = {
     id: 'web',
     type: 'browser',
     delivery: 'cookie',
     // Web views on http://localhost belong to native applications.
-    origins: config.localhostPages ? union([pages, localhostPages(config.NATIVE_ORIGINS)]) : pages,
+    origins: config.localhostPages ? union([pages, localhostPages([...config.NATIVE_ORIGINS, ...webViews])]) : pages,
     ...shared,
   }
   // Pages must not get refresh tokens in the body: only the web views listed may act for this client, not even the
@@ -83,6 +84,16 @@ export function builtInClients(config: ClientSettings): Client[] {
   return [web, native]
 }
 
+/** The pages of `web` that are named, which in development are not all. */
+export function explicitPages(config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS'>): string[] {
+  return [new URL(config.ISSUER).origin, ...config.ALLOWED_ORIGINS]
+}
+
+/** People can always reach their own account, whichever client they use. */
+export function withAccount(scopes: readonly string[]): string[] {
+  return [...new Set([ACCOUNT_SCOPE, ...scopes])]
+}
+
 /** Where a client does not say otherwise. */
 export function lifetimesOf(config: ClientSettings): Lifetimes {
   return {
@@ -94,15 +105,18 @@ export function lifetimesOf(config: ClientSettings): Lifetimes {
   }
 }
 
-/** The clients that are built in, and `hold`, the only way to change which others there are. */
-export function createClients(builtIn: readonly Client[]): {
+/**
+ * The clients that are built in, and `hold`, the only way to change which others there are.
+ * `hold` takes the web views of the native ones among them too.
+ */
+export function createClients(config: ClientSettings): {
   clients: Clients
-  hold(registered: readonly Client[]): void
+  hold(registered: readonly Client[], webViews?: readonly string[]): void
 } {
   let held: readonly Client[] = []
   let byId: ReadonlyMap<string, Client> = new Map()
-  const hold = (registered: readonly Client[]): void => {
-    held = [...builtIn, ...registered]
+  const hold = (registered: readonly Client[], webViews: readonly string[] = []): void => {
+    held = [...builtInClients(config, webViews), ...registered]
     byId = new Map(held.map((client) => [client.id, client]))
   }
   hold([])

@@ -22,16 +22,6 @@ export async function enabledPublicClients(db: Db): Promise<ClientRow[]> {
     .execute()
 }
 
-/** How many people can sign in with, disabled ones included. */
-export async function countPublicClients(tx: Tx): Promise<number> {
-  const { count } = await tx
-    .selectFrom('clients')
-    .select((eb) => eb.fn.countAll<string>().as('count'))
-    .where('type', '!=', 'service')
-    .executeTakeFirstOrThrow()
-  return Number(count)
-}
-
 /** @throws a violation of `clients_name_key` if the name is taken. */
 export async function insertClient(tx: Tx, client: Insertable<ClientsTable>): Promise<void> {
   await tx.insertInto('clients').values(client).execute()
@@ -81,4 +71,74 @@ function secretOf(row: JoinedSecret): StoredSecret[] {
 
 export async function setSecretUsed(db: Db, now: Date, id: string): Promise<void> {
   await db.updateTable('client_secrets').set({ last_used_at: now }).where('id', '=', id).execute()
+}
+
+/** Those that people sign in with, disabled ones included. */
+export async function allPublicClients(db: Db): Promise<ClientRow[]> {
+  return await db.selectFrom('clients').selectAll().where('type', '!=', 'service').execute()
+}
+
+/** Every client, oldest first; if one is named, by id or by name, that one. */
+export async function selectClients(db: Db, idOrName?: string): Promise<ClientRow[]> {
+  return await db
+    .selectFrom('clients')
+    .selectAll()
+    .$if(idOrName !== undefined, (qb) =>
+      qb.where(({ eb, or }) => or([eb('id', '=', idOrName ?? ''), eb(sql`lower(name)`, '=', sql`lower(${idOrName})`)])),
+    )
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute()
+}
+
+/** Expired ones too, newest first. */
+export async function secretsOf(db: Db, clientIds: readonly string[]): Promise<(StoredSecret & OfClient)[]> {
+  return await db
+    .selectFrom('client_secrets')
+    .select([
+      'client_id as clientId',
+      'slot',
+      'id',
+      'secret_hash as hash',
+      'created_at as createdAt',
+      'expires_at as expiresAt',
+      'last_used_at as lastUsedAt',
+    ])
+    .where('client_id', 'in', clientIds.length > 0 ? clientIds : [''])
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .execute()
+}
+
+interface OfClient {
+  clientId: string
+  slot: 1 | 2
+}
+
+export async function deleteSecrets(tx: Tx, ids: readonly string[]): Promise<void> {
+  if (ids.length > 0) await tx.deleteFrom('client_secrets').where('id', 'in', ids).execute()
+}
+
+/**
+ * Disables or enables a client. Waits for the sign-ins that have seen it enabled; see lockEnabled.
+ * @returns whether that changed it.
+ */
+export async function setDisabledAt(tx: Tx, now: Date, id: string, disabledAt: Date | null): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('clients')
+    .set({ disabled_at: disabledAt, changed_at: now })
+    .where('id', '=', id)
+    .where('disabled_at', disabledAt ? 'is' : 'is not', null)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** @returns whether there was one, and it was disabled. */
+export async function deleteDisabled(tx: Tx, id: string): Promise<boolean> {
+  const { numDeletedRows } = await tx
+    .deleteFrom('clients')
+    .where('id', '=', id)
+    .where('disabled_at', 'is not', null)
+    .executeTakeFirst()
+  return numDeletedRows > 0n
 }

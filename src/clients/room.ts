@@ -4,6 +4,8 @@ import { LARGEST_KEY_BITS } from '../keys/material.ts'
 import { claimsFor, MAX_ACCESS_TOKEN } from '../tokens/access.ts'
 import type { Client } from './clients.ts'
 
+/** In bytes, for roles and custom claims. With less, ISSUER, audiences and scopes are too long for access tokens. */
+export const ENOUGH_ROOM = 512
 const UUID = '00000000-0000-0000-0000-000000000000'
 
 /**

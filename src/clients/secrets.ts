@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { DAY } from '../durations.ts'
 import { randomBytes } from '../random.ts'
+import type { ServiceAuth } from './registration.ts'
 
 /** A secret of a service client, as it is stored. */
 export interface StoredSecret {
@@ -38,4 +39,9 @@ export function matchSecret(secrets: readonly StoredSecret[], text: string): Sto
 
 function checksumOf(random: Buffer): Buffer {
   return createHash('sha256').update(random).digest().subarray(0, CHECKSUM_BYTES)
+}
+
+/** Whether a service has secrets at all. */
+export function provesBySecret({ method }: ServiceAuth): boolean {
+  return method === 'client_secret_basic' || method === 'client_secret_post'
 }

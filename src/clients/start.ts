@@ -3,15 +3,7 @@ import type { Db } from '../db/schema.ts'
 import type { Log } from '../log.ts'
 import { repeat } from '../schedule.ts'
 import { createSemaphore } from '../semaphore.ts'
-import {
-  ACCOUNT_SCOPE,
-  builtInClients,
-  type Client,
-  type ClientSettings,
-  type Clients,
-  createClients,
-  lifetimesOf,
-} from './clients.ts'
+import { type Client, type ClientSettings, type Clients, createClients, lifetimesOf, withAccount } from './clients.ts'
 import { type ClientRow, enabledPublicClients } from './queries.ts'
 
 /** How often each replica looks what operators have changed: a change is to be everywhere within five seconds. */
@@ -28,13 +20,17 @@ export interface ClientService {
 /** Reads the clients that people sign in with, and keeps them up to date. Those in memory survive an outage of the database. */
 export async function startClients(deps: { db: Db; config: ClientSettings; log: Log }): Promise<ClientService> {
   const { db, config, log } = deps
-  const { clients, hold } = createClients(builtInClients(config))
+  const { clients, hold } = createClients(config)
   let seen = '[]'
   const read = async (): Promise<void> => {
     const rows = await enabledPublicClients(db)
     const current = JSON.stringify(rows)
     if (current === seen) return
-    hold(rows.map((row) => registeredClient(config, row)))
+    const webViews = rows.flatMap(({ type, origins }) => (type === 'native' ? origins : []))
+    hold(
+      rows.map((row) => registeredClient(config, row)),
+      webViews,
+    )
     seen = current
   }
   // Serialised, so that an older reading never replaces a newer one.
@@ -66,8 +62,9 @@ function registeredClient(config: ClientSettings, row: ClientRow): Client {
     id: row.id,
     type: row.type === 'native' ? 'native' : 'browser',
     delivery: row.type === 'native' ? 'body' : 'cookie',
-    origins: listed(row.origins),
-    scopes: [...new Set([ACCOUNT_SCOPE, ...(row.scopes ?? config.SCOPES)])],
+    // The issuer's own pages may act for every client of a browser, as for `web`.
+    origins: listed(row.type === 'native' ? row.origins : [new URL(config.ISSUER).origin, ...row.origins]),
+    scopes: withAccount(row.scopes ?? config.SCOPES),
     audiences: row.audiences ?? config.AUDIENCE,
     lifetimes: {
       sessionIdle: row.session_idle_seconds ?? usual.sessionIdle,

@@ -56,3 +56,20 @@ export async function endFamiliesBefore(
   const ended = rows.flatMap(({ id, userId, usedAt }) => (userId === null ? [] : [{ id, userId, usedAt }]))
   return { ended, last: rows.length < limit ? undefined : rows.at(-1)?.id }
 }
+
+/** The next families of a client that can be ended, in order of id. */
+export async function endableOfClient(
+  tx: Tx,
+  now: Date,
+  { clientId, after, limit }: { clientId: string; after: string; limit: number },
+): Promise<{ id: string; userId: string }[]> {
+  return await tx
+    .selectFrom('families as f')
+    .select(['f.id', 'f.user_id as userId'])
+    .where('f.client_id', '=', clientId)
+    .where('f.id', '>', after)
+    .where(endableAt(now))
+    .orderBy('f.id')
+    .limit(limit)
+    .execute()
+}

@@ -34,7 +34,7 @@ import {
   wrongOf,
 } from '../sign-in/mailbox.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
-import { addServiceClient } from '../support/clients.ts'
+import { addPublicClient, addServiceClient } from '../support/clients.ts'
 import { openMailboxes } from '../support/mailboxes.ts'
 import { byOperator } from '../support/operation.ts'
 import { haveFailedFrom } from '../support/sprays.ts'
@@ -266,6 +266,11 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await signIn(strict, user)
     await signIn(strict, user)
   },
+  'session.ended client_disabled': async (t) => {
+    const { clientId } = await addPublicClient(t, { type: 'native' })
+    await session(t, { client_id: clientId })
+    await operate(t, 'clients', 'disable', clientId)
+  },
   'session.ended operator': async (t) => operate(t, 'sessions', 'end', (await session(t)).sid),
 
   'refresh.refused wrong_client': async (t) =>
@@ -332,6 +337,15 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
   },
 
   'client.created success': async (t) => void (await addServiceClient(t)),
+  'client.enabled success': async (t) => {
+    const { clientId } = await addServiceClient(t)
+    await operate(t, 'clients', 'disable', clientId)
+    await operate(t, 'clients', 'enable', clientId)
+  },
+  'client.disabled success': async (t) => operate(t, 'clients', 'disable', (await addServiceClient(t)).clientId),
+  'client.secret_rotated success': async (t) =>
+    operate(t, 'clients', 'rotate-secret', (await addServiceClient(t)).clientId),
+  'client.removed success': async (t) => operate(t, 'clients', 'remove', (await addServiceClient(t)).clientId, '--yes'),
 
   'key.created success': rotatePlanned,
   'key.imported success': async (t) => {
@@ -369,9 +383,9 @@ async function operate(t: TestApp, ...command: string[]): Promise<void> {
   if (code !== 0) throw new Error(`${command.join(' ')}: ${err}`)
 }
 
-async function session(t: TestApp): Promise<User & SignedIn> {
+async function session(t: TestApp, body: Record<string, unknown> = {}): Promise<User & SignedIn> {
   const user = await register(t)
-  return { ...user, ...(await signIn(t, user)) }
+  return { ...user, ...(await signIn(t, user, 'body', body)) }
 }
 
 function fail(t: TestApp, email: string) {

@@ -7,7 +7,7 @@ const groups = [...new Set(commands.filter((name) => name.includes(' ')).map((na
 
 test('the overview names commands and groups', () => {
   expect(commands.length).toBeGreaterThan(20)
-  expect(groups).toEqual(['users', 'sessions', 'keys', 'outbox'])
+  expect(groups).toEqual(['users', 'sessions', 'clients', 'keys', 'outbox'])
 })
 
 test.each(commands)('%s --help tells how it is used, on standard output', async (name) => {
@@ -58,6 +58,10 @@ test.each([
   ['users list --jsn', '--json'],
   ['users create a@example.com --rol admin', '--role'],
   ['sessions end --al', '--all'],
+  ['client add', 'clients add'],
+  ['clients rotate', undefined],
+  ['clients rotate-secrets x', 'clients rotate-secret'],
+  ['clients add x --scop a', '--scope'],
   ['nonsense', undefined],
   ['users frobnicate', undefined],
   ['users list --frobnicate', undefined],

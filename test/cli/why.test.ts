@@ -3,6 +3,7 @@ import type { EndCause } from '../../src/audit/events.ts'
 import { revoke } from '../oauth/support.ts'
 import { mailedReset, reset } from '../sign-in/mailbox.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { addPublicClient } from '../support/clients.ts'
 import { sidOf } from '../support/jwt.ts'
 import { openMailboxes } from '../support/mailboxes.ts'
 import { move, undo } from '../users/address.ts'
@@ -163,6 +164,15 @@ const CAUSES: Record<EndCause, Ended> = {
     },
     because:
       'a sign-in from 127.0.0.1 was one more than an account may have sessions, and this one had gone unused the longest',
+  },
+  client_disabled: {
+    end: async (t) => {
+      const { clientId } = await addPublicClient(t, { type: 'native' })
+      const { id } = await signUp(t, { client_id: clientId })
+      expect(await run(['clients', 'disable', clientId], { env: t.env })).toMatchObject({ code: 0 })
+      return id
+    },
+    because: 'an operator disabled its client, or removed it',
   },
   operator: {
     end: async (t) => {

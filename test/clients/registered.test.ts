@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test, vi } from 'vitest'
 import { addClient } from '../../src/clients/add.ts'
 import { hashSecret, matchSecret, mintSecret } from '../../src/clients/secrets.ts'
@@ -58,7 +58,7 @@ describe('a service client', () => {
     expect(await find((await addServiceClient(t)).clientId)).toMatchObject({ statesVisitorAddress: false })
     const auth = { method: 'client_secret_post' } as const
     await expect(addServiceClient(t, { statesVisitorAddress: true, auth })).rejects.toThrow(
-      'clients_visitors_are_stated_by_basic',
+      'goes with client_secret_basic',
     )
   })
 
@@ -68,7 +68,8 @@ describe('a service client', () => {
   )
 
   test('keeps how it proves itself', async () => {
-    const jwks = { keys: [{ kty: 'RSA', n: 'AQAB', e: 'AQAB' }] }
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }) }] }
     const workload = { issuer: 'https://ci.example', subject: 'repo:a/b', claims: { ref: 'main' } }
     for (const auth of [
       { method: 'client_secret_post' },

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Tally } from '../../audit/tally.ts'
 import type { Clients } from '../../clients/clients.ts'
 import { grantNow, type Narrowing, narrowing } from '../../clients/grants.ts'
-import { roomForRights } from '../../clients/room.ts'
+import { ENOUGH_ROOM, roomForRights } from '../../clients/room.ts'
 import type { Clock } from '../../clock.ts'
 import type { Db, Delivery } from '../../db/schema.ts'
 import { Problem, type Reason } from '../../errors.ts'
@@ -63,9 +63,6 @@ type RefreshDeps = NoticeDeps &
  */
 export type Refresh = (operation: Operation, input: RefreshInput) => Promise<Issued>
 
-/** In bytes. With less room, ISSUER, AUDIENCE and SCOPES are too long for access tokens of 4096 bytes. */
-const LITTLE_ROOM = 512
-
 /** @param spendRetry spends one retry of the family's budget, which is as large again as its budget of rotations. */
 export function createRefresh(
   deps: RefreshDeps,
@@ -73,7 +70,7 @@ export function createRefresh(
   spendRetry: (family: string) => Promise<Spent>,
 ): Refresh {
   const room = roomForRights(deps.config, clients.values())
-  if (room < LITTLE_ROOM)
+  if (room < ENOUGH_ROOM)
     deps.log.warn({ bytes: room }, 'the settings leave little room for roles and claims in access tokens')
   const rotate = createRotator(deps, { clients, perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE, room })
   const refreshCarefully = createCarefulPath(deps, clients)

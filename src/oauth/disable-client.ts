@@ -1,0 +1,46 @@
+import { removeClient, setClientEnabled } from '../clients/change.ts'
+import type { ClientRecord } from '../clients/list.ts'
+import type { Clock } from '../clock.ts'
+import { transact } from '../db/errors.ts'
+import type { Db, Tx } from '../db/schema.ts'
+import type { Operation } from '../operation.ts'
+import { type AppendDeps, append } from '../revocations/append.ts'
+import { endSessionsOfClient } from '../sessions/end-client.ts'
+
+type DisableDeps = AppendDeps & { db: Db; clock: Clock }
+type Named = Pick<ClientRecord, 'id' | 'type'>
+
+/**
+ * Disables a client and ends what it was given. From the commit of the first transaction on, nobody signs in with it and no service
+ * gets a token; what a crash after that leaves is ended by the same command again, or before the client is enabled.
+ * @returns how many sessions ended.
+ */
+export async function disableClient(deps: DisableDeps, operation: Operation, { id, type }: Named): Promise<number> {
+  if (type !== 'service') {
+    await setClientEnabled(deps, operation, { id, enabled: false })
+    return await endSessionsOfClient(deps, operation, id)
+  }
+  const revoke = (tx: Tx, now: Date) => append(tx, deps, { ...operation, now }, [{ kind: 'subject', sub: id }])
+  await setClientEnabled(deps, operation, { id, enabled: false }, (tx) => revoke(tx, operation.now))
+  // Whoever read the client before that commit may have issued a token since the moment that the first entry names.
+  await transact(deps.db, (tx) => revoke(tx, deps.clock()))
+  return 0
+}
+
+/** @returns whether it was disabled. */
+export async function enableClient(deps: DisableDeps, operation: Operation, client: ClientRecord): Promise<boolean> {
+  if (!client.disabledAt) return false
+  if (client.type !== 'service') await endSessionsOfClient(deps, operation, client.id)
+  return await setClientEnabled(deps, operation, { id: client.id, enabled: true })
+}
+
+/**
+ * Disables a client and deletes it.
+ * @returns how many sessions ended.
+ * @throws ClientRefused if somebody has enabled or removed it meanwhile.
+ */
+export async function disableAndRemove(deps: DisableDeps, operation: Operation, client: Named): Promise<number> {
+  const ended = await disableClient(deps, operation, client)
+  await removeClient(deps, operation, client.id)
+  return ended
+}

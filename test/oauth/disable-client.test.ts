@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest'
+import { findRegistered } from '../../src/clients/list.ts'
+import { disableAndRemove, disableClient } from '../../src/oauth/disable-client.ts'
+import { family, register, signIn } from '../sessions/support.ts'
+import { createTestApp } from '../support/app.ts'
+import { addPublicClient, addServiceClient } from '../support/clients.ts'
+import { forFile } from '../support/for-file.ts'
+import { byOperator } from '../support/operation.ts'
+
+const t = forFile(await createTestApp())
+
+const revoked = async () =>
+  await t.db.selectFrom('revocations').select(['kind', 'sid', 'sub', 'initiator', 'revoked_at']).orderBy('id').execute()
+
+test('verifiers are told of a service, again once nobody can have read that it was enabled', async () => {
+  const { clientId } = await addServiceClient(t)
+  const before = await revoked()
+  const operation = byOperator(t.deps)
+  t.travel(1)
+  expect(await disableClient(t.deps, operation, { id: clientId, type: 'service' })).toBe(0)
+  const told = (await revoked()).slice(before.length)
+  const entry = { kind: 'subject', sub: clientId, initiator: 'admin' }
+  expect(told).toMatchObject([entry, entry])
+  expect((told[1]?.revoked_at.getTime() ?? 0) - operation.now.getTime()).toBeGreaterThanOrEqual(1000)
+})
+
+test('verifiers are told of each session of a client that people sign in with, however many', async () => {
+  const { clientId } = await addPublicClient(t, { type: 'native' })
+  const user = await register(t)
+  const sessions = []
+  for (let count = 0; count < 3; count++) sessions.push(await signIn(t, user, 'body', { client_id: clientId }))
+  const before = await revoked()
+  const client = await findRegistered(t.deps, clientId)
+  expect(await disableAndRemove(t.deps, byOperator(t.deps), client)).toBe(3)
+  const sids = (await revoked()).slice(before.length).map(({ sid }) => String(sid))
+  expect(sids.toSorted()).toEqual(sessions.map(({ sid }) => sid).toSorted())
+  for (const { sid } of sessions) expect(await family(t, sid)).toMatchObject({ end_cause: 'client_disabled' })
+})
+
+test('more sessions than go into one transaction end all the same', async () => {
+  const { clientId } = await addPublicClient(t, { type: 'native' })
+  const { sid } = await signIn(t, await register(t), 'body', { client_id: clientId })
+  const { id: _id, ...columns } = await family(t, sid)
+  const copies = Array.from({ length: 450 }, () => ({ ...columns, id: crypto.randomUUID() }))
+  await t.db.insertInto('families').values(copies).execute()
+  expect(await disableClient(t.deps, byOperator(t.deps), { id: clientId, type: 'native' })).toBe(451)
+})
