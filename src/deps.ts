@@ -24,6 +24,8 @@ import { pruneOutbox } from './outbox/pruning.ts'
 import type { Pruning } from './prune.ts'
 import { keyRevoker } from './revocations/append.ts'
 import { pruneRevocations } from './revocations/pruning.ts'
+import { pruneVerifiers } from './revocations/receipts/pruning.ts'
+import { everybodyHolds } from './revocations/receipts/verifiers.ts'
 import { pruneFamilies } from './sessions/pruning.ts'
 import { carryOut } from './sign-in/account-mail.ts'
 
@@ -44,6 +46,8 @@ export interface Deps {
   keyring: Keyring
   /** Those that people sign in with, as they are now. */
   clients: Clients
+  /** Whether services hold a key that is to sign, as far as they tell. */
+  mayActivate(kid: string): Promise<boolean>
   hasher: PasswordHasher
   metrics: Metrics
   /** For every request of the server's own. */
@@ -67,11 +71,12 @@ export async function createDeps(
   foundation: Foundation,
   computeTag?: ComputeTag,
 ): Promise<{ deps: Deps; keys: KeyService; clients: ClientService }> {
-  const { config } = foundation
+  const { config, db, clock } = foundation
   const metrics = createMetrics()
   const revocationBell = createBell()
   const revokeKey = keyRevoker({ revocationBell })
-  const keys = await startKeys({ ...foundation, revokeKey })
+  const mayActivate = (kid: string) => everybodyHolds(db, clock(), kid)
+  const keys = await startKeys({ ...foundation, revokeKey, mayActivate })
   const clients = await startClients(foundation)
   const hasher = createPasswordHasher({
     memoryKib: config.ARGON2_MEMORY_KIB,
@@ -85,6 +90,7 @@ export async function createDeps(
     ...foundation,
     keyring: keys.keyring,
     clients: clients.clients,
+    mayActivate,
     hasher,
     metrics,
     fetch: createFetch({ allow: config.OUTBOUND_ALLOW }),
@@ -106,6 +112,7 @@ export function prunings(config: Config): Pruning[] {
     pruneCodes,
     pruneMailCounts,
     pruneOutbox,
+    pruneVerifiers,
     pruneTrail(config),
   ]
 }

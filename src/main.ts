@@ -24,6 +24,7 @@ import { createMailer } from './outbox/mail/mailer.ts'
 import { loadTemplates, TemplateError, type Templates } from './outbox/mail/templates.ts'
 import { startWorker } from './outbox/worker.ts'
 import { prune } from './prune.ts'
+import { countVerifiers } from './revocations/receipts/census.ts'
 import { keepClock, repeat } from './schedule.ts'
 
 const PRUNE_EVERY_MS = 15 * MINUTE
@@ -103,6 +104,9 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
       await tallying.stop()
       await tally.flush(clock.now())
     })
+
+    const counting = countVerifiers(deps)
+    closing.push(() => counting.stop())
 
     const due = prunings(config)
     const pruning = repeat(log, {

@@ -64,6 +64,12 @@ export function createMetrics() {
       labelNames: ['cause'] as const,
       registers,
     }),
+    verifiers: new Gauge({
+      name: 'claviger_verifiers',
+      help: 'Instances of services that report what they have heard of the revocation feed',
+      labelNames: ['state'] as const,
+      registers,
+    }),
     connectionsCut: new Counter({
       name: 'claviger_http_connections_cut_total',
       help: 'Connections closed because their client held too much',

@@ -30,7 +30,8 @@ const disable = command({
   name: 'users disable',
   usage: '<email|id>',
   summary: 'end all sessions of an account and let nobody start another',
-  details: 'Access tokens that are out stay valid for verifiers that work offline until they expire.',
+  details: `Services that follow the revocation feed refuse access tokens that are out within seconds; others accept them until
+they expire.`,
   takes: [1, 1],
   options: {},
   run: async (context, [who = '']) => {
@@ -86,8 +87,8 @@ const remove = command({
   usage: '<email|id> [--yes]',
   summary: 'delete an account for good, and end its sessions',
   details: `Its address is free again. The audit trail keeps what it says of the account, under its id and without an address.
-Access tokens that are out stay valid for verifiers that work offline until they expire. To lock somebody out and keep the
-account: “claviger users disable”.
+Services that follow the revocation feed refuse access tokens that are out within seconds; others accept them until they
+expire. To lock somebody out and keep the account: “claviger users disable”.
 
   --yes   do not ask`,
   takes: [1, 1],

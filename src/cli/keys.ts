@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import { importKey, listKeys, type Rotation, rotateKeys } from '../keys/operator.ts'
+import { listLacking, type Verifier } from '../revocations/receipts/verifiers.ts'
 import { command } from './command.ts'
 import { consent } from './consent.ts'
 import { EXIT, Failure, refuse } from './exit.ts'
+import { nameOf } from './reach.ts'
 import { type Io, type Paint, table } from './terminal.ts'
 import { duration, iso, when } from './times.ts'
 
@@ -19,18 +21,20 @@ const list = command({
     const opened = await open()
     const keys = await listKeys(opened)
     const now = opened.clock()
+    const next = keys.find(({ state }) => state === 'next')?.kid
+    const lacking = next === undefined ? [] : await listLacking(opened.db, now, next)
     const rows = keys.map((key) => [
       key.kid,
       colour(key, paint),
       iso(key.createdAt),
       notesOf(key),
-      nextStep(key, keys, now),
+      nextStep(key, { keys, lacking, now }),
     ])
     const text =
       keys.length === 0
         ? 'No keys: the server makes one when it starts.'
         : table(['KID', 'STATE', 'CREATED', 'NOTES', 'WHAT COMES'], rows, { paint, width })
-    return { json: { keys: keys.map(toJson) }, text }
+    return { json: { keys: keys.map((key) => toJson(key, lacking)) }, text }
   },
 })
 
@@ -38,7 +42,8 @@ const rotate = command({
   name: 'keys rotate',
   usage: '[--compromised [--all] [--yes]]',
   summary: 'replace the signing key, with notice or at once',
-  details: `Without options a new key is published now and signs a day later, so that no verifier meets a key it does not know.
+  details: `Without options a new key is published now and signs a day later, so that no verifier meets a key it does not know. It
+waits for services that report and do not hold it by then, for one more day at most: “claviger keys list” names them.
 
   --compromised   the active key is in wrong hands: it is withdrawn now and another one signs. Tokens that it signed are
                   refused as soon as verifiers read the key set again
@@ -156,10 +161,22 @@ function notesOf(key: Key): string {
   return [key.imported && 'imported', key.compromised && 'compromised'].filter(Boolean).join(', ') || '-'
 }
 
-function nextStep(key: Key, keys: readonly Key[], now: Date): string {
+/** @param lacking the services that do not hold the next key. */
+interface Schedule {
+  keys: readonly Key[]
+  lacking: readonly Verifier[]
+  now: Date
+}
+
+function nextStep(key: Key, { keys, lacking, now }: Schedule): string {
   switch (key.state) {
-    case 'next':
-      return `signs from ${at(key.dueAt, now)}`
+    case 'next': {
+      const waits = key.dueAt !== null && key.dueAt <= now
+      if (waits && lacking.length > 0)
+        return `waits for ${namesOf(lacking)}, until ${at(key.latestAt, now)} at the latest`
+      const note = lacking.length > 0 ? `; not held yet by ${namesOf(lacking)}` : ''
+      return `signs from ${at(key.dueAt, now)}${note}`
+    }
     case 'active': {
       // If a successor is published already, it determines the date.
       const successor = keys.find(({ state }) => state === 'next')
@@ -174,11 +191,16 @@ function nextStep(key: Key, keys: readonly Key[], now: Date): string {
   }
 }
 
+function namesOf(verifiers: readonly Verifier[]): string {
+  const [first, ...others] = verifiers.map(nameOf)
+  return others.length === 0 ? `${first}` : `${first} and ${others.length} more`
+}
+
 function at(date: Date | null, now: Date): string {
   return date ? when(date, now) : '-'
 }
 
-function toJson(key: Key) {
+function toJson(key: Key, lacking: readonly Verifier[]) {
   return {
     kid: key.kid,
     state: key.state,
@@ -189,6 +211,8 @@ function toJson(key: Key) {
     retired_at: key.retiredAt,
     removed_at: key.removedAt,
     due_at: key.dueAt,
+    latest_at: key.latestAt,
+    lacked_by: key.state === 'next' ? lacking.map(({ clientId, instance }) => ({ client_id: clientId, instance })) : [],
   }
 }
 

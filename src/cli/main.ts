@@ -20,6 +20,7 @@ import { sessionCommands } from './sessions.ts'
 import { suggest } from './suggest.ts'
 import { type Io, type Paint, painter, printable } from './terminal.ts'
 import { userCommands } from './users.ts'
+import { verifierCommands } from './verifiers.ts'
 import { version } from './version.ts'
 
 const commands: readonly Command[] = [
@@ -28,6 +29,7 @@ const commands: readonly Command[] = [
   ...sessionCommands,
   ...clientCommands,
   ...keyCommands,
+  ...verifierCommands,
   ...outboxCommands,
   ...configCommands,
   ...doctorCommands,

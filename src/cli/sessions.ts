@@ -108,7 +108,8 @@ const end = command({
   name: 'sessions end',
   usage: '<id> | --user <email|id> | --all [--before <time>] [--yes]',
   summary: 'end a session, all sessions of an account, or everybody’s',
-  details: `Access tokens that are out stay valid for verifiers that work offline until they expire.
+  details: `Services that follow the revocation feed refuse its access tokens within seconds, and “claviger verifiers --session <id>” says
+whom it has reached; others accept them until they expire.
 
   --user <email|id>   all sessions of this account
   --all               all sessions of everybody: after a restore, which brings back those that had ended

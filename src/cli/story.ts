@@ -10,6 +10,7 @@ import { type Answer, command } from './command.ts'
 import { EXIT, refuse } from './exit.ts'
 import type { Opened } from './open.ts'
 import { AN_ID, limitOf } from './options.ts'
+import { describeReach, findReach, reachToJson } from './reach.ts'
 import type { Paint } from './terminal.ts'
 import { explain } from './why.ts'
 
@@ -17,8 +18,9 @@ export const why = command({
   name: 'sessions why',
   usage: '<session|email|user id> [--limit N]',
   summary: 'tell why a session ended, or what became of those of an account',
-  details: `Of a session in one sentence; its id is the claim “sid” of its access tokens. Of an account its last sessions, begun last
-first, and whether it may sign in. Exit code 3 if nothing is known of it.
+  details: `Of a session in one sentence; its id is the claim “sid” of its access tokens. Where services report what they have heard
+of the revocation feed, another sentence says who has heard of its end. Of an account its last sessions, begun last first, and
+whether it may sign in. Exit code 3 if nothing is known of it.
 
   --limit N   of an account at most so many sessions (1 to 1000, default 10)`,
   takes: [1, 1],
@@ -33,12 +35,12 @@ first, and whether it may sign in. Exit code 3 if nothing is known of it.
     }
     const opened = await open()
     const told = await tellOfSession(opened, subject)
-    if (told.story.fate.state !== 'unknown') return answerOf(told)
+    if (told.story.fate.state !== 'unknown') return await answerOf(opened, told)
     const user = await findUser(opened.db, subject).catch(noneIfUnknown)
     if (user) return await tellOfUser(opened, user, limit, paint)
     const begun = await listBegun(opened.db, subject, limit)
     if (begun.sessions.length > 0) return await tell(opened, { id: subject, email: null, notes: [] }, begun, paint)
-    return { ...answerOf(told), code: EXIT.notFound }
+    return { ...(await answerOf(opened, told)), code: EXIT.notFound }
   },
 })
 
@@ -61,7 +63,7 @@ export async function tellOfSession({ db, clock }: Pick<Opened, 'db' | 'clock'>,
   return { id, email, story, sentence: explain({ id, email }, story.fate, now) }
 }
 
-function answerOf({ id, email, story, sentence }: Told): Answer {
+async function answerOf(opened: Opened, { id, email, story, sentence }: Told): Promise<Answer> {
   const { state, cause, at } = story.fate
   const events = story.history.map((event) => ({
     at: event.at,
@@ -73,9 +75,14 @@ function answerOf({ id, email, story, sentence }: Told): Answer {
     user_agent: event.userAgent,
     details: event.details,
   }))
+  const reach = state === 'ended' ? await findReach(opened, id, story) : undefined
+  const whose = { user_id: story.family?.userId ?? null, email: email ?? null }
+  const heard = reach ? reachToJson(reach) : { revocation: null, heard: [] }
+  // Where no service reports there is nothing to be told.
+  const heardOf = reach && reach.instances.length > 0 ? [describeReach(reach, opened.clock())] : []
   return {
-    json: { id, state, cause, at, sentence, user_id: story.family?.userId ?? null, email: email ?? null, events },
-    text: sentence,
+    json: { id, state, cause, at, sentence, ...whose, ...heard, events },
+    text: [sentence, ...heardOf].join('\n'),
   }
 }
 

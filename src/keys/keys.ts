@@ -16,6 +16,9 @@ import { open, SealError } from './sealing.ts'
 
 export type KeyDeps = { db: Db; clock: Clock; config: Config; serverKeys: KeyList; revokeKey: RevokeKey }
 
+/** Asked before a planned rotation: whether services have the key, as far as they tell. */
+export type MayActivate = { mayActivate(kid: string): Promise<boolean> }
+
 /** How long a replica may go on with old keys after another one has changed them. */
 export const ADOPTION_SECONDS = 5
 /** The schedule is checked at every twelfth reading of the keys: once a minute. */
@@ -36,7 +39,7 @@ export interface KeyService {
  * is no leader: every replica checks once a minute what is due, and a lock in the database decides which one acts.
  * @throws SealError, which names CLAVIGER_SECRET, if the secret is not the one that sealed the keys.
  */
-export async function startKeys(deps: KeyDeps & { log: Log }): Promise<KeyService> {
+export async function startKeys(deps: KeyDeps & MayActivate & { log: Log }): Promise<KeyService> {
   const { db, serverKeys, log } = deps
   const withdrawn = new Set(deps.config.WITHDRAWN_KEYS)
   const { keyring, hold } = createKeyring()
@@ -132,17 +135,21 @@ async function unsealed({ serverKeys }: { serverKeys: KeyList }, row: queries.Ke
  * Does whatever the schedule has due.
  * @returns what was done.
  */
-export async function advanceKeys(deps: KeyDeps): Promise<Action[]> {
+export async function advanceKeys(deps: KeyDeps & MayActivate): Promise<Action[]> {
   const { db, clock, config, serverKeys } = deps
   const policy = keyPolicy(config, serverKeys[0].fingerprint)
+  const seen = await queries.liveKeys(db)
+  const next = seen.find(({ state }) => state === 'next')?.kid
+  const awaited = next !== undefined && !(await deps.mayActivate(next)) ? next : undefined
   const look = (rows: queries.KeyRow[], now: Date) =>
     plan(
       rows.map((row) => factsOf(row, serverKeys)),
       now,
       policy,
+      awaited,
     )
 
-  const due = look(await queries.liveKeys(db), clock())
+  const due = look(seen, clock())
   if (due.length === 0) return []
   // Made before locking: it may take seconds, during which everybody else would wait.
   const spare = due.some(({ type }) => type === 'create') ? await generateKey(Number(config.KEY_BITS)) : undefined

@@ -21,6 +21,8 @@ export interface Policy {
   rotation: number
   /** From publication to the first signature, so that every verifier has the key by then. */
   publishAhead: number
+  /** By how much services that do not hold the next key may put off its first signature. */
+  longestWait: number
   /** From the last signature to removal, so that the last token has expired by then. */
   retireAfter: number
   /** Fingerprint of the CLAVIGER_SECRET that seals. */
@@ -43,14 +45,17 @@ export function keyPolicy(
   sealWith: string,
 ): Policy {
   const withdrawn = new Set(WITHDRAWN_KEYS)
-  return { rotation: KEY_ROTATION_DAYS * DAY, publishAhead: DAY, retireAfter: DAY, sealWith, withdrawn }
+  const rotation = KEY_ROTATION_DAYS * DAY
+  return { rotation, publishAhead: DAY, longestWait: DAY, retireAfter: DAY, sealWith, withdrawn }
 }
 
 /**
  * What is due now, in the order in which to do it. Every replica asks every minute and the first one acts, so the same
  * facts must give the same answer, and acting on it must leave nothing due.
+ * @param awaited the key that is not to sign yet, because services have said that they do not hold it. Nobody can have it
+ * wait for longer than `longestWait`, and where no key signs it does not wait at all.
  */
-export function plan(all: readonly KeyFacts[], now: Date, policy: Policy): Action[] {
+export function plan(all: readonly KeyFacts[], now: Date, policy: Policy, awaited?: string): Action[] {
   const keys = all.filter(({ kid }) => !policy.withdrawn.has(kid))
   const actions: Action[] = all.filter((key) => !keys.includes(key)).map(({ kid }) => ({ type: 'withdraw', kid }))
   const active = keys.find((key) => key.state === 'active')
@@ -61,7 +66,8 @@ export function plan(all: readonly KeyFacts[], now: Date, policy: Policy): Actio
   if (!active) {
     actions.push(next ? { type: 'activate', kid: next.kid } : { type: 'create', state: 'active' })
   } else if (next) {
-    if (isDue(next, now, policy)) actions.push({ type: 'retire', kid: active.kid }, { type: 'activate', kid: next.kid })
+    const from = next.kid === awaited ? latestAt(next, policy) : dueAt(next, policy)
+    if (now >= from) actions.push({ type: 'retire', kid: active.kid }, { type: 'activate', kid: next.kid })
   } else if (now.getTime() >= dueAt(active, policy).getTime() - policy.publishAhead) {
     actions.push({ type: 'create', state: 'next' })
   }
@@ -83,6 +89,11 @@ export function dueAt(key: Pick<KeyFacts, 'state' | 'createdAt' | 'activatedAt' 
     retiring: [key.retiredAt ?? key.createdAt, policy.retireAfter] as const,
   }[key.state]
   return new Date(since.getTime() + wait)
+}
+
+/** When a `next` key signs at the latest, whoever does not hold it. */
+export function latestAt({ createdAt }: Pick<KeyFacts, 'createdAt'>, policy: Policy): Date {
+  return new Date(createdAt.getTime() + policy.publishAhead + policy.longestWait)
 }
 
 function isDue(key: KeyFacts, now: Date, policy: Policy): boolean {

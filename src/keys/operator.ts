@@ -3,7 +3,7 @@ import type { Tx } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import { type Changes, changesIn, factsOf, sealedOf } from './changes.ts'
 import { ADOPTION_SECONDS, type KeyDeps } from './keys.ts'
-import { dueAt, type KeyFacts, keyPolicy } from './lifecycle.ts'
+import { dueAt, type KeyFacts, keyPolicy, latestAt } from './lifecycle.ts'
 import { fromPem, generateKey, type KeyMaterial, KeyRefused } from './material.ts'
 import * as queries from './queries.ts'
 import { open } from './sealing.ts'
@@ -95,7 +95,10 @@ export async function importKey(
   })
 }
 
-/** All keys that ever existed, newest first. `dueAt` is when the schedule moves a key on; null once it is removed. */
+/**
+ * All keys that ever existed, newest first. `dueAt` is when the schedule moves a key on; null once it is removed.
+ * `latestAt` is when a `next` key signs even if services do not hold it.
+ */
 export async function listKeys({ db, config, serverKeys }: Pick<KeyDeps, 'db' | 'config' | 'serverKeys'>) {
   const policy = keyPolicy(config, serverKeys[0].fingerprint)
   return (await queries.allKeys(db)).map((row) => {
@@ -108,6 +111,7 @@ export async function listKeys({ db, config, serverKeys }: Pick<KeyDeps, 'db' | 
       ...times,
       removedAt: row.removed_at,
       dueAt: row.state === 'removed' ? null : dueAt({ state: row.state, ...times }, policy),
+      latestAt: row.state === 'next' ? latestAt(times, policy) : null,
     }
   })
 }

@@ -170,6 +170,7 @@ test('migrate and prune say what they did', async () => {
       one_time_codes: 0,
       mail_counts: 0,
       outbox: 0,
+      verifiers: 0,
       audit: 0,
     },
   })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Action, dueAt, type KeyFacts, keyPolicy, plan } from '../../src/keys/lifecycle.ts'
+import { type Action, dueAt, type KeyFacts, keyPolicy, latestAt, plan } from '../../src/keys/lifecycle.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -123,6 +123,24 @@ const cases: [name: string, keys: KeyFacts[], now: Date, expected: Action[]][] =
 
 test.each(cases)('%s', (_name, keys, now, expected) => {
   expect(plan(keys, now, policy)).toEqual(expected)
+})
+
+test('a next key waits for those who do not hold it, one day at most', () => {
+  const keys = [key('a', 'active'), key('b', 'next')]
+  const rotation: Action[] = [
+    { type: 'retire', kid: 'a' },
+    { type: 'activate', kid: 'b' },
+  ]
+  expect(plan(keys, after(DAY), policy)).toEqual(rotation)
+  expect(plan(keys, after(DAY), policy, 'b')).toEqual([])
+  expect(plan(keys, after(2 * DAY - 1), policy, 'b')).toEqual([])
+  expect(plan(keys, after(2 * DAY), policy, 'b')).toEqual(rotation)
+  expect(latestAt({ createdAt: T0 }, policy)).toEqual(after(2 * DAY))
+  expect(plan(keys, after(DAY), policy, 'another')).toEqual(rotation)
+})
+
+test('where no key signs, the next one waits for nobody', () => {
+  expect(plan([key('b', 'next')], T0, policy, 'b')).toEqual([{ type: 'activate', kid: 'b' }])
 })
 
 test('the shortest period still publishes a key a day before it signs', () => {

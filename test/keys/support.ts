@@ -37,7 +37,9 @@ export async function keyLab(env: Record<string, string> = {}) {
   const services: KeyService[] = []
   const revokeKey = keyRevoker({ revocationBell: createBell() })
   const serverKeys: KeyList = [deriveServerKeys(randomBytes(32))]
-  const deps = { db, clock: () => new Date(now), config: testConfig(env), serverKeys, log, revokeKey }
+  const mayActivate = async (_kid: string) => true
+  const hooks = { revokeKey, mayActivate }
+  const deps = { db, clock: () => new Date(now), config: testConfig(env), serverKeys, log, ...hooks }
   return {
     deps,
     db,

@@ -1,0 +1,39 @@
+import type { Clock } from '../../clock.ts'
+import type { Db } from '../../db/schema.ts'
+import { SECOND } from '../../durations.ts'
+import type { Log } from '../../log.ts'
+import type { Metrics } from '../../metrics.ts'
+import { repeat, type Schedule } from '../../schedule.ts'
+import { STATES } from './freshness.ts'
+import { listVerifiers } from './verifiers.ts'
+
+const EVERY_MS = 15 * SECOND
+
+/** Counts the instances of services by how fresh they are, for the gauge. While they cannot be counted it says nothing. */
+export function countVerifiers({
+  db,
+  clock,
+  log,
+  metrics,
+}: {
+  db: Db
+  clock: Clock
+  log: Log
+  metrics: Pick<Metrics, 'verifiers'>
+}): Schedule {
+  return repeat(log, {
+    name: 'verifiers',
+    everyMs: EVERY_MS,
+    work: async () => {
+      try {
+        const { verifiers } = await listVerifiers(db, clock())
+        for (const state of STATES) {
+          metrics.verifiers.set({ state }, verifiers.filter((each) => each.state === state).length)
+        }
+      } catch (error) {
+        metrics.verifiers.reset()
+        throw error
+      }
+    },
+  })
+}
