@@ -1,5 +1,6 @@
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import { ACCOUNT_SCOPE, type Clients } from './clients/clients.ts'
+import type { ServiceClient } from './clients/service.ts'
 import type { Deps } from './deps.ts'
 import { describeRoutes } from './http/description/description.ts'
 import { guardAccess } from './http/guards/access.ts'
@@ -15,13 +16,16 @@ import { answerDocuments } from './http/replies/documents.ts'
 import { sendHeaders } from './http/replies/headers.ts'
 import { handleProblems } from './http/replies/problems.ts'
 import { parseBodies } from './http/requests/body.ts'
+import { type ClientForm, presentedClient } from './http/requests/client.ts'
 import type { Route } from './http/requests/endpoint.ts'
+import { operationOf } from './http/requests/facts.ts'
 import { boundConnections } from './http/server/connections.ts'
 import { healthEndpoints, type Lifecycle } from './http/server/health.ts'
 import { httpOptions } from './http/server/options.ts'
 import { logRequests, noteCallers, retireConnections } from './http/server/request-log.ts'
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
+import { createClientAuthentication } from './oauth/authenticate-client.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
 import { revocationEndpoint } from './oauth/revocation/routes.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
@@ -46,6 +50,8 @@ interface Parts {
   clients: Clients
   limits: Limits
   semaphore: Semaphore
+  /** Which service client sends a request. @throws Problem `invalid_client`. */
+  authenticateClient: (request: FastifyRequest, form: ClientForm) => Promise<ServiceClient>
   stalls: Stalls
   lifecycle: Lifecycle
   /** Undefined if DOCS is off, which is the default in production. */
@@ -197,7 +203,10 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const stalls = watchStalls()
   app.addHook('onClose', async () => stalls.stop())
   const description = config.DOCS ? describeRoutes(app, config) : undefined
-  const parts = { clients, limits, semaphore, stalls, lifecycle, description }
+  const findClient = createClientAuthentication(deps, semaphore)
+  const authenticateClient: Parts['authenticateClient'] = (request, form) =>
+    findClient(operationOf(request, deps.clock()), presentedClient({ limits, metrics }, request, form))
+  const parts = { clients, limits, semaphore, authenticateClient, stalls, lifecycle, description }
   const routes = listRoutes(deps, parts)
   const add = (scope: FastifyInstance, rows: Route[]): void => {
     for (const [method, url, access, limit, cors, { schema, handler, form = false, errors }] of rows)

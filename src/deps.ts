@@ -18,6 +18,7 @@ import type { Keyring } from './keys/keyring.ts'
 import { type KeyService, startKeys } from './keys/keys.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { pruneClientFailures } from './oauth/pruning.ts'
 import type { Mailer } from './outbox/mail/mailer.ts'
 import type { Handlers } from './outbox/outbox.ts'
 import { pruneOutbox } from './outbox/pruning.ts'
@@ -109,6 +110,7 @@ export function prunings(config: Config): Pruning[] {
     pruneWindows,
     pruneFailures,
     pruneSprays,
+    pruneClientFailures,
     pruneCodes,
     pruneMailCounts,
     pruneOutbox,

@@ -72,6 +72,11 @@ export type Reason =
   | 'no_code'
   | 'wrong_code'
   | 'used'
+  // Service clients, as in the audit trail.
+  | 'unknown_client'
+  | 'wrong_secret'
+  | 'wrong_method'
+  | 'no_proof'
   // Refreshes; those of authentic tokens as in the audit trail.
   | 'no_token'
   | 'not_ours'

@@ -52,6 +52,12 @@ export function createMetrics() {
       help: 'Networks whose budget of sign-ins was made smaller because many accounts failed from there',
       registers,
     }),
+    clientAuthentications: new Counter({
+      name: 'claviger_client_authentications_total',
+      help: 'Attempts of service clients to prove themselves',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     deliveries: new Counter({
       name: 'claviger_deliveries_total',
       help: 'Attempts to deliver what is in the outbox',

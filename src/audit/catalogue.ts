@@ -1,5 +1,15 @@
 import { ACCOUNTS } from './accounts.ts'
-import { DELIVERY, END_CAUSES, type Entry, FROM_MAILBOX, GENERATIONS, IDENTIFIER, KEY, NOT_PROVED } from './forms.ts'
+import {
+  CLIENT_NOT_PROVED,
+  DELIVERY,
+  END_CAUSES,
+  type Entry,
+  FROM_MAILBOX,
+  GENERATIONS,
+  IDENTIFIER,
+  KEY,
+  NOT_PROVED,
+} from './forms.ts'
 
 /**
  * Every event of the audit trail. The types in events.ts are derived from it, and a test holds the tables in
@@ -174,6 +184,10 @@ export const CATALOGUE = {
     success: { details: { secrets: { kind: 'number', meaning: 'how many count from then on' } } },
   },
   'client.removed': { meaning: 'an operator removed a client for good', success: {} },
+  'client.authenticated': {
+    meaning: 'somebody failed to prove that a service client sent a request',
+    failure: CLIENT_NOT_PROVED,
+  },
   'key.created': { meaning: 'a signing key was made', success: KEY },
   'key.imported': { meaning: 'an operator took in a signing key', success: KEY },
   'key.activated': { meaning: 'a key began to sign', success: KEY },

@@ -70,3 +70,6 @@ export type AddressRefusal = ReasonOf<'user.email_changed'>
 
 /** Why an invitation was not accepted. */
 export type InvitationRefusal = ReasonOf<'invitation.accepted'>
+
+/** Why a service client could not be authenticated. */
+export type ClientRefusal = Extract<TalliedEvent, { type: 'client.authenticated'; outcome: 'failure' }>['reason']

@@ -50,6 +50,16 @@ export const FROM_MAILBOX = {
   details: { identifier: { ...IDENTIFIER, optional: true, meaning: `${IDENTIFIER.meaning}, with a code` } },
 } as const
 export const INVITED = { ...FROM_MAILBOX, reasons: { ...MAILED_REASONS, ...USED } } as const
+export const CLIENT_NOT_PROVED = {
+  tallied: true,
+  reasons: {
+    unknown_client: 'there is no such service client, or it is disabled',
+    wrong_secret: 'none of its secrets, or one that has expired',
+    wrong_method: 'it is registered to prove itself in another way',
+    no_proof: 'nothing that could be read was sent to prove a client',
+    backoff: 'too soon after failures from the same network; the proof was not looked at',
+  },
+} as const
 export const EXPORTED = { details: { password_hashes: { kind: 'text', meaning: '`yes` or `no`' } } } as const
 export const KEY = { details: { kid: { kind: 'text', meaning: 'the key' } } } as const
 export const DELIVERY = {

@@ -1,4 +1,7 @@
 import type { ColumnType, GeneratedAlways, Kysely, Transaction } from 'kysely'
+import type { ClientFailuresTable, ClientSecretsTable, ClientsTable } from './client-tables.ts'
+
+export type * from './client-tables.ts'
 
 /** Column with a default: may be left out of an insert. */
 type Defaulted<T> = ColumnType<T, T | undefined, T>
@@ -149,41 +152,6 @@ export interface NoticesTable {
   sent_at: Date[]
 }
 
-export type ClientType = 'browser' | 'native' | 'service'
-export type ClientAuthMethod = 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'workload'
-
-export interface ClientsTable {
-  id: string
-  name: string
-  type: ClientType
-  scopes: string[] | null
-  audiences: string[] | null
-  origins: string[]
-  session_idle_seconds: number | null
-  session_max_seconds: number | null
-  remember_idle_seconds: number | null
-  remember_max_seconds: number | null
-  access_token_seconds: number | null
-  auth_method: ClientAuthMethod | null
-  jwks: ColumnType<Record<string, unknown> | null, string | null>
-  jwks_uri: string | null
-  workload: ColumnType<Record<string, unknown> | null, string | null>
-  states_visitor_address: Defaulted<boolean>
-  disabled_at: Defaulted<Date | null>
-  created_at: Date
-  changed_at: Date
-}
-
-export interface ClientSecretsTable {
-  id: string
-  client_id: string
-  slot: 1 | 2
-  secret_hash: Buffer
-  created_at: Date
-  expires_at: Date
-  last_used_at: Defaulted<Date | null>
-}
-
 export type RevocationKind = 'session' | 'subject' | 'key' | 'all' | 'credential'
 /** Who caused a revocation, in the words of CAEP 1.0. */
 export type RevocationInitiator = 'user' | 'admin' | 'policy'
@@ -230,6 +198,7 @@ export interface Schema {
   clients: ClientsTable
   client_secrets: ClientSecretsTable
   signing_keys: SigningKeysTable
+  client_failures: ClientFailuresTable
   login_failures: LoginFailuresTable
   login_sprays: LoginSpraysTable
   one_time_codes: OneTimeCodesTable

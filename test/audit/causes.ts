@@ -6,6 +6,7 @@ import { serve } from '../../src/main.ts'
 import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
 import { invite } from '../../src/users/invite.ts'
 import { run } from '../cli/support.ts'
+import { authenticate, basic } from '../oauth/authentication.ts'
 import { revoke } from '../oauth/support.ts'
 import { enqueueNote, receiver } from '../outbox/support.ts'
 import {
@@ -336,6 +337,19 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await t.deliver(receiver().handlers)
   },
 
+  'client.authenticated unknown_client': (t) => prove(t, 'cl_AAAAAAAAAAAAAAAAAAAAAA', WRONG),
+  'client.authenticated wrong_secret': async (t) => prove(t, (await addServiceClient(t)).clientId, WRONG),
+  'client.authenticated wrong_method': async (t) => {
+    const { clientId } = await addServiceClient(t, {
+      auth: { method: 'private_key_jwt', jwksUri: 'https://keys.example.com/' },
+    })
+    await prove(t, clientId, WRONG)
+  },
+  'client.authenticated no_proof': (t) => prove(t),
+  'client.authenticated backoff': async (t) => {
+    const { clientId } = await addServiceClient(t)
+    for (let i = 0; i < 6; i++) await prove(t, clientId, WRONG)
+  },
   'client.created success': async (t) => void (await addServiceClient(t)),
   'client.enabled success': async (t) => {
     const { clientId } = await addServiceClient(t)
@@ -488,4 +502,10 @@ async function rotatePlanned(t: TestApp): Promise<void> {
 async function travelADay(t: TestApp): Promise<void> {
   t.travel(86_460)
   await advanceKeys(t.deps)
+}
+
+async function prove(t: TestApp, ...parts: [] | [clientId: string, secret: string]): Promise<void> {
+  const [clientId, secret] = parts
+  const authorization = clientId === undefined || secret === undefined ? undefined : basic(clientId, secret)
+  await authenticate(t, { authorization }).catch(() => {})
 }

@@ -166,6 +166,7 @@ test('migrate and prune say what they did', async () => {
       revocations: 0,
       rate_limits: 0,
       login_failures: 0,
+      client_failures: 0,
       login_sprays: 0,
       one_time_codes: 0,
       mail_counts: 0,

@@ -26,6 +26,17 @@ TABLE claviger_migrations (
   CONSTRAINT claviger_migrations_pkey PRIMARY KEY (name)
 )
 
+TABLE client_failures (
+  key_hash bytea NOT NULL,
+  failures integer NOT NULL,
+  blocked_until timestamp with time zone NOT NULL,
+  last_failed_at timestamp with time zone NOT NULL,
+  CONSTRAINT client_failures_counted CHECK ((failures > 0)),
+  CONSTRAINT client_failures_key_is_hmac CHECK ((octet_length(key_hash) = 32)),
+  CONSTRAINT client_failures_pkey PRIMARY KEY (key_hash)
+)
+CREATE INDEX client_failures_age_idx ON public.client_failures USING btree (last_failed_at)
+
 TABLE client_secrets (
   id uuid NOT NULL,
   client_id text NOT NULL,

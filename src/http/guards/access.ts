@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import type { Principal } from '../../principal.ts'
 import { challenge } from '../replies/problems.ts'
+import { authorizationOf } from '../requests/authorization.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -84,17 +85,9 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
 
 const MAX_HEADER = 8192
 
-/**
- * The credential of the Authorization header (RFC 6750 §2.1), the only place that counts. The cookie must never count
- * here.
- */
-function bearerToken({ raw }: FastifyRequest): string {
-  // Of several headers Node silently keeps the first, so they are counted in the raw list.
-  const sent = raw.rawHeaders.filter(
-    (_value, index, all) => index % 2 === 1 && all[index - 1]?.toLowerCase() === 'authorization',
-  )
-  if (sent.length > 1) throw new Problem('invalid_request', { detail: 'Send one Authorization header.' })
-  const [header] = sent
+/** The bearer token of the Authorization header (RFC 6750 §2.1), the only place that counts. The cookie must never count here. */
+function bearerToken(request: FastifyRequest): string {
+  const header = authorizationOf(request)
   if (header === undefined) throw new Problem('invalid_token', { reason: 'missing' })
   const token = header.length <= MAX_HEADER ? /^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(header)?.[1] : undefined
   if (token === undefined) throw new Problem('invalid_token', { reason: 'malformed' })

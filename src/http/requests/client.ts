@@ -1,0 +1,27 @@
+import type { FastifyRequest } from 'fastify'
+import type { Metrics } from '../../metrics.ts'
+import { networkOf } from '../guards/proxies.ts'
+import { type Limits, refuseOver } from '../limits/limits.ts'
+import { authorizationOf } from './authorization.ts'
+
+/** Of a form, the parameters by which a service client may prove itself. */
+export interface ClientForm {
+  client_id?: string
+  client_secret?: string
+  client_assertion?: string
+  client_assertion_type?: string
+}
+
+/** What a request presents to authenticate its client, as `AuthenticateClient` takes it. */
+export function presentedClient(
+  { limits, metrics }: { limits: Pick<Limits, 'clientFailure'>; metrics: Pick<Metrics, 'throttled'> },
+  request: FastifyRequest,
+  form: ClientForm,
+) {
+  return {
+    authorization: authorizationOf(request),
+    form,
+    network: networkOf(request.source.address),
+    spendFailure: async () => refuseOver(await limits.clientFailure(request), metrics),
+  }
+}

@@ -1,0 +1,108 @@
+import type { ClientRefusal } from '../audit/events.ts'
+import type { Tally } from '../audit/tally.ts'
+import { isClientId } from '../clients/identifiers.ts'
+import { matchSecret } from '../clients/secrets.ts'
+import { findServiceClient, noteSecretUsed, type ServiceClient } from '../clients/service.ts'
+import type { Config } from '../config/config.ts'
+import type { KeyList } from '../config/secrets.ts'
+import type { Db } from '../db/schema.ts'
+import { Problem } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Operation } from '../operation.ts'
+import type { Semaphore } from '../semaphore.ts'
+import { type Counted, createBackOff } from './back-off.ts'
+import { type ClientRequest, type Proof, readProof } from './client-proof.ts'
+
+export interface PresentedClient extends ClientRequest {
+  /** Of the caller: an IPv4 address, or a /64. */
+  network: string
+  /** Spends one of the failures that the caller's address may have. @throws Problem `too_many_requests`. */
+  spendFailure(): Promise<void>
+}
+
+/**
+ * Finds out which service client sends a request (RFC 6749 §2.3).
+ * @throws Problem `invalid_client`, the same for every cause and after the same work; `too_many_requests` after failures;
+ * `invalid_request` for two proofs at a time.
+ */
+export type AuthenticateClient = (operation: Operation, presented: PresentedClient) => Promise<ServiceClient>
+
+type AuthenticationDeps = {
+  db: Db
+  config: Config
+  serverKeys: KeyList
+  metrics: Metrics
+  tally: Tally
+}
+
+export function createClientAuthentication(
+  deps: AuthenticationDeps,
+  semaphore: Pick<Semaphore, 'run'>,
+): AuthenticateClient {
+  const backOff = createBackOff(deps)
+
+  const attempt = async (operation: Operation, proof: Proof, counted: Counted): Promise<Outcome> => {
+    const standing = await backOff.look(operation.now, counted)
+    if (standing.kind === 'held_off') return standing
+    const outcome = await judge(deps, operation.now, proof)
+    if (outcome.kind === 'authenticated' && standing.kind === 'failed') await backOff.forget(counted)
+    return outcome
+  }
+
+  const note = async (operation: Operation, reason: ClientRefusal, clientId: string | null): Promise<void> => {
+    deps.metrics.clientAuthentications.inc({ outcome: reason === 'backoff' ? 'held_off' : 'refused' })
+    await deps.tally.add(operation, { type: 'client.authenticated', outcome: 'failure', reason, clientId })
+  }
+
+  return async (operation, presented) => {
+    const proof = readProof(presented)
+    if (!proof) {
+      await presented.spendFailure()
+      await note(operation, 'no_proof', null)
+      throw new Problem('invalid_client', { reason: 'no_proof' })
+    }
+    const { clientId } = proof
+    const counted = { clientId, network: presented.network }
+    const outcome = await semaphore.run(() => attempt(operation, proof, counted))
+    switch (outcome.kind) {
+      case 'authenticated':
+        deps.metrics.clientAuthentications.inc({ outcome: 'success' })
+        return outcome.client
+      case 'held_off': {
+        deps.metrics.throttled.inc({ policy: 'client' })
+        await note(operation, 'backoff', isClientId(clientId) ? clientId : null)
+        throw new Problem('too_many_requests', { reason: 'backoff', retryAfter: outcome.retryAfter })
+      }
+      case 'refused': {
+        // First that of the address, so that nobody fills the table with ids that there are not.
+        await presented.spendFailure()
+        await backOff.count(operation.now, counted)
+        // An id that is not of our making may be anything, a secret in the wrong place too.
+        await note(operation, outcome.reason, outcome.reason === 'unknown_client' ? null : clientId)
+        throw new Problem('invalid_client', { reason: outcome.reason })
+      }
+    }
+  }
+}
+
+type Outcome = Judged | { kind: 'held_off'; retryAfter: number }
+
+type Judged =
+  | { kind: 'authenticated'; client: ServiceClient }
+  | { kind: 'refused'; reason: Exclude<ClientRefusal, 'backoff' | 'no_proof'> }
+
+async function judge(deps: AuthenticationDeps, now: Date, proof: Proof): Promise<Judged> {
+  const client = await findServiceClient(deps, now, proof.clientId)
+  // The same work for a client that there is not.
+  const secret = matchSecret(client?.secrets ?? [], proof.secret)
+  if (!client) return { kind: 'refused', reason: 'unknown_client' }
+  if (!takesSecret(client, proof.by)) return { kind: 'refused', reason: 'wrong_method' }
+  if (!secret) return { kind: 'refused', reason: 'wrong_secret' }
+  await noteSecretUsed(deps, now, secret)
+  return { kind: 'authenticated', client }
+}
+
+/** The header is for whoever has a secret (RFC 6749 §2.3.1). A secret in the form ends up in more logs, so it takes a registration. */
+function takesSecret({ auth }: ServiceClient, by: Extract<Proof, { kind: 'secret' }>['by']): boolean {
+  return auth.method === 'client_secret_post' || (auth.method === 'client_secret_basic' && by === 'header')
+}

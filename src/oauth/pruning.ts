@@ -1,0 +1,9 @@
+import { DAY } from '../durations.ts'
+import type { Pruning } from '../prune.ts'
+import { deleteOldFailures } from './failure-queries.ts'
+
+/** The longest back-off is an hour. */
+export const pruneClientFailures: Pruning = {
+  table: 'client_failures',
+  remove: (db, now, batch) => deleteOldFailures(db, new Date(now.getTime() - DAY), batch),
+}
