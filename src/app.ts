@@ -31,6 +31,7 @@ import { revocationEndpoint } from './oauth/revocation/routes.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
 import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
+import { RECEIPTS, receiptEndpoint } from './revocations/receipts/routes.ts'
 import { createSemaphore, type Semaphore } from './semaphore.ts'
 import { authenticate, STRANGERS } from './sessions/authenticate.ts'
 import { refreshEndpoints } from './sessions/refresh/routes.ts'
@@ -66,12 +67,14 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
   const users = userEndpoints(deps, clients, limits)
   const tokens = refreshEndpoints(deps, clients, limits, { semaphore, stalls })
   const sessions = sessionEndpoints(deps)
+  const receipts = receiptEndpoint(deps, (request) => parts.authenticateClient(request, {}))
   const metadata = metadataEndpoints(deps.config)
   const password = passwordPointer(deps.config)
   const probes = healthEndpoints(deps, lifecycle)
   /** The handler takes from the limit once it knows that the request does not come from a foreign page. */
   const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
   const memory = { none: 'from memory' }
+  const services = { none: 'for services that have proved themselves: what counts is failures to do so' }
   const shared = { none: 'one question to the database at a time, whoever asks' }
 
   // biome-ignore format: columns
@@ -82,6 +85,7 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
     ['POST',   '/invitations/accept', 'public', handler('register'), 'clients', mailbox.acceptInvitation],
     ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
+    ['POST',   RECEIPTS,             'public', services,            'none',    receipts],
     ['POST',   '/oauth/revoke',      'public', handler('logout'),   'clients', revocationEndpoint(deps, parts)],
     ['GET',    '/me',                'user',   'account',           'clients', users.me],
     ['POST',   '/password',          'user',   'login',             'clients', people.changePassword],

@@ -72,6 +72,7 @@ const ROUTES = [
   'GET /openapi.json: public, none',
   'GET /readyz: public, none',
   'GET /sessions: user, account',
+  'POST /.well-known/revocations/receipts: public, none',
   'POST /account/change-email: public, login',
   'POST /account/email: public, login',
   'POST /account/forgot: public, forgot',

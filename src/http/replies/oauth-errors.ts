@@ -22,14 +22,10 @@ const MEANT: Partial<Record<ProblemCode, Partial<Omit<OAuthError, 'error'>>>> = 
   invalid_target: {},
 }
 
-const WORDS: Partial<Record<ProblemCode, string>> = {
-  unsupported_media_type: 'Send application/x-www-form-urlencoded',
-}
-
 /** What a problem is to OAuth clients. The status stays unless OAuth has another for the error. */
 export function oauthErrorOf(code: ProblemCode): OAuthError {
   const { status, title } = problems[code]
-  const common = { status, description: WORDS[code] ?? title }
+  const common = { status, description: title }
   const meant = MEANT[code]
   return meant ? { ...common, ...meant, error: code } : { ...common, error: byStatus(status) }
 }

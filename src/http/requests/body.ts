@@ -93,8 +93,9 @@ function checkMediaType(request: FastifyRequest): void {
       reason: 'content encoding',
     })
   }
-  if (!typeOf(request).test(headers['content-type'] ?? ''))
-    throw new Problem('unsupported_media_type', { reason: 'content type' })
+  if (typeOf(request).test(headers['content-type'] ?? '')) return
+  const detail = request.routeOptions.config.form ? 'Send application/x-www-form-urlencoded.' : undefined
+  throw new Problem('unsupported_media_type', { reason: 'content type', ...(detail ? { detail } : {}) })
 }
 
 function parserFor({ routeOptions: { config } }: FastifyRequest): (bytes: Buffer) => unknown {

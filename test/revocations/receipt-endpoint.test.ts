@@ -1,0 +1,96 @@
+import { afterAll, expect, test } from 'vitest'
+import { basic } from '../oauth/authentication.ts'
+import { createTestApp } from '../support/app.ts'
+import { addServiceClient } from '../support/clients.ts'
+
+const PATH = '/.well-known/revocations/receipts'
+const KID = 'k'.repeat(43)
+const GOOD = { epoch: 'e'.repeat(22), seq: 412, kids: [KID], instance: 'web-1:812' }
+
+const t = await createTestApp()
+afterAll(() => t[Symbol.asyncDispose]())
+
+const send = (authorization: string | undefined, body: unknown) =>
+  t.inject({
+    method: 'POST',
+    url: PATH,
+    headers: { 'content-type': 'application/json', ...(authorization ? { authorization } : {}) },
+    payload: typeof body === 'string' ? body : JSON.stringify(body),
+  })
+const stored = (clientId: string) =>
+  t.db.selectFrom('verifiers').selectAll().where('client_id', '=', clientId).execute()
+
+test('a service reports with its own credentials, and under its own name alone', async () => {
+  const [orders, stock] = [await addServiceClient(t), await addServiceClient(t)]
+  const answer = await send(basic(orders.clientId, orders.secret), GOOD)
+  expect([answer.statusCode, answer.body]).toEqual([204, ''])
+  expect(answer.headers['cache-control']).toBe('no-store')
+  expect(await stored(orders.clientId)).toMatchObject([
+    { instance: 'web-1:812', epoch: GOOD.epoch, seq: '412', kids: [KID] },
+  ])
+  t.travel(2)
+  expect((await send(basic(stock.clientId, stock.secret), { ...GOOD, seq: 0, kids: [] })).statusCode).toBe(204)
+  expect(await stored(orders.clientId)).toMatchObject([{ seq: '412', kids: [KID] }])
+  expect(await stored(stock.clientId)).toMatchObject([{ seq: '0', kids: [] }])
+})
+
+test('whoever is no service gets the same 401, and nothing is noted', async () => {
+  const { clientId, secret } = await addServiceClient(t)
+  const { accessToken } = await t.signUp()
+  const disabled = await addServiceClient(t)
+  await t.db.updateTable('clients').set({ disabled_at: new Date() }).where('id', '=', disabled.clientId).execute()
+  const before = await t.db.selectFrom('verifiers').selectAll().execute()
+  for (const authorization of [
+    undefined,
+    basic(clientId, `${secret}x`),
+    basic('cl_'.padEnd(25, 'x'), secret),
+    basic(disabled.clientId, disabled.secret),
+    basic('web', ''),
+    `Bearer ${accessToken}`,
+  ]) {
+    const answer = await send(authorization, GOOD)
+    expect([answer.statusCode, answer.json()], authorization).toEqual([
+      401,
+      { error: 'invalid_client', error_description: 'The client could not be authenticated' },
+    ])
+    expect(answer.headers['www-authenticate']).toBe(`Basic realm="${t.config.ISSUER}"`)
+  }
+  expect(await t.db.selectFrom('verifiers').selectAll().execute()).toEqual(before)
+})
+
+test.each<[string, unknown]>([
+  ['no epoch', { ...GOOD, epoch: undefined }],
+  ['an epoch of another length', { ...GOOD, epoch: 'e'.repeat(23) }],
+  ['a negative number', { ...GOOD, seq: -1 }],
+  ['a number that JavaScript cannot tell from the next', { ...GOOD, seq: 2 ** 53 }],
+  ['half a number', { ...GOOD, seq: 0.5 }],
+  ['a number as text', { ...GOOD, seq: '412' }],
+  ['more keys than anybody has', { ...GOOD, kids: Array.from({ length: 51 }, () => KID) }],
+  ['a key of another length', { ...GOOD, kids: [`${KID}k`] }],
+  ['no instance', { ...GOOD, instance: '' }],
+  ['a name that is too long', { ...GOOD, instance: 'x'.repeat(101) }],
+  ['a name that moves the cursor', { ...GOOD, instance: 'web\u001b[2J' }],
+  ['a name beyond ASCII', { ...GOOD, instance: 'web\u202e1' }],
+  ['a member that nobody knows', { ...GOOD, client_id: 'cl_other' }],
+  ['no JSON', '{'],
+])('%s is refused, and not noted', async (_what, body) => {
+  const { clientId, secret } = await addServiceClient(t)
+  const answer = await send(basic(clientId, secret), body)
+  expect([answer.statusCode, answer.json().error]).toEqual([400, 'invalid_request'])
+  expect(await stored(clientId)).toEqual([])
+})
+
+test('what is just allowed is taken', async () => {
+  const { clientId, secret } = await addServiceClient(t)
+  const most = { epoch: '-'.repeat(22), seq: Number.MAX_SAFE_INTEGER, kids: Array.from({ length: 50 }, () => KID) }
+  expect((await send(basic(clientId, secret), { ...most, instance: '~'.repeat(100) })).statusCode).toBe(204)
+  expect(await stored(clientId)).toMatchObject([{ seq: String(Number.MAX_SAFE_INTEGER) }])
+})
+
+test('guessing a secret here is held off as anywhere', async () => {
+  const { clientId, secret } = await addServiceClient(t)
+  for (let i = 0; i < 5; i++) await send(basic(clientId, 'wrong'), GOOD)
+  const answer = await send(basic(clientId, secret), GOOD)
+  expect(answer.statusCode).toBe(429)
+  expect(answer.headers['retry-after']).toBeDefined()
+})
