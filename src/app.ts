@@ -9,6 +9,7 @@ import { collectPaths, refuseUnknown } from './http/guards/methods.ts'
 import { refuseForeignPages } from './http/guards/origin.ts'
 import { findSources } from './http/guards/proxies.ts'
 import { checkTargets } from './http/guards/target.ts'
+import { believeVisitors } from './http/guards/visitors.ts'
 import { createLimits, type Limits, limitRates } from './http/limits/limits.ts'
 import type { LimitName } from './http/limits/policies.ts'
 import { writeCookies } from './http/replies/cookies.ts'
@@ -29,6 +30,7 @@ import { createClientAuthentication } from './oauth/authenticate-client.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
 import { revocationEndpoint } from './oauth/revocation/routes.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
+import { createVisitorProof } from './oauth/visitor-proof.ts'
 import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
 import { RECEIPTS, receiptEndpoint } from './revocations/receipts/routes.ts'
@@ -170,6 +172,10 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const { config, log, metrics, clients } = deps
   const limits = createLimits(deps)
   const semaphore = createSemaphore(STRANGERS)
+  const findClient = createClientAuthentication(deps, semaphore)
+  const authenticateClient: Parts['authenticateClient'] = (request, form) =>
+    findClient(operationOf(request, deps.clock()), presentedClient({ limits, metrics }, request, form))
+  const proveSite = createVisitorProof(findClient)
   // Declared with Fastify's own type: with pino's, the app would not fit the types of plugins.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)
@@ -194,6 +200,9 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   answerCors(app, paths, clients.pages)
   refuseUnknown(app, paths)
   refuseForeignPages(app, clients.pages)
+  believeVisitors(app, (request) =>
+    proveSite(operationOf(request, deps.clock()), presentedClient({ limits, metrics }, request, {})),
+  )
   limitRates(app, limits, metrics)
   guardAccess(app, {
     authenticate: (token) => semaphore.run(() => authenticate(deps, clients, token)),
@@ -207,9 +216,6 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const stalls = watchStalls()
   app.addHook('onClose', async () => stalls.stop())
   const description = config.DOCS ? describeRoutes(app, config) : undefined
-  const findClient = createClientAuthentication(deps, semaphore)
-  const authenticateClient: Parts['authenticateClient'] = (request, form) =>
-    findClient(operationOf(request, deps.clock()), presentedClient({ limits, metrics }, request, form))
   const parts = { clients, limits, semaphore, authenticateClient, stalls, lifecycle, description }
   const routes = listRoutes(deps, parts)
   const add = (scope: FastifyInstance, rows: Route[]): void => {

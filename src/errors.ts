@@ -156,6 +156,8 @@ interface ProblemOptions {
    * the client's address.
    */
   reason?: Reason
+  /** Of a client that failed to prove itself in the header Authorization: the answer is 401, with a challenge. */
+  unproven?: true
   cause?: unknown
 }
 
@@ -167,12 +169,14 @@ export class Problem extends Error {
   readonly detail: string | undefined
   readonly retryAfter: number | undefined
   readonly reason: Reason | undefined
+  readonly unproven: boolean
 
   constructor(code: ProblemCode, options: ProblemOptions = {}) {
     super(options.reason ?? code, { cause: options.cause })
     this.name = 'Problem'
     this.code = code
-    this.status = problems[code].status
+    this.unproven = options.unproven === true
+    this.status = this.unproven ? 401 : problems[code].status
     this.title = problems[code].title
     this.detail = options.detail
     this.retryAfter = options.retryAfter

@@ -21,6 +21,8 @@ const INTRODUCTION = `Signs people in, issues short-lived access tokens and rota
 
 Bodies are JSON in UTF-8, at most 16 KiB; members that are not described here are refused. Under \`/oauth/\` they are forms, of which unknown parameters are ignored. Every reply carries \`X-Request-Id\`. HEAD works wherever GET does.
 
+A site that calls from its server may state its visitor's address in \`Claviger-Visitor-Address\`, at every endpoint that needs no access token. Beside it, \`Authorization: Basic\` proves a service client that is registered for that.
+
 Whatever is refused is answered with a problem document (RFC 9457, \`application/problem+json\`). Decide by \`code\`: it is stable. \`instance\` is the request id, for whoever reads the log. Under \`/oauth/\`, and where services report what they have heard, it is an OAuth error instead (RFC 6749 §5.2).
 `
 

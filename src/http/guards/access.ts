@@ -63,7 +63,8 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
     const { access } = request.routeOptions.config
     if (request.is404 || access === 'public') return done()
     // A token that is sent and is bad is refused here too: its owner would else be taken for nobody.
-    if (access === 'optional' && request.headers.authorization === undefined) return done()
+    const isToken = request.headers.authorization !== undefined && request.source.statedBy === undefined
+    if (access === 'optional' && !isToken) return done()
     admit(request, reply).then(() => done(), done)
   })
 

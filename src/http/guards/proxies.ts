@@ -18,6 +18,8 @@ export interface Source {
   address: string | undefined
   /** The scheme in lower case; undefined unless a trusted proxy has stated it. */
   protocol: string | undefined
+  /** The client that has stated the address, if one has: it called for a visitor. */
+  statedBy?: string
 }
 
 const UNTRUSTED =

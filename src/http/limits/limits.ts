@@ -107,10 +107,10 @@ export function limitRates(app: FastifyInstance, limits: Limits, metrics: Pick<M
 }
 
 /** The limit that is taken from before anything else is done, if there is one. */
-function takenFirst({ routeOptions: { config }, headers }: FastifyRequest): LimitName | undefined {
+function takenFirst({ routeOptions: { config }, headers, source }: FastifyRequest): LimitName | undefined {
   const { access, limit } = config
-  // No page can make its visitors send the header.
-  const hasToken = headers.authorization !== undefined
+  // No page can make its visitors send the header. The other thing in it is the proof of who stated the address.
+  const hasToken = headers.authorization !== undefined && source.statedBy === undefined
   // It is looked up before the handler is asked.
   if (access === 'optional' && hasToken && typeof limit === 'object' && 'name' in limit) return limit.name
   if (typeof limit !== 'string') return undefined

@@ -41,6 +41,11 @@ export function challenge(issuer: string, parameters: { error?: string; scope?: 
   return `Bearer ${pairs.join(', ')}`
 }
 
+/** Names the scheme by which clients may authenticate (RFC 6749 §5.2). The realm is ours. */
+function clientChallenge(issuer: string): string {
+  return `Basic realm="${issuer}"`
+}
+
 /**
  * Turns whatever is thrown into a problem document, or an OAuth error where the path has those. The client gets the
  * code; the reason goes to the log.
@@ -78,8 +83,7 @@ function sendOAuthError(
   setProblemHeaders(problem, request, reply, config)
   const { status } = oauthErrorOf(problem.code)
   reply.code(status).removeHeader('www-authenticate')
-  // RFC 6749 §5.2: the challenge names the scheme by which clients may authenticate. The realm is ours.
-  if (status === 401) reply.header('www-authenticate', `Basic realm="${config.ISSUER}"`)
+  if (status === 401) reply.header('www-authenticate', clientChallenge(config.ISSUER))
   return reply.type('application/json; charset=utf-8').send(JSON.stringify(oauthErrorBody(problem)))
 }
 
@@ -100,7 +104,9 @@ export function setProblemHeaders(
     if (violated) reply.headers(rateLimitHeaders(violated, seconds))
   }
   // RFC 9110 §15.5.2 requires a challenge with every 401. `error` is only for a bearer token that was sent and is bad.
-  if (problem.status === 401) {
+  if (problem.unproven) {
+    reply.header('www-authenticate', clientChallenge(config.ISSUER))
+  } else if (problem.status === 401) {
     const bad = problem.code === 'invalid_token' && /^bearer\b/i.test(request.headers.authorization ?? '')
     reply.header('www-authenticate', challenge(config.ISSUER, bad ? { error: 'invalid_token' } : {}))
   }

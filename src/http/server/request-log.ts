@@ -41,6 +41,7 @@ export function logRequests(
         status: reply.statusCode,
         ms: Math.round(ms * 10) / 10,
         address: request.source.address,
+        ...(request.source.statedBy === undefined ? {} : { statedBy: request.source.statedBy }),
         ...request.noted,
         ...(success ? sampled : {}),
       },
