@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { ClavigerError, Options } from '../../sdk/server/src/index.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
+import { addServiceClient } from '../support/clients.ts'
 import { answer, type Interference, loseAnswers, only } from './browser-support.ts'
 import { createSite, createVisitor, makeSecret, SITE, signUp, type TestSite, type Visitor } from './server-support.ts'
 
@@ -452,6 +454,89 @@ describe('what the issuer is told of the visitor', () => {
   })
 })
 
+describe('a site with a client of its own', () => {
+  const clientAddress: Options['clientAddress'] = ({ headers }) => headers.get('x-real-ip')
+  const from = (address: string) => () => new Request(SITE, { headers: { 'x-real-ip': address } })
+  const registered = async () => {
+    const { clientId: id, secret } = await addServiceClient(t, { statesVisitorAddress: true })
+    return { id, secret }
+  }
+  const seen = async () => {
+    const row = t.db.selectFrom('families').select('address').orderBy('created_at', 'desc')
+    return (await row.executeTakeFirstOrThrow()).address
+  }
+
+  test('is believed about addresses from wherever it calls, and states nothing that is none', async () => {
+    site = createSite(issuer, { client: await registered(), clientAddress })
+    for (const [written, stated] of [
+      ['192.0.2.7', '192.0.2.7'],
+      ['192.0.2.8:55001', '192.0.2.8'],
+      ['2001:db8::9', '2001:db8::9'],
+      ['[2001:db8::a]:55001', '2001:db8::a'],
+      ['fe80::1%eth0', 'fe80::1'],
+      ['::ffff:192.0.2.11', '192.0.2.11'],
+      ['10.0.0.1, 192.0.2.7', '127.0.0.1'],
+      ['192.0.2.256', '127.0.0.1'],
+      ['192.0.2.07', '127.0.0.1'],
+      ['2001:db8:::1', '127.0.0.1'],
+      ['unknown', '127.0.0.1'],
+      ['', '127.0.0.1'],
+    ] as const) {
+      visitor = createVisitor()
+      visitor.request = from(written)
+      await signUp(site, visitor)
+      expect(await seen(), written).toBe(stated)
+    }
+  })
+
+  test('has a visitor who guesses held off alone', async () => {
+    await using limited = await createTestApp({ join: t, env: { RATE_LIMIT_LOGIN_PER_MINUTE: '2' } })
+    site = createSite(await limited.listen(), { client: await registered(), clientAddress })
+    const guess = async (address: string) => {
+      const request = from(address)()
+      const credentials = { email: `user-${crypto.randomUUID()}@example.com`, password: 'not the right phrase' }
+      return await site.client.signIn(credentials, request).catch(({ code }: ClavigerError) => code)
+    }
+    const wrong = 'invalid_credentials'
+    expect([await guess('192.0.2.1'), await guess('192.0.2.1')]).toEqual([wrong, wrong])
+    expect([await guess('192.0.2.1'), await guess('192.0.2.2')]).toEqual(['too_many_requests', wrong])
+  })
+
+  test('refreshes and signs out as its visitor', async () => {
+    site = createSite(issuer, { client: await registered(), clientAddress })
+    await signUp(site, visitor)
+    const request = visitor.request
+    visitor.request = (path, init) => request(path, { ...init, headers: { 'x-real-ip': '192.0.2.7' } })
+    travel(580)
+    visitor.take((await site.client.renew(visitor.request())).setCookies)
+    expect((await site.client.signOut(visitor.request())).ended).toBe(true)
+    const lines = t.logs.filter(({ route }) => route === '/refresh' || route === '/logout')
+    expect(lines.map(({ route, address, status }) => [route, address, status])).toEqual([
+      ['/refresh', '192.0.2.7', 200],
+      ['/logout', '192.0.2.7', 204],
+    ])
+  })
+
+  test('whose secret is wrong signs nobody out, and its log hears of it', async () => {
+    await signUp(site, visitor)
+    const heard: string[] = []
+    const { id } = await registered()
+    const client = site.another({
+      client: { id, secret: 'wrong' },
+      clientAddress: () => '192.0.2.7',
+      onError: ({ code }) => heard.push(code),
+    })
+    travel(580)
+    const { session, setCookies } = await client.renew(visitor.request())
+    expect([session.state, setCookies, heard]).toEqual(['unreachable', [], ['invalid_client']])
+    expect(session.accessToken, 'for as long as it is valid').not.toBeNull()
+    const { email, password } = { email: 'ada@example.com', password: 'not the right phrase' }
+    await expect(client.signIn({ email, password }, visitor.request())).rejects.toMatchObject({
+      code: 'invalid_client',
+    })
+  })
+})
+
 describe('options', () => {
   test.each([
     [{ issuer: 'auth.example.com' }, 'issuer must be a whole URL'],
@@ -461,6 +546,7 @@ describe('options', () => {
     [{ secret: 'short' }, 'secret must be 32 random bytes'],
     [{ cookie: 'a b' }, 'cookie must be'],
     [{ path: 'auth' }, 'path must be'],
+    [{ client: { id: 'cl_a', secret: 'b' } }, 'client is of no use without clientAddress'],
   ])('%j are refused', (changes, message) => {
     expect(() => site.another(changes)).toThrow(TypeError)
     expect(() => site.another(changes)).toThrow(message)
@@ -473,4 +559,12 @@ describe('options', () => {
       await expect(client.read(visitor.request())).rejects.toThrow(`${name} is missing`)
     },
   )
+
+  test.each([
+    { id: undefined, secret: 'b' },
+    { id: 'cl_a', secret: undefined },
+  ])('with half a client (%j) too', async (half) => {
+    const client = site.another({ client: half, clientAddress: () => undefined })
+    await expect(client.read(visitor.request())).rejects.toThrow('client has no id or no secret')
+  })
 })

@@ -1,4 +1,5 @@
 import { ClavigerError } from './errors.ts'
+import { createIntroduction } from './introduction.ts'
 import type { Settings } from './options.ts'
 import type { User, Visit } from './types.ts'
 
@@ -26,11 +27,12 @@ export type Post = (
   headers?: Record<string, string>,
 ) => Promise<Partial<Reply>>
 
-export function createPost({ issuer, clientAddress, ...settings }: Settings): Post {
+export function createPost({ issuer, ...settings }: Settings): Post {
+  const aboutVisitor = createIntroduction(settings)
   // Looked up at each call, so that instrumentation which replaces it later is used.
   const send = settings.fetch ?? ((url: string, init: RequestInit) => fetch(url, init))
   return async (path, body, visit, headers) => {
-    const from = visit && aboutVisitor(visit, clientAddress)
+    const from = visit && aboutVisitor(visit)
     let response: Response | undefined
     try {
       response = await send(issuer + path, {
@@ -57,17 +59,6 @@ function problemOf(response: Response, problem: Record<string, unknown>): Clavig
   const { code, detail, title } = problem
   if (typeof code !== 'string') throw new TypeError('no problem document of Claviger')
   return new ClavigerError(code, response.status, String(detail ?? title), retryAfter(response))
-}
-
-/** For the list of sessions and for limits. The issuer believes the address only if this site is a trusted proxy. */
-function aboutVisitor(visit: Visit, clientAddress: Settings['clientAddress']): Record<string, string> {
-  const agent = visit.headers.get('user-agent')
-  const address = clientAddress?.(visit)
-  return {
-    ...(agent && { 'user-agent': agent }),
-    // A list would be read as a chain of proxies, of which the right end counts, so only a single address is sent.
-    ...(address && /^[\da-fA-F.:]{2,45}$/.test(address) && { 'x-forwarded-for': address }),
-  }
 }
 
 /** Seconds or an HTTP-date (RFC 9110 §10.2.3), which is compared with the `Date` of the reply. @returns seconds. */

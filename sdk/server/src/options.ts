@@ -27,6 +27,11 @@ export interface Options {
    * all requests, and all visitors share its limits per address.
    */
   clientAddress?: ((visit: Visit) => string | null | undefined) | undefined
+  /**
+   * A service client that is registered with `--states-visitor-address`: the issuer then believes `clientAddress`,
+   * from wherever the site calls it. Without it, the site must be one of the issuer's trusted proxies.
+   */
+  client?: { id: string | undefined; secret: string | undefined } | undefined
   /** Used for every request; the platform's own if absent. */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
   /** Called when a session could not be refreshed, for a log line. The visitor stays signed in. */
@@ -42,6 +47,7 @@ export interface Settings extends Options {
   cookie: string
   /** Whether the cookies are `Secure`, with names that begin with `__Host-`. */
   secure: boolean
+  client: { id: string; secret: string } | undefined
 }
 
 /**
@@ -52,7 +58,8 @@ export interface Settings extends Options {
 export function prepare(options: Options): () => Settings {
   let settings: Settings | undefined
   const get = () => (settings ??= readOptions(options))
-  if (options.issuer && options.site && options.secret) get()
+  const { client } = options
+  if (options.issuer && options.site && options.secret && (!client || (client.id && client.secret))) get()
   return get
 }
 
@@ -73,8 +80,17 @@ function readOptions(options: Options): Settings {
     clientId,
     cookie,
     path,
+    client: readClient(options),
     secure: site.protocol === 'https:',
   }
+}
+
+function readClient({ client, clientAddress }: Options): Settings['client'] {
+  if (!client) return undefined
+  const { id, secret } = client
+  if (!id || !secret) throw new TypeError('client has no id or no secret: claviger clients add shows both')
+  if (!clientAddress) throw new TypeError('client is of no use without clientAddress')
+  return { id, secret }
 }
 
 /** Addresses that nobody on the network can eavesdrop on: https, or on this machine. */
