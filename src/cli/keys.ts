@@ -69,7 +69,9 @@ function describeRotation(rotation: Rotation, withdrawn: readonly string[], now:
     case 'scheduled':
       return `Published ${paint('bold', rotation.next)}. It signs from ${when(rotation.activatesAt, now)} on.`
     case 'already_scheduled':
-      return `Nothing to do: ${paint('bold', rotation.next)} is published already and signs from ${when(rotation.activatesAt, now)} on.`
+      return rotation.activatesAt > now
+        ? `Nothing to do: ${paint('bold', rotation.next)} is published already and signs from ${when(rotation.activatesAt, now)} on.`
+        : `Nothing to do: ${paint('bold', rotation.next)} is published already. “claviger keys list” says for whom it waits.`
     case 'activated':
       return `There was no active key; ${paint('bold', rotation.active)} signs now.`
     case 'already_replaced':
@@ -168,18 +170,24 @@ interface Schedule {
   now: Date
 }
 
-function nextStep(key: Key, { keys, lacking, now }: Schedule): string {
+/** Whether the key should sign by now, and services do not hold it. */
+function isLate({ dueAt }: Key, { lacking, now }: Schedule): boolean {
+  return lacking.length > 0 && dueAt !== null && dueAt <= now
+}
+
+function nextStep(key: Key, schedule: Schedule): string {
+  const { keys, lacking, now } = schedule
   switch (key.state) {
     case 'next': {
-      const waits = key.dueAt !== null && key.dueAt <= now
-      if (waits && lacking.length > 0)
-        return `waits for ${namesOf(lacking)}, until ${at(key.latestAt, now)} at the latest`
+      if (isLate(key, schedule)) return `waits for ${namesOf(lacking)}, until ${at(key.latestAt, now)} at the latest`
       const note = lacking.length > 0 ? `; not held yet by ${namesOf(lacking)}` : ''
       return `signs from ${at(key.dueAt, now)}${note}`
     }
     case 'active': {
       // If a successor is published already, it determines the date.
       const successor = keys.find(({ state }) => state === 'next')
+      if (successor && isLate(successor, schedule))
+        return `another one signs from ${at(successor.latestAt, now)} at the latest`
       return `another one signs from ${at((successor ?? key).dueAt, now)}`
     }
     case 'retiring':

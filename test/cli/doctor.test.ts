@@ -9,9 +9,10 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { judgeClock, judgeConnections, judgeDatabase, judgeRole } from '../../src/cli/doctor/database.ts'
 import { judgePasswords } from '../../src/cli/doctor/passwords.ts'
-import { judgeFamilies, judgeKeys, judgeWithdrawn } from '../../src/cli/doctor/tables.ts'
+import { judgeFamilies, judgeKeys, judgeVerifiers, judgeWithdrawn } from '../../src/cli/doctor/tables.ts'
 import type { DatabaseFacts, TableFacts } from '../../src/db/statistics.ts'
-import type { KeyFacts } from '../../src/keys/lifecycle.ts'
+import { type KeyFacts, keyPolicy } from '../../src/keys/lifecycle.ts'
+import type { Verifier } from '../../src/revocations/receipts/verifiers.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { listenAt } from '../support/eavesdropper.ts'
 import { query } from '../support/postgres.ts'
@@ -270,6 +271,7 @@ test.each<[Partial<TableFacts> & { overdue?: number }, string[]]>([
 })
 
 const now = new Date('2026-03-01T00:00:00Z')
+const policy = keyPolicy({ KEY_ROTATION_DAYS: 90, WITHDRAWN_KEYS: [] }, 's1')
 const daysAgo = (days: number) => new Date(now.getTime() - days * 86_400_000)
 const active: KeyFacts = {
   kid: 'a',
@@ -290,7 +292,29 @@ test.each<[string, KeyFacts[], string[]]>([
   ['sealed with an older secret', [{ ...active, sealedBy: 's0' }], ['ok', 'warning']],
   ['successor published', [active, { ...active, kid: 'n', state: 'next', createdAt: daysAgo(0.5) }], ['ok']],
 ])('signing keys: %s', (_case, keys, expected) => {
-  expect(statuses(judgeKeys(keys, now, { KEY_ROTATION_DAYS: 90, WITHDRAWN_KEYS: [] }, 's1'))).toEqual(expected)
+  expect(statuses(judgeKeys(keys, now, policy))).toEqual(expected)
+})
+
+test.each<[string, number, string | undefined, string[], string]>([
+  ['is not due yet', 0.5, 'n', ['ok'], 'the next one takes over in 12 h'],
+  ['is due, and nobody lacks it', 1.1, undefined, ['ok', 'warning'], 'the next one takes over 2 h ago'],
+  ['waits', 1.1, 'n', ['ok'], 'waits for services that do not hold it, and takes over in 22 h'],
+  ['has waited for longer than it may', 2.1, 'n', ['ok', 'warning'], 'and takes over 2 h ago'],
+])('a next key that %s', (_case, age, awaited, expected, words) => {
+  const keys: KeyFacts[] = [active, { ...active, kid: 'n', state: 'next', createdAt: daysAgo(age) }]
+  const findings = judgeKeys(keys, now, policy, awaited)
+  expect([statuses(findings), findings[0]?.message]).toEqual([expected, expect.stringContaining(words)])
+})
+
+test('services that report and are not up to date deserve a look', () => {
+  const report = { clientId: 'cl_a', client: 'a', epoch: '', seq: 0, kids: [], reportedAt: now, missedSince: undefined }
+  const found = (...states: Verifier['state'][]) =>
+    judgeVerifiers(states.map((state, index) => ({ ...report, instance: `${index}`, state })))
+  expect(found()).toEqual([])
+  expect(statuses(found('current', 'gone'))).toEqual(['ok'])
+  expect(found('current', 'silent', 'behind')).toMatchObject([
+    { status: 'warning', message: expect.stringContaining('2 of 3 instances') },
+  ])
 })
 
 test.each<[string, Parameters<typeof judgeWithdrawn>, string[]]>([
@@ -305,7 +329,7 @@ test.each<[string, Parameters<typeof judgeWithdrawn>, string[]]>([
 
 test('a withdrawn key that is back is not told as the one that signs', () => {
   const config = { KEY_ROTATION_DAYS: 90, WITHDRAWN_KEYS: ['a'] }
-  expect(statuses(judgeKeys([active], now, config, 's1'))).toEqual(['warning'])
+  expect(statuses(judgeKeys([active], now, keyPolicy(config, 's1')))).toEqual(['warning'])
 })
 
 test('clocks that part deserve a look, either way', () => {

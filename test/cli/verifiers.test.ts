@@ -191,6 +191,8 @@ test('keys list says for whom the next key waits, and until when', async () => {
   const dayAgo = new Date(t.deps.clock().getTime() - 86_401_000)
   await t.db.updateTable('signing_keys').set({ created_at: dayAgo }).where('kid', '=', next.next).execute()
   expect(await row()).toMatch(/waits for orders\/web-2 and 1 more, until \S+ \(in 24 h\) at the latest$/)
+  expect((await fleet.cli('keys', 'list')).out).toMatch(/another one signs from \S+ \(in 24 h\) at the latest/)
+  expect((await fleet.cli('keys', 'rotate')).out).toContain('“claviger keys list” says for whom it waits')
   const { keys } = await fleet.json<{ keys: { kid: string; lacked_by: { instance: string }[] }[] }>('keys', 'list')
   const lackedBy = Object.fromEntries(
     keys.map(({ kid, lacked_by }) => [kid, lacked_by.map(({ instance }) => instance)]),

@@ -4,12 +4,14 @@ import { type Excess, explainExcess, findExcess } from '../../db/grants.ts'
 import { MayNotMigrate, planMigrations, SchemaError } from '../../db/migrate.ts'
 import { type DatabaseFacts, databaseFacts, tableFacts } from '../../db/statistics.ts'
 import { probeWrites } from '../../db/write-probe.ts'
+import { keyPolicy } from '../../keys/lifecycle.ts'
 import { inspectKeys, listKeys } from '../../keys/operator.ts'
+import { everybodyHolds, listVerifiers } from '../../revocations/receipts/verifiers.ts'
 import { countOverdue } from '../../sessions/pruning.ts'
 import { listUsers } from '../../users/accounts.ts'
 import type { Opened } from '../open.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
-import { judgeFamilies, judgeKeys, judgeWithdrawn } from './tables.ts'
+import { judgeFamilies, judgeKeys, judgeVerifiers, judgeWithdrawn } from './tables.ts'
 
 const OLDEST_VERSION = 15
 
@@ -27,7 +29,11 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
 
   const now = clock()
   yield* judgeWithdrawn(await listKeys(opened), config.WITHDRAWN_KEYS)
-  yield* judgeKeys(await inspectKeys(opened), now, config, serverKeys[0].fingerprint)
+  const keys = await inspectKeys(opened)
+  const next = keys.find(({ state }) => state === 'next')?.kid
+  const awaited = next !== undefined && !(await everybodyHolds(db, now, next)) ? next : undefined
+  yield* judgeKeys(keys, now, keyPolicy(config, serverKeys[0].fingerprint), awaited)
+  yield* judgeVerifiers((await listVerifiers(db, now)).verifiers)
   yield* judgeFamilies(await tableFacts(db, 'families'), await countOverdue(db, now))
   if (config.REGISTRATION === 'closed' && (await listUsers(db, { limit: 1 })).length === 0) {
     yield unsure(

@@ -1,8 +1,8 @@
-import type { Config } from '../../config/config.ts'
 import type { TableFacts } from '../../db/statistics.ts'
 import { HOUR } from '../../durations.ts'
-import { dueAt, type KeyFacts, keyPolicy } from '../../keys/lifecycle.ts'
+import { dueAt, type KeyFacts, latestAt, type Policy } from '../../keys/lifecycle.ts'
 import type { listKeys } from '../../keys/operator.ts'
+import { findStale, type Verifier } from '../../revocations/receipts/verifiers.ts'
 import { relative, when } from '../times.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 
@@ -33,14 +33,9 @@ export function judgeWithdrawn(keys: readonly WithdrawnFacts[], withdrawn: reado
   ]
 }
 
-export function judgeKeys(
-  all: readonly KeyFacts[],
-  now: Date,
-  config: Pick<Config, 'KEY_ROTATION_DAYS' | 'WITHDRAWN_KEYS'>,
-  sealWith: string,
-): Finding[] {
+/** @param awaited the next key, if services that report do not hold it yet. */
+export function judgeKeys(all: readonly KeyFacts[], now: Date, policy: Policy, awaited?: string): Finding[] {
   const check = 'signing keys'
-  const policy = keyPolicy(config, sealWith)
   const keys = all.filter(({ kid }) => !policy.withdrawn.has(kid))
   const findings: Finding[] = []
   const closed = keys.filter((key) => !key.usable)
@@ -54,10 +49,12 @@ export function judgeKeys(
   if (!active) return [...findings, unsure(check, 'there is no active key', 'start the server: it makes one')]
   if (active.usable) {
     const next = keys.find((key) => key.state === 'next')
-    const due = dueAt(next ?? active, policy)
+    const waits = next !== undefined && next.kid === awaited && now >= dueAt(next, policy)
+    const due = waits ? latestAt(next, policy) : dueAt(next ?? active, policy)
+    const takesOver = waits ? 'waits for services that do not hold it, and takes over' : 'takes over'
     const since = active.activatedAt ?? active.createdAt
     findings.push(
-      fine(check, `${active.kid} signs since ${when(since, now)}; the next one takes over ${relative(due, now)}`),
+      fine(check, `${active.kid} signs since ${when(since, now)}; the next one ${takesOver} ${relative(due, now)}`),
     )
     if (now.getTime() - due.getTime() > HOUR) {
       findings.push(
@@ -69,7 +66,7 @@ export function judgeKeys(
       )
     }
   }
-  const older = keys.filter((key) => key.usable && key.sealedBy !== sealWith).length
+  const older = keys.filter((key) => key.usable && key.sealedBy !== policy.sealWith).length
   if (older > 0) {
     findings.push(
       unsure(
@@ -80,6 +77,16 @@ export function judgeKeys(
     )
   }
   return findings
+}
+
+/** Of services that report what they have heard. Where none does there is nothing to be said. */
+export function judgeVerifiers(verifiers: readonly Verifier[]): Finding[] {
+  if (verifiers.length === 0) return []
+  const check = 'verifiers'
+  const stale = findStale(verifiers).length
+  if (stale === 0) return [fine(check, 'services that report are up to date with the revocation feed')]
+  const which = `${stale} of ${verifiers.length} instances of services that report`
+  return [unsure(check, `${which} are not up to date with the revocation feed`, 'claviger verifiers')]
 }
 
 /** @param overdue the number of rows that expired more than a day ago, up to 10,001. */
