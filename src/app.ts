@@ -30,12 +30,14 @@ import { createClientAuthentication } from './oauth/authenticate-client.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
 import { revocationEndpoint } from './oauth/revocation/routes.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
+import { tokenEndpoint } from './oauth/token/routes.ts'
 import { createVisitorProof } from './oauth/visitor-proof.ts'
 import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
 import { RECEIPTS, receiptEndpoint } from './revocations/receipts/routes.ts'
 import { createSemaphore, type Semaphore } from './semaphore.ts'
 import { authenticate, STRANGERS } from './sessions/authenticate.ts'
+import { createRefresh } from './sessions/refresh/refresh.ts'
 import { refreshEndpoints } from './sessions/refresh/routes.ts'
 import { sessionEndpoints } from './sessions/routes.ts'
 import { mailboxEndpoints } from './sign-in/mailbox/routes.ts'
@@ -67,7 +69,9 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
   const people = signInEndpoints(deps, clients, limits)
   const mailbox = mailboxEndpoints(deps, clients, limits)
   const users = userEndpoints(deps, clients, limits)
-  const tokens = refreshEndpoints(deps, clients, limits, { semaphore, stalls })
+  // One for both endpoints: rotations wait in a single queue.
+  const refresh = createRefresh(deps, clients, limits.retry)
+  const tokens = refreshEndpoints(deps, clients, limits, { refresh, semaphore, stalls })
   const sessions = sessionEndpoints(deps)
   const receipts = receiptEndpoint(deps, (request) => parts.authenticateClient(request, {}))
   const metadata = metadataEndpoints(deps.config)
@@ -88,6 +92,7 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
     ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
     ['POST',   RECEIPTS,             'public', services,            'none',    receipts],
+    ['POST',   '/oauth/token',       'public', handler('refresh'),  'clients', tokenEndpoint(deps, { ...parts, refresh })],
     ['POST',   '/oauth/revoke',      'public', handler('logout'),   'clients', revocationEndpoint(deps, parts)],
     ['GET',    '/me',                'user',   'account',           'clients', users.me],
     ['POST',   '/password',          'user',   'login',             'clients', people.changePassword],

@@ -107,6 +107,7 @@ export type Reason =
   | 'nbf'
   | 'aud'
   | 'session'
+  | 'client'
   | 'another kind of caller'
   | `${number} bytes`
   // Limits, by name.

@@ -1,7 +1,7 @@
 import type { Actor } from './operation.ts'
 
 /** The caller who holds a token of ours, by kind. Every route says which kind may call it (`http/guards/access.ts`). */
-export type Principal = UserPrincipal
+export type Principal = UserPrincipal | ServicePrincipal
 
 /** Somebody who is signed in, as the database describes them now, not as the token did when it was issued. */
 export interface UserPrincipal {
@@ -20,13 +20,22 @@ export interface UserPrincipal {
   authTime: Date
 }
 
+/** A service client, which acts for itself. */
+export interface ServicePrincipal {
+  kind: 'service'
+  clientId: string
+  scope: string[]
+}
+
 /** The caller as the audit trail names it. */
 export function actorOf(principal: Principal): Actor {
   switch (principal.kind) {
     case 'user':
       return `user:${principal.subject.id}`
+    case 'service':
+      return `client:${principal.clientId}`
     default:
-      return principal.kind satisfies never
+      return principal satisfies never
   }
 }
 

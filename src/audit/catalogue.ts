@@ -185,7 +185,8 @@ export const CATALOGUE = {
   },
   'client.removed': { meaning: 'an operator removed a client for good', success: {} },
   'client.authenticated': {
-    meaning: 'somebody failed to prove that a service client sent a request',
+    meaning: 'a service got an access token, or somebody failed to prove that a service sent a request',
+    success: { tallied: true },
     failure: CLIENT_NOT_PROVED,
   },
   'key.created': { meaning: 'a signing key was made', success: KEY },

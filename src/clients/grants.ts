@@ -16,10 +16,10 @@ export interface Asked {
 }
 
 /**
- * What a sign-in grants: all scopes of the client and its default audience, unless the request asks for less.
+ * What a sign-in grants, or a service is given: all scopes of the client and its default audience, unless the request asks for less.
  * @throws Problem `invalid_scope` or `invalid_target` if more was asked for.
  */
-export function grantFor(client: Client, asked: Asked): Grant {
+export function grantFor(client: Pick<Client, 'scopes' | 'audiences'>, asked: Asked): Grant {
   const { scope, audience } = narrowing(asked)
   if (scope?.some((item) => !client.scopes.includes(item))) throw new Problem('invalid_scope')
   if (audience?.some((item) => !client.audiences.includes(item))) throw new Problem('invalid_target')

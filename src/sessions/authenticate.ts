@@ -1,10 +1,12 @@
 import type { Clients } from '../clients/clients.ts'
+import { findServiceClient } from '../clients/service.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
-import type { UserPrincipal } from '../principal.ts'
+import type { Principal, ServicePrincipal } from '../principal.ts'
+import type { ServiceClaims } from '../tokens/claims.ts'
 import { verifyAccessToken } from '../tokens/verify.ts'
 import { isUuid } from '../uuid.ts'
 import { findLive } from './queries.ts'
@@ -26,11 +28,12 @@ export async function authenticate(
   deps: { db: Db; clock: Clock; keyring: Keyring; config: Config },
   clients: Clients,
   token: string,
-): Promise<UserPrincipal> {
+): Promise<Principal> {
   const now = deps.clock()
   const verified = await verifyAccessToken(deps.keyring, token, deps.config.ISSUER, now)
   if (verified.kind === 'refused') throw new Problem('invalid_token', { reason: verified.reason })
   const { claims } = verified
+  if (claims.sid === undefined) return await serviceOf(deps, now, claims)
 
   // Any audience of the token's client is accepted: see docs/divergences.md.
   const client = clients.get(claims.client_id)
@@ -50,4 +53,17 @@ export async function authenticate(
     scope: claims.scope.split(' '),
     authTime: session.authTime,
   }
+}
+
+/** Looked up for the same reason as a session: a client that was disabled is refused at once. */
+async function serviceOf(
+  deps: { db: Db; config: Config },
+  now: Date,
+  { client_id: id, aud, scope }: ServiceClaims,
+): Promise<ServicePrincipal> {
+  const client = await findServiceClient(deps, now, id)
+  if (!client) throw new Problem('invalid_token', { reason: 'client' })
+  if (![aud].flat().some((item) => client.audiences.includes(item)))
+    throw new Problem('invalid_token', { reason: 'aud' })
+  return { kind: 'service', clientId: id, scope: scope?.split(' ') ?? [] }
 }

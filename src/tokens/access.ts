@@ -1,6 +1,6 @@
 import type { Keyring } from '../keys/keyring.ts'
 import { randomBytes } from '../random.ts'
-import { type AccessTokenClaims, withoutReserved } from './claims.ts'
+import { type ServiceClaims, type SessionClaims, withoutReserved } from './claims.ts'
 
 /** In bytes. Proxies and servers reject requests with more than about 8 KiB of headers, and this is only one of them. */
 export const MAX_ACCESS_TOKEN = 4096
@@ -29,24 +29,48 @@ export function lengthOfAccessToken(keyring: Keyring, now: Date, input: AccessTo
   return keyring.lengthOf('at+jwt', claimsFor(now, input))
 }
 
-/** @throws Error without an audience: such a token would be accepted nowhere, or everywhere. */
-export function claimsFor(now: Date, input: AccessTokenInput): AccessTokenClaims {
-  const iat = Math.floor(now.getTime() / 1000)
-  const [only, ...others] = input.audience
-  if (only === undefined) throw new Error('an access token needs an audience')
+export function claimsFor(now: Date, input: AccessTokenInput): SessionClaims {
   return {
     ...withoutReserved(input.claims),
-    iss: input.issuer,
-    sub: input.userId,
-    aud: others.length === 0 ? only : [...input.audience],
-    client_id: input.clientId,
-    iat,
-    exp: iat + input.lifetimeSeconds,
-    jti: randomBytes(16).toString('base64url'),
+    ...commonClaims(now, { ...input, subject: input.userId }),
     sid: input.sessionId,
     scope: input.scope.join(' '),
     auth_time: Math.floor(input.authTime.getTime() / 1000),
     amr: input.amr,
     roles: input.roles,
+  }
+}
+
+export interface ServiceTokenInput {
+  issuer: string
+  lifetimeSeconds: number
+  clientId: string
+  scope: readonly string[]
+  audience: readonly string[]
+}
+
+/** The access token of a service (RFC 9068 §2.2 without what tells of a sign-in). */
+export async function issueServiceToken(keyring: Keyring, now: Date, input: ServiceTokenInput): Promise<string> {
+  const scope = input.scope.length === 0 ? {} : { scope: input.scope.join(' ') }
+  const claims: ServiceClaims = { ...commonClaims(now, { ...input, subject: input.clientId }), ...scope }
+  return await keyring.sign('at+jwt', claims)
+}
+
+/** @throws Error without an audience: such a token would be accepted nowhere, or everywhere. */
+function commonClaims(
+  now: Date,
+  input: Pick<AccessTokenInput, 'issuer' | 'lifetimeSeconds' | 'clientId' | 'audience'> & { subject: string },
+) {
+  const iat = Math.floor(now.getTime() / 1000)
+  const [only, ...others] = input.audience
+  if (only === undefined) throw new Error('an access token needs an audience')
+  return {
+    iss: input.issuer,
+    sub: input.subject,
+    aud: others.length === 0 ? only : [...input.audience],
+    client_id: input.clientId,
+    iat,
+    exp: iat + input.lifetimeSeconds,
+    jti: randomBytes(16).toString('base64url'),
   }
 }

@@ -1,5 +1,7 @@
 /** Claims of an access token (RFC 9068 §2.2). Times are seconds since the epoch. No personal data. */
-export interface AccessTokenClaims {
+export type AccessTokenClaims = SessionClaims | ServiceClaims
+
+interface CommonClaims {
   iss: string
   sub: string
   aud: string | string[]
@@ -8,12 +10,23 @@ export interface AccessTokenClaims {
   exp: number
   /** 128 random bits. */
   jti: string
+  [custom: string]: unknown
+}
+
+/** Of somebody who is signed in. */
+export interface SessionClaims extends CommonClaims {
   sid: string
   scope: string
   auth_time: number
   amr: string[]
   roles: string[]
-  [custom: string]: unknown
+}
+
+/** Of a service, which acts for itself: `sub` is its `client_id`, which is no user’s id, and nobody has signed in. */
+export interface ServiceClaims extends CommonClaims {
+  sid?: undefined
+  /** Absent if it may do nothing that has a name. */
+  scope?: string
 }
 
 /**

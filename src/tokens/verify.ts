@@ -51,10 +51,16 @@ function faultOf(claims: Record<string, unknown>, issuer: string, now: number): 
   if (!isTime(iat) || iat > now + MAX_AHEAD_SECONDS) return 'iat'
   if (exp <= iat || exp - iat > LONGEST_LIFE_SECONDS) return 'exp'
   if (nbf !== undefined && (!isTime(nbf) || nbf > now)) return 'nbf'
-  const texts = ['sub', 'client_id', 'sid', 'jti', 'scope'] as const
-  if (texts.some((name) => typeof claims[name] !== 'string')) return 'claims'
+  const texts = ['sub', 'client_id', 'jti'] as const
+  if (texts.some((name) => typeof claims[name] !== 'string') || !saysWhose(claims)) return 'claims'
   if (typeof claims.aud !== 'string' && !Array.isArray(claims.aud)) return 'aud'
   return undefined
+}
+
+/** A token is of a session or of a service, and nothing between: one that lost its `sid` could not be ended. */
+function saysWhose({ sid, scope, sub, client_id: client, auth_time: authTime }: Record<string, unknown>): boolean {
+  if (sid !== undefined) return typeof sid === 'string' && typeof scope === 'string'
+  return sub === client && authTime === undefined && (scope === undefined || typeof scope === 'string')
 }
 
 /** We issue whole seconds; beyond 2^53 one second cannot be told from the next. */

@@ -6,7 +6,7 @@ import { serve } from '../../src/main.ts'
 import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
 import { invite } from '../../src/users/invite.ts'
 import { run } from '../cli/support.ts'
-import { authenticate, basic } from '../oauth/authentication.ts'
+import { authenticate, basic, tokenFor } from '../oauth/authentication.ts'
 import { revoke } from '../oauth/support.ts'
 import { enqueueNote, receiver } from '../outbox/support.ts'
 import {
@@ -337,6 +337,10 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await t.deliver(receiver().handlers)
   },
 
+  'client.authenticated success': async (t) => {
+    const { clientId, secret } = await addServiceClient(t)
+    await tokenFor(t, { clientId, secret })
+  },
   'client.authenticated unknown_client': (t) => prove(t, 'cl_AAAAAAAAAAAAAAAAAAAAAA', WRONG),
   'client.authenticated wrong_secret': async (t) => prove(t, (await addServiceClient(t)).clientId, WRONG),
   'client.authenticated wrong_method': async (t) => {

@@ -95,6 +95,7 @@ const ROUTES = [
   'POST /login: public, login',
   'POST /logout: public, logout',
   'POST /oauth/revoke: public, logout',
+  'POST /oauth/token: public, refresh',
   'POST /password/forgot: public, forgot',
   'POST /password/reset: public, login',
   'POST /password: user, login',
@@ -146,6 +147,10 @@ const LIMITED: Record<string, Limited> = {
   },
   'POST /refresh': { takes: ['refresh_per_minute'], request: ({ refreshToken }) => withCookie(refreshToken) },
   'POST /logout': { takes: ['logout_per_minute'], request: ({ refreshToken }) => withCookie(refreshToken) },
+  'POST /oauth/token': {
+    takes: ['refresh_per_minute'],
+    request: ({ refreshToken }) => form({ grant_type: 'refresh_token', refresh_token: refreshToken, client_id: 'web' }),
+  },
   'POST /oauth/revoke': {
     takes: ['logout_per_minute'],
     request: ({ accessToken }) => form({ token: accessToken, client_id: 'web' }),
@@ -295,7 +300,8 @@ describe.each(Object.entries(LIMITED))('%s', (route, { takes, request }) => {
     const violated = limit === 'refresh' ? [] : [`${limit}-ip`]
     for (const refused of answers.slice(-2)) {
       expect(refused.statusCode).toBe(429)
-      if (isPage || isOAuth) expect(refused.headers.ratelimit).toContain(`"${limit}-ip"`)
+      if (isOAuth && limit === 'refresh') expect(refused.headers.ratelimit).toBeUndefined()
+      else if (isPage || isOAuth) expect(refused.headers.ratelimit).toContain(`"${limit}-ip"`)
       else expect(refused.json()['violated-policies']).toEqual(violated)
     }
   })

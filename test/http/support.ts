@@ -89,7 +89,7 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
       authenticated.push(token)
       if (!token.startsWith('good')) throw new Problem('invalid_token', { reason: 'signature' })
       const user = principal(token === 'good-narrow' ? ['orders'] : ['account'])
-      return token === 'good-machine' ? { ...user, kind: 'machine' as 'user' } : user
+      return token === 'good-machine' ? { kind: 'service', clientId: 'cl_machine', scope: ['account'] } : user
     },
   })
   parseBodies(app)

@@ -1,7 +1,9 @@
+import type { LightMyRequestResponse } from 'fastify'
 import type { ServiceClient } from '../../src/clients/service.ts'
 import { createClientAuthentication, type PresentedClient } from '../../src/oauth/authenticate-client.ts'
 import type { TestApp } from '../support/app.ts'
 import { byOperator } from '../support/operation.ts'
+import { form } from './support.ts'
 
 /** The header Authorization of HTTP Basic, with both parts encoded as RFC 6749 §2.3.1 has it. */
 export function basic(clientId: string, secret: string): string {
@@ -23,3 +25,12 @@ export async function authenticate(
     ...presented,
   })
 }
+
+type Fields = Record<string, string>
+
+export const askForToken = (t: TestApp, fields: Fields | string, headers?: Fields): Promise<LightMyRequestResponse> =>
+  form(t, '/oauth/token', fields, headers)
+
+/** What a service is answered that asks for a token of its own. */
+export const tokenFor = (t: TestApp, { clientId, secret }: { clientId: string; secret: string }, fields: Fields = {}) =>
+  askForToken(t, { grant_type: 'client_credentials', ...fields }, { authorization: basic(clientId, secret) })

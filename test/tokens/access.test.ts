@@ -2,7 +2,7 @@ import { constants, createHmac, generateKeyPairSync, type KeyObject, sign } from
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createKeyring, type HeldKey } from '../../src/keys/keyring.ts'
 import { generateKey } from '../../src/keys/material.ts'
-import { type AccessTokenInput, issueAccessToken } from '../../src/tokens/access.ts'
+import { type AccessTokenInput, issueAccessToken, issueServiceToken } from '../../src/tokens/access.ts'
 import { verifyAccessToken } from '../../src/tokens/verify.ts'
 import { atOnce } from '../support/at-once.ts'
 import { claimsOf, encode } from '../support/jwt.ts'
@@ -121,6 +121,8 @@ const good = {
   sid: 's',
   scope: 'account',
 }
+/** What changes the good one into that of a service. */
+const service = { sub: 'cl_s', client_id: 'cl_s', sid: undefined }
 const header = () => ({ alg: 'RS256', typ: 'at+jwt', kid: key.kid })
 const verdict = async (token: string, now = NOW): Promise<unknown> => {
   const found = await verifyAccessToken(keyring, token, ISSUER, now)
@@ -133,6 +135,13 @@ describe('verified', () => {
     expect(await verdict(token)).toBe('accepted')
     expect(await verdict(token, new Date((IAT + 600) * 1000 - 1))).toBe('accepted')
     expect(await verdict(token, new Date((IAT + 600) * 1000))).toBe('exp')
+  })
+
+  test('that of a service is accepted, which has no session and need not have a scope', async () => {
+    expect(await verdict(forge(header(), { ...good, ...service }))).toBe('accepted')
+    expect(await verdict(forge(header(), { ...good, ...service, scope: undefined }))).toBe('accepted')
+    const own = { issuer: ISSUER, lifetimeSeconds: 600, clientId: 'cl_s', scope: [], audience: ['a'] }
+    expect(await verdict(await issueServiceToken(keyring, NOW, own))).toBe('accepted')
   })
 
   test('both spellings of the type are accepted', async () => {
@@ -235,6 +244,10 @@ describe('verified', () => {
     ['no client', { client_id: undefined }, 'claims'],
     ['no jti', { jti: undefined }, 'claims'],
     ['no scope', { scope: undefined }, 'claims'],
+    ['no session, but a sign-in', { ...service, auth_time: IAT }, 'claims'],
+    ['a service that is not its client', { ...service, client_id: 'cl_b' }, 'claims'],
+    ['a scope of a service that is no text', { ...service, scope: ['read'] }, 'claims'],
+    ['a session that is no text', { ...service, sid: null }, 'claims'],
     ['no audience', { aud: undefined }, 'aud'],
   ])('claims with %s are refused', async (_what, change, reason) => {
     expect(await verdict(forge(header(), { ...good, ...change }))).toBe(reason)

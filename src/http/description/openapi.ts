@@ -53,6 +53,12 @@ export function skeleton({ ISSUER }: Pick<Config, 'ISSUER'>) {
           name: '__Host-refresh_token',
           description: 'Refresh token of a browser. Needs an `Origin` that is allowed.',
         },
+        clientSecret: {
+          type: 'http',
+          scheme: 'basic',
+          description:
+            'Id and secret of a service client, each form-encoded (RFC 6749 §2.3.1). Other methods send parameters in the form.',
+        },
       },
     },
   } as const

@@ -1,8 +1,17 @@
 import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import type { Metrics } from '../../metrics.ts'
 import { networkOf } from '../guards/proxies.ts'
 import { type Limits, refuseOver } from '../limits/limits.ts'
 import { authorizationOf } from './authorization.ts'
+
+/** The parameters of a form by which a client names itself and proves who it is, for the schemas of endpoints. */
+export const clientParameters = {
+  client_id: Type.Optional(Type.String({ description: 'Where no header Authorization names the client.' })),
+  client_secret: Type.Optional(Type.String({ description: 'Of clients that are registered to send it here.' })),
+  client_assertion_type: Type.Optional(Type.String({ description: 'RFC 7523 §2.2.' })),
+  client_assertion: Type.Optional(Type.String({ description: 'RFC 7523 §2.2.' })),
+}
 
 /** Of a form, the parameters by which a service client may prove itself. */
 export interface ClientForm {

@@ -41,6 +41,7 @@ export function createRevoke(deps: RevokeDeps, semaphore: Pick<Semaphore, 'run'>
     if (verified.kind === 'refused') return
     const { client_id: issuedTo, sid, scope } = verified.claims
     if (issuedTo !== clientId) throw new Problem('invalid_grant', { reason: 'wrong_client' })
+    if (sid === undefined) throw new Problem('unsupported_token_type', { detail: NO_SESSION })
     // Every service that a token is sent to knows it, and the id of a public client is no secret. Without the scope it
     // may not touch the account, so it may not end the session either.
     if (!scope.split(' ').includes(ACCOUNT_SCOPE)) throw new Problem('unsupported_token_type', { detail: NO_ACCOUNT })
@@ -48,4 +49,5 @@ export function createRevoke(deps: RevokeDeps, semaphore: Pick<Semaphore, 'run'>
   }
 }
 
+const NO_SESSION = 'The access token of a service has no session to end.'
 const NO_ACCOUNT = 'An access token without the scope account ends no session.'

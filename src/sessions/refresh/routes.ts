@@ -9,26 +9,18 @@ import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../../http/replies/cookies.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
+import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
 import { Audience, ClientId, Scope, tokenReply } from '../../http/requests/schemas.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Semaphore } from '../../semaphore.ts'
 import { createLogout } from '../logout.ts'
-import { createRefresh } from './refresh.ts'
+import type { Refresh } from './refresh.ts'
 
 // Long enough for an access token that is sent here by mistake, which is then refused like any other token that is not
 // ours.
 const RefreshToken = Type.String({ maxLength: 8192, description: 'Only for clients that get it in the body.' })
 
-const RefreshHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
-      description:
-        '1 to 255 characters. Made anew for each exchange, kept until its answer is in: a retry with the same key is always believed.',
-      examples: ['7d9f2a4c-0f5e-4a53-9a43-3f6f3c1b9e10'],
-    }),
-  ),
-})
 const RefreshBody = Type.Object(
   {
     refresh_token: Type.Optional(RefreshToken),
@@ -43,16 +35,15 @@ const LogoutBody = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, {
 /** The empty alternative is for clients that send the token in the body. */
 const CREDENTIAL = [{ refreshCookie: [] }, {}]
 
-type Needs = Parameters<typeof createRefresh>[0] & Parameters<typeof createLogout>[0] & { metrics: Metrics }
+type Needs = Parameters<typeof createLogout>[0] & { metrics: Metrics }
 
 /** The endpoints that take a refresh token: refresh and logout. */
 export function refreshEndpoints(
   deps: Needs,
   clients: Clients,
-  limits: Pick<Limits, 'refresh' | 'lookOver' | 'garbage' | 'logout' | 'retry'>,
-  load: { semaphore: Semaphore; stalls: Stalls },
+  limits: Pick<Limits, 'refresh' | 'lookOver' | 'garbage' | 'logout'>,
+  load: { refresh: Refresh; semaphore: Semaphore; stalls: Stalls },
 ) {
-  const refresh = createRefresh(deps, clients, limits.retry)
   const logout = createLogout(deps, load.semaphore)
   return {
     refresh: endpoint(
@@ -62,7 +53,7 @@ export function refreshEndpoints(
         description:
           'Each refresh token is good for one exchange. Sending it again within a few seconds, because an answer got lost or two tabs raced, returns the same successor; with an `Idempotency-Key` that holds at any time. Sending it later means that two parties hold it, and ends the session. A browser needs no body.',
         security: CREDENTIAL,
-        headers: RefreshHeaders,
+        headers: RetryHeaders,
         body: Type.Optional(RefreshBody),
         response: { 200: tokenReply('New tokens; the presented refresh token is spent') },
         problems: ['invalid_grant', 'invalid_scope', 'invalid_target', 'token_too_large'],
@@ -71,10 +62,10 @@ export function refreshEndpoints(
         const body = request.body ?? {}
         const credential = readCredential(request, clients, body.refresh_token, body.client_id)
         const arrivedAt = new Date(deps.clock().getTime() - load.stalls.before())
-        const issued = await refresh(operationOf(request, arrivedAt), {
+        const issued = await load.refresh(operationOf(request, arrivedAt), {
           ...credential,
           clientId: body.client_id,
-          idempotencyKey: idempotencyKey(request.headers['idempotency-key']),
+          idempotencyKey: idempotencyKeyOf(request),
           scope: body.scope,
           audience: body.audience,
           isGone: () => request.raw.socket.destroyed,
@@ -144,11 +135,4 @@ function originsOf(clients: Clients, delivery: Delivery, clientId: string | unde
   const fitting = clients.values().filter((client) => client.delivery === delivery)
   const named = fitting.filter((client) => client.id === clientId)
   return pagesOf(named.length > 0 ? named : fitting)
-}
-
-/** Opaque. Judged here and not by the schema, which would answer pages of other origins before they are refused. */
-function idempotencyKey(key: string | undefined): string | undefined {
-  if (key !== undefined && (key.length === 0 || key.length > 255))
-    throw new Problem('invalid_request', { detail: 'Idempotency-Key must have 1 to 255 characters.' })
-  return key
 }
