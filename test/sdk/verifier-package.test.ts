@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createMint } from '../../sdk/verifier/vectors/mint.ts'
-import { startIssuer, type TestIssuer } from './verifier-support.ts'
+import { type FeedIssuer, startFeedIssuer } from './feed-support.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const PACKAGE = join(ROOT, 'sdk/verifier')
@@ -22,6 +22,17 @@ if (subject !== process.env.SUBJECT || roles?.[0] !== 'clerk') throw new Error('
   'What a token grants': {
     before: `const claims = { scope: 'orders:read orders:write', roles: ['clerk'] }`,
     after: `try { requireScope(claims, 'orders'); throw new Error('granted') } catch (error) { if ((error as { status?: number }).status !== 403) throw error }`,
+  },
+  'Logout within a second': {
+    before: `const token = process.env.TOKEN ?? ''`,
+    after: `if (beforeEachRequest.sub !== process.env.SUBJECT || forMoney.sub !== forPictures.sub) throw new Error('other claims')`,
+  },
+  'While the feed cannot be heard': {
+    after: `const headers = { authorization: 'Bearer ' + process.env.TOKEN }
+const seen: unknown[] = []
+for (const [method, url] of [['GET', '/pictures'], ['POST', '/payments']] as const) seen.push((await app.inject({ method, url, headers })).statusCode)
+await app.close()
+if (seen.join() !== '200,200') throw new Error(seen.join())`,
   },
   Fastify: {
     after: `const headers = { authorization: 'Bearer ' + process.env.TOKEN }
@@ -63,7 +74,7 @@ const token = process.env.TOKEN + 'x'`,
 }
 
 let folder: string
-let issuer: TestIssuer
+let issuer: FeedIssuer
 let tarball: string
 
 /** Keeps npm from asking anybody, and from telling what it would like to be updated to. */
@@ -76,7 +87,8 @@ const quiet = {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'claviger-package-'))
-  issuer = await startIssuer()
+  issuer = await startFeedIssuer()
+  issuer.clock = () => Date.now() / 1000
   // A copy is built and packed: what lies in the working tree is neither used nor overwritten.
   const stage = join(folder, 'stage')
   await cp(PACKAGE, stage, { recursive: true, filter: (path) => !/\/(dist|node_modules)$/.test(path) })
@@ -143,7 +155,7 @@ test('holds what it should, and depends on jose only', async () => {
   const files = (await readdir(installed, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1))
-  const others = files.filter((file) => !/^dist\/[a-z-]+\.(js|d\.ts)$/.test(file)).toSorted()
+  const others = files.filter((file) => !/^dist\/(revocations\/)?[a-z-]+\.(js|d\.ts)$/.test(file)).toSorted()
   expect(others).toEqual(['LICENSE', 'README.md', 'package.json', 'vectors.json'])
   for (const entry of ['index', 'fastify', 'express', 'fetch']) {
     expect(files).toContain(`dist/${entry}.js`)
@@ -152,7 +164,7 @@ test('holds what it should, and depends on jose only', async () => {
   for (const file of files.filter((each) => each.endsWith('.js'))) {
     const code = await readFile(join(installed, file), 'utf8')
     const targets = [...code.matchAll(/(?:from|import) '([^']+)'/g)].map((match) => match[1] ?? '')
-    for (const target of targets) expect(target).toMatch(/^(jose|\.\/[a-z-]+\.js)$/)
+    for (const target of targets) expect(target).toMatch(/^(jose|\.\.?\/(revocations\/)?[a-z-]+\.js)$/)
   }
   expect(
     (await readdir(join(folder, 'project/node_modules'))).filter((name) => !name.startsWith('.')).toSorted(),

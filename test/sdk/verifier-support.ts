@@ -65,7 +65,7 @@ export interface TestIssuer extends AsyncDisposable {
   /** Every connection breaks. */
   down: boolean
   json(read: () => unknown): Answer
-  /** By path. */
+  /** By path, with its query or without. */
   answers: Map<string, Answer>
   jwksRequests(): number
 }
@@ -76,7 +76,7 @@ export async function startIssuer(): Promise<TestIssuer> {
   const server = createServer((request, response) => {
     const path = request.url ?? ''
     requests.push(path)
-    const answer = issuer.answers.get(path)
+    const answer = issuer.answers.get(path) ?? issuer.answers.get(path.replace(/\?.*/, ''))
     if (issuer.down) request.socket.destroy()
     else if (answer) answer(request, response)
     else response.writeHead(404).end()

@@ -1,10 +1,29 @@
 import type { Claims } from './claims.ts'
 import { VerificationError } from './errors.ts'
-import { type ParsedRequirements, requireAll } from './requirements.ts'
-import type { Verifier } from './verifier.ts'
+import { type ParsedRequirements, parseRequirements, type Requirements, requireAll } from './requirements.ts'
+import type { RevocationOptions } from './revocations/policy.ts'
+import type { Verifier, VerifyOptions } from './verifier.ts'
 
 /** An `Authorization` header that is longer holds no token of ours. */
 const MAX_HEADER = 8192 + 16
+
+/** What a route asks of a token, and how sure it has to be that the token was not revoked. */
+export interface RouteRequirements extends Requirements {
+  revocations?: RevocationOptions
+}
+
+export interface ParsedRoute {
+  requirements: ParsedRequirements
+  options: VerifyOptions
+}
+
+/** A mistake must not open a route, and must show at the start. @throws TypeError */
+export function parseRoute(value: unknown, verify: Verifier): ParsedRoute {
+  if (typeof value !== 'object' || value === null) return { requirements: parseRequirements(value), options: {} }
+  const { revocations, ...others } = value as RouteRequirements
+  if (revocations !== undefined) verify.checkOptions({ revocations })
+  return { requirements: parseRequirements(Array.isArray(value) ? value : others), options: { revocations } }
+}
 
 /**
  * Verifies the token of a request and what it grants.
@@ -14,9 +33,9 @@ const MAX_HEADER = 8192 + 16
 export async function admit(
   verify: Verifier,
   authorization: string | null | undefined,
-  requirements: ParsedRequirements,
+  { requirements, options }: ParsedRoute,
 ): Promise<Claims> {
-  const claims = await verify(readBearer(authorization, verify.issuer))
+  const claims = await verify(readBearer(authorization, verify.issuer), options)
   requireAll(claims, requirements)
   return claims
 }

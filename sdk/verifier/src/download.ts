@@ -11,62 +11,94 @@ export interface Download {
 }
 
 /**
- * Gets a JSON document. The answer is data from outside, even from an issuer that is trusted: its size and its time are
- * limited, and it leads nowhere else.
+ * Gets a JSON document.
  * @throws Error whose message is fit for a log; Unanswered.
  */
 export async function download(
   url: string,
   { fetch, timeoutMs }: { fetch: Fetch; timeoutMs: number },
 ): Promise<Download> {
-  const signal = AbortSignal.timeout(timeoutMs)
+  const limits = { fetch, timeoutMs, maxBytes: MAX_BYTES }
+  const answer = await exchange(url, { headers: { accept: 'application/json' } }, limits)
+  const maxAge = maxAgeOf(answer.headers)
+  if (answer.status === 404) return { document: undefined, maxAge }
+  refuseUnless(200, url, answer)
+  try {
+    return { document: JSON.parse(answer.text), maxAge }
+  } catch {
+    throw new Error(`${url} did not answer with JSON`)
+  }
+}
+
+export interface Answer {
+  status: number
+  headers: Headers
+  /** Of a 200 only. */
+  text: string
+  redirects: boolean
+}
+
+/**
+ * Sends a request and reads the answer, which is data from outside, even from an issuer that is trusted: its size and its
+ * time are limited, and it leads nowhere else.
+ * @throws Error whose message is fit for a log; Unanswered.
+ */
+export async function exchange(
+  url: string,
+  init: RequestInit,
+  limits: { fetch: Fetch; timeoutMs: number; maxBytes: number },
+): Promise<Answer> {
+  const signal = AbortSignal.timeout(limits.timeoutMs)
   try {
     // Raced as well, because a `fetch` of the caller's may not heed the signal.
-    return await Promise.race([get(url, fetch, signal), whenAborted(signal)])
+    return await Promise.race([send(url, { ...init, signal }, limits), whenAborted(signal)])
   } catch (error) {
-    if (signal.aborted) throw new Error(`${url} did not answer within ${timeoutMs / 1000} s`)
-    if (error instanceof Refused) throw new Error(`${url} ${error.message}`)
+    if (signal.aborted) throw new Error(`${url} did not answer within ${limits.timeoutMs / 1000} s`)
+    if (error instanceof TooMuch) throw new Error(`${url} ${error.message}`)
     throw new Unanswered(`${url} cannot be reached: ${reasonOf(error)}`)
   }
+}
+
+/** @throws Error whose message is fit for a log. */
+export function refuseUnless(status: number, url: string, answer: Pick<Answer, 'status' | 'redirects'>): void {
+  if (answer.status === status) return
+  throw new Error(`${url} answered ${answer.redirects ? 'with a redirect' : answer.status}`)
 }
 
 /** The connection could not be made, or it broke. */
 export class Unanswered extends Error {}
 
-class Refused extends Error {}
+class TooMuch extends Error {}
 
-async function get(url: string, fetch: Fetch, signal: AbortSignal): Promise<Download> {
+async function send(
+  url: string,
+  init: RequestInit,
+  { fetch, maxBytes }: { fetch: Fetch; maxBytes: number },
+): Promise<Answer> {
   // `manual`: a redirect is an answer other than 200. Followed, an open redirect at the issuer would choose our keys.
-  const response = await fetch(url, { redirect: 'manual', signal, headers: { accept: 'application/json' } })
-  const maxAge = maxAgeOf(response.headers)
-  if (response.status !== 200) {
-    await response.body?.cancel()
-    if (response.status === 404) return { document: undefined, maxAge }
-    throw new Refused(response.type === 'opaqueredirect' ? 'answered with a redirect' : `answered ${response.status}`)
-  }
-  const text = await readLimited(response)
-  try {
-    return { document: JSON.parse(text), maxAge }
-  } catch {
-    throw new Refused('did not answer with JSON')
-  }
+  const response = await fetch(url, { ...init, redirect: 'manual' })
+  const { status, headers, type } = response
+  const redirects = type === 'opaqueredirect'
+  if (status === 200) return { status, headers, redirects, text: await readLimited(response, maxBytes) }
+  await response.body?.cancel()
+  return { status, headers, redirects, text: '' }
 }
 
 /** Counts what comes out of the decompression, whatever `content-length` says. */
-async function readLimited(response: Response): Promise<string> {
+async function readLimited(response: Response, maxBytes: number): Promise<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
-  let text = ''
+  const parts: string[] = []
   let size = 0
   for await (const chunk of response.body ?? []) {
     size += chunk.byteLength
     // Leaving the loop cancels the stream.
-    if (size > MAX_BYTES) throw new Refused(`answered with more than ${MAX_BYTES} bytes`)
-    text += decoder.decode(chunk, { stream: true })
+    if (size > maxBytes) throw new TooMuch(`answered with more than ${maxBytes} bytes`)
+    parts.push(decoder.decode(chunk, { stream: true }))
   }
-  return text + decoder.decode()
+  return parts.join('') + decoder.decode()
 }
 
-function whenAborted(signal: AbortSignal): Promise<never> {
+export function whenAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) =>
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
   )
@@ -83,7 +115,7 @@ function maxAgeOf(headers: Headers): number | undefined {
 }
 
 /** `fetch` says "fetch failed" and hides the reason one level below. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const { message, cause } = error as Error
   return cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : message
 }

@@ -11,12 +11,14 @@
  * - `issuer`, `audience`: from somebody else, for somebody else.
  * - `expired`, `not_before`, `issued_at`: not valid any more, not valid yet, issued in the future.
  * - `claim`: one that RFC 9068 requires is missing, or one has the wrong type.
+ * - `revoked`: its session, its user, its client or its key was ended before it expired. Verifiers with `revocations` only.
  *
  * The token holds, but does not suffice (403):
  * - `scope`, `role`: it does not grant what was asked for.
  *
  * Nothing can be said about the token (503):
  * - `keys`: the issuer's keys could not be had. The token may be fine, so its owner must not be signed out for it.
+ * - `stale`: what the issuer has revoked is not known well enough. Verifiers with `revocations` only.
  */
 export type Check =
   | 'missing'
@@ -32,9 +34,11 @@ export type Check =
   | 'not_before'
   | 'issued_at'
   | 'claim'
+  | 'revoked'
   | 'scope'
   | 'role'
   | 'keys'
+  | 'stale'
 
 interface Details {
   /** The scope that would have been enough, for the challenge of a 403. */
@@ -53,7 +57,7 @@ interface Details {
 export class VerificationError extends Error {
   override readonly name = 'VerificationError'
   readonly check: Check
-  /** The status of the answer: 401, 403 for `scope` and `role`, 503 for `keys`. */
+  /** The status of the answer: 401, 403 for `scope` and `role`, 503 for `keys` and `stale`. */
   readonly status: 401 | 403 | 503
   /** The same, under the name by which Fastify looks for it. */
   readonly statusCode: 401 | 403 | 503
@@ -63,14 +67,19 @@ export class VerificationError extends Error {
   constructor(check: Check, message: string, details: Details = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.check = check
-    this.status = this.statusCode = check === 'keys' ? 503 : check === 'scope' || check === 'role' ? 403 : 401
+    this.status = this.statusCode = statusFor(check)
     this.headers = headersFor(check, details)
   }
 }
 
+function statusFor(check: Check): 401 | 403 | 503 {
+  if (check === 'keys' || check === 'stale') return 503
+  return check === 'scope' || check === 'role' ? 403 : 401
+}
+
 /** RFC 6750 §3. The reason is not disclosed: it helps no client, but could help an attacker. */
 function headersFor(check: Check, { scope, realm, retryAfter = 1 }: Details): Record<string, string> {
-  if (check === 'keys') return { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }
+  if (check === 'keys' || check === 'stale') return { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }
   // §3.1: no error code if no token was sent, since the client may not have known that one is needed.
   if (check === 'missing') return { 'www-authenticate': `Bearer realm="${realm ?? 'access'}"` }
   if (check === 'scope') return { 'www-authenticate': `Bearer error="insufficient_scope", scope="${scope ?? ''}"` }

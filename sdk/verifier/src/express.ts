@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { admit, answerTo, authorizationOf } from './bearer.ts'
+import { admit, answerTo, authorizationOf, parseRoute, type RouteRequirements } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import { VerificationError } from './errors.ts'
-import { parseRequirements, type Requirements } from './requirements.ts'
 import type { Verifier } from './verifier.ts'
 
 declare global {
@@ -14,7 +13,7 @@ declare global {
   }
 }
 
-export interface ExpressOptions extends Requirements {
+export interface ExpressOptions extends RouteRequirements {
   /**
    * Called at every refusal, for a log line with `error.check`. If it throws, the error goes to `next` instead of the
    * refusal.
@@ -35,7 +34,7 @@ export type Middleware = (
  * @throws TypeError if the requirements make no sense.
  */
 export function bearerAuth(verify: Verifier, { onRefused, ...requirements }: ExpressOptions = {}): Middleware {
-  const parsed = parseRequirements(requirements)
+  const parsed = parseRoute(requirements, verify)
   return (request, response, next) => {
     const refuse = async (error: unknown): Promise<void> => {
       if (!(error instanceof VerificationError)) throw error

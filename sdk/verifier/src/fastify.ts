@@ -1,12 +1,12 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { admit, authorizationOf } from './bearer.ts'
+import { admit, authorizationOf, type ParsedRoute, parseRoute, type RouteRequirements } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import { VerificationError } from './errors.ts'
-import { type ParsedRequirements, parseRequirements, type Requirements, requireAll } from './requirements.ts'
+import { parseRequirements, type Requirements, requireAll } from './requirements.ts'
 import type { Verifier } from './verifier.ts'
 
 /** Who may call a route: everybody, or the holder of a good token that grants this. Without it, a route needs a token. */
-export type RouteAuth = 'public' | Requirements
+export type RouteAuth = 'public' | RouteRequirements
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -22,7 +22,7 @@ export interface FastifyOptions {
   verify: Verifier
 }
 
-const NOTHING: ParsedRequirements = { scopes: [], roles: [] }
+const NOTHING: ParsedRoute = { requirements: { scopes: [], roles: [] }, options: {} }
 
 const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
   if (typeof verify !== 'function') throw new TypeError('bearerAuth needs { verify }, made by createVerifier')
@@ -38,7 +38,7 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
   // A mistake in the configuration of a route shows at the start, not at the first request.
   app.addHook('onRoute', ({ method, url, config }) => {
     try {
-      readAuth(config?.auth)
+      readAuth(config?.auth, verify)
     } catch (error) {
       throw new TypeError(`${String(method)} ${url}: ${(error as Error).message}`)
     }
@@ -47,7 +47,7 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
   // In the first hook, so that the body of a caller without access is not read.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return
-    const needed = readAuth(request.routeOptions.config.auth)
+    const needed = readAuth(request.routeOptions.config.auth, verify)
     if (needed === 'public') return
     try {
       verified.set(request, await admit(verify, authorizationOf(request.raw), needed))
@@ -58,11 +58,11 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
 }
 
 /** What the route requires; a token unless it says otherwise. @throws TypeError */
-function readAuth(auth: unknown): 'public' | ParsedRequirements {
+function readAuth(auth: unknown, verify: Verifier): 'public' | ParsedRoute {
   if (auth === undefined) return NOTHING
   if (auth === 'public') return auth
-  if (typeof auth !== 'object') throw new TypeError('config.auth is "public" or { scope, role }')
-  return parseRequirements(auth)
+  if (typeof auth !== 'object') throw new TypeError('config.auth is "public" or { scope, role, revocations }')
+  return parseRoute(auth, verify)
 }
 
 /**

@@ -1,10 +1,9 @@
-import { admit, answerTo } from './bearer.ts'
+import { admit, answerTo, parseRoute, type RouteRequirements } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import { VerificationError } from './errors.ts'
-import { parseRequirements, type Requirements } from './requirements.ts'
 import type { Verifier } from './verifier.ts'
 
-export interface FetchOptions extends Requirements {
+export interface FetchOptions extends RouteRequirements {
   /**
    * Called at every refusal, for a log line with `error.check`. If it throws, the returned handler rejects with that
    * error.
@@ -22,7 +21,7 @@ export function bearerAuth<Rest extends unknown[]>(
   handler: (request: Request, claims: Claims, ...rest: Rest) => Response | Promise<Response>,
   { onRefused, ...requirements }: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const parsed = parseRequirements(requirements)
+  const parsed = parseRoute(requirements, verify)
   return async (request, ...rest) => {
     try {
       const claims = await admit(verify, request.headers.get('authorization'), parsed)

@@ -3,7 +3,9 @@ import { buildVerifier, type Verifier, type VerifierOptions } from './verifier.t
 export type { Claims } from './claims.ts'
 export { type Check, VerificationError } from './errors.ts'
 export { type Requirements, requireRole, requireScope } from './requirements.ts'
-export type { Verifier, VerifierOptions } from './verifier.ts'
+export type { RevocationsStatus } from './revocations/feed.ts'
+export type { RevocationOptions } from './revocations/policy.ts'
+export type { Verifier, VerifierOptions, VerifyOptions } from './verifier.ts'
 
 /**
  * Creates a function that verifies access tokens of one issuer for one service. It finds the issuer's keys by itself and

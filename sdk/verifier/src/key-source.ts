@@ -17,6 +17,8 @@ export interface KeySource {
   find(kid: string): HeldKey | Promise<HeldKey>
   /** Resolves once there are keys. @throws VerificationError `keys`. */
   ready(): Promise<void>
+  /** Of the keys at hand. */
+  kids(): string[]
   close(): void
 }
 
@@ -160,6 +162,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
       await keepUp()
       if (!usable()) throw unavailable()
     },
+    kids: () => [...(usable()?.keys() ?? [])],
     close: () => {
       closed = true
       callOff?.()
@@ -184,5 +187,10 @@ export function createFixedKeySource(jwks: unknown): KeySource {
     if (!found) throw new VerificationError('kid', `no key ${quote(kid)} was given`)
     return found
   }
-  return { find: (kid) => keys?.get(kid) ?? search(kid), ready: () => imported, close: () => {} }
+  return {
+    find: (kid) => keys?.get(kid) ?? search(kid),
+    ready: () => imported,
+    kids: () => [...(keys?.keys() ?? [])],
+    close: () => {},
+  }
 }

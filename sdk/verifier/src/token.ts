@@ -1,19 +1,13 @@
-import { base64url } from 'jose'
-import { quote, VerificationError } from './errors.ts'
+import { checkSpelling, type Kind, readKid } from './jws.ts'
 
-/** The issuer makes no token longer than 4 KiB. Longer text than this is refused by its length alone. */
-const MAX_LENGTH = 8192
-/** The signature may be empty, so that "alg": "none" is reported as such. */
-const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
-/**
- * Header parameters that bring a key, say where to get one, or change how the rest is read (RFC 8725 §3.10): an
- * attacker could have a token verified with a key of its own. They are refused, whatever they hold. Others are ignored
- * (RFC 7515 §4), so that the issuer may add some.
- */
-const FORBIDDEN = ['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64', 'zip', 'enc'] as const
-
-/** `fatal` refuses bad bytes instead of replacing them. `ignoreBOM` keeps a byte order mark, which is not valid JSON. */
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const ACCESS_TOKEN: Kind = {
+  name: 'token',
+  typ: 'at+jwt',
+  // A media type (RFC 7515 §4.1.9): its case does not matter, and "application/" may be left out.
+  isType: (typ) => typ === 'at+jwt' || (typeof typ === 'string' && /^(application\/)?at\+jwt$/i.test(typ)),
+  // The issuer makes no token longer than 4 KiB. Longer text than this is refused by its length alone.
+  maxLength: 8192,
+}
 
 /**
  * The `kid` of headers that have been read, by their encoded text. All tokens of one key have the same header, so a few
@@ -28,110 +22,12 @@ const MAX_KNOWN = 16
  * @throws VerificationError
  */
 export function readHeader(token: string, known: KnownHeaders): string {
-  if (typeof token !== 'string') throw malformed('the token is not a string')
-  if (token.length > MAX_LENGTH) throw malformed(`the token has ${token.length} characters`)
-  if (!SHAPE.test(token)) throw malformed('the token is not three parts in base64url')
-  const first = token.indexOf('.')
-  const last = token.lastIndexOf('.')
-  if (
-    !isCanonical(token, 0, first) ||
-    !isCanonical(token, first + 1, last) ||
-    !isCanonical(token, last + 1, token.length)
-  ) {
-    throw malformed('a part of the token is not spelled as base64url spells it')
-  }
-  const encoded = token.slice(0, first)
+  const encoded = checkSpelling(token, ACCESS_TOKEN)
   let kid = known.get(encoded)
   if (kid === undefined) {
-    kid = checkHeader(encoded)
+    kid = readKid(encoded, ACCESS_TOKEN)
     if (known.size >= MAX_KNOWN) known.clear()
     known.set(encoded, kid)
   }
   return kid
-}
-
-/** @returns the `kid`. @throws VerificationError */
-function checkHeader(encoded: string): string {
-  const header = parseObject(base64url.decode(encoded), 'header')
-  for (const name of FORBIDDEN) {
-    if (Object.hasOwn(header, name)) throw new VerificationError('header', `the header has the parameter ${name}`)
-  }
-  const { alg, typ, kid } = header
-  if (alg !== 'RS256') throw new VerificationError('alg', `the algorithm is ${quote(alg)}, not RS256`)
-  if (!isAccessTokenType(typ)) throw new VerificationError('typ', `the type is ${quote(typ)}, not at+jwt`)
-  if (typeof kid !== 'string') throw new VerificationError('kid', 'the header names no key')
-  return kid
-}
-
-/** @throws VerificationError */
-export function readPayload(bytes: Uint8Array): Record<string, unknown> {
-  return parseObject(bytes, 'payload')
-}
-
-/** A media type (RFC 7515 §4.1.9): its case does not matter, and "application/" may be left out. */
-function isAccessTokenType(typ: unknown): boolean {
-  if (typ === 'at+jwt') return true
-  return typeof typ === 'string' && /^(application\/)?at\+jwt$/i.test(typ)
-}
-
-/**
- * The last character may have spare bits, and then several spellings mean the same bytes (RFC 4648 §3.5). Only the
- * issuer's own spelling, with zeros there, is accepted, so that a list of revoked tokens by text cannot be evaded.
- */
-function isCanonical(text: string, from: number, to: number): boolean {
-  const spare = (to - from) % 4
-  if (spare === 0) return true
-  const last = text.charAt(to - 1)
-  return spare === 2 ? 'AQgw'.includes(last) : spare === 3 && 'AEIMQUYcgkosw048'.includes(last)
-}
-
-function parseObject(bytes: Uint8Array, part: string): Record<string, unknown> {
-  let text: string
-  let value: unknown
-  try {
-    text = decoder.decode(bytes)
-    value = JSON.parse(text)
-  } catch {
-    // The message of the parser is dropped, because it quotes the text.
-    throw malformed(`the ${part} is not JSON`)
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw malformed(`the ${part} is not an object`)
-  if (countMembers(text) !== Object.keys(value).length) throw malformed(`the ${part} has a name twice`)
-  return value as Record<string, unknown>
-}
-
-/**
- * Counts the members of the outermost object. Of repeated members, `JSON.parse` silently keeps the last, but a gateway in
- * front of this service may have read the first. In valid JSON, every member has one colon outside of strings.
- */
-function countMembers(json: string): number {
-  let depth = 0
-  let count = 0
-  for (let at = 0; at < json.length; at++) {
-    const code = json.charCodeAt(at)
-    if (code === QUOTE) {
-      do {
-        at = json.indexOf('"', at + 1)
-      } while (isEscaped(json, at))
-    } else if (code === COLON) {
-      if (depth === 1) count++
-    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++
-    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth--
-  }
-  return count
-}
-
-const [QUOTE, COLON, OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x22, 0x3a, 0x7b, 0x7d, 0x5b, 0x5d]
-const BACKSLASH = 0x5c
-
-/** Whether an odd number of backslashes stands before it. */
-function isEscaped(json: string, at: number): boolean {
-  let first = at
-  while (json.charCodeAt(first - 1) === BACKSLASH) first--
-  return (at - first) % 2 === 1
-}
-
-function malformed(message: string): VerificationError {
-  return new VerificationError('malformed', message)
 }

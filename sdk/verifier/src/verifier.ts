@@ -3,8 +3,11 @@ import { type Claims, checkClaims, type Expectations } from './claims.ts'
 import { checkIssuer, createLoader } from './discovery.ts'
 import type { Fetch } from './download.ts'
 import { VerificationError } from './errors.ts'
+import { readPayload } from './jws.ts'
 import { createFixedKeySource, createKeySource, type Timing } from './key-source.ts'
-import { type KnownHeaders, readHeader, readPayload } from './token.ts'
+import { type ClientCredentials, createFeed, type RevocationsStatus } from './revocations/feed.ts'
+import { createPolicies, type Policy, type RevocationOptions } from './revocations/policy.ts'
+import { type KnownHeaders, readHeader } from './token.ts'
 
 export interface VerifierOptions {
   /** URL of the issuer, exactly as tokens name it. https; http on this machine. */
@@ -19,14 +22,26 @@ export interface VerifierOptions {
    * how long an attacker who cuts this service off from the issuer can use a stolen key that has been withdrawn.
    */
   maxStale?: number
-  /** Known public keys, so that nothing is fetched: for tests, and for services that cannot reach the issuer. */
+  /**
+   * Subscribes to the issuer's feed of revocations: tokens whose session, user, client or key was ended are refused within
+   * about a second, not only once they have expired. Without it, nothing is fetched but keys.
+   */
+  revocations?: RevocationOptions
+  /** This service as a client of the issuer: for `introspect`, for receipts, and for a larger share of the streams. */
+  client?: ClientCredentials
+  /** Known public keys, so that none are fetched: for tests, and for services that cannot reach the issuer. */
   jwks?: JSONWebKeySet
   /** Used instead of the global `fetch`: for a proxy, or if the issuer is reached under another address. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>
   /** The time, in milliseconds since the epoch. Default `Date.now`. For tests. */
   now?: () => number
-  /** Called after every failed attempt to fetch the keys, for a log line or a counter. Verification goes on. */
+  /** Called after every failed attempt to fetch the keys or the feed, for a log line or a counter. Verification goes on. */
   onRefreshError?: (error: VerificationError) => unknown
+}
+
+export interface VerifyOptions {
+  /** For this token, in place of what the verifier was made with. What is left out stays as it is there. */
+  revocations?: RevocationOptions | undefined
 }
 
 export interface Verifier {
@@ -34,14 +49,19 @@ export interface Verifier {
    * @param token as after `Bearer `.
    * @throws VerificationError
    */
-  (token: string): Promise<Claims>
+  (token: string, options?: VerifyOptions): Promise<Claims>
   readonly issuer: string
   /**
-   * Loads the keys unless they are loaded. Call it before reporting that the service is ready.
-   * @throws VerificationError `keys`.
+   * Loads the keys unless they are loaded, and the list of what was revoked. Call it before reporting that the service is
+   * ready.
+   * @throws VerificationError `keys`; `stale` if that is what verifications would throw.
    */
   ready(): Promise<void>
-  /** Stops renewing the keys in the background, which in any case does not keep the process alive. */
+  /** How fresh the view of what was revoked is. */
+  revocations(): RevocationsStatus
+  /** @throws TypeError if this verifier cannot do what the options say. For those who take options for a route. */
+  checkOptions(options: VerifyOptions): void
+  /** Stops renewing the keys in the background, and leaves the feed, whose connection keeps the process alive. */
   close(): void
 }
 
@@ -65,21 +85,31 @@ const SIGNATURE = { algorithms: ['RS256'] }
 /** @param changed clocks and limits for tests, in place of the real ones. */
 export function buildVerifier(options: VerifierOptions, changed: Partial<Surroundings> = {}): Verifier {
   const expected = readOptions(options)
-  const { now = Date.now, jwks, maxStale = 86_400, onRefreshError } = options
-  const around = { ...surroundings, now, ...changed }
+  const { now = Date.now, jwks, maxStale = 86_400, onRefreshError: onError, client, fetch = globalFetch } = options
+  const around = { ...surroundings, now, ...changed, fetch }
   const source =
     jwks === undefined
       ? createKeySource({
           ...around,
-          load: createLoader(expected.issuer, { ...around, fetch: options.fetch ?? globalFetch }),
+          load: createLoader(expected.issuer, around),
           maxStale: maxStale * 1000,
-          onRefreshError,
+          onRefreshError: onError,
         })
       : createFixedKeySource(jwks)
+  const { revocations: usual } = options
+  const policies = usual === undefined ? undefined : createPolicies(usual, client !== undefined)
+  const feed = policies && createFeed({ ...expected, ...around, client, source, policy: policies.usual, onError })
+
+  const policyOf = (revocations: RevocationOptions): Policy => {
+    if (!policies) throw new TypeError('revocations of a route need a verifier that was made with revocations')
+    return policies.of(revocations)
+  }
 
   const known: KnownHeaders = new Map()
-  const verify = async (token: string): Promise<Claims> => {
-    const found = source.find(readHeader(token, known))
+  const verify = async (token: string, { revocations }: VerifyOptions = {}): Promise<Claims> => {
+    const policy = revocations === undefined ? policies?.usual : policyOf(revocations)
+    const kid = readHeader(token, known)
+    const found = source.find(kid)
     const { key } = found instanceof Promise ? await found : found
     let payload: Uint8Array
     try {
@@ -87,10 +117,27 @@ export function buildVerifier(options: VerifierOptions, changed: Partial<Surroun
     } catch {
       throw new VerificationError('signature', 'the key that the token names did not sign it')
     }
-    return checkClaims(readPayload(payload), expected, around.now() / 1000)
+    const claims = checkClaims(readPayload(payload), expected, around.now() / 1000)
+    const judged = policy && feed?.judge(token, kid, claims, policy)
+    if (judged) await judged
+    return claims
   }
-  return Object.assign(verify, { issuer: expected.issuer, ready: source.ready, close: source.close })
+  return Object.assign(verify, {
+    issuer: expected.issuer,
+    ready: async () => {
+      await source.ready()
+      await feed?.ready()
+    },
+    revocations: () => feed?.status() ?? OFF,
+    checkOptions: ({ revocations }: VerifyOptions) => void (revocations === undefined || policyOf(revocations)),
+    close: () => {
+      source.close()
+      feed?.close()
+    },
+  })
 }
+
+const OFF: RevocationsStatus = { state: 'off', age: undefined, epoch: undefined, seq: undefined, entries: 0 }
 
 /** Looked up at each call, so that instrumentation which replaces it later is used. */
 const globalFetch: Fetch = (url, init) => fetch(url, init)
@@ -111,5 +158,17 @@ function readOptions(options: VerifierOptions): Expectations {
   }
   if (!(clockTolerance >= 0 && clockTolerance <= 60)) throw new TypeError('clockTolerance must be 0 to 60 seconds')
   if (!(maxStale >= 0)) throw new TypeError('maxStale must be a number of seconds')
+  checkClient(options.client)
   return { issuer, audiences: [...audiences], clockTolerance }
+}
+
+function checkClient(client: unknown): void {
+  if (client === undefined) return
+  const { id, secret, instance = 'x' } = (client ?? {}) as Record<string, unknown>
+  if ([id, secret].some((text) => typeof text !== 'string' || text === '')) {
+    throw new TypeError('client is { id, secret }')
+  }
+  if (typeof instance !== 'string' || !/^[ -~]{1,100}$/.test(instance)) {
+    throw new TypeError('instance is a name of 1 to 100 printable characters of ASCII')
+  }
 }

@@ -1,0 +1,69 @@
+/** One moment by both clocks, in milliseconds. */
+export interface Moment {
+  monotonic: number
+  wall: number
+}
+
+/** How long the shortest delivery is remembered, in milliseconds: at least so, and at most twice. */
+const WINDOW = 300_000
+
+export interface Age {
+  /**
+   * Everything that was revoked by `iat` is known.
+   * @param iat seconds, by the issuer's clock. One that is not later than the last is no news: it may be a replay.
+   * @param at when the message came.
+   */
+  heard(iat: number, at: Moment): void
+  /** The issuer may have another clock from here on. */
+  begin(): void
+  /** How old what is known is by now, in milliseconds. Infinity: nothing is known, or clocks differ too much to tell. */
+  at(now: Moment): number
+}
+
+/**
+ * How old the view is. Time that has passed since the message came is not enough: whoever holds all messages back for a
+ * minute would make a view of a minute ago look fresh.
+ * @param clockTolerance by how much clocks may differ, in seconds.
+ */
+export function createAge(clockTolerance: number): Age {
+  const tolerance = clockTolerance * 1000
+  let newest: { iat: number; at: Moment; delay: number } | undefined
+  let shortest: { since: number; difference: number; before: number } | undefined
+
+  /**
+   * How much longer than the quickest message of the last minutes this one took. The clocks of the two machines stand
+   * differently, so one message alone says nothing. It is measured with the monotonic clock, as setting the other one
+   * delays no message.
+   */
+  const delayOf = (iat: number, { monotonic }: Moment): number => {
+    const difference = monotonic - iat
+    const old = shortest ? monotonic - shortest.since : Number.POSITIVE_INFINITY
+    if (!shortest || old > WINDOW) {
+      const before = shortest && old <= 2 * WINDOW ? shortest.difference : Number.POSITIVE_INFINITY
+      shortest = { since: monotonic, difference, before }
+    }
+    shortest.difference = Math.min(shortest.difference, difference)
+    return difference - Math.min(shortest.difference, shortest.before)
+  }
+
+  return {
+    heard: (seconds, at) => {
+      const iat = seconds * 1000
+      if (newest && iat <= newest.iat) return
+      newest = { iat, at, delay: delayOf(iat, at) }
+    },
+    begin: () => {
+      shortest = undefined
+    },
+    at: ({ monotonic, wall }) => {
+      if (!newest) return Number.POSITIVE_INFINITY
+      const { iat, at, delay } = newest
+      // From the future, or a clock that says NaN: nothing can be told by it.
+      if (!(iat <= wall + tolerance)) return Number.POSITIVE_INFINITY
+      // The wall clock may be set back, and the monotonic one stands still while the machine sleeps.
+      const since = Math.max(monotonic - at.monotonic, wall - at.wall)
+      // Where every message has been held back from the first one on, only the clocks tell.
+      return Math.max(since + delay, wall - iat - tolerance)
+    },
+  }
+}

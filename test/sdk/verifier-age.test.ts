@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest'
+import { createAge, type Moment } from '../../sdk/verifier/src/revocations/age.ts'
+import { createView } from '../../sdk/verifier/src/revocations/view.ts'
+
+const at = (monotonic: number, wall = monotonic): Moment => ({ monotonic: monotonic * 1000, wall: wall * 1000 })
+
+interface Case {
+  what: string
+  /** `iat`, and when it came. */
+  heard: [iat: number, at: Moment][]
+  now: Moment
+  age: number
+}
+
+const cases: Case[] = [
+  { what: 'nothing was heard', heard: [], now: at(0), age: Number.POSITIVE_INFINITY },
+  { what: 'time has passed since', heard: [[0, at(0)]], now: at(7), age: 7 },
+  { what: 'clocks differ within the tolerance', heard: [[0, at(1000, 25)]], now: at(1000, 25), age: 0 },
+  { what: 'clocks differ by more than that', heard: [[0, at(1000, 45)]], now: at(1000, 45), age: 15 },
+  { what: 'it is of the future', heard: [[31, at(0)]], now: at(0), age: Number.POSITIVE_INFINITY },
+  { what: 'the wall clock was set back', heard: [[100, at(100)]], now: at(107, 80), age: 7 },
+  { what: 'the machine slept', heard: [[100, at(100)]], now: at(100, 120), age: 20 },
+  {
+    what: 'a replay came while it slept',
+    heard: [
+      [100, at(100)],
+      [100, at(100, 120)],
+    ],
+    now: at(100, 120),
+    age: 20,
+  },
+  {
+    what: 'the newest took three seconds longer than the quickest',
+    heard: [
+      [0, at(2)],
+      [2, at(3)],
+      [4, at(8)],
+    ],
+    now: at(9),
+    age: 4,
+  },
+  {
+    what: 'the quickest was five minutes ago, and nearly ten',
+    heard: [
+      [0, at(0)],
+      [302, at(305)],
+      [590, at(596)],
+    ],
+    now: at(596),
+    age: 6,
+  },
+  {
+    what: 'it was longer ago than that',
+    heard: [
+      [0, at(0)],
+      [301, at(305)],
+      [603, at(607)],
+      [910, at(914)],
+    ],
+    now: at(914),
+    age: 0,
+  },
+  {
+    what: 'every message is later than the one before, by little',
+    heard: Array.from({ length: 60 }, (_, i): [number, Moment] => [i * 60, at(i * 61)]),
+    now: at(59 * 61),
+    age: 29,
+  },
+]
+
+test.each(cases)('$what: $age s', ({ heard, now, age }) => {
+  const view = createAge(30)
+  for (const [iat, moment] of heard) view.heard(iat, moment)
+  expect(view.at(now) / 1000).toBe(age)
+})
+
+test('another epoch may have another clock, but not one beyond the tolerance', () => {
+  const view = createView(30)
+  const statement = (epoch: string, iat: number) => ({ epoch, seq: 1, iat, ttl: 2, entries: [] })
+  view.page(statement('a', 100), undefined, at(100))
+  view.page(statement('b', 110), undefined, at(130))
+  expect(view.age(at(130))).toBe(0)
+  view.heartbeat(statement('b', 112), at(135))
+  expect(view.age(at(135))).toBe(3000)
+  view.page(statement('c', 120), undefined, at(155))
+  expect(view.age(at(155))).toBe(5000)
+})

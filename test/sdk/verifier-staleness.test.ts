@@ -1,0 +1,213 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test, vi } from 'vitest'
+import { LIST, STREAM, settledAt, startFeedIssuer, streamingFrom, subscriberOf } from './feed-support.ts'
+import { checkOf, SECOND, tokens } from './verifier-support.ts'
+
+const SID = 'b3b0c6f4-7f0e-4c3a-8a51-6f6d2b9e1d07'
+
+test('a stall is noticed though nothing happens: the age is computed at each verification', async () => {
+  await using issuer = await startFeedIssuer()
+  using subscriber = await streamingFrom(issuer)
+  const { verify, pass } = subscriber
+  pass(10 * SECOND)
+  expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
+  expect(verify.revocations()).toMatchObject({ state: 'streaming', age: 10 })
+  pass(1)
+  const error = await verify(tokens.usual(issuer)).catch((reason: unknown) => reason)
+  expect(error).toMatchObject({ check: 'stale', status: 503, headers: { 'retry-after': '1' } })
+  expect(error).not.toHaveProperty('headers.www-authenticate')
+  expect(verify.revocations().state).toBe('stale')
+  issuer.send(issuer.heartbeat())
+  await vi.waitFor(async () => expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok'))
+})
+
+test('what is known to be revoked is revoked, and no 503, however stale the view is', async () => {
+  await using issuer = await startFeedIssuer()
+  issuer.list({ sid: SID })
+  using subscriber = await streamingFrom(issuer)
+  subscriber.pass(60 * SECOND)
+  expect(await checkOf(subscriber.verify(tokens.usual(issuer)))).toBe('revoked')
+})
+
+test('where no feed answers, the first token waits for the attempt, and later ones do not', async () => {
+  await using issuer = await startFeedIssuer()
+  for (const path of [LIST, STREAM]) issuer.answers.delete(path)
+  using subscriber = subscriberOf(issuer)
+  const { verify, errors } = subscriber
+  expect(await checkOf(verify(tokens.usual(issuer)))).toBe('stale')
+  await vi.waitFor(() => expect(errors.map(({ check }) => check)).toEqual(['stale', 'stale']))
+  expect(errors.map(({ message }) => message).join()).toContain(`${issuer.url}${LIST} answered 404`)
+  await expect(verify.ready()).rejects.toMatchObject({ check: 'stale' })
+  using lax = subscriberOf(issuer, { revocations: { onStale: 'allow' } })
+  await lax.verify.ready()
+})
+
+test('a list that does not come keeps the first token waiting for five seconds, and no longer', async () => {
+  await using issuer = await startFeedIssuer()
+  issuer.answers.set(LIST, () => {})
+  using subscriber = subscriberOf(issuer)
+  const { verify, travel } = subscriber
+  const outcomes = [1, 2, 3].map(() => checkOf(verify(tokens.usual(issuer))))
+  await vi.waitFor(() => expect(issuer.listReadings()).toHaveLength(1))
+  travel(5 * SECOND)
+  expect(await Promise.all(outcomes)).toEqual(['stale', 'stale', 'stale'])
+})
+
+test('a heartbeat that tells of something unread makes nothing younger until that is read', async () => {
+  await using issuer = await startFeedIssuer()
+  using subscriber = await streamingFrom(issuer)
+  const { verify, travel } = subscriber
+  const list = issuer.answers.get(LIST)
+  issuer.answers.set(LIST, (_request, response) => response.writeHead(500).end())
+  travel(2 * SECOND)
+  issuer.list({ sid: SID })
+  issuer.send(issuer.heartbeat())
+  await vi.waitFor(() => expect(issuer.listReadings().length).toBeGreaterThan(1))
+  expect(verify.revocations().age).toBe(2)
+  if (list) issuer.answers.set(LIST, list)
+  await vi.waitFor(() => {
+    travel(50)
+    expect(verify.revocations()).toMatchObject({ seq: 1, entries: 1 })
+  })
+  expect(await checkOf(verify(tokens.usual(issuer)))).toBe('revoked')
+})
+
+describe('clocks', () => {
+  test('setting the wall clock back makes no view young, and setting it forth makes it old until a heartbeat comes', async () => {
+    await using issuer = await startFeedIssuer()
+    using subscriber = await streamingFrom(issuer)
+    const { verify, pass, setWall, beat } = subscriber
+    setWall(20 * SECOND)
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('stale')
+    // The issuer's clock is the one of before. It is off by less than the tolerance, and no message is late for that.
+    issuer.clock = () => (subscriber.around.now() - 20 * SECOND) / 1000
+    await beat(1)
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
+    pass(8 * SECOND)
+    setWall(-8 * SECOND)
+    pass(3 * SECOND)
+    expect(verify.revocations()).toMatchObject({ state: 'stale', age: 11 })
+  })
+
+  test.each([
+    ['39 s behind', 39, 'ok'],
+    ['41 s behind', 41, 'stale'],
+    ['30 s ahead', -30, 'ok'],
+    ['31 s ahead', -31, 'stale'],
+  ])('a feed that is %s from its first message on: %s', async (_what, seconds, outcome) => {
+    await using issuer = await startFeedIssuer()
+    using subscriber = subscriberOf(issuer)
+    const { verify, around } = subscriber
+    issuer.clock = () => around.now() / 1000 - seconds
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe(outcome)
+  })
+
+  test('a clock that says NaN is no reason to believe', async () => {
+    await using issuer = await startFeedIssuer()
+    using subscriber = await streamingFrom(issuer)
+    const broken = subscriber.around.now
+    subscriber.setWall(Number.NaN)
+    expect(Number.isNaN(broken())).toBe(true)
+    expect(subscriber.verify.revocations().state).toBe('stale')
+  })
+})
+
+test('messages that are held back are as old as they are', async () => {
+  await using issuer = await startFeedIssuer()
+  using subscriber = await streamingFrom(issuer)
+  const { verify, beat, travel } = subscriber
+  await beat(2)
+  const late: string[] = []
+  for (let seconds = 0; seconds < 4; seconds += 2) {
+    travel(2 * SECOND)
+    late.push(issuer.heartbeat())
+  }
+  // From here on, somebody delivers everything eight seconds late.
+  travel(SECOND)
+  issuer.send(late[0] ?? '')
+  await settledAt(verify.revocations, ({ age }) => age === 3)
+  travel(5 * SECOND)
+  issuer.send(late[1] ?? '')
+  await settledAt(verify.revocations, ({ age }) => age === 6)
+  expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
+  travel(5 * SECOND)
+  expect(await checkOf(verify(tokens.usual(issuer)))).toBe('stale')
+})
+
+describe('without a stream', () => {
+  test.each<[string, (issuer: Awaited<ReturnType<typeof startFeedIssuer>>) => void]>([
+    ['503', (issuer) => issuer.answers.set(STREAM, (_request, response) => response.writeHead(503).end())],
+    ['another type', (issuer) => issuer.answers.set(STREAM, (_request, response) => response.end('<html>'))],
+    [
+      'a redirect',
+      (issuer) => issuer.answers.set(STREAM, (_request, response) => response.writeHead(302, { location: LIST }).end()),
+    ],
+    ['no answer', (issuer) => issuer.answers.set(STREAM, () => {})],
+    [
+      'a proxy that keeps everything back',
+      (issuer) =>
+        issuer.answers.set(STREAM, (_request, response) =>
+          response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders(),
+        ),
+    ],
+  ])('(%s) the list is read every five seconds', async (_what, breakStream) => {
+    await using issuer = await startFeedIssuer()
+    breakStream(issuer)
+    using subscriber = subscriberOf(issuer)
+    const { verify, travel } = subscriber
+    await verify.ready()
+    expect(verify.revocations()).toMatchObject({ state: 'polling', age: 0 })
+    issuer.list({ sid: SID })
+    let seconds = 0
+    while (verify.revocations().seq === 0) {
+      expect(seconds, 'it is known within six seconds').toBeLessThan(6)
+      seconds += 0.25
+      travel(0.25 * SECOND)
+      await sleep(5)
+    }
+    expect(verify.revocations().age).toBeLessThan(1)
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('revoked')
+    const readings = issuer.listReadings().length
+    for (let i = 0; i < 40; i++) {
+      travel(0.5 * SECOND)
+      await sleep(5)
+      expect(verify.revocations().state).toBe('polling')
+    }
+    expect(issuer.listReadings().length - readings).toBeLessThanOrEqual(4)
+    expect(issuer.requests.filter((path) => path === STREAM).length).toBeGreaterThan(1)
+  })
+
+  test('Retry-After is heeded', async () => {
+    await using issuer = await startFeedIssuer()
+    issuer.answers.set(STREAM, (_request, response) => response.writeHead(503, { 'retry-after': '30' }).end())
+    using subscriber = subscriberOf(issuer)
+    await subscriber.verify.ready()
+    const asked = (): number => issuer.requests.filter((path) => path === STREAM).length
+    for (let i = 0; i < 29; i++) {
+      subscriber.travel(SECOND)
+      await sleep(5)
+    }
+    expect(asked()).toBe(1)
+    subscriber.travel(2 * SECOND)
+    await vi.waitFor(() => expect(asked()).toBe(2))
+  })
+
+  test('the stream is taken up again once it is to be had, and reading the list ends', async () => {
+    await using issuer = await startFeedIssuer()
+    const stream = issuer.answers.get(STREAM)
+    issuer.answers.delete(STREAM)
+    using subscriber = subscriberOf(issuer)
+    const { verify, travel } = subscriber
+    await verify.ready()
+    if (stream) issuer.answers.set(STREAM, stream)
+    await vi.waitFor(() => {
+      travel(100)
+      expect(issuer.streams).toHaveLength(1)
+    })
+    await subscriber.beat()
+    await settledAt(verify.revocations, ({ state }) => state === 'streaming')
+    const readings = issuer.listReadings().length
+    for (let seconds = 0; seconds < 20; seconds += 2) await subscriber.beat(2)
+    expect(issuer.listReadings()).toHaveLength(readings)
+  })
+})
