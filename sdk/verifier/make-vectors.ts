@@ -7,6 +7,7 @@ import { badShapes } from './vectors/bad-shapes.ts'
 import { badSignatures } from './vectors/bad-signatures.ts'
 import { retiringKey, signingKey } from './vectors/keys.ts'
 import { AUDIENCE, type BadVector, createMint, type ValidVector } from './vectors/mint.ts'
+import { type RevocationVectors, revocations } from './vectors/revocations.ts'
 import { published } from './vectors/sign.ts'
 import { validTokens } from './vectors/valid.ts'
 
@@ -18,6 +19,8 @@ export interface Vectors {
   jwks: { keys: ReturnType<typeof published>[] }
   valid: ValidVector[]
   bad: BadVector[]
+  /** Messages of the feed of revocations. */
+  revocations: RevocationVectors
 }
 
 /**
@@ -28,12 +31,13 @@ export function makeVectors(issuer: string): Vectors {
   const mint = createMint(issuer)
   return {
     about:
-      'Test vectors for verifiers of access tokens (RFC 9068). The keys are public: never trust them. "optional": the standards leave it open; @claviger/verifier does as listed here. Made by make-vectors.ts.',
+      'Test vectors for verifiers of access tokens (RFC 9068), and of the messages that tell which were revoked. The keys are public: never trust them. "optional": the standards leave it open; @claviger/verifier does as listed here. Made by make-vectors.ts.',
     issuer,
     audience: AUDIENCE,
     jwks: { keys: [published(signingKey), published(retiringKey)] },
     valid: validTokens(mint),
     bad: [...badSignatures(mint), ...badShapes(mint), ...badClaims(mint)],
+    revocations: revocations(mint),
   }
 }
 
