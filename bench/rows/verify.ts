@@ -6,32 +6,44 @@ import type { Stage } from '../stage.ts'
 const AUDIENCE = 'orders'
 const TOKENS = 200
 
-/** Our verifier, with all that it checks, against jose alone with the key at hand and nothing else to look at. */
+/** In force at a time, of a busy issuer: ten a second, for the ten minutes that its tokens live. */
+const REVOKED = 6000
+
+/**
+ * Our verifier, with all that it checks, against jose alone with the key at hand and nothing else to look at; and with the feed of
+ * revocations against itself without it.
+ */
 export async function verify(stage: Stage): Promise<Line[]> {
   stage.say('verify')
-  const { tokens, publicKey, ours: verifyOurs } = await prepare(stage.issuer)
-  const ours = run(tokens, verifyOurs)
-  const bare = run(tokens, (token) => jwtVerify(token, publicKey))
+  const { tokens, publicKey, ours, withFeed } = await prepare(stage.issuer)
+  const works = [ours, withFeed, (token: string) => jwtVerify(token, publicKey)].map((one) => run(tokens, one))
   const milliseconds = (stage.options.seconds * 1000) / 20
-  await ours(milliseconds)
-  await bare(milliseconds)
-  const [rounds, bareRounds]: [Round[], Round[]] = [[], []]
+  for (const work of works) await work(milliseconds)
+  const rounds: Round[][] = works.map(() => [])
   for (let round = 0; round < 20; round++) {
-    rounds.push(await ours(milliseconds / 4))
-    bareRounds.push(await bare(milliseconds / 4))
+    for (const [index, work] of works.entries()) rounds[index]?.push(await work(milliseconds / 4))
   }
-  const [spent, bareSpent] = [cpuEach(rounds), cpuEach(bareRounds)]
-  const done = rounds.reduce((sum, round) => sum + round.done, 0)
-  const seconds = rounds.reduce((sum, round) => sum + round.seconds, 0)
+  withFeed.close()
+  const [own = [], feed = [], bare = []] = rounds
+  const [spent, feedSpent, bareSpent] = [cpuEach(own), cpuEach(feed), cpuEach(bare)]
   return [
     {
       what: 'verify a token ÷ jose.jwtVerify',
-      perSecond: done / seconds,
+      perSecond: perSecond(own),
       node: spent,
       against: `jose ${bareSpent.toFixed(3)} ms`,
       figure: spent / bareSpent,
       unit: '×',
       target: { atMost: 1.1 },
+    },
+    {
+      what: 'verify a token, with the feed of revocations ÷ without',
+      perSecond: perSecond(feed),
+      node: feedSpent,
+      against: `without ${spent.toFixed(3)} ms`,
+      figure: feedSpent / spent,
+      unit: '×',
+      target: { atMost: 1.02 },
     },
   ]
 }
@@ -39,13 +51,31 @@ export async function verify(stage: Stage): Promise<Line[]> {
 async function prepare(issuer: string) {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
   const kid = 'the-key'
-  const ours = createVerifier({
+  const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid, use: 'sig', alg: 'RS256' }] }
+  const ours = createVerifier({ issuer, audience: AUDIENCE, jwks })
+  const withFeed = createVerifier({
     issuer,
     audience: AUDIENCE,
-    jwks: { keys: [{ ...(await exportJWK(publicKey)), kid, use: 'sig', alg: 'RS256' }] },
+    jwks,
+    revocations: {},
+    // Without a stream: it reads the list, and then every five seconds what is new.
+    fetch: async (url) => {
+      if (url.endsWith('/stream')) return new Response(null, { status: 503 })
+      return new Response(await signList(issuer, url.includes('?since=') ? [] : others, kid, privateKey))
+    },
   })
-  await ours.ready()
-  return { ours, publicKey, tokens: await mint(issuer, kid, privateKey) }
+  await Promise.all([ours.ready(), withFeed.ready()])
+  return { ours, withFeed, publicKey, tokens: await mint(issuer, kid, privateKey) }
+}
+
+const others = Array.from({ length: REVOKED }, () => crypto.randomUUID())
+
+function signList(iss: string, sids: string[], kid: string, key: CryptoKey): Promise<string> {
+  const now = Math.floor(Date.now() / 1000)
+  const revocations = sids.map((sid, index) => ({ seq: index + 1, sid, revoked_at: now, expires_at: now + 660 }))
+  return new SignJWT({ iss, iat: now, epoch: 'bench', seq: REVOKED, ttl: 2, revocations })
+    .setProtectedHeader({ alg: 'RS256', typ: 'revocations+jwt', kid })
+    .sign(key)
 }
 
 function mint(issuer: string, kid: string, key: CryptoKey): Promise<string[]> {
@@ -88,6 +118,13 @@ function run(tokens: string[], verifyOne: (token: string) => Promise<unknown>) {
 }
 
 function cpuEach(rounds: Round[]): number {
-  const sum = (read: (round: Round) => number): number => rounds.reduce((total, round) => total + read(round), 0)
-  return sum(({ cpu }) => cpu) / sum(({ done }) => done)
+  return sumOf(rounds, 'cpu') / sumOf(rounds, 'done')
+}
+
+function perSecond(rounds: Round[]): number {
+  return sumOf(rounds, 'done') / sumOf(rounds, 'seconds')
+}
+
+function sumOf(rounds: Round[], name: keyof Round): number {
+  return rounds.reduce((sum, round) => sum + round[name], 0)
 }
