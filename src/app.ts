@@ -35,6 +35,7 @@ import { createVisitorProof } from './oauth/visitor-proof.ts'
 import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
 import { RECEIPTS, receiptEndpoint } from './revocations/receipts/routes.ts'
+import { feedEndpoints, REVOCATION_STREAM, REVOCATIONS } from './revocations/routes.ts'
 import { createSemaphore, type Semaphore } from './semaphore.ts'
 import { authenticate, STRANGERS } from './sessions/authenticate.ts'
 import { createRefresh } from './sessions/refresh/refresh.ts'
@@ -61,11 +62,13 @@ interface Parts {
   lifecycle: Lifecycle
   /** Undefined if DOCS is off, which is the default in production. */
   description: ReturnType<typeof describeRoutes> | undefined
+  /** What verifiers are told of. */
+  feed: ReturnType<typeof feedEndpoints>
 }
 
 /** Every endpoint but the pages. Nothing else is served. */
 function listRoutes(deps: Deps, parts: Parts): Route[] {
-  const { clients, limits, semaphore, stalls, lifecycle, description } = parts
+  const { clients, limits, semaphore, stalls, lifecycle, description, feed } = parts
   const people = signInEndpoints(deps, clients, limits)
   const mailbox = mailboxEndpoints(deps, clients, limits)
   const users = userEndpoints(deps, clients, limits)
@@ -81,6 +84,8 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
   const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
   const memory = { none: 'from memory' }
   const services = { none: 'for services that have proved themselves: what counts is failures to do so' }
+  const signed = { none: 'one signature a second for each part, whoever asks' }
+  const streams = { none: 'so many are open at a time, of an address and of all' }
   const shared = { none: 'one question to the database at a time, whoever asks' }
 
   // biome-ignore format: columns
@@ -102,6 +107,8 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
     ['GET',    KEY_SET,              'public', memory,              'public',  keySet(deps.keyring)],
     ['GET',    AUTHORIZATION_SERVER, 'public', memory,              'public',  metadata.authorizationServer],
     ['GET',    OPENID,               'public', memory,              'public',  metadata.openid],
+    ['GET',    REVOCATIONS,          'public', signed,              'public',  feed.list],
+    ['GET',    REVOCATION_STREAM,    'public', streams,             'public',  feed.stream],
     ['GET',    '/',                  'public', memory,              'clients', metadata.about],
     ['GET',    '/livez',             'public', memory,              'clients', probes.alive],
     ['GET',    '/readyz',            'public', shared,              'clients', probes.ready],
@@ -221,7 +228,8 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const stalls = watchStalls()
   app.addHook('onClose', async () => stalls.stop())
   const description = config.DOCS ? describeRoutes(app, config) : undefined
-  const parts = { clients, limits, semaphore, authenticateClient, stalls, lifecycle, description }
+  const feed = feedEndpoints(app, deps, (request) => authenticateClient(request, {}))
+  const parts = { clients, limits, semaphore, authenticateClient, stalls, lifecycle, description, feed }
   const routes = listRoutes(deps, parts)
   const add = (scope: FastifyInstance, rows: Route[]): void => {
     for (const [method, url, access, limit, cors, { schema, handler, form = false, errors }] of rows)

@@ -24,6 +24,7 @@ import type { Handlers } from './outbox/outbox.ts'
 import { pruneOutbox } from './outbox/pruning.ts'
 import type { Pruning } from './prune.ts'
 import { keyRevoker } from './revocations/append.ts'
+import { createFeed, type Feed } from './revocations/feed.ts'
 import { pruneRevocations } from './revocations/pruning.ts'
 import { pruneVerifiers } from './revocations/receipts/pruning.ts'
 import { everybodyHolds } from './revocations/receipts/verifiers.ts'
@@ -58,6 +59,8 @@ export interface Deps {
   /** Rung when something has been revoked. */
   revocationBell: Bell
   revokeKey: RevokeKey
+  /** What verifiers are told of. */
+  feed: Feed
 }
 
 /** What must exist before anything is wired: settings, a database and its clock. */
@@ -99,7 +102,8 @@ export async function createDeps(
     revocationBell,
     revokeKey,
   }
-  return { deps: Object.assign(parts, { tally: createTally(parts) }), keys, clients }
+  const feed = createFeed({ ...parts, reloadKeys: keys.reload })
+  return { deps: Object.assign(parts, { feed, tally: createTally(parts) }), keys, clients }
 }
 
 /** The retention of each feature's rows. */

@@ -134,6 +134,9 @@ export type Reason =
   | `FST_${string}`
   // What is not there, or has no room.
   | 'no signing key'
+  | 'the feed has not been read yet'
+  | 'too many streams'
+  | 'stopping'
   | 'database'
   | 'schema'
   | 'conflict'

@@ -76,6 +76,11 @@ export function createMetrics() {
       labelNames: ['state'] as const,
       registers,
     }),
+    revocationStreams: new Gauge({
+      name: 'claviger_revocation_streams',
+      help: 'Streams of revocations that are open',
+      registers,
+    }),
     connectionsCut: new Counter({
       name: 'claviger_http_connections_cut_total',
       help: 'Connections closed because their client held too much',

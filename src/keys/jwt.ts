@@ -1,5 +1,6 @@
 /** Types of the JWTs that are signed here (RFC 8725 §3.11). */
-export type JwtType = 'at+jwt'
+export const JWT_TYPES = ['at+jwt', 'revocations+jwt', 'secevent+jwt'] as const
+export type JwtType = (typeof JWT_TYPES)[number]
 
 /** Length of a `kid`, which is an RFC 7638 thumbprint. */
 const KID_LENGTH = 43

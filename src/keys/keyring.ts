@@ -2,13 +2,15 @@ import { createHash, type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { KeyState } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
-import { headerOf, type JwtType, lengthOfJwt } from './jwt.ts'
+import { headerOf, JWT_TYPES, type JwtType, lengthOfJwt } from './jwt.ts'
 import type { KeyMaterial } from './material.ts'
 
 /** The keys in memory: the one that signs, and those to verify with. They survive an outage of the database. */
 export interface Keyring {
   /** Signs a JWT with the active key, off the event loop. @throws Problem `unavailable` while there is no active key. */
   sign(typ: JwtType, claims: object): Promise<string>
+  /** The same for claims that are JSON already. */
+  signText(typ: JwtType, claims: string): Promise<string>
   /** Length in bytes of the JWT that `sign` would make. @throws Problem as `sign` does. */
   lengthOf(typ: JwtType, claims: object): number
   /** The key with this `kid`, if it is ours and not removed. Looks in memory only: an unknown `kid` costs no query. */
@@ -34,13 +36,15 @@ const signOffLoop = promisify<string, Buffer, KeyObject, Buffer>(sign)
  */
 export function createKeyring(): { keyring: Keyring; hold(keys: readonly HeldKey[]): void } {
   let held = arrange([])
+  const signText: Keyring['signText'] = async (typ, claims) => {
+    const signer = signerOf(held)
+    const input = `${signer.headers[typ]}.${Buffer.from(claims).toString('base64url')}`
+    const signature = await signOffLoop('RSA-SHA256', Buffer.from(input), signer.privateKey)
+    return `${input}.${signature.toString('base64url')}`
+  }
   const keyring: Keyring = {
-    sign: async (typ, claims) => {
-      const signer = signerOf(held)
-      const input = `${signer.headers[typ]}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
-      const signature = await signOffLoop('RSA-SHA256', Buffer.from(input), signer.privateKey)
-      return `${input}.${signature.toString('base64url')}`
-    },
+    sign: (typ, claims) => signText(typ, JSON.stringify(claims)),
+    signText,
     lengthOf: (typ, claims) => lengthOfJwt(typ, claims, signerOf(held).bits),
     publicKey: (kid) => held.publicKeys.get(kid),
     jwks: () => held.jwks,
@@ -63,7 +67,7 @@ function arrange(keys: readonly HeldKey[]) {
     signer: active && {
       privateKey: active.privateKey,
       // Constant for the life of the key; assembling it per token would cost as much as the rest of the token.
-      headers: { 'at+jwt': headerOf('at+jwt', active.kid) },
+      headers: Object.fromEntries(JWT_TYPES.map((typ) => [typ, headerOf(typ, active.kid)])) as Record<JwtType, string>,
       bits: active.publicKey.asymmetricKeyDetails?.modulusLength ?? 0,
     },
     publicKeys: new Map(ordered.map((key) => [key.kid, key.publicKey])),

@@ -49,6 +49,8 @@ const ROUTES = [
   'GET /.well-known/jwks.json: public, none',
   'GET /.well-known/oauth-authorization-server: public, none',
   'GET /.well-known/openid-configuration: public, none',
+  'GET /.well-known/revocations/stream: public, none',
+  'GET /.well-known/revocations: public, none',
   'GET /: public, none',
   'GET /account/change-email: public, account',
   'GET /account/email: public, none',

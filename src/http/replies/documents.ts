@@ -61,7 +61,11 @@ function describe({ body, etag }: { body: Buffer; etag: string }, type: string):
   return { body, headers }
 }
 
-function sendDocument(request: FastifyRequest, reply: FastifyReply, { body, headers }: PublicDocument): FastifyReply {
+export function sendDocument(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { body, headers }: PublicDocument,
+): FastifyReply {
   reply.headers(headers)
   if (!matches(request.headers['if-none-match'], headers.etag ?? '')) return reply.send(body)
   return reply.removeHeader('content-type').code(304).send()

@@ -5,9 +5,14 @@ import type { Database } from '../../db/connect.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 
+/** What the feed of revocations tells of itself. */
+interface FeedFacts {
+  held: { listed(): readonly unknown[]; asOf(): Date | undefined }
+}
+
 /** Registers the gauges, which are read at each scrape. */
 export function registerGauges(
-  { metrics, hasher }: { metrics: Metrics; hasher: { pending(): number } },
+  { metrics, hasher, feed }: { metrics: Metrics; hasher: { pending(): number }; feed: FeedFacts },
   from: {
     pools: Database['pool'][]
     clock: Pick<DatabaseClock, 'now' | 'hostOffset'>
@@ -33,6 +38,15 @@ export function registerGauges(
   metrics.gauge('claviger_outbox_oldest_due_seconds', 'How long the oldest delivery that is due has been so', () => {
     const since = outboxDue()
     return since ? Math.max(0, (clock.now().getTime() - since.getTime()) / 1000) : 0
+  })
+  metrics.gauge(
+    'claviger_revocations_listed',
+    'Revocations that verifiers are told of',
+    () => feed.held.listed().length,
+  )
+  metrics.gauge('claviger_revocation_feed_age_seconds', 'How old the view is that verifiers are given', () => {
+    const asOf = feed.held.asOf()
+    return asOf ? (clock.now().getTime() - asOf.getTime()) / 1000 : Number.NaN
   })
   collectDefaultMetrics({ register: metrics.registry })
 }
