@@ -109,7 +109,7 @@ async function rotate(stage: Stage, database: Database, tokens: string[], rotati
       const salt = randomBytes(16)
       const successor = mintSuccessor(stage.keys[0], token, token.generation + 1, salt)
       const now = new Date()
-      const rotated = await rotateThoseCurrent(db, now, { clients, perMinute: 1_000_000, room: 1000 }, [
+      const rotated = await rotateThoseCurrent(db, now, { clients, perMinute: 1_000_000, room: () => 1000 }, [
         {
           family: token.family,
           presented: { ...token, keyHash: null, delivery: 'body', clientId: null },

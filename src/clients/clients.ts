@@ -35,6 +35,11 @@ export const ACCOUNT_SCOPE = 'account'
 export interface Clients {
   /** Undefined for one that is disabled, as for one that never was. */
   get(id: string): Client | undefined
+  /**
+   * The same, but asks the database about one that is unknown here: another replica may have learned of it first. For requests that
+   * have proved something, so that strangers cause no questions.
+   */
+  find(id: string): Promise<Client | undefined>
   /** Built-in ones first. The array is another one whenever anything has changed. */
   values(): readonly Client[]
   /** The pages that may act for any of them. */
@@ -106,10 +111,14 @@ export function lifetimesOf(config: ClientSettings): Lifetimes {
 }
 
 /**
- * The clients that are built in, and `hold`, the only way to change which others there are.
- * `hold` takes the web views of the native ones among them too.
+ * The clients that are built in, and `hold`, the only way to change which others there are: it takes them and the web views of the
+ * native ones among them.
+ * @param lookUp finds a registered one in the database.
  */
-export function createClients(config: ClientSettings): {
+export function createClients(
+  config: ClientSettings,
+  lookUp: (id: string) => Promise<Client | undefined> = async () => undefined,
+): {
   clients: Clients
   hold(registered: readonly Client[], webViews?: readonly string[]): void
 } {
@@ -122,10 +131,22 @@ export function createClients(config: ClientSettings): {
   hold([])
   const clients: Clients = {
     get: (id) => byId.get(id),
+    find: async (id) => byId.get(id) ?? (await lookUp(id)),
     values: () => held,
     pages: { has: (origin) => held.some(({ origins }) => origins.has(origin)) },
   }
   return { clients, hold }
+}
+
+/** Computes something of all clients once whenever they have changed: a hundred of them are too many to read at each request. */
+export function onceForEach<T>(compute: (clients: readonly Client[]) => T): (clients: readonly Client[]) => T {
+  let of: readonly Client[] | undefined
+  let result: T
+  return (clients) => {
+    if (clients !== of) result = compute(clients)
+    of = clients
+    return result
+  }
 }
 
 /** The pages that may act for any of these clients. */

@@ -10,13 +10,14 @@ export async function lockClients(tx: Tx): Promise<void> {
   await sql`SELECT pg_advisory_xact_lock(hashtext('claviger/clients'))`.execute(tx)
 }
 
-/** Those that people sign in with, oldest first, without disabled ones. */
-export async function enabledPublicClients(db: Db): Promise<ClientRow[]> {
+/** Those that people sign in with, oldest first, without disabled ones; if one is named, that one. */
+export async function enabledPublicClients(db: Db, id?: string): Promise<ClientRow[]> {
   return await db
     .selectFrom('clients')
     .selectAll()
     .where('type', '!=', 'service')
     .where('disabled_at', 'is', null)
+    .$if(id !== undefined, (qb) => qb.where('id', '=', id ?? ''))
     .orderBy('created_at')
     .orderBy('id')
     .execute()
@@ -117,6 +118,18 @@ interface OfClient {
 
 export async function deleteSecrets(tx: Tx, ids: readonly string[]): Promise<void> {
   if (ids.length > 0) await tx.deleteFrom('client_secrets').where('id', 'in', ids).execute()
+}
+
+/** Shares the row with other sign-ins, so that disabling it waits for them. @returns whether it is enabled. */
+export async function lockEnabled(tx: Tx, id: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('clients')
+    .select('id')
+    .where('id', '=', id)
+    .where('disabled_at', 'is', null)
+    .forShare()
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /**

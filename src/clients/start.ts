@@ -1,10 +1,10 @@
-import { listed } from '../config/origins.ts'
 import type { Db } from '../db/schema.ts'
 import type { Log } from '../log.ts'
 import { repeat } from '../schedule.ts'
 import { createSemaphore } from '../semaphore.ts'
-import { type Client, type ClientSettings, type Clients, createClients, lifetimesOf, withAccount } from './clients.ts'
-import { type ClientRow, enabledPublicClients } from './queries.ts'
+import { type ClientSettings, type Clients, createClients } from './clients.ts'
+import { enabledPublicClients } from './queries.ts'
+import { readClient, registeredClient } from './registered.ts'
 
 /** How often each replica looks what operators have changed: a change is to be everywhere within five seconds. */
 const READ_EVERY_MS = 2000
@@ -20,7 +20,7 @@ export interface ClientService {
 /** Reads the clients that people sign in with, and keeps them up to date. Those in memory survive an outage of the database. */
 export async function startClients(deps: { db: Db; config: ClientSettings; log: Log }): Promise<ClientService> {
   const { db, config, log } = deps
-  const { clients, hold } = createClients(config)
+  const { clients, hold } = createClients(config, (id) => readClient(deps, id))
   let seen = '[]'
   const read = async (): Promise<void> => {
     const rows = await enabledPublicClients(db)
@@ -52,26 +52,6 @@ export async function startClients(deps: { db: Db; config: ClientSettings; log: 
     stop: async () => {
       await schedule.stop()
       await oneAtATime.run(async () => {})
-    },
-  }
-}
-
-function registeredClient(config: ClientSettings, row: ClientRow): Client {
-  const usual = lifetimesOf(config)
-  return {
-    id: row.id,
-    type: row.type === 'native' ? 'native' : 'browser',
-    delivery: row.type === 'native' ? 'body' : 'cookie',
-    // The issuer's own pages may act for every client of a browser, as for `web`.
-    origins: listed(row.type === 'native' ? row.origins : [new URL(config.ISSUER).origin, ...row.origins]),
-    scopes: withAccount(row.scopes ?? config.SCOPES),
-    audiences: row.audiences ?? config.AUDIENCE,
-    lifetimes: {
-      sessionIdle: row.session_idle_seconds ?? usual.sessionIdle,
-      sessionMax: row.session_max_seconds ?? usual.sessionMax,
-      rememberIdle: row.remember_idle_seconds ?? usual.rememberIdle,
-      rememberMax: row.remember_max_seconds ?? usual.rememberMax,
-      accessToken: row.access_token_seconds ?? usual.accessToken,
     },
   }
 }

@@ -10,8 +10,10 @@ import { linkTo, type View } from './view.ts'
 /** What a request was refused for, if no form can show it. */
 export function problemPage(view: View, problem: Problem): string {
   const { words } = view
-  // The wishes of a refused request may be what it was refused for.
-  const plain: View = { ...view, path: '/account/sign-in', wishes: {} }
+  // The wishes of a refused request may be what it was refused for; not the client's, if its session is looked for.
+  const { client_id } = view.wishes
+  const wishes = problem.code === 'invalid_grant' && client_id !== undefined ? { client_id } : {}
+  const plain: View = { ...view, path: '/account/sign-in', wishes }
   const go = html`<p class="below"><a href="${linkTo(plain, plain.path)}">${words.problem.goOn}</a></p>`
   if (problem.code === 'invalid_grant') return layout(plain, { title: words.signIn.again, content: go })
   const text = textOf(view, problem)

@@ -15,6 +15,8 @@ export interface Wishes {
   theme?: string
   /** Where to go once signed in: an origin of the client. */
   return_to?: string
+  /** A browser client other than `web`, whose session and cookie the page is about. */
+  client_id?: string
 }
 
 /** How a page looks for a particular visitor. */

@@ -36,7 +36,7 @@ export async function authenticate(
   if (claims.sid === undefined) return await serviceOf(deps, now, claims)
 
   // Any audience of the token's client is accepted: see docs/divergences.md.
-  const client = clients.get(claims.client_id)
+  const client = await clients.find(claims.client_id)
   const audiences = [claims.aud].flat()
   if (!client || !audiences.some((item) => client.audiences.includes(item))) {
     throw new Problem('invalid_token', { reason: 'aud' })

@@ -11,9 +11,9 @@ interface Ending {
   family: string
   cause: EndCause
   /** If stated, how the family's refresh tokens travel: whoever holds one in the wrong place ends nothing. */
-  delivery?: Delivery
+  delivery?: Delivery | undefined
   /** If stated, the client that the family was issued to. */
-  clientId?: string
+  clientId?: string | undefined
 }
 
 /** Ends a family for whoever presents a token of it. @returns what it may not be ended for; otherwise it has ended. */
@@ -67,6 +67,6 @@ function misfitOf(
   family: { delivery: Delivery; clientId: string },
   { delivery, clientId }: Pick<Ending, 'delivery' | 'clientId'>,
 ): 'wrong_client' | 'wrong_delivery' | undefined {
-  if (clientId !== undefined && family.clientId !== clientId) return 'wrong_client'
-  return delivery !== undefined && family.delivery !== delivery ? 'wrong_delivery' : undefined
+  if (delivery !== undefined && family.delivery !== delivery) return 'wrong_delivery'
+  return clientId !== undefined && family.clientId !== clientId ? 'wrong_client' : undefined
 }

@@ -16,6 +16,8 @@ export interface Session {
   refreshToken: string
   /** What the access token is for: all or part of what the family was granted. */
   grant: Grant
+  /** How long the access token is good. */
+  accessTokenSeconds: number
 }
 
 /** Everything a token reply says. Durations are in seconds. */
@@ -28,6 +30,7 @@ export interface Issued {
   refreshExpiresIn: number
   remember: boolean
   delivery: Delivery
+  clientId: string
   sessionId: string
   subject: Subject
 }
@@ -48,12 +51,13 @@ export async function issue(
   if (accessToken.length > MAX_ACCESS_TOKEN) throw tooLarge(deps, session, accessToken.length)
   return {
     accessToken,
-    expiresIn: deps.config.ACCESS_TOKEN_SECONDS,
+    expiresIn: session.accessTokenSeconds,
     scope: grant.scope.join(' '),
     refreshToken,
     refreshExpiresIn: Math.max(0, Math.floor((endsIfUnused(family).getTime() - now.getTime()) / 1000)),
     remember: family.remember,
     delivery: family.delivery,
+    clientId: family.clientId,
     sessionId: family.id,
     subject,
   }
@@ -75,11 +79,11 @@ export function expectTokenToFit(
 
 function inputFor(
   { config }: { config: Config },
-  { family, subject, grant }: Omit<Session, 'refreshToken'>,
+  { family, subject, grant, accessTokenSeconds }: Omit<Session, 'refreshToken'>,
 ): AccessTokenInput {
   return {
     issuer: config.ISSUER,
-    lifetimeSeconds: config.ACCESS_TOKEN_SECONDS,
+    lifetimeSeconds: accessTokenSeconds,
     userId: subject.id,
     sessionId: family.id,
     clientId: family.clientId,

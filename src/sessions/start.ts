@@ -1,9 +1,11 @@
 import { recording } from '../audit/audit.ts'
 import type { Client } from '../clients/clients.ts'
 import type { Grant } from '../clients/grants.ts'
+import { holdClient } from '../clients/registered.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
+import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
 import type { AppendDeps } from '../revocations/append.ts'
 import { authenticateToken, hashToken, mintFirst } from '../tokens/refresh.ts'
@@ -25,6 +27,7 @@ export interface StartInput {
 /**
  * Starts a family and records the sign-in, in the caller's transaction. The caller has locked the user, so that no
  * disable, password change or other sign-in of the user can come in between.
+ * @throws Problem `invalid_client` for one that has been disabled, though this replica may not know it yet.
  */
 export async function startSession(
   deps: AppendDeps & { config: Config; serverKeys: KeyList },
@@ -34,13 +37,15 @@ export async function startSession(
 ): Promise<Session> {
   const { config, serverKeys } = deps
   const { subject, client } = input
+  const { lifetimes } = client
   const { now, facts } = asked
   const operation: Operation = { ...asked, actor: `user:${subject.id}` }
+  if (!(await holdClient(tx, client))) throw new Problem('invalid_client', { reason: 'client_gone' })
   if (input.replaces) await endReplaced(deps, tx, operation, { text: input.replaces, client })
 
   const remember = input.remember || client.delivery === 'body'
   const { token: refreshToken, family: id } = mintFirst(serverKeys)
-  const maxSeconds = remember ? config.REMEMBER_MAX_SECONDS : config.SESSION_MAX_SECONDS
+  const maxSeconds = remember ? lifetimes.rememberMax : lifetimes.sessionMax
   const family = {
     id,
     clientId: client.id,
@@ -51,7 +56,7 @@ export async function startSession(
     amr: input.amr,
     authTime: now,
     expiresAt: new Date(now.getTime() + maxSeconds * 1000),
-    idleSeconds: remember ? config.REMEMBER_IDLE_SECONDS : config.SESSION_IDLE_SECONDS,
+    idleSeconds: remember ? lifetimes.rememberIdle : lifetimes.sessionIdle,
   }
   const login = { type: 'login', outcome: 'success', userId: subject.id, familyId: id, clientId: client.id } as const
   const surplusIds = await insertFamily(
@@ -70,7 +75,14 @@ export async function startSession(
   for (const surplus of surplusIds) {
     await endOne(tx, deps, byRule, { id: surplus, userId: subject.id, cause: 'too_many_sessions' })
   }
-  return { family: { ...family, rotatedAt: now }, subject, refreshToken, grant: input.grant }
+  const { grant } = input
+  return {
+    family: { ...family, rotatedAt: now },
+    subject,
+    refreshToken,
+    grant,
+    accessTokenSeconds: lifetimes.accessToken,
+  }
 }
 
 /**

@@ -13,20 +13,20 @@ export interface Visitor {
 }
 
 /**
- * Finds out who has the refresh token in a cookie, without using it: nothing is rotated, and a token that would end its
+ * Finds out who has the refresh token in the cookie of a client, without using it: nothing is rotated, and a token that would end its
  * family as reused ends nothing here, because a page is also fetched by prefetching browsers and by the back button.
  * @returns undefined unless a refresh with it would succeed.
  */
 export async function findVisitor(
   deps: { db: Db; clock: Clock; serverKeys: KeyList; config: RotationPolicy },
-  text: string,
+  { text, clientId }: { text: string; clientId: string },
 ): Promise<Visitor | undefined> {
   const token = authenticateToken(deps.serverKeys, text)
   if (!token) return undefined
   const now = deps.clock()
   const family = await findFamily(deps.db, token.family)
   const { generation, hash } = token
-  const presented = { generation, hash, keyHash: null, delivery: 'cookie', clientId: null } as const
+  const presented = { generation, hash, keyHash: null, delivery: 'cookie', clientId } as const
   const verdict = decide(presented, family?.state, { arrivedAt: now, since: now, now }, deps.config)
   if (!family || (verdict.kind !== 'rotate' && verdict.kind !== 'retry')) return undefined
   return { subject: family.subject, sessionId: token.family, clientId: family.state.clientId }

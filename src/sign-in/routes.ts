@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { clientBehind, clientNamed } from '../clients/choose.ts'
+import { browserClientBehind, clientBehind, clientNamed } from '../clients/choose.ts'
 import type { Clients } from '../clients/clients.ts'
 import { refuseForeignOrigin, refuseLostCookie } from '../http/guards/origin.ts'
 import { type Limits, refuseOver } from '../http/limits/limits.ts'
@@ -99,13 +99,16 @@ export function signInEndpoints(
       },
       async (request, reply) => {
         const { client_id, remember = false, device_token, ...rest } = request.body
-        const client = clientNamed(clients, client_id)
+        const client =
+          client_id === undefined
+            ? browserClientBehind(clients, request.headers.origin)
+            : clientNamed(clients, client_id)
         refuseForeignOrigin(request, client)
         if (client.delivery === 'cookie') refuseLostCookie(request, deps.config.ISSUER)
         await expectRoom(deps.hasher, limits, request)
         refuseOver(await limits.login(request), deps.metrics)
         // With two cookies of the same name, it is unknown which one the browser will overwrite: neither session ends.
-        const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request) : []
+        const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request, client.id) : []
         const replaces = another === undefined ? cookie : undefined
         const inBody = device_token === undefined ? [] : [device_token]
         const devices = client.delivery === 'cookie' ? deviceCookies(request) : inBody

@@ -19,7 +19,7 @@ import { type EndDeps, endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
 import { insertUser, listAfter, type NewUser, removeUser, writeDisabledAt } from './queries.ts'
-import { checkRoles, checkRoom } from './rights.ts'
+import { checkRoles, checkRoom, roomNow } from './rights.ts'
 
 /** An account as operators see it, without the password hash, which could be cracked. */
 export interface Account extends Omit<User, 'passwordHash' | 'passwordDisabledAt' | 'signedInAt' | 'locale'> {
@@ -39,7 +39,7 @@ export async function createUser(
 ): Promise<Account> {
   const email = normaliseEmail(input.email)
   const roles = checkRoles(input.roles)
-  checkRoom(deps.config, { roles, claims: {} })
+  checkRoom(await roomNow(deps), { roles, claims: {} })
   if (input.password !== null) checkNewPassword(deps.config, email, input.password)
   const passwordHash = input.password === null ? null : await deps.hasher.hash(input.password)
   const operation = { ...asked, now: deps.clock() }

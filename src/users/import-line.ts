@@ -39,10 +39,18 @@ interface Line {
   created_at?: string
 }
 
+/** What every line is judged by. */
+export interface Rules {
+  config: Config
+  /** How many bytes of JSON roles and claims may take together. */
+  room: number
+  now: Date
+}
+
 /** Reads one line of an import, a JSON object. @returns the account, or what is wrong with it. */
-export function readUser(config: Config, now: Date, text: string): ImportedUser | { fault: string } {
+export function readUser(rules: Rules, text: string): ImportedUser | { fault: string } {
   try {
-    return toUser(config, now, parse(text))
+    return toUser(rules, parse(text))
   } catch (error) {
     if (error instanceof Fault) return { fault: error.message }
     if (error instanceof Problem) return { fault: [error.title, error.detail].filter(Boolean).join('. ') }
@@ -66,7 +74,7 @@ function parse(text: string): Line {
   return value
 }
 
-function toUser(config: Config, now: Date, line: Line): ImportedUser {
+function toUser({ config, room, now }: Rules, line: Line): ImportedUser {
   if (line.email === undefined) throw new Fault('email is missing')
   const { password_hash: hash = null, claims = {} } = line
   const passwordHash = hash === null ? null : storedForm(hash, config)
@@ -74,7 +82,7 @@ function toUser(config: Config, now: Date, line: Line): ImportedUser {
     throw new Fault('password_hash is of no form that is verified, or of a cost that no server can afford')
   const roles = checkRoles(line.roles ?? [])
   checkClaims(claims)
-  checkRoom(config, { roles, claims })
+  checkRoom(room, { roles, claims })
   const createdAt = line.created_at === undefined ? now : new Date(line.created_at)
   if (!(createdAt <= now)) throw new Fault('created_at is no time, or in the future')
   return {

@@ -7,8 +7,9 @@ import { transact, violatedConstraint } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
-import { readUser } from './import-line.ts'
+import { type Rules, readUser } from './import-line.ts'
 import { findTaken, type ImportedUser, insertImported } from './import-queries.ts'
+import { roomNow } from './rights.ts'
 
 export interface ImportOutcome {
   /** Accounts that were made, or would be. None if there is a fault. */
@@ -37,7 +38,7 @@ export async function importUsers(
   lines: readonly string[],
   { dryRun, skipExisting }: { dryRun: boolean; skipExisting: boolean },
 ): Promise<ImportOutcome> {
-  const { users, faults: read } = readAll(deps.config, operation.now, lines)
+  const { users, faults: read } = readAll({ config: deps.config, room: await roomNow(deps), now: operation.now }, lines)
   const work = async (tx: Tx): Promise<ImportOutcome> => {
     const taken = await findAllTaken(tx, operation.now, users)
     const found = skipExisting ? [] : [...taken].map(({ line }) => ({ line, fault: TAKEN }))
@@ -58,7 +59,7 @@ export async function importUsers(
 
 const TAKEN = 'The address or the id has an account, or the address is kept for one that may take it back'
 
-function readAll(config: Config, now: Date, lines: readonly string[]) {
+function readAll(rules: Rules, lines: readonly string[]) {
   const users: Numbered[] = []
   const faults: ImportOutcome['faults'] = []
   /** By address and by id. */
@@ -66,7 +67,7 @@ function readAll(config: Config, now: Date, lines: readonly string[]) {
   for (const [index, text] of lines.entries()) {
     if (text.trim() === '') continue
     const line = index + 1
-    const read = readUser(config, now, text)
+    const read = readUser(rules, text)
     if ('fault' in read) {
       faults.push({ line, fault: read.fault })
       continue

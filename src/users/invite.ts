@@ -13,7 +13,7 @@ import { enqueue } from '../outbox/outbox.ts'
 import { normaliseEmail } from './email.ts'
 import { isUnproved } from './prove-address.ts'
 import { findByEmail } from './queries.ts'
-import { checkRoles, checkRoom } from './rights.ts'
+import { checkRoles, checkRoom, roomNow } from './rights.ts'
 
 /** What an invitation brings. */
 export interface Invitation {
@@ -39,7 +39,7 @@ export async function invite(
 ): Promise<{ invitation: Invitation; handedOver: { token: string; code: string } | undefined }> {
   const email = normaliseEmail(input.email)
   const roles = checkRoles(input.roles)
-  checkRoom(deps.config, { roles, claims: {} })
+  checkRoom(await roomNow(deps), { roles, claims: {} })
   const mailed = input.mail !== undefined
   const { now } = operation
   return await transact(deps.db, async (tx) => {

@@ -1,5 +1,5 @@
 import { record } from '../audit/audit.ts'
-import { builtInClients } from '../clients/clients.ts'
+import { readClients } from '../clients/registered.ts'
 import { roomForRights, sizeOfRights } from '../clients/room.ts'
 import type { Config } from '../config/config.ts'
 import type { Db, Tx } from '../db/schema.ts'
@@ -33,7 +33,7 @@ export async function setRoles(
   return await withUser(deps, idOrEmail, async (tx, user) => {
     const before = user.roles
     const after = checkRoles(typeof roles === 'function' ? roles(before) : roles)
-    checkRoom(deps.config, { roles: after, claims: user.claims }, user)
+    checkRoom(await roomNow({ ...deps, db: tx }), { roles: after, claims: user.claims }, user)
     await replaceRoles(tx, operation, user, after)
     return { before, after }
   })
@@ -63,7 +63,7 @@ export async function setClaims(
 ): Promise<void> {
   checkClaims(claims)
   await withUser(deps, idOrEmail, async (tx, user) => {
-    checkRoom(deps.config, { roles: user.roles, claims }, user)
+    checkRoom(await roomNow({ ...deps, db: tx }), { roles: user.roles, claims }, user)
     await writeClaims(tx, user.id, claims)
     // Only the names: values may be personal, and the trail outlives the account.
     const details = { before: Object.keys(user.claims), after: Object.keys(claims) }
@@ -94,14 +94,19 @@ export function checkRoles(roles: string[]): string[] {
   return [...new Set(roles)]
 }
 
+/** How many bytes of JSON roles and custom claims may take together, whichever client a token is for. */
+export async function roomNow(deps: RightsDeps): Promise<number> {
+  return roomForRights(deps.config, await readClients(deps))
+}
+
 /**
  * Refuses roles and claims that would make access tokens too long: every request carries one in a header, and proxies
  * reject long headers. A change that makes them shorter is always accepted.
+ * @param room of roomNow.
  * @throws Problem invalid_request.
  */
-export function checkRoom(config: Config, rights: Rights, before: Rights = NO_RIGHTS): void {
+export function checkRoom(room: number, rights: Rights, before: Rights = NO_RIGHTS): void {
   const size = sizeOfRights(rights)
-  const room = roomForRights(config, builtInClients(config))
   if (size <= room || size <= sizeOfRights(before)) return
   throw new Problem('invalid_request', {
     detail: `Roles and custom claims of a user have at most ${Math.max(0, room)} bytes of JSON together, so that an access token stays within 4096; these have ${size}.`,

@@ -1,7 +1,9 @@
-import { describe, expect, test } from 'vitest'
+import { sql } from 'kysely'
+import { describe, expect, test, vi } from 'vitest'
 import { addClient } from '../../src/clients/add.ts'
 import { removeClient, rotateSecret, type SecretRotation, setClientEnabled } from '../../src/clients/change.ts'
 import { findClientBy, findRegistered, listClients } from '../../src/clients/list.ts'
+import { holdClient } from '../../src/clients/registered.ts'
 import { matchSecret } from '../../src/clients/secrets.ts'
 import { findServiceClient } from '../../src/clients/service.ts'
 import { createTestApp } from '../support/app.ts'
@@ -133,6 +135,22 @@ test('a disabled service is none, until it is enabled again; removed it is gone 
   await setClientEnabled(t.deps, now(), { id: clientId, enabled: false })
   await removeClient(t.deps, now(), clientId)
   expect(await t.db.selectFrom('client_secrets').select('id').where('client_id', '=', clientId).execute()).toEqual([])
+})
+
+test('disabling waits for the sign-ins that have seen the client enabled', async () => {
+  const { clientId } = await addPublicClient(t)
+  let disabling: Promise<boolean> | undefined
+  await t.deps.db.transaction().execute(async (tx) => {
+    expect(await holdClient(tx, { id: clientId })).toBe(true)
+    disabling = setClientEnabled(t.deps, now(), { id: clientId, enabled: false })
+    await vi.waitFor(async () => {
+      const { rows } = await sql`
+        SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(t.db)
+      expect(rows).toHaveLength(1)
+    })
+  })
+  expect(await disabling).toBe(true)
+  await t.deps.db.transaction().execute(async (tx) => expect(await holdClient(tx, { id: clientId })).toBe(false))
 })
 
 test('there are a hundred clients at most that people sign in with; services are not counted', async () => {

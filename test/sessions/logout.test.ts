@@ -172,7 +172,7 @@ describe('logout with nothing to end', () => {
   })
 
   test('a body of the wrong shape is 400', async () => {
-    for (const body of [{ refresh_token: 1 }, { token: 'x' }, { refresh_token: 'x', client_id: 'native' }, []]) {
+    for (const body of [{ refresh_token: 1 }, { token: 'x' }, { refresh_token: 'x', client_id: 1 }, []]) {
       expect((await post(t, '/logout', { body })).statusCode).toBe(400)
     }
   })

@@ -55,7 +55,7 @@ const FORMS: Record<string, RegExp> = {
   'a private key (PEM)': /BEGIN [A-Z ]*PRIVATE KEY/,
   'a private key (PKCS #8)': /MII[A-Za-z0-9+/]{3}IBADANBgkqhki/,
   'a private key (JWK)': /"(d|dp|dq|qi)": ?"[A-Za-z0-9_-]{20,}"/,
-  'a cookie': /__Host-(refresh_token|device)=[^;\s"']/,
+  'a cookie': /__Host-(refresh_token[.\w-]*|device)=[^;\s"']/,
 }
 const FORMS_IN_LOGS: Record<string, RegExp> = { ...FORMS, 'a password hash': /\$argon2id\$/ }
 

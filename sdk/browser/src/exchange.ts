@@ -94,7 +94,9 @@ export function createExchange(
     // Another tab has signed out, or somebody has signed in, in the meantime.
     if (!record.leaving && since && record.since !== since) return
     // Without a body there is no preflight, which saves a round trip while the page is being closed.
-    if (!native) await post('/logout')
+    // Whoever is not the default has to say which cookie it means.
+    const { client_id } = wanted
+    if (!native) await (client_id === 'web' ? post('/logout') : post('/logout', { client_id }))
     else if (record.token) await post('/logout', { refresh_token: record.token })
     await forget(record)
     state.tell()

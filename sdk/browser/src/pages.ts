@@ -4,9 +4,11 @@ import type { Client } from './types.ts'
 export interface PageOptions {
   /**
    * Where the page leads back to once somebody is signed in: the origin of this URL. Default: the present page's. The
-   * server takes none but those of `ALLOWED_ORIGINS` and its own.
+   * server takes none but those of the client and its own.
    */
   returnTo?: string | undefined
+  /** A client of browsers that operators registered, as in `createClient`. Default: `web`. */
+  clientId?: string | undefined
   /** Languages in order of preference, separated by spaces, such as `de en`. Default: the browser's. */
   uiLocales?: string | undefined
   /** Default: the visitor's. */
@@ -17,11 +19,12 @@ export interface PageOptions {
 type PageUrl = (auth: Pick<Client, 'issuer'>, options?: PageOptions) => string
 
 function pageUrl(path: string, { issuer }: Pick<Client, 'issuer'>, options: PageOptions = {}): string {
-  const { returnTo = platform.origin, uiLocales, theme } = options
+  const { returnTo = platform.origin, clientId, uiLocales, theme } = options
   // The origin of a page in a sandbox is `null`, and that of `javascript:` and the like: there is nowhere to lead back to.
   const site = !returnTo || returnTo === 'null' ? 'null' : new URL(returnTo, platform.origin).origin
   const url = new URL(path, issuer)
   if (site !== 'null') url.searchParams.set('return_to', site)
+  if (clientId) url.searchParams.set('client_id', clientId)
   if (uiLocales) url.searchParams.set('ui_locales', uiLocales)
   if (theme) url.searchParams.set('theme', theme)
   return url.href

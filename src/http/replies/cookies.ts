@@ -19,9 +19,14 @@ export function writeCookies(app: FastifyInstance): void {
   app.register(cookie, { hook: false })
 }
 
-/** Every value that was sent under the refresh cookie's name. The caller refuses more than one. */
-export function refreshCookies(request: FastifyRequest): string[] {
-  return cookiesNamed(request, REFRESH_COOKIE)
+/** Each client has a cookie of its own, so that its pages and those of another have sessions of their own in one browser. */
+function refreshCookieOf(clientId: string): string {
+  return clientId === 'web' ? REFRESH_COOKIE : `${REFRESH_COOKIE}.${clientId}`
+}
+
+/** Every value that was sent under the name of a client's refresh cookie. The caller refuses more than one. */
+export function refreshCookies(request: FastifyRequest, clientId: string): string[] {
+  return cookiesNamed(request, refreshCookieOf(clientId))
 }
 
 /** The device tokens that were sent. */
@@ -63,6 +68,7 @@ export interface Tokens {
   refreshExpiresIn: number
   remember: boolean
   delivery: 'cookie' | 'body'
+  clientId: string
   subject: { id: string; email: string; emailVerified: boolean; roles: string[] }
   /** The device tokens that the client is to keep, that of the user first. Only a sign-in has them. */
   devices?: { tokens: [string, ...string[]]; keepSeconds: number }
@@ -72,7 +78,8 @@ export interface Tokens {
 export function setTokenCookies(reply: FastifyReply, tokens: Tokens): void {
   const { devices } = tokens
   // Without `remember` the cookie ends with the browser's session.
-  setCookie(reply, REFRESH_COOKIE, tokens.refreshToken, tokens.remember ? tokens.refreshExpiresIn : undefined)
+  const maxAge = tokens.remember ? tokens.refreshExpiresIn : undefined
+  setCookie(reply, refreshCookieOf(tokens.clientId), tokens.refreshToken, maxAge)
   if (devices) setCookie(reply, DEVICE_COOKIE, devices.tokens.join('.'), devices.keepSeconds)
 }
 
@@ -94,8 +101,8 @@ export function sendTokens(reply: FastifyReply, tokens: Tokens) {
 }
 
 /** Only for signing out. Refusals do not clear the cookie, because a late one would delete that of a newer sign-in. */
-export function clearRefreshCookie(reply: FastifyReply): void {
-  setCookie(reply, REFRESH_COOKIE, '', 0)
+export function clearRefreshCookie(reply: FastifyReply, clientId: string): void {
+  setCookie(reply, refreshCookieOf(clientId), '', 0)
 }
 
 /** Appends: a reply may set several. @param maxAge in seconds; without it, the cookie ends with the browser's session. */

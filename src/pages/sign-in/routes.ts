@@ -1,6 +1,4 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { clientNamed } from '../../clients/choose.ts'
-import type { Clients } from '../../clients/clients.ts'
 import { Problem } from '../../errors.ts'
 import { refuseLostCookie } from '../../http/guards/origin.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
@@ -26,14 +24,12 @@ const PASSWORD_FAULTS = {
 } as const
 
 interface Parts {
-  clients: Clients
   limits: Pick<Limits, 'login' | 'register' | 'logout' | 'turnAway'>
   semaphore: Semaphore
 }
 
 /** Signing in, signing out, and making an account: what the API has, for people. */
-export function signInPages(deps: Needs, visits: Visits, { clients, limits, semaphore }: Parts) {
-  const client = clientNamed(clients)
+export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: Parts) {
   const logout = createLogout(deps, semaphore)
 
   /** As `POST /login` does it. */
@@ -41,7 +37,8 @@ export function signInPages(deps: Needs, visits: Visits, { clients, limits, sema
     refuseLostCookie(request, deps.config.ISSUER)
     await expectRoom(deps.hasher, limits, request)
     refuseOver(await limits.login(request), deps.metrics)
-    const [cookie, another] = refreshCookies(request)
+    const client = visits.clientOf(request)
+    const [cookie, another] = refreshCookies(request, client.id)
     const replaces = another === undefined ? cookie : undefined
     const issued = await signIn(deps, visits.operation(request), {
       ...input,
@@ -99,10 +96,11 @@ export function signInPages(deps: Needs, visits: Visits, { clients, limits, sema
     signOut: visits.sent([], {
       act: async ({ request, reply, view }) => {
         refuseOver(await limits.logout(request), deps.metrics)
-        const [token, another] = refreshCookies(request)
+        const { id: clientId } = visits.clientOf(request)
+        const [token, another] = refreshCookies(request, clientId)
         if (another !== undefined) throw new Problem('invalid_request', { detail: 'Send one refresh token.' })
-        await logout(visits.operation(request), { token, delivery: 'cookie' })
-        clearRefreshCookie(reply)
+        await logout(visits.operation(request), { token, delivery: 'cookie', clientId })
+        clearRefreshCookie(reply, clientId)
         const { title, text, signIn: label } = view.words.signedOut
         return sendPage(reply, donePage(view, { title, text, label, path: '/account/sign-in' }))
       },

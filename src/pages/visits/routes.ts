@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { clientNamed } from '../../clients/choose.ts'
-import type { Clients } from '../../clients/clients.ts'
+import type { Client, Clients } from '../../clients/clients.ts'
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import { Problem } from '../../errors.ts'
@@ -29,6 +29,7 @@ const WishesQuery = Type.Object({
   ui_locales: Type.Optional(Type.String({ maxLength: 200 })),
   theme: Type.Optional(Type.String({ maxLength: 200 })),
   return_to: Type.Optional(Type.String({ maxLength: 300 })),
+  client_id: Type.Optional(Type.String({ maxLength: 200 })),
 })
 
 interface Sent<N extends string, Before> {
@@ -55,14 +56,23 @@ export function createVisits(
   { clients, limits, semaphore }: { clients: Clients; limits: Pick<Limits, 'account'>; semaphore: Semaphore },
 ) {
   const { config } = deps
-  const { origins } = clientNamed(clients)
   const ownOrigin = new URL(config.ISSUER).origin
 
   /** @throws Problem `invalid_request` for a site to return to that is not the client's. */
   function viewOf(request: FastifyRequest): View {
     const view = tolerantView(config, request)
-    checkReturnTo(view.returnTo, origins)
+    checkReturnTo(view.returnTo, clientOf(request).origins)
     return view
+  }
+
+  /**
+   * The client whose session the page is about.
+   * @throws Problem `invalid_client` unless it is one of browsers: the pages have cookies and nothing else.
+   */
+  function clientOf(request: FastifyRequest): Client {
+    const client = clientNamed(clients, wishesOf(request).client_id)
+    if (client.type !== 'browser') throw new Problem('invalid_client')
+    return client
   }
 
   /** A page. */
@@ -102,12 +112,13 @@ export function createVisits(
    * @param counted whether the request has taken from a limit already; otherwise a look takes from that of accounts.
    */
   async function visitorOf(request: FastifyRequest, counted = false): Promise<Visitor | undefined> {
-    const [cookie, another] = refreshCookies(request)
+    const { id: clientId } = clientOf(request)
+    const [cookie, another] = refreshCookies(request, clientId)
     // Of two cookies with one name nobody knows which the browser will keep. And no browser sends the cookie along with
     // what another site asks for.
     if (cookie === undefined || another !== undefined || isForeign(request)) return undefined
     if (!counted) refuseOver(await limits.account(request), deps.metrics)
-    const visitor = await semaphore.run(() => findVisitor(deps, cookie))
+    const visitor = await semaphore.run(() => findVisitor(deps, { text: cookie, clientId }))
     if (visitor) request.noted = { userId: visitor.subject.id, familyId: visitor.sessionId }
     return visitor
   }
@@ -135,7 +146,7 @@ export function createVisits(
     return visitor ? { ...asked, actor: `user:${visitor.subject.id}` } : asked
   }
 
-  return { shown, sent, visitorOf, expectVisitor, sendToSignIn, operation }
+  return { shown, sent, clientOf, visitorOf, expectVisitor, sendToSignIn, operation }
 }
 
 /** Answers with a page what no form can show. Order: before the routes of the scope. */
@@ -150,12 +161,16 @@ export function answerWithPages(scope: FastifyInstance, config: Config): void {
 
 /** The view of a request whose query has not been checked. */
 function tolerantView(config: Config, request: FastifyRequest): View {
+  const [path = ''] = request.url.split('?')
+  return createView(config, { path, wishes: wishesOf(request), acceptLanguage: request.headers['accept-language'] })
+}
+
+function wishesOf(request: FastifyRequest): Wishes {
   const query = (request.query ?? {}) as Record<string, unknown>
   const wishes: Wishes = {}
-  for (const name of ['ui_locales', 'theme', 'return_to'] as const) {
+  for (const name of ['ui_locales', 'theme', 'return_to', 'client_id'] as const) {
     const value = query[name]
     if (typeof value === 'string') wishes[name] = value
   }
-  const [path = ''] = request.url.split('?')
-  return createView(config, { path, wishes, acceptLanguage: request.headers['accept-language'] })
+  return wishes
 }

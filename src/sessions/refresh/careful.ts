@@ -95,21 +95,22 @@ async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, reques
   if (!family) throw new Error('a verdict other than refusal needs a family')
   const held = { tx, operation, family, request }
   if (verdict.kind === 'reuse') return await endForReuse(deps, held, verdict)
-  const problem = forbid(deps, clients, held)
+  const problem = await forbid(deps, clients, held)
   if (problem) return { kind: 'problem', problem }
   return verdict.kind === 'retry' ? await answerAgain(deps, held) : await replaceToken(deps, held, verdict)
 }
 
 /** Refuses, as the hot path does, a request for which no access token could be issued. Nothing is changed then. */
-function forbid(deps: CarefulDeps, clients: Clients, held: Held): Problem | undefined {
+async function forbid(deps: CarefulDeps, clients: Clients, held: Held): Promise<Problem | undefined> {
   const { facts: family, subject } = held.family
-  const client = clients.get(family.clientId)
+  const client = await clients.find(family.clientId)
   if (!client) return new Problem('invalid_grant', { reason: 'client_gone' })
   try {
     expectTokenToFit(deps, held.operation.now, {
       family,
       subject,
       grant: grantNow(client, family, held.request.narrow),
+      accessTokenSeconds: client.lifetimes.accessToken,
     })
     return undefined
   } catch (error) {

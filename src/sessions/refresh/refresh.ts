@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Tally } from '../../audit/tally.ts'
-import type { Clients } from '../../clients/clients.ts'
+import { type Client, type Clients, onceForEach } from '../../clients/clients.ts'
 import { grantNow, type Narrowing, narrowing } from '../../clients/grants.ts'
 import { ENOUGH_ROOM, roomForRights } from '../../clients/room.ts'
 import type { Clock } from '../../clock.ts'
@@ -69,9 +69,10 @@ export function createRefresh(
   clients: Clients,
   spendRetry: (family: string) => Promise<Spent>,
 ): Refresh {
-  const room = roomForRights(deps.config, clients.values())
-  if (room < ENOUGH_ROOM)
-    deps.log.warn({ bytes: room }, 'the settings leave little room for roles and claims in access tokens')
+  const room = onceForEach((all: readonly Client[]) => roomForRights(deps.config, all))
+  const bytes = room(clients.values())
+  if (bytes < ENOUGH_ROOM)
+    deps.log.warn({ bytes }, 'the settings leave little room for roles and claims in access tokens')
   const rotate = createRotator(deps, { clients, perMinute: deps.config.RATE_LIMIT_FAMILY_PER_MINUTE, room })
   const refreshCarefully = createCarefulPath(deps, clients)
   const dateAnew = createDater(deps)
@@ -155,10 +156,16 @@ export function createRefresh(
     try {
       const exchanged = await exchange(operation, token, input, debt?.since ?? arrivedAt)
       const { verdict, family, subject, refreshToken, narrow } = exchanged
-      const client = clients.get(family.clientId)
+      const client = await clients.find(family.clientId)
       if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
       const grant = grantNow(client, family, narrow)
-      const issued = await issue(deps, deps.clock(), { family, subject, refreshToken, grant })
+      const issued = await issue(deps, deps.clock(), {
+        family,
+        subject,
+        refreshToken,
+        grant,
+        accessTokenSeconds: client.lifetimes.accessToken,
+      })
       const rotatedAt = verdict === 'retry' ? family.rotatedAt : await dateAnew(family, refreshToken)
       settle(token, arrivedAt, debt, { verdict, rotatedAt })
       return issued

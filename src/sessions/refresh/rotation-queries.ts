@@ -1,5 +1,5 @@
 import { CompiledQuery, sql } from 'kysely'
-import type { Clients } from '../../clients/clients.ts'
+import { type Client, type Clients, onceForEach } from '../../clients/clients.ts'
 import type { Narrowing } from '../../clients/grants.ts'
 import type { Db } from '../../db/schema.ts'
 import { type FamilyFacts, type FamilyRow, factsOf, type Subject, type SubjectRow, subjectOf } from '../queries.ts'
@@ -21,7 +21,7 @@ export interface RotationRules {
   /** How often one family may rotate. */
   perMinute: number
   /** How many bytes of JSON roles and custom claims may take together. With more, an access token might be too large. */
-  room: number
+  room(clients: readonly Client[]): number
 }
 
 /** A family that has just been rotated, and its user. */
@@ -116,6 +116,7 @@ export async function rotateThoseCurrent(
   rotations: readonly Rotation[],
 ): Promise<Map<string, Rotated>> {
   const rows = rotations.map(columnsOf)
+  const all = clients.values()
   const columns = COLUMNS.split(',').map((_name, index) => rows.map((row) => row[index]))
   const found = await db.executeQuery<FamilyRow & SubjectRow>(
     CompiledQuery.raw(ROTATE, [
@@ -123,21 +124,18 @@ export async function rotateThoseCurrent(
       new Date(now.getTime() - WINDOW_MS),
       perMinute,
       ...columns,
-      ...clientColumns(clients),
-      room,
+      ...clientColumns(all),
+      room(all),
     ]),
   )
   return new Map(found.rows.map((row) => [row.id, { ...factsOf(row), subject: subjectOf(row) }]))
 }
 
-function clientColumns(clients: Clients): string[][] {
-  const all = clients.values()
-  return [
-    all.map(({ id }) => id),
-    all.map(({ scopes }) => scopes.join(' ')),
-    all.map(({ audiences }) => audiences.join(' ')),
-  ]
-}
+const clientColumns = onceForEach((all: readonly Client[]): string[][] => [
+  all.map(({ id }) => id),
+  all.map(({ scopes }) => scopes.join(' ')),
+  all.map(({ audiences }) => audiences.join(' ')),
+])
 
 /** A rotation that took place. The hash of its new token tells whether it is still the latest. */
 export interface Made {

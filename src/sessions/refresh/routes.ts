@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { clientOfWebView, cookieOwner } from '../../clients/choose.ts'
 import { type Clients, clientOfPage, pagesOf } from '../../clients/clients.ts'
 import type { Origins } from '../../config/origins.ts'
 import type { Delivery } from '../../db/schema.ts'
@@ -30,7 +31,10 @@ const RefreshBody = Type.Object(
   },
   { additionalProperties: false },
 )
-const LogoutBody = Type.Object({ refresh_token: Type.Optional(RefreshToken) }, { additionalProperties: false })
+const LogoutBody = Type.Object(
+  { refresh_token: Type.Optional(RefreshToken), client_id: Type.Optional(ClientId) },
+  { additionalProperties: false },
+)
 
 /** The empty alternative is for clients that send the token in the body. */
 const CREDENTIAL = [{ refreshCookie: [] }, {}]
@@ -60,11 +64,10 @@ export function refreshEndpoints(
       },
       async (request, reply) => {
         const body = request.body ?? {}
-        const credential = readCredential(request, clients, body.refresh_token, body.client_id)
+        const { owner: _owner, ...credential } = readCredential(request, clients, body.refresh_token, body.client_id)
         const arrivedAt = new Date(deps.clock().getTime() - load.stalls.before())
         const issued = await load.refresh(operationOf(request, arrivedAt), {
           ...credential,
-          clientId: body.client_id,
           idempotencyKey: idempotencyKeyOf(request),
           scope: body.scope,
           audience: body.audience,
@@ -89,42 +92,58 @@ export function refreshEndpoints(
         response: { 204: Type.Null({ description: 'Signed out' }) },
       },
       async (request, reply) => {
-        const credential = readCredential(request, clients, request.body?.refresh_token, undefined)
+        const { refresh_token: inBody, client_id: named } = request.body ?? {}
+        const { owner, ...credential } = readCredential(request, clients, inBody, named)
         refuseOver(await limits.logout(request), deps.metrics)
         await logout(operationOf(request, deps.clock()), credential)
-        if (credential.delivery === 'cookie') clearRefreshCookie(reply)
+        // A cookie that the named client does not own is left alone, as its session is.
+        if (credential.delivery === 'cookie' && credential.clientId === owner) clearRefreshCookie(reply, owner)
         return reply.code(204).send(null)
       },
     ),
   }
 }
 
+interface Credential {
+  token: string | undefined
+  delivery: Delivery
+  /** Which client's the token has to be; undefined where the token alone tells. */
+  clientId: string | undefined
+  /** The client whose cookie this is about. */
+  owner: string
+}
+
 /**
  * Reads the refresh token and checks that it may be used from where the request comes. If the cookie is the credential,
- * or would be had it been sent, the request must come from an allowed page (CSRF): an absent cookie relaxes nothing.
+ * or would be had it been sent, the request must come from an allowed page (CSRF): an absent cookie relaxes nothing. Cookies of
+ * other clients are as if they were not there.
  */
 function readCredential(
   request: FastifyRequest,
   clients: Clients,
   inBody: string | undefined,
-  clientId: string | undefined,
-): { token: string | undefined; delivery: Delivery } {
-  const cookies = refreshCookies(request)
+  named: string | undefined,
+): Credential {
+  const { origin } = request.headers
+  const owner = cookieOwner(clients, named, origin)
+  const cookies = refreshCookies(request, owner)
   if (cookies.length + (inBody === undefined ? 0 : 1) > 1) {
     throw new Problem('invalid_request', { detail: 'Send one refresh token, in the cookie or in the body.' })
   }
   if (inBody !== undefined) {
-    refuseForeignOrigin(request, { delivery: 'body', origins: originsOf(clients, 'body', clientId) })
-    return { token: inBody, delivery: 'body' }
+    refuseForeignOrigin(request, { delivery: 'body', origins: originsOf(clients, 'body', named) })
+    return { token: inBody, delivery: 'body', clientId: named ?? clientOfWebView(clients, origin), owner }
   }
+  // A name that is no browser client's is left to the rotation, which refuses the cookie's token for it.
+  const clientId = named ?? owner
   if (cookies.length === 0) {
     // Only the cookie is at stake: no foreign page may have it deleted.
-    const delivery = clientOfPage(clients, request.headers.origin)?.delivery ?? 'cookie'
-    refuseForeignOrigin(request, { delivery, origins: originsOf(clients, delivery, clientId) })
-    return { token: undefined, delivery }
+    const delivery = clientOfPage(clients, origin)?.delivery ?? 'cookie'
+    refuseForeignOrigin(request, { delivery, origins: originsOf(clients, delivery, named) })
+    return { token: undefined, delivery, clientId, owner }
   }
-  requireOrigin(request, originsOf(clients, 'cookie', clientId))
-  return { token: cookies[0], delivery: 'cookie' }
+  requireOrigin(request, originsOf(clients, 'cookie', owner))
+  return { token: cookies[0], delivery: 'cookie', clientId, owner }
 }
 
 /**

@@ -12,14 +12,14 @@ let tokens: Tokens
 let changed = 0
 
 const routes: FastifyPluginAsyncTypebox = async (app) => {
-  app.get('/cookies', { config: { access: 'public' } }, async (req) => refreshCookies(req))
+  app.get('/cookies', { config: { access: 'public' } }, async (req) => refreshCookies(req, 'web'))
   app.post('/login', {
     config: { access: 'public' },
     schema: { response: { 200: TokenReply } },
     handler: async (_request, reply) => sendTokens(reply, tokens),
   })
   app.post('/logout', { config: { access: 'public' } }, async (_request, reply) => {
-    clearRefreshCookie(reply)
+    clearRefreshCookie(reply, 'web')
     return reply.code(204).send()
   })
   app.post('/strict', { config: { access: 'public' } }, async (req) => {
@@ -44,6 +44,7 @@ const issued = (extra: Partial<Tokens>): Tokens => ({
   refreshExpiresIn: 43200,
   remember: false,
   delivery: 'cookie',
+  clientId: 'web',
   // Members that a reply must not show.
   subject: Object.assign(
     { id: '0', email: 'a@example.com', emailVerified: true, roles: ['x'] },
@@ -125,7 +126,7 @@ test('reads several Cookie headers as one', async () => {
 test('blanks in the middle cost no more than other characters', () => {
   // Many more than a request may have: if each of them began a search to the end, it would take more than a minute.
   const cookie = `x${' \t'.repeat(250_000)}y=1; ${NAME}=a`
-  expect(refreshCookies({ headers: { cookie } } as FastifyRequest)).toEqual(['a'])
+  expect(refreshCookies({ headers: { cookie } } as FastifyRequest, 'web')).toEqual(['a'])
 })
 
 test('reads no cookie where there is none', async () => {
