@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:net'
 import { demoAccounts, inviteGuest } from './demo/accounts.ts'
 import { buildExamples } from './demo/build.ts'
+import { ordersClient } from './demo/client.ts'
 import { startInbox } from './demo/inbox.ts'
 import { startOrders } from './demo/orders.ts'
 import { fillEnvironment } from './environment.ts'
@@ -84,8 +85,16 @@ async function start(): Promise<void> {
   if (stopping !== undefined) return
 
   const audience = env.AUDIENCE.split(',')[0] ?? 'orders'
+  const { id, secret } = await ordersClient(env)
   closing.push(
-    await startOrders({ ISSUER: issuer, AUDIENCE: audience, ALLOWED_ORIGIN: page, PORT: `${ports.ORDERS_PORT}` }),
+    await startOrders({
+      ISSUER: issuer,
+      AUDIENCE: audience,
+      ALLOWED_ORIGIN: page,
+      PORT: `${ports.ORDERS_PORT}`,
+      CLIENT_ID: id,
+      CLIENT_SECRET: secret,
+    }),
   )
 
   const { createSpa } = await import('../examples/spa/server.ts')

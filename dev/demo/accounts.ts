@@ -2,9 +2,8 @@ import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
-import { main } from '../../src/cli/main.ts'
 import { createOnce } from '../create-once.ts'
+import { operator } from './operator.ts'
 
 export interface Account {
   email: string
@@ -35,30 +34,20 @@ export async function demoAccounts(env: NodeJS.ProcessEnv): Promise<[Account, ..
   ]
   for (const { email, roles } of accounts) {
     const options = roles.flatMap((role) => ['--role', role])
-    const { code, output } = await cli(env, password, ['users', 'create', email, ...options])
+    const { code, output } = await operator(env, ['users', 'create', email, ...options], password)
     if (code === 0) continue
     if (!output.includes('address exists')) throw new Error(output)
-    if (!known) await cli(env, password, ['users', 'password', email])
+    if (!known) await operator(env, ['users', 'password', email], password)
   }
   return accounts
 }
 
 /** So that the inbox has a mail to begin with. Nothing comes of it for whoever has accepted already, or was invited often. */
 export async function inviteGuest(env: NodeJS.ProcessEnv): Promise<void> {
-  await cli(env, '', ['users', 'invite', 'guest@example.com'])
+  await operator(env, ['users', 'invite', 'guest@example.com'])
 }
 
 /** Five words of seventy: 30 bits, which rate limits and argon2id guard, on this machine only. */
 function newPassword(): string {
   return Array.from({ length: 5 }, () => words[randomInt(words.length)]).join('-')
-}
-
-async function cli(
-  env: NodeJS.ProcessEnv,
-  password: string,
-  argv: string[],
-): Promise<{ code: number; output: string }> {
-  const output = new PassThrough()
-  const code = await main(argv, env, { stdin: Readable.from([`${password}\n`]), stdout: output, stderr: output })
-  return { code, output: String(output.read() ?? '') }
 }

@@ -1,4 +1,5 @@
-// Verifies access tokens offline, with the issuer's public keys: it never asks the issuer about a token.
+// Verifies access tokens offline, with the issuer's public keys: it never asks the issuer about a token. That a session has
+// ended it hears from the issuer's revocation feed.
 import { createVerifier } from '@claviger/verifier'
 import { bearerAuth } from '@claviger/verifier/fastify'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -14,6 +15,8 @@ export interface OrdersOptions {
   origin: string
   /** Base URL of the issuer as this process reaches it, where that is another one. */
   issuerInside?: string | undefined
+  /** This service as a client of the issuer, to report what it has heard. Without it, it hears all the same. */
+  client?: { id: string; secret: string; instance: string } | undefined
 }
 
 const NewOrder = {
@@ -24,10 +27,13 @@ const NewOrder = {
 } as const
 
 export async function createOrders(options: OrdersOptions): Promise<FastifyInstance> {
-  const { issuer, audience, origin, issuerInside = issuer } = options
+  const { issuer, audience, origin, issuerInside = issuer, client } = options
   const verify = createVerifier({
     issuer,
     audience,
+    // What has ended is refused about a second later. Where that cannot be known for ten seconds, nothing is let in.
+    revocations: { maxStaleness: '10s', onStale: 'reject' },
+    ...(client ? { client } : {}),
     fetch: (url, init) => fetch(url.replace(issuer, issuerInside), init),
   })
   const app = fastify()

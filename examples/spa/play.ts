@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { DemoAccount } from './server.ts'
-import { type Play, phoneRefreshes, signPhoneIn, thiefReplays } from './thief.ts'
+import { type Play, phoneOrders, phoneRefreshes, signPhoneIn, thiefReplays } from './thief.ts'
 
 interface Answer {
   status: number
@@ -11,11 +11,11 @@ const MAX_BODY = 4096
 const MAX_PLAYS = 100
 
 /**
- * POST /play {email, password?}, then /play/{id}/phone and /play/{id}/thief: one move each. The tokens stay here; the page
- * is shown their first and last letters.
- * @param issuer base URL as this process reaches it
+ * POST /play {email, password?}, then /play/{id}/phone, /play/{id}/thief and /play/{id}/orders: one move each. The tokens stay
+ * here; the page is shown their first and last letters.
+ * @param servers base URLs as this process reaches them
  */
-export function playRoutes(issuer: string, demo: DemoAccount | undefined) {
+export function playRoutes({ issuer, orders }: { issuer: string; orders: string }, demo: DemoAccount | undefined) {
   const plays = new Map<string, Play>()
 
   return async (request: IncomingMessage, path: string): Promise<Answer> => {
@@ -32,10 +32,11 @@ export function playRoutes(issuer: string, demo: DemoAccount | undefined) {
       const play = plays.get(id)
       if (!play) return { status: 404, body: {} }
       if (who === 'phone') return { status: 200, body: await phoneRefreshes(issuer, play) }
+      if (who === 'orders') return { status: 200, body: await phoneOrders(orders, play) }
       if (who === 'thief') return { status: 200, body: await thiefReplays(issuer, play) }
       return { status: 404, body: {} }
     } catch {
-      // The issuer does not answer.
+      // One of the servers does not answer.
       return { status: 502, body: {} }
     }
   }

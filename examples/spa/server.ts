@@ -11,6 +11,8 @@ export interface SpaOptions {
   orders: string
   /** The issuer as this process reaches it, where that is another address. */
   issuerInside?: string | undefined
+  /** The same for the orders service. */
+  ordersInside?: string | undefined
   /** An account to look around with. */
   demo?: DemoAccount | undefined
   /** Whether the issuer sends mail. */
@@ -33,7 +35,7 @@ const dist = join(import.meta.dirname, 'dist')
 
 /** The web server of the demo's page. */
 export function createSpa(options: SpaOptions): Server {
-  const { issuer, orders, issuerInside = issuer, demo, mail = false, inbox } = options
+  const { issuer, orders, issuerInside = issuer, ordersInside = orders, demo, mail = false, inbox } = options
   const headers = securityHeaders(options)
   const config = JSON.stringify({
     issuer,
@@ -42,7 +44,7 @@ export function createSpa(options: SpaOptions): Server {
     mail,
     inbox: inbox !== undefined,
   })
-  const play = playRoutes(issuerInside, demo)
+  const play = playRoutes({ issuer: issuerInside, orders: ordersInside }, demo)
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
@@ -111,6 +113,7 @@ if (import.meta.main) {
     issuer: env.ISSUER || 'http://localhost:3000',
     orders: env.ORDERS_URL || 'http://localhost:4000',
     issuerInside: env.ISSUER_INSIDE || undefined,
+    ordersInside: env.ORDERS_INSIDE || undefined,
     demo: env.DEMO_EMAIL ? { email: env.DEMO_EMAIL, hint: env.DEMO_HINT ?? '' } : undefined,
   })
   server.listen(Number(env.PORT || 5173), env.HOST || '127.0.0.1', () => console.log('spa: ready'))

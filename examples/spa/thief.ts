@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What the page is shown of a token: enough to tell two of them apart. */
 export interface TokenFacts {
@@ -24,6 +25,8 @@ export interface Play {
   sessionId: string
   /** As the phone held them, one after the other. The thief has a copy of the first. */
   tokens: [string, ...string[]]
+  /** The last that the phone was given. */
+  accessToken: string
 }
 
 /** How the phone names itself: the list of sessions shows it. */
@@ -45,7 +48,7 @@ export async function signPhoneIn(
   const { sid } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { sid: string }
   return {
     outcome: { ...outcome, token: factsOf(1, reply.refresh_token) },
-    play: { id: randomUUID(), sessionId: sid, tokens: [reply.refresh_token] },
+    play: { id: randomUUID(), sessionId: sid, tokens: [reply.refresh_token], accessToken: reply.access_token },
   }
 }
 
@@ -55,12 +58,35 @@ export async function phoneRefreshes(issuer: string, play: Play): Promise<Outcom
   const { outcome, reply } = await post(issuer, '/refresh', { refresh_token: present }, PHONE, randomUUID())
   if (!reply) return outcome
   play.tokens.push(reply.refresh_token)
+  play.accessToken = reply.access_token
   return { ...outcome, token: factsOf(play.tokens.length, reply.refresh_token) }
 }
 
 /** The thief presents the copy of the first token. */
 export async function thiefReplays(issuer: string, play: Play): Promise<Outcome> {
   return (await post(issuer, '/refresh', { refresh_token: play.tokens[0] }, THIEF, randomUUID())).outcome
+}
+
+const LOOKS = 20
+const LOOK_EVERY_MS = 150
+
+/**
+ * The phone asks for its orders with the access token that it still has. Its session has ended: the service hears of that
+ * within about a second, so it may have to be asked more than once until it refuses.
+ * @param orders base URL of the service
+ */
+export async function phoneOrders(orders: string, play: Play): Promise<Outcome> {
+  const headers = { authorization: `Bearer ${play.accessToken}`, 'user-agent': PHONE }
+  for (let look = 1; ; look++) {
+    const response = await fetch(`${orders}/orders`, { headers })
+    const { status } = response
+    await response.text()
+    if (status !== 200 || look === LOOKS) {
+      const code = /error="(\w+)"/.exec(response.headers.get('www-authenticate') ?? '')?.[1]
+      return { status, ...(code ? { code } : {}) }
+    }
+    await sleep(LOOK_EVERY_MS)
+  }
 }
 
 interface TokenReply {

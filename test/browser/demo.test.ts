@@ -3,6 +3,8 @@ import { type IncomingMessage, request } from 'node:http'
 import { createServer } from 'node:net'
 import type { Browser, Page } from 'playwright-core'
 import { describe, expect, test } from 'vitest'
+import { run } from '../cli/support.ts'
+import { testEnvironment } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
 import { postJson } from '../support/post-json.ts'
 import { cloneDatabase } from '../support/postgres.ts'
@@ -61,6 +63,7 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
       await page.getByText('This session has ended, for both.').waitFor()
       await expect.poll(() => rows(page)).toHaveLength(1)
       await step.click()
+      await step.click()
       await page.locator('.scene.end').waitFor()
       expect(await page.locator('.answer').allInnerTexts()).toEqual([
         'POST /login → 200',
@@ -68,7 +71,16 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
         'POST /refresh → 200',
         'POST /refresh → 401 invalid_grant',
         'POST /refresh → 401 invalid_grant',
+        'GET /orders → 401 invalid_token',
       ])
+
+      // The service reports as a client of the issuer, so operators see that it has heard.
+      const env = testEnvironment(database.url)
+      const phone = (await page.locator('.scene.end .command').innerText()).split(' ').at(-1) ?? ''
+      const why = async () => (await run(['sessions', 'why', phone], { env })).out
+      await expect.poll(why, { timeout: 15_000 }).toContain('All services that report have heard of it: 1 instance.')
+      const verifiers = await run(['verifiers', '--check'], { env })
+      expect(verifiers).toMatchObject({ code: 0, out: expect.stringMatching(/^orders +\S+:\d+ +current /m) })
 
       // Another device signs in by itself, and is shown the door from here.
       const login = { email: 'demo@example.com', password: demo.password(), client_id: 'native' }

@@ -16,7 +16,7 @@ export interface Begun extends Outcome {
 export const begin = (email: string, password: string | undefined): Promise<Begun> =>
   post('/play', { email, ...(password ? { password } : {}) })
 
-export const move = (id: string, who: 'phone' | 'thief'): Promise<Outcome> => post(`/play/${id}/${who}`, {})
+export const move = (id: string, who: 'phone' | 'thief' | 'orders'): Promise<Outcome> => post(`/play/${id}/${who}`, {})
 
 async function post<Reply extends Outcome>(path: string, body: object): Promise<Reply> {
   const reply = await fetch(path, {

@@ -74,7 +74,7 @@ export function ordersView({ client, config, user }: Session): HTMLElement {
   return card(
     'orders',
     'Orders',
-    'From another service. It verifies the token offline, with the public keys.',
+    'From another service. It verifies the token offline, and hears of every session that ends.',
     form,
     trouble,
     list,

@@ -1,6 +1,6 @@
 export interface Scene {
   who: 'phone' | 'thief'
-  act: 'sign in' | 'copy' | 'refresh'
+  act: 'sign in' | 'copy' | 'refresh' | 'orders'
   /** Requests, one after the other. */
   times: number
   /** What their answers have to be for the play to go on. */
@@ -53,5 +53,14 @@ export const scenes: readonly Scene[] = [
     title: 'The phone tries its own token',
     text: 'Token 3 was good a moment ago. The answer is the same 401 that the thief got, and says nothing more.',
     words: { 401: 'Its session has ended: it has to sign in again' },
+  },
+  {
+    who: 'phone',
+    act: 'orders',
+    times: 1,
+    expected: 401,
+    title: 'The phone asks for its orders',
+    text: 'Its access token has not expired, and the orders service asks nobody about it. But it follows the revocation feed, and has heard of the end of the session.',
+    words: { 401: 'The service has heard that the session has ended' },
   },
 ]

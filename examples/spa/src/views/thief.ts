@@ -9,8 +9,16 @@ import { type Scene, scenes } from './scenes.ts'
 
 const PAUSE_MS = 2200
 
+/** What each act sends. Copying sends nothing. */
+const requests: Record<Scene['act'], { method: string; path: string }> = {
+  'sign in': { method: 'POST', path: '/login' },
+  copy: { method: '', path: '' },
+  refresh: { method: 'POST', path: '/refresh' },
+  orders: { method: 'GET', path: '/orders' },
+}
+
 /**
- * The play in five scenes. Nothing in it is feigned: each request goes to the issuer, and its answer is what is shown.
+ * The play in six scenes. Nothing in it is feigned: each request goes to a server, and its answer is what is shown.
  * @param onMove after every scene, when the sessions may have changed
  */
 export function thiefView({ config, user, activity }: Session, onMove: () => Promise<void>): HTMLElement {
@@ -31,12 +39,15 @@ export function thiefView({ config, user, activity }: Session, onMove: () => Pro
     picture.replaceChildren(familyView(state))
   }
 
-  const request = async (scene: Scene, path: string, ask: () => Promise<Outcome>): Promise<Outcome> => {
+  const request = async (scene: Scene, ask: () => Promise<Outcome>): Promise<Outcome> => {
     const outcome = await ask()
     const { status, token } = outcome
-    const words = describe('POST', new URL(path, config.issuer), status, config)
+    const { method, path } = requests[scene.act]
+    const server = scene.act === 'orders' ? config.orders : config.issuer
+    const words = describe(method, new URL(path, server), status, config)
     const text = scene.words?.[status] ?? words.text
-    activity.add({ actor: scene.who, request: `POST ${path}`, status, tone: status === 200 ? 'good' : 'bad', text })
+    const tone = status === 200 ? 'good' : 'bad'
+    activity.add({ actor: scene.who, request: `${method} ${path}`, status, tone, text })
     if (token) state.tokens.push(token)
     return outcome
   }
@@ -44,7 +55,7 @@ export function thiefView({ config, user, activity }: Session, onMove: () => Pro
   /** @returns the answers; undefined if the play cannot go on. */
   const perform = async (scene: Scene): Promise<Outcome[] | undefined> => {
     if (scene.act === 'sign in') {
-      const begun = await request(scene, '/login', async () => {
+      const begun = await request(scene, async () => {
         const found = await begin(user.email, needsPassword ? password.value : undefined)
         playId = found.id
         sessionId = found.sessionId
@@ -66,7 +77,7 @@ export function thiefView({ config, user, activity }: Session, onMove: () => Pro
     }
     const outcomes: Outcome[] = []
     for (let i = 0; i < scene.times; i++) {
-      outcomes.push(await request(scene, '/refresh', () => move(playId ?? '', scene.who)))
+      outcomes.push(await request(scene, () => move(playId ?? '', scene.act === 'orders' ? 'orders' : scene.who)))
     }
     if (scene.who === 'thief' && outcomes[0]?.status === 401) state.ended = true
     return outcomes
@@ -159,7 +170,7 @@ export function thiefView({ config, user, activity }: Session, onMove: () => Pro
   )
 }
 
-function sceneView({ who, title, text }: Scene, outcomes: Outcome[], number: number): HTMLElement {
+function sceneView({ who, act, title, text }: Scene, outcomes: Outcome[], number: number): HTMLElement {
   return h(
     'li',
     { class: `scene ${who}` },
@@ -173,7 +184,7 @@ function sceneView({ who, title, text }: Scene, outcomes: Outcome[], number: num
         h(
           'code',
           { class: `answer ${status === 200 ? 'good' : 'bad'}` },
-          `${number === 1 ? 'POST /login' : 'POST /refresh'} → ${status}${code ? ` ${code}` : ''}`,
+          `${requests[act].method} ${requests[act].path} → ${status}${code ? ` ${code}` : ''}`,
         ),
       ),
     ),

@@ -9,8 +9,12 @@ const points: [IconName, string, string][] = [
     'A short-lived access token in memory, and a refresh token in a cookie that no script can read.',
   ],
   ['laptop', 'Many tabs, one refresh', 'Open a second tab: they share each new token, and sign out together.'],
-  ['box', 'A service of its own', 'The orders come from a server that verifies tokens offline and never asks back.'],
-  ['mask', 'A thief', 'Copy a refresh token, use it, and see the session end before any harm is done.'],
+  [
+    'box',
+    'A service of its own',
+    'The orders come from a server that verifies tokens offline and never asks back. It hears all the same when you sign out.',
+  ],
+  ['mask', 'A thief', 'Copy a refresh token, use it, and see the session end, for the service too.'],
 ]
 const mails: (typeof points)[number] = [
   'mail',
