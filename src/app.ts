@@ -27,6 +27,7 @@ import { logRequests, noteCallers, retireConnections } from './http/server/reque
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
 import { createClientAuthentication } from './oauth/authenticate-client.ts'
+import { introspectionEndpoint } from './oauth/introspection/routes.ts'
 import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
 import { revocationEndpoint } from './oauth/revocation/routes.ts'
 import { metadataEndpoints } from './oauth/routes.ts'
@@ -76,6 +77,8 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
   const refresh = createRefresh(deps, clients, limits.retry)
   const tokens = refreshEndpoints(deps, clients, limits, { refresh, semaphore, stalls })
   const sessions = sessionEndpoints(deps)
+  const introspect = introspectionEndpoint(deps, parts)
+  const revoke = revocationEndpoint(deps, parts)
   const receipts = receiptEndpoint(deps, (request) => parts.authenticateClient(request, {}))
   const metadata = metadataEndpoints(deps.config)
   const password = passwordPointer(deps.config)
@@ -98,7 +101,8 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
     ['POST',   RECEIPTS,             'public', services,            'none',    receipts],
     ['POST',   '/oauth/token',       'public', handler('refresh'),  'clients', tokenEndpoint(deps, { ...parts, refresh })],
-    ['POST',   '/oauth/revoke',      'public', handler('logout'),   'clients', revocationEndpoint(deps, parts)],
+    ['POST',   '/oauth/revoke',      'public', handler('logout'),   'clients', revoke],
+    ['POST',   '/oauth/introspect',  'public', services,            'none',    introspect],
     ['GET',    '/me',                'user',   'account',           'clients', users.me],
     ['POST',   '/password',          'user',   'login',             'clients', people.changePassword],
     ['GET',    '/sessions',          'user',   'account',           'clients', sessions.list],

@@ -1,5 +1,5 @@
-/** Types of the JWTs that are signed here (RFC 8725 §3.11). */
-export const JWT_TYPES = ['at+jwt', 'revocations+jwt', 'secevent+jwt'] as const
+/** Types of the JWTs that are signed here, so that none passes for another (RFC 8725 §3.11). */
+export const JWT_TYPES = ['at+jwt', 'revocations+jwt', 'secevent+jwt', 'token-introspection+jwt'] as const
 export type JwtType = (typeof JWT_TYPES)[number]
 
 /** Length of a `kid`, which is an RFC 7638 thumbprint. */

@@ -6,7 +6,7 @@ import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Principal, ServicePrincipal } from '../principal.ts'
-import type { ServiceClaims } from '../tokens/claims.ts'
+import type { ServiceClaims, SessionClaims } from '../tokens/claims.ts'
 import { verifyAccessToken } from '../tokens/verify.ts'
 import { isUuid } from '../uuid.ts'
 import { findLive } from './queries.ts'
@@ -41,10 +41,8 @@ export async function authenticate(
   if (!client || !audiences.some((item) => client.audiences.includes(item))) {
     throw new Problem('invalid_token', { reason: 'aud' })
   }
-  const session = isUuid(claims.sid) ? await findLive(deps.db, now, claims.sid) : undefined
-  if (!session || session.subject.id !== claims.sub || session.clientId !== claims.client_id) {
-    throw new Problem('invalid_token', { reason: 'session' })
-  }
+  const session = await findSessionOf(deps.db, now, claims)
+  if (!session) throw new Problem('invalid_token', { reason: 'session' })
   return {
     kind: 'user',
     subject: { ...session.subject, createdAt: session.userCreatedAt },
@@ -66,4 +64,14 @@ async function serviceOf(
   if (![aud].flat().some((item) => client.audiences.includes(item)))
     throw new Problem('invalid_token', { reason: 'aud' })
   return { kind: 'service', clientId: id, scope: scope?.split(' ') ?? [] }
+}
+
+/** The session of an access token, if it is live, and of the user and the client that the token names. */
+export async function findSessionOf(
+  db: Db,
+  now: Date,
+  { sid, sub, client_id: clientId }: Pick<SessionClaims, 'sid' | 'sub' | 'client_id'>,
+): ReturnType<typeof findLive> {
+  const session = isUuid(sid) ? await findLive(db, now, sid) : undefined
+  return session?.subject.id === sub && session.clientId === clientId ? session : undefined
 }

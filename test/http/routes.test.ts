@@ -96,6 +96,7 @@ const ROUTES = [
   'POST /invitations/accept: public, register',
   'POST /login: public, login',
   'POST /logout: public, logout',
+  'POST /oauth/introspect: public, none',
   'POST /oauth/revoke: public, logout',
   'POST /oauth/token: public, refresh',
   'POST /password/forgot: public, forgot',

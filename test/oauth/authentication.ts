@@ -34,3 +34,14 @@ export const askForToken = (t: TestApp, fields: Fields | string, headers?: Field
 /** What a service is answered that asks for a token of its own. */
 export const tokenFor = (t: TestApp, { clientId, secret }: { clientId: string; secret: string }, fields: Fields = {}) =>
   askForToken(t, { grant_type: 'client_credentials', ...fields }, { authorization: basic(clientId, secret) })
+
+type Service = { clientId: string; secret: string }
+
+/** As the service proves itself unless the headers say otherwise. */
+export const introspect = (
+  t: TestApp,
+  service: Service,
+  fields: Fields,
+  headers: Fields = {},
+): Promise<LightMyRequestResponse> =>
+  form(t, '/oauth/introspect', fields, { authorization: basic(service.clientId, service.secret), ...headers })

@@ -17,7 +17,9 @@ import {
   stopClock,
   trail,
 } from '../sessions/support.ts'
+import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
+import { basic } from './authentication.ts'
 import { form, revoke } from './support.ts'
 
 const t = forFile(await startApp())
@@ -139,6 +141,9 @@ describe('is refused, and the session goes on', () => {
       await revoke(t, { token, client_id: '' }),
       await revoke(t, { token, client_id: 'nobody' }),
       await revoke(t, { token, client_id: '__proto__' }),
+      // A public client has no secret: one that is sent proves nothing, and must not be taken for no proof.
+      await revoke(t, { token, client_id: 'native', client_secret: 'x' }),
+      await revoke(t, { token }, { authorization: basic('native', 'x') }),
       // What the token is must not show to somebody who is nobody.
       await revoke(t, { token: 'garbage', client_id: 'nobody' }),
     ]
@@ -147,6 +152,18 @@ describe('is refused, and the session goes on', () => {
       expect(answer.json().error).toBe('invalid_client')
       expect(answer.headers['www-authenticate']).toBe(`Basic realm="${t.config.ISSUER}"`)
     }
+    expect(await isLive(t, sid)).toBe(true)
+  })
+
+  test('a service, which has no session to end', async () => {
+    const { clientId, secret } = await addServiceClient(t)
+    const { token, accessToken, sid } = await signIn(t, user)
+    const authorization = basic(clientId, secret)
+    for (const each of [token, accessToken]) {
+      const answer = await revoke(t, { token: each }, { authorization })
+      expect([answer.statusCode, answer.json().error]).toEqual([400, 'invalid_grant'])
+    }
+    expect((await revoke(t, { token: 'garbage' }, { authorization })).statusCode).toBe(200)
     expect(await isLive(t, sid)).toBe(true)
   })
 

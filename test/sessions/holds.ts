@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { share } from '../../src/db/pools.ts'
 import type { Schema } from '../../src/db/schema.ts'
 import type { TestApp } from '../support/app.ts'
@@ -27,6 +27,16 @@ export const holdRow = (db: Kysely<Schema>, sid: string): Promise<Hold> =>
   hold((until, taken) =>
     db.transaction().execute(async (tx) => {
       await tx.selectFrom('families').select('id').where('id', '=', sid).forUpdate().execute()
+      taken()
+      await until
+    }),
+  )
+
+/** A whole table: whoever reads it waits. */
+export const holdTable = (db: Kysely<Schema>, table: keyof Schema): Promise<Hold> =>
+  hold((until, taken) =>
+    db.transaction().execute(async (tx) => {
+      await sql`LOCK TABLE ${sql.table(table)} IN ACCESS EXCLUSIVE MODE`.execute(tx)
       taken()
       await until
     }),

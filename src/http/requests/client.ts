@@ -21,6 +21,11 @@ export interface ClientForm {
   client_assertion_type?: string
 }
 
+/** Whether a request states something to prove its client by, be it right or wrong. */
+export function isProved({ headers }: FastifyRequest, form: ClientForm): boolean {
+  return [headers.authorization, form.client_secret, form.client_assertion].some((part) => part !== undefined)
+}
+
 /** What a request presents to authenticate its client, as `AuthenticateClient` takes it. */
 export function presentedClient(
   { limits, metrics }: { limits: Pick<Limits, 'clientFailure'>; metrics: Pick<Metrics, 'throttled'> },

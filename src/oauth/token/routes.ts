@@ -6,7 +6,7 @@ import type { Clock } from '../../clock.ts'
 import { Problem } from '../../errors.ts'
 import { refuseForeignOrigin } from '../../http/guards/origin.ts'
 import type { Limits } from '../../http/limits/limits.ts'
-import { type ClientForm, clientParameters } from '../../http/requests/client.ts'
+import { type ClientForm, clientParameters, isProved } from '../../http/requests/client.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
@@ -143,8 +143,4 @@ type Form = Static<typeof TokenBody>
 function askedBy({ scope, audience, resource }: Form) {
   const items = [audience, resource].flatMap((text) => text?.split(' ') ?? [])
   return { scope, audience: items.length === 0 ? undefined : items }
-}
-
-function isProved({ headers }: FastifyRequest, { client_secret: secret, client_assertion: assertion }: Form): boolean {
-  return [headers.authorization, secret, assertion].some((part) => part !== undefined)
 }

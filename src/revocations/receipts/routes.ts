@@ -40,6 +40,7 @@ export function receiptEndpoint(
       summary: 'Report what has been heard',
       description:
         'From a service client that follows the feed, with its credentials by HTTP Basic: what it has applied, and which keys it holds. Operators are shown it; a planned key rotation waits for it, one day at most. Every five seconds is enough; of an instance one report a second is kept.',
+      security: [{ clientSecret: [] }],
       body: Receipt,
       response: { 204: Type.Null({ description: 'Noted' }) },
       problems: ['invalid_client'],
