@@ -1,3 +1,4 @@
+import { listClients } from '../../clients/list.ts'
 import type { Config } from '../../config/config.ts'
 import { isUnprepared } from '../../db/errors.ts'
 import { type Excess, explainExcess, findExcess } from '../../db/grants.ts'
@@ -10,6 +11,7 @@ import { everybodyHolds, listVerifiers } from '../../revocations/receipts/verifi
 import { countOverdue } from '../../sessions/pruning.ts'
 import { listUsers } from '../../users/accounts.ts'
 import type { Opened } from '../open.ts'
+import { judgeClients } from './clients.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
 import { judgeFamilies, judgeKeys, judgeVerifiers, judgeWithdrawn } from './tables.ts'
 
@@ -33,6 +35,7 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
   const next = keys.find(({ state }) => state === 'next')?.kid
   const awaited = next !== undefined && !(await everybodyHolds(db, now, next)) ? next : undefined
   yield* judgeKeys(keys, now, keyPolicy(config, serverKeys[0].fingerprint), awaited)
+  yield* judgeClients(await listClients(opened), now, config)
   yield* judgeVerifiers((await listVerifiers(db, now)).verifiers)
   yield* judgeFamilies(await tableFacts(db, 'families'), await countOverdue(db, now))
   if (config.REGISTRATION === 'closed' && (await listUsers(db, { limit: 1 })).length === 0) {
