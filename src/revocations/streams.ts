@@ -9,12 +9,17 @@ import { formatPosition, type Position, parsePosition } from './entry.ts'
 import type { Feed } from './feed.ts'
 import { createFrames, type Frame } from './frames.ts'
 import { RECENT } from './held.ts'
-import { createPlaces, type Listener, type Places } from './places.ts'
+import { createPlaces, type Listener } from './places.ts'
 
-const BEAT_EVERY_MS = 2 * SECOND
-/** Bytes that a reader may leave unread. It gets nothing more until it has taken some, and is dropped if it takes none for long. */
-const FULL_BYTES = 64 * 1024
-const STUCK_FOR_MS = 10 * SECOND
+export interface StreamBounds {
+  beatEveryMs: number
+  /** Bytes that a reader may leave unread. It gets nothing more until it has taken some. */
+  fullBytes: number
+  /** A reader that is full for so long is dropped. */
+  stuckForMs: number
+}
+
+const BOUNDS: StreamBounds = { beatEveryMs: 2 * SECOND, fullBytes: 64 * 1024, stuckForMs: 10 * SECOND }
 /** Sent before anything is signed, so that the reader and the proxies in between know at once that this is a stream. */
 const OPENING = ': revocations\nretry: 1000\n\n'
 
@@ -51,8 +56,9 @@ type StreamDeps = { config: FeedConfig; keyring: Keyring; log: Log; metrics: Pic
  * Server-sent events (HTML standard §9.2). One loop brings every reader forward from where it is, so that each has everything in
  * order, whether it is new, has come back, or was too slow for a while. What is sent is signed once for all of them.
  */
-export function createStreams(deps: StreamDeps, feed: Feed, places: Places = createPlaces()): Streams {
+export function createStreams(deps: StreamDeps, feed: Feed, bounds: StreamBounds = BOUNDS): Streams {
   const { held } = feed
+  const places = createPlaces()
   const readers = new Set<Reader>()
   const frames = createFrames(deps, held)
   let beat: { frame: Frame; asOf: Date } | undefined
@@ -95,12 +101,12 @@ export function createStreams(deps: StreamDeps, feed: Feed, places: Places = cre
     const { reply } = reader
     if (reply.destroyed || reply.writableEnded) return true
     const now = performance.now()
-    if (reply.writableLength <= FULL_BYTES) {
+    if (reply.writableLength <= bounds.fullBytes) {
       reader.stuckSince = undefined
       return false
     }
     reader.stuckSince ??= now
-    if (now - reader.stuckSince > STUCK_FOR_MS) {
+    if (now - reader.stuckSince > bounds.stuckForMs) {
       reply.destroy()
       reader.leave()
     }
@@ -119,7 +125,7 @@ export function createStreams(deps: StreamDeps, feed: Feed, places: Places = cre
     reply.cork()
     for (const { position, bytes } of due) {
       if (position.seq <= at.seq) continue
-      if (reply.writableLength > FULL_BYTES) break
+      if (reply.writableLength > bounds.fullBytes) break
       reply.write(bytes)
       reader.position = position
     }
@@ -135,7 +141,7 @@ export function createStreams(deps: StreamDeps, feed: Feed, places: Places = cre
     feed.use()
     beatDue = true
     kick()
-  }, BEAT_EVERY_MS).unref()
+  }, bounds.beatEveryMs).unref()
   feed.onLook(kick)
 
   return {
