@@ -18,7 +18,8 @@ import type { Keyring } from './keys/keyring.ts'
 import { type KeyService, startKeys } from './keys/keys.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { pruneClientFailures } from './oauth/pruning.ts'
+import { createPublishedKeys, type FindPublishedKey } from './oauth/assertion/published-keys.ts'
+import { pruneAssertionIds, pruneClientFailures } from './oauth/pruning.ts'
 import type { Mailer } from './outbox/mail/mailer.ts'
 import type { Handlers } from './outbox/outbox.ts'
 import { pruneOutbox } from './outbox/pruning.ts'
@@ -54,6 +55,7 @@ export interface Deps {
   metrics: Metrics
   /** For every request of the server's own. */
   fetch: Fetch
+  findPublishedKey: FindPublishedKey
   /** Rung when something has been enqueued. */
   outboxBell: Bell
   /** Rung when something has been revoked. */
@@ -90,6 +92,7 @@ export async function createDeps(
     ...(computeTag ? { computeTag } : {}),
     onDone: (seconds) => metrics.hashSeconds.observe(seconds),
   })
+  const fetch = createFetch({ allow: config.OUTBOUND_ALLOW })
   const parts = {
     ...foundation,
     keyring: keys.keyring,
@@ -97,7 +100,8 @@ export async function createDeps(
     mayActivate,
     hasher,
     metrics,
-    fetch: createFetch({ allow: config.OUTBOUND_ALLOW }),
+    fetch,
+    findPublishedKey: createPublishedKeys({ ...foundation, fetch }),
     outboxBell: createBell(),
     revocationBell,
     revokeKey,
@@ -115,6 +119,7 @@ export function prunings(config: Config): Pruning[] {
     pruneFailures,
     pruneSprays,
     pruneClientFailures,
+    pruneAssertionIds,
     pruneCodes,
     pruneMailCounts,
     pruneOutbox,

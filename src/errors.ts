@@ -77,6 +77,11 @@ export type Reason =
   | 'wrong_secret'
   | 'wrong_method'
   | 'no_proof'
+  | 'wrong_assertion'
+  | 'replayed'
+  | 'sub'
+  | 'jti'
+  | 'keys of a client'
   // Refreshes; those of authentic tokens as in the audit trail.
   | 'no_token'
   | 'not_ours'

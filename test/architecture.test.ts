@@ -67,7 +67,7 @@ const PACKAGES: Record<string, RegExp> = {
   'prom-client': /^(metrics|http\/server\/metrics)\.ts$/,
   argon2: /^credentials\/passwords\/argon2\.ts$/,
   bcrypt: /^credentials\/passwords\/foreign-tag\.ts$/,
-  jose: /^(keys|tokens)\//,
+  jose: /^(keys|tokens|oauth)\//,
   nodemailer: /^outbox\/mail\/transport\.ts$/,
 }
 const READS_ENVIRONMENT = ['main.ts', 'cli/main.ts', 'threads.ts']

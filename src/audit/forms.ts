@@ -56,6 +56,9 @@ export const CLIENT_NOT_PROVED = {
     unknown_client: 'there is no such service client, or it is disabled',
     wrong_secret: 'none of its secrets, or one that has expired',
     wrong_method: 'it is registered to prove itself in another way',
+    wrong_assertion:
+      'its JWT is not as it was registered to be, or not signed by a key of it; the log says what differs',
+    replayed: 'its JWT had been used before',
     no_proof: 'nothing that could be read was sent to prove a client',
     backoff: 'too soon after failures from the same network; the proof was not looked at',
   },

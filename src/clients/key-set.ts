@@ -48,7 +48,8 @@ export function keySetFaults({ keys }: KeySet): Fault[] {
   return faults
 }
 
-function faultOfKey(key: Record<string, unknown>): string | undefined {
+/** Why no signature of a service is verified by a key. */
+export function faultOfKey(key: Record<string, unknown>): string | undefined {
   if (SECRET_MEMBERS.some((name) => name in key))
     return 'is private: register the public half alone, and count this key as leaked if others have seen it'
   const { kty, crv, use = 'sig', alg, kid, key_ops: operations } = key

@@ -43,3 +43,9 @@ export interface ClientFailuresTable {
   blocked_until: Date
   last_failed_at: Date
 }
+
+export interface AssertionIdsTable {
+  client_id: string
+  jti_hash: Buffer
+  expires_at: Date
+}

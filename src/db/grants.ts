@@ -9,6 +9,7 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   clients: 'SELECT, INSERT, UPDATE, DELETE',
   client_secrets: 'SELECT, INSERT, UPDATE, DELETE',
   client_failures: 'SELECT, INSERT, UPDATE, DELETE',
+  assertion_ids: 'SELECT, INSERT, UPDATE, DELETE',
   login_failures: 'SELECT, INSERT, UPDATE, DELETE',
   login_sprays: 'SELECT, INSERT, UPDATE, DELETE',
   one_time_codes: 'SELECT, INSERT, UPDATE, DELETE',

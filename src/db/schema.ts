@@ -1,5 +1,5 @@
 import type { ColumnType, GeneratedAlways, Kysely, Transaction } from 'kysely'
-import type { ClientFailuresTable, ClientSecretsTable, ClientsTable } from './client-tables.ts'
+import type { AssertionIdsTable, ClientFailuresTable, ClientSecretsTable, ClientsTable } from './client-tables.ts'
 
 export type * from './client-tables.ts'
 
@@ -199,6 +199,7 @@ export interface Schema {
   client_secrets: ClientSecretsTable
   signing_keys: SigningKeysTable
   client_failures: ClientFailuresTable
+  assertion_ids: AssertionIdsTable
   login_failures: LoginFailuresTable
   login_sprays: LoginSpraysTable
   one_time_codes: OneTimeCodesTable

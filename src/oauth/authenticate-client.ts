@@ -6,10 +6,11 @@ import { findServiceClient, noteSecretUsed, type ServiceClient } from '../client
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Db } from '../db/schema.ts'
-import { Problem } from '../errors.ts'
+import { Problem, type Reason } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
 import type { Semaphore } from '../semaphore.ts'
+import { type AssertionDeps, faultOfAssertion } from './assertion/judge.ts'
 import { type Counted, createBackOff } from './back-off.ts'
 import { type ClientRequest, type Proof, readProof } from './client-proof.ts'
 
@@ -27,7 +28,7 @@ export interface PresentedClient extends ClientRequest {
  */
 export type AuthenticateClient = (operation: Operation, presented: PresentedClient) => Promise<ServiceClient>
 
-type AuthenticationDeps = {
+type AuthenticationDeps = AssertionDeps & {
   db: Db
   config: Config
   serverKeys: KeyList
@@ -41,10 +42,18 @@ export function createClientAuthentication(
 ): AuthenticateClient {
   const backOff = createBackOff(deps)
 
-  const attempt = async (operation: Operation, proof: Proof, counted: Counted): Promise<Outcome> => {
-    const standing = await backOff.look(operation.now, counted)
+  const attempt = async (now: Date, proof: Proof, counted: Counted): Promise<Outcome> => {
+    const { standing, client } = await semaphore.run(async () => {
+      const found = await backOff.look(now, counted)
+      if (found.kind === 'held_off') return { standing: found, client: undefined }
+      return { standing: found, client: await findServiceClient(deps, now, proof.clientId) }
+    })
     if (standing.kind === 'held_off') return standing
-    const outcome = await judge(deps, operation.now, proof)
+    // Not among those who wait for the database: keys may have to be fetched.
+    const outcome =
+      proof.kind === 'secret'
+        ? await judgeSecret(deps, now, client, proof)
+        : await judgeAssertion(deps, now, client, proof)
     if (outcome.kind === 'authenticated' && standing.kind === 'failed') await backOff.forget(counted)
     return outcome
   }
@@ -63,7 +72,7 @@ export function createClientAuthentication(
     }
     const { clientId } = proof
     const counted = { clientId, network: presented.network }
-    const outcome = await semaphore.run(() => attempt(operation, proof, counted))
+    const outcome = await attempt(operation.now, proof, counted)
     switch (outcome.kind) {
       case 'authenticated':
         deps.metrics.clientAuthentications.inc({ outcome: 'success' })
@@ -79,7 +88,7 @@ export function createClientAuthentication(
         await backOff.count(operation.now, counted)
         // An id that is not of our making may be anything, a secret in the wrong place too.
         await note(operation, outcome.reason, outcome.reason === 'unknown_client' ? null : clientId)
-        throw new Problem('invalid_client', { reason: outcome.reason })
+        throw new Problem('invalid_client', { reason: outcome.detail ?? outcome.reason })
       }
     }
   }
@@ -89,20 +98,35 @@ type Outcome = Judged | { kind: 'held_off'; retryAfter: number }
 
 type Judged =
   | { kind: 'authenticated'; client: ServiceClient }
-  | { kind: 'refused'; reason: Exclude<ClientRefusal, 'backoff' | 'no_proof'> }
+  | { kind: 'refused'; reason: Exclude<ClientRefusal, 'backoff' | 'no_proof'>; detail?: Reason | undefined }
 
-async function judge(deps: AuthenticationDeps, now: Date, proof: Proof): Promise<Judged> {
-  const client = await findServiceClient(deps, now, proof.clientId)
+async function judgeSecret(
+  deps: AuthenticationDeps,
+  now: Date,
+  client: ServiceClient | undefined,
+  { secret, by }: Extract<Proof, { kind: 'secret' }>,
+): Promise<Judged> {
   // The same work for a client that there is not.
-  const secret = matchSecret(client?.secrets ?? [], proof.secret)
+  const found = matchSecret(client?.secrets ?? [], secret)
   if (!client) return { kind: 'refused', reason: 'unknown_client' }
-  if (!takesSecret(client, proof.by)) return { kind: 'refused', reason: 'wrong_method' }
-  if (!secret) return { kind: 'refused', reason: 'wrong_secret' }
-  await noteSecretUsed(deps, now, secret)
+  if (!takesSecret(client, by)) return { kind: 'refused', reason: 'wrong_method' }
+  if (!found) return { kind: 'refused', reason: 'wrong_secret' }
+  await noteSecretUsed(deps, now, found)
   return { kind: 'authenticated', client }
 }
 
+async function judgeAssertion(
+  deps: AuthenticationDeps,
+  now: Date,
+  client: ServiceClient | undefined,
+  { text }: Extract<Proof, { kind: 'assertion' }>,
+): Promise<Judged> {
+  if (!client) return { kind: 'refused', reason: 'unknown_client' }
+  const fault = await faultOfAssertion(deps, now, client, text)
+  return fault ? { kind: 'refused', ...fault } : { kind: 'authenticated', client }
+}
+
 /** The header is for whoever has a secret (RFC 6749 §2.3.1). A secret in the form ends up in more logs, so it takes a registration. */
-function takesSecret({ auth }: ServiceClient, by: Extract<Proof, { kind: 'secret' }>['by']): boolean {
+function takesSecret({ auth }: ServiceClient, by: 'header' | 'form'): boolean {
   return auth.method === 'client_secret_post' || (auth.method === 'client_secret_basic' && by === 'header')
 }

@@ -1,4 +1,5 @@
 import { Problem } from '../errors.ts'
+import { readAssertion } from './assertion/assertion.ts'
 
 /** What a request of a service client is authenticated by. */
 export interface ClientRequest {
@@ -14,7 +15,12 @@ export interface ClientRequest {
 }
 
 /** Who a request says that it comes from, and what is to prove it. */
-export type Proof = { kind: 'secret'; by: 'header' | 'form'; clientId: string; secret: string }
+export type Proof =
+  | { kind: 'secret'; by: 'header' | 'form'; clientId: string; secret: string }
+  | { kind: 'assertion'; clientId: string; text: string }
+
+/** RFC 7523 §2.2. */
+const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 /**
  * Reads what is to prove the client (RFC 6749 §2.3).
@@ -28,10 +34,26 @@ export function readProof({ authorization, form }: ClientRequest): Proof | undef
     const { client_id: clientId, client_secret: secret } = form
     return clientId === undefined ? undefined : { kind: 'secret', by: 'form', clientId, secret }
   }
+  if (form.client_assertion !== undefined || form.client_assertion_type !== undefined) return readJwt(form)
   const basic = authorization === undefined ? undefined : readBasic(authorization)
   if (basic && form.client_id !== undefined && form.client_id !== basic.clientId)
     throw new Problem('invalid_request', { detail: 'client_id differs from the header Authorization.' })
   return basic
+}
+
+/**
+ * A JWT that the client has signed itself says whose it is (RFC 7521 §4.2). That of a workload does not: beside it the id is
+ * needed.
+ */
+function readJwt({
+  client_id: clientId,
+  client_assertion: text,
+  client_assertion_type: type,
+}: ClientRequest['form']): Proof | undefined {
+  if (text === undefined || type !== JWT_BEARER)
+    throw new Problem('invalid_request', { detail: `client_assertion goes with client_assertion_type=${JWT_BEARER}.` })
+  const named = clientId ?? readAssertion(text)?.claims.sub
+  return typeof named === 'string' ? { kind: 'assertion', clientId: named, text } : undefined
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

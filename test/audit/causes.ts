@@ -1,4 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import type { JWTPayload } from 'jose'
 import type { AuditEvent, TalliedEvent } from '../../src/audit/events.ts'
 import { deriveServerKeys } from '../../src/config/secrets.ts'
 import { advanceKeys } from '../../src/keys/keys.ts'
@@ -6,7 +7,8 @@ import { serve } from '../../src/main.ts'
 import { NotDelivered, Undeliverable } from '../../src/outbox/failure.ts'
 import { invite } from '../../src/users/invite.ts'
 import { run } from '../cli/support.ts'
-import { authenticate, basic, tokenFor } from '../oauth/authentication.ts'
+import { authenticate, basic, JWT_BEARER, tokenFor } from '../oauth/authentication.ts'
+import { newSigner, seconds } from '../oauth/signer.ts'
 import { revoke } from '../oauth/support.ts'
 import { enqueueNote, receiver } from '../outbox/support.ts'
 import {
@@ -349,6 +351,8 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     })
     await prove(t, clientId, WRONG)
   },
+  'client.authenticated wrong_assertion': async (t) => proveByJwt(t, { aud: 'https://other.example.com' }, 1),
+  'client.authenticated replayed': async (t) => proveByJwt(t, {}, 2),
   'client.authenticated no_proof': (t) => prove(t),
   'client.authenticated backoff': async (t) => {
     const { clientId } = await addServiceClient(t)
@@ -506,6 +510,15 @@ async function rotatePlanned(t: TestApp): Promise<void> {
 async function travelADay(t: TestApp): Promise<void> {
   t.travel(86_460)
   await advanceKeys(t.deps)
+}
+
+/** So many times with the same JWT. */
+async function proveByJwt(t: TestApp, change: JWTPayload, times: number): Promise<void> {
+  const signer = newSigner()
+  const { clientId } = await addServiceClient(t, { auth: { method: 'private_key_jwt', jwks: { keys: [signer.jwk] } } })
+  const own = { iss: clientId, sub: clientId, aud: t.config.ISSUER, exp: seconds(t.deps.clock) + 60, jti: 'j' }
+  const form = { client_assertion: await signer.sign({ ...own, ...change }), client_assertion_type: JWT_BEARER }
+  for (let time = 0; time < times; time++) await authenticate(t, { form }).catch(() => {})
 }
 
 async function prove(t: TestApp, ...parts: [] | [clientId: string, secret: string]): Promise<void> {

@@ -167,6 +167,7 @@ test('migrate and prune say what they did', async () => {
       rate_limits: 0,
       login_failures: 0,
       client_failures: 0,
+      assertion_ids: 0,
       login_sprays: 0,
       one_time_codes: 0,
       mail_counts: 0,

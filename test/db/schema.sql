@@ -1,3 +1,12 @@
+TABLE assertion_ids (
+  client_id text NOT NULL,
+  jti_hash bytea NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT assertion_ids_jti_is_sha256 CHECK ((octet_length(jti_hash) = 32)),
+  CONSTRAINT assertion_ids_pkey PRIMARY KEY (client_id, jti_hash)
+)
+CREATE INDEX assertion_ids_expires_at_idx ON public.assertion_ids USING btree (expires_at)
+
 TABLE audit (
   id uuid NOT NULL,
   seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,

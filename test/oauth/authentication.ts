@@ -5,6 +5,9 @@ import type { TestApp } from '../support/app.ts'
 import { byOperator } from '../support/operation.ts'
 import { form } from './support.ts'
 
+/** RFC 7523 §2.2. */
+export const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+
 /** The header Authorization of HTTP Basic, with both parts encoded as RFC 6749 §2.3.1 has it. */
 export function basic(clientId: string, secret: string): string {
   const text = [clientId, secret].map(encodeURIComponent).join(':')
