@@ -139,9 +139,10 @@ export async function streamingFrom(issuer: FeedIssuer, options: Partial<Verifie
 export async function settledAt(
   status: () => RevocationsStatus,
   isSo: (status: RevocationsStatus) => boolean,
+  milliseconds = 1000,
 ): Promise<void> {
   await vi.waitFor(() => {
     const now = status()
     if (!isSo(now)) throw new Error(JSON.stringify(now))
-  })
+  }, milliseconds)
 }

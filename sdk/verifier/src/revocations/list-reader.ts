@@ -55,8 +55,8 @@ export function createListReader(options: Options): ListReader {
     try {
       const { ttl } = await readPage(view.since())
       failures = 0
-      // What was read is behind what was heard, as it comes from a cache or a replica that lags: it will be there soon.
-      if (view.isBehind()) pause = ttl * 1000
+      // What was read is behind what was heard, as it was signed a moment ago, or comes from a cache: it will be there soon.
+      if (view.isBehind()) pause = (ttl * 1000) / 2
     } catch (error) {
       pause = Math.max(PAUSE, backOff(++failures))
       report('the list of revocations', error)
