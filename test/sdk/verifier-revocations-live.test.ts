@@ -38,6 +38,9 @@ async function streaming(): Promise<Following> {
 const withoutStream: VerifierOptions['fetch'] = (url, init) =>
   url.endsWith('/stream') ? Promise.resolve(new Response(null, { status: 503 })) : fetch(url, init)
 
+const withoutFeed: VerifierOptions['fetch'] = (url, init) =>
+  url.includes('/revocations') ? Promise.reject(new Error('no way to the feed')) : fetch(url, init)
+
 const logOut = (refreshToken: string) =>
   t.inject({
     method: 'POST',
@@ -47,7 +50,7 @@ const logOut = (refreshToken: string) =>
   })
 
 const signInAgain = async (email: string): Promise<string> =>
-  ((await t.login({ email, password: TEST_PASSWORD })).json() as { access_token: string }).access_token
+  (await t.login({ email, password: TEST_PASSWORD })).json<{ access_token: string }>().access_token
 
 describe('a verifier that follows the stream of a real server', () => {
   test('refuses the tokens of a session that has ended, and those alone', async () => {
@@ -142,4 +145,23 @@ test('in the emergencies, no token of before is good, and the view stays fresh',
   await vi.waitFor(async () => expect(await checkOf(verify(fresh))).toBe('ok'))
   const { age = 9 } = verify.revocations()
   await vi.waitFor(() => expect(verify.revocations().age).toBeLessThan(age), 5000)
+})
+
+test('where the feed cannot be heard, the issuer says of each token whether it is good', async () => {
+  const { clientId: id, secret } = await addServiceClient(t)
+  using verify = await follow({
+    client: { id, secret },
+    revocations: { onStale: 'introspect' },
+    fetch: withoutFeed,
+  })
+  const user = await t.signUp()
+  expect(await checkOf(verify(user.accessToken))).toBe('ok')
+  await logOut(user.refreshToken)
+  expect(await checkOf(verify(user.accessToken))).toBe('revoked')
+  using stranger = await follow({
+    client: { id, secret: 'cvs1_wrong' },
+    revocations: { onStale: 'introspect' },
+    fetch: withoutFeed,
+  })
+  expect(await checkOf(stranger(await signInAgain(user.email)))).toBe('stale')
 })
