@@ -27,11 +27,8 @@ import { logRequests, noteCallers, retireConnections } from './http/server/reque
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
 import { createClientAuthentication } from './oauth/authenticate-client.ts'
-import { introspectionEndpoint } from './oauth/introspection/routes.ts'
-import { AUTHORIZATION_SERVER, KEY_SET, OPENID } from './oauth/metadata.ts'
-import { revocationEndpoint } from './oauth/revocation/routes.ts'
-import { metadataEndpoints } from './oauth/routes.ts'
-import { tokenEndpoint } from './oauth/token/routes.ts'
+import { AUTHORIZATION_SERVER, INTROSPECTION, KEY_SET, OPENID, REVOCATION, TOKEN } from './oauth/metadata.ts'
+import { metadataEndpoints, oauthEndpoints } from './oauth/routes.ts'
 import { createVisitorProof } from './oauth/visitor-proof.ts'
 import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
@@ -77,9 +74,8 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
   const refresh = createRefresh(deps, clients, limits.retry)
   const tokens = refreshEndpoints(deps, clients, limits, { refresh, semaphore, stalls })
   const sessions = sessionEndpoints(deps)
-  const introspect = introspectionEndpoint(deps, parts)
-  const revoke = revocationEndpoint(deps, parts)
   const receipts = receiptEndpoint(deps, (request) => parts.authenticateClient(request, {}))
+  const oauth = oauthEndpoints(deps, { ...parts, refresh })
   const metadata = metadataEndpoints(deps.config)
   const password = passwordPointer(deps.config)
   const probes = healthEndpoints(deps, lifecycle)
@@ -100,9 +96,9 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
     ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
     ['POST',   RECEIPTS,             'public', services,            'none',    receipts],
-    ['POST',   '/oauth/token',       'public', handler('refresh'),  'clients', tokenEndpoint(deps, { ...parts, refresh })],
-    ['POST',   '/oauth/revoke',      'public', handler('logout'),   'clients', revoke],
-    ['POST',   '/oauth/introspect',  'public', services,            'none',    introspect],
+    ['POST',   TOKEN,                'public', handler('refresh'),  'clients', oauth.token],
+    ['POST',   REVOCATION,           'public', handler('logout'),   'clients', oauth.revoke],
+    ['POST',   INTROSPECTION,        'public', services,            'none',    oauth.introspect],
     ['GET',    '/me',                'user',   'account',           'clients', users.me],
     ['POST',   '/password',          'user',   'login',             'clients', people.changePassword],
     ['GET',    '/sessions',          'user',   'account',           'clients', sessions.list],

@@ -3,10 +3,28 @@ import type { Config } from '../config/config.ts'
 import { documentEndpoint } from '../http/replies/documents.ts'
 import { type Endpoint, endpoint } from '../http/requests/endpoint.ts'
 import { etagOf } from '../keys/keyring.ts'
+import { introspectionEndpoint } from './introspection/routes.ts'
 import { AUTHORIZATION_SERVER, authorizationServerMetadata, KEY_SET, openidMetadata } from './metadata.ts'
+import { revocationEndpoint } from './revocation/routes.ts'
+import { tokenEndpoint } from './token/routes.ts'
 
-const Metadata = Type.Object({ issuer: Type.String(), jwks_uri: Type.String() })
-const OpenidMetadata = Type.Object({ ...Metadata.properties, subject_types_supported: Type.Array(Type.String()) })
+const Names = Type.Array(Type.String())
+const Metadata = Type.Object({
+  issuer: Type.String(),
+  jwks_uri: Type.String(),
+  token_endpoint: Type.String(),
+  grant_types_supported: Names,
+  token_endpoint_auth_methods_supported: Names,
+  token_endpoint_auth_signing_alg_values_supported: Names,
+  introspection_endpoint: Type.String(),
+  introspection_endpoint_auth_methods_supported: Names,
+  introspection_endpoint_auth_signing_alg_values_supported: Names,
+  introspection_signing_alg_values_supported: Names,
+  revocation_endpoint: Type.String(),
+  revocation_endpoint_auth_methods_supported: Names,
+  revocation_endpoint_auth_signing_alg_values_supported: Names,
+})
+const OpenidMetadata = Type.Object({ ...Metadata.properties, subject_types_supported: Names })
 const About = Type.Object({
   name: Type.Literal('Claviger'),
   about: Type.String(),
@@ -16,6 +34,22 @@ const About = Type.Object({
   docs: Type.Optional(Type.String({ description: 'This API, as a page' })),
   openapi: Type.Optional(Type.String()),
 })
+
+type Deps = Parameters<typeof tokenEndpoint>[0] &
+  Parameters<typeof introspectionEndpoint>[0] &
+  Parameters<typeof revocationEndpoint>[0]
+type Parts = Parameters<typeof tokenEndpoint>[1] &
+  Parameters<typeof introspectionEndpoint>[1] &
+  Parameters<typeof revocationEndpoint>[1]
+
+/** What OAuth libraries call. */
+export function oauthEndpoints(deps: Deps, parts: Parts) {
+  return {
+    token: tokenEndpoint(deps, parts),
+    introspect: introspectionEndpoint(deps, parts),
+    revoke: revocationEndpoint(deps, parts),
+  }
+}
 
 /** What this server is, for programs and for people. */
 export function metadataEndpoints({ ISSUER, DOCS }: Pick<Config, 'ISSUER' | 'DOCS'>) {

@@ -14,9 +14,22 @@ test('metadata says what there is, and nothing else', async () => {
     'content-type': 'application/json',
     'cache-control': 'public, max-age=300, stale-while-revalidate=60, stale-if-error=86400',
   })
+  const services = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
+  const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512']
   expect(oauth.json()).toEqual({
     issuer: 'https://auth.example.test',
     jwks_uri: 'https://auth.example.test/.well-known/jwks.json',
+    token_endpoint: 'https://auth.example.test/oauth/token',
+    grant_types_supported: ['client_credentials', 'refresh_token'],
+    token_endpoint_auth_methods_supported: [...services, 'none'],
+    token_endpoint_auth_signing_alg_values_supported: algorithms,
+    introspection_endpoint: 'https://auth.example.test/oauth/introspect',
+    introspection_endpoint_auth_methods_supported: services,
+    introspection_endpoint_auth_signing_alg_values_supported: algorithms,
+    introspection_signing_alg_values_supported: ['RS256'],
+    revocation_endpoint: 'https://auth.example.test/oauth/revoke',
+    revocation_endpoint_auth_methods_supported: [...services, 'none'],
+    revocation_endpoint_auth_signing_alg_values_supported: algorithms,
   })
   const openid = await app.inject('/.well-known/openid-configuration')
   expect(openid.json()).toEqual({ ...oauth.json(), subject_types_supported: ['public'] })
