@@ -18,6 +18,7 @@ export const DURATIONS: Record<string, number> = {
   'test/sessions/model.test.ts': 110,
   'test/browser/demo.test.ts': 39,
   'test/browser/return.test.ts': 35,
+  'test/processes/chaos.test.ts': 34,
   'test/sdk/browser-fetch.test.ts': 33,
   'test/scaling/haproxy.test.ts': 31,
   'test/browser/recipe-react.test.ts': 30,
