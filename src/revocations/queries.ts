@@ -46,6 +46,14 @@ function columnsOf(revocation: Revocation): Columns {
   }
 }
 
+/** Whether there is an entry, of a subject or of everybody, from `since` on. */
+export async function isSubjectListed(db: Db, subject: string, since: Date): Promise<boolean> {
+  const { rows } = await sql<{ listed: boolean }>`
+    SELECT EXISTS (SELECT FROM revocations WHERE kind IN ('subject', 'all') AND (sub = ${subject} OR sub IS NULL)
+      AND revoked_at >= ${since}) AS listed`.execute(db)
+  return rows[0]?.listed ?? false
+}
+
 /** Verifiers accept a token for so long after its end, and a little more. */
 const LEEWAY_SECONDS = 60
 

@@ -264,6 +264,7 @@ TABLE revocations (
 )
 CREATE INDEX revocations_expires_at_idx ON public.revocations USING btree (expires_at) WHERE (expires_at IS NOT NULL)
 CREATE UNIQUE INDEX revocations_seq_key ON public.revocations USING btree (seq) WHERE (seq IS NOT NULL)
+CREATE INDEX revocations_subject_idx ON public.revocations USING btree (sub) WHERE (kind = ANY (ARRAY['subject'::text, 'all'::text]))
 CREATE INDEX revocations_unnumbered_idx ON public.revocations USING btree (revoked_at, id) WHERE (seq IS NULL)
 
 TABLE signing_keys (

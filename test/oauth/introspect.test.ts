@@ -1,8 +1,10 @@
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
+import { setClientEnabled } from '../../src/clients/change.ts'
 import { rotateKeys } from '../../src/keys/operator.ts'
 import { disableClient } from '../../src/oauth/disable-client.ts'
+import { endEverybody } from '../../src/sessions/end.ts'
 import { mintFirst } from '../../src/tokens/refresh.ts'
 import { holdTable } from '../sessions/holds.ts'
 import { bearer, logout, register, signIn, signingKey, startApp, stopClock } from '../sessions/support.ts'
@@ -65,6 +67,22 @@ test('of the token of a service too, until the service is disabled', async () =>
   expect(await ask(other)).toEqual({ active: false })
   await disableClient(t.deps, byOperator(t.deps), { id: caller.clientId, type: 'service' })
   expect(await ask(token)).toEqual({ active: false })
+
+  // What was revoked stays revoked.
+  await setClientEnabled(t.deps, byOperator(t.deps), { id: caller.clientId, enabled: true })
+  expect(await ask(token)).toEqual({ active: false })
+  travel(1)
+  const { access_token: anew } = (await tokenFor(t, caller)).json<{ access_token: string }>()
+  expect(await ask(anew)).toMatchObject({ active: true })
+})
+
+test('whoever ends everybody’s sessions ends the tokens of services with them', async () => {
+  await using other = await startApp({ AUDIENCE: 'orders' })
+  const by = await addServiceClient(other)
+  const { access_token: token } = (await tokenFor(other, by)).json<{ access_token: string }>()
+  expect(await ask(token, { by, on: other })).toMatchObject({ active: true })
+  await endEverybody(other.deps, byOperator(other.deps), { cause: 'operator' })
+  expect(await ask(token, { by, on: other })).toEqual({ active: false })
 })
 
 test('a logout shows at the next question, and so does whatever else ends a session', async () => {

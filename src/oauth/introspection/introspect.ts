@@ -4,6 +4,7 @@ import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { Db } from '../../db/schema.ts'
 import type { Keyring } from '../../keys/keyring.ts'
+import { isRevoked } from '../../revocations/subject.ts'
 import { findSessionOf } from '../../sessions/authenticate.ts'
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
 import { verifyAccessToken } from '../../tokens/verify.ts'
@@ -47,6 +48,8 @@ async function isLive(
   now: Date,
   claims: AccessTokenClaims,
 ): Promise<boolean> {
-  if (claims.sid === undefined) return (await findServiceClient(deps, now, claims.client_id)) !== undefined
+  // A service that was disabled may have been enabled again, and its tokens of before stay revoked.
+  if (claims.sid === undefined)
+    return (await findServiceClient(deps, now, claims.client_id)) !== undefined && !(await isRevoked(deps, claims))
   return clients.get(claims.client_id) !== undefined && (await findSessionOf(deps.db, now, claims)) !== undefined
 }
