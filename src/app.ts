@@ -26,7 +26,7 @@ import { httpOptions } from './http/server/options.ts'
 import { logRequests, noteCallers, retireConnections } from './http/server/request-log.ts'
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
-import { createClientAuthentication } from './oauth/authenticate-client.ts'
+import { createClientAuthentication, SERVICES } from './oauth/authenticate-client.ts'
 import { AUTHORIZATION_SERVER, INTROSPECTION, KEY_SET, OPENID, REVOCATION, TOKEN } from './oauth/metadata.ts'
 import { metadataEndpoints, oauthEndpoints } from './oauth/routes.ts'
 import { createVisitorProof } from './oauth/visitor-proof.ts'
@@ -54,6 +54,7 @@ interface Parts {
   clients: Clients
   limits: Limits
   semaphore: Semaphore
+  services: Semaphore
   /** Which service client sends a request. @throws Problem `invalid_client`. */
   authenticateClient: (request: FastifyRequest, form: ClientForm) => Promise<ServiceClient>
   stalls: Stalls
@@ -184,7 +185,8 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const { config, log, metrics, clients } = deps
   const limits = createLimits(deps)
   const semaphore = createSemaphore(STRANGERS)
-  const findClient = createClientAuthentication(deps, semaphore)
+  const services = createSemaphore(SERVICES)
+  const findClient = createClientAuthentication(deps, services)
   const authenticateClient: Parts['authenticateClient'] = (request, form) =>
     findClient(operationOf(request, deps.clock()), presentedClient({ limits, metrics }, request, form))
   const proveSite = createVisitorProof(findClient)
@@ -229,7 +231,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   app.addHook('onClose', async () => stalls.stop())
   const description = config.DOCS ? describeRoutes(app, config) : undefined
   const feed = feedEndpoints(app, deps, (request) => authenticateClient(request, {}))
-  const parts = { clients, limits, semaphore, authenticateClient, stalls, lifecycle, description, feed }
+  const parts = { clients, limits, semaphore, services, authenticateClient, stalls, lifecycle, description, feed }
   const routes = listRoutes(deps, parts)
   const add = (scope: FastifyInstance, rows: Route[]): void => {
     for (const [method, url, access, limit, cors, { schema, handler, form = false, errors }] of rows)

@@ -14,6 +14,13 @@ import { type AssertionDeps, faultOfAssertion } from './assertion/judge.ts'
 import { type Counted, createBackOff } from './back-off.ts'
 import { type ClientRequest, type Proof, readProof } from './client-proof.ts'
 
+/**
+ * Bounds the look-ups of service clients, and of whoever claims to be one. Services may ask at every request of theirs, without a
+ * limit. So they have permits of their own, and wait for each other: people, whose look-ups are bounded by `STRANGERS`, find
+ * connections whatever services do.
+ */
+export const SERVICES = { permits: 4, queue: 1024, patienceMs: 2000 }
+
 export interface PresentedClient extends ClientRequest {
   /** Of the caller: an IPv4 address, or a /64. */
   network: string

@@ -7,7 +7,17 @@ import { disableClient } from '../../src/oauth/disable-client.ts'
 import { endEverybody } from '../../src/sessions/end.ts'
 import { mintFirst } from '../../src/tokens/refresh.ts'
 import { holdTable } from '../sessions/holds.ts'
-import { bearer, logout, register, signIn, signingKey, startApp, stopClock } from '../sessions/support.ts'
+import {
+  bearer,
+  granted,
+  logout,
+  refresh,
+  register,
+  signIn,
+  signingKey,
+  startApp,
+  stopClock,
+} from '../sessions/support.ts'
 import { createTestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
 import { addPublicClient, addServiceClient } from '../support/clients.ts'
@@ -293,18 +303,26 @@ describe('who is no service is told nothing', () => {
   })
 })
 
-test('however many ask at a time, four of them hold a connection', async () => {
-  const { accessToken } = await signIn(t, user)
-  const waiting = async () => {
-    const { rows } = await sql<{ count: number }>`
-      SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(
-      t.db,
-    )
-    return rows[0]?.count
-  }
-  const held = await holdTable(t.db, 'users')
-  const answers = Array.from({ length: 100 }, () => ask(accessToken))
-  await expect.poll(waiting).toBe(4)
-  await held.release()
-  for (const each of await Promise.all(answers)) expect(each).toMatchObject({ active: true })
-})
+test.each(['clients', 'users'] as const)(
+  'however many ask at a time, four of them wait for %s, and people find connections',
+  async (table) => {
+    const { token, accessToken } = await signIn(t, user)
+    // Not the statement that reads now and then whether clients have changed.
+    const theirs = { clients: '%client_secrets%', users: '%families%' }[table]
+    const waiting = async () => {
+      const { rows } = await sql<{ count: number }>`
+        SELECT count(*)::int FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE ${theirs}`.execute(t.db)
+      return rows[0]?.count
+    }
+    const held = await holdTable(t.db, table)
+    const answers = Array.from({ length: 100 }, () => ask(accessToken))
+    await expect.poll(waiting).toBe(4)
+    if (table === 'clients') {
+      expect((await bearer(t, accessToken)).statusCode).toBe(200)
+      granted(await refresh(t, 'body', token))
+    }
+    await held.release()
+    for (const each of await Promise.all(answers)) expect(each).toMatchObject({ active: true })
+  },
+)

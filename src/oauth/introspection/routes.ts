@@ -5,14 +5,8 @@ import type { ServiceClient } from '../../clients/service.ts'
 import { asksFor } from '../../http/requests/accept.ts'
 import { type ClientForm, clientParameters } from '../../http/requests/client.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
-import { createSemaphore } from '../../semaphore.ts'
+import type { Semaphore } from '../../semaphore.ts'
 import { type IntrospectionDeps, introspect } from './introspect.ts'
-
-/**
- * Services may ask at every request of theirs, without a limit. They wait for each other and not for people, who have other
- * permits; rotations have connections of their own.
- */
-const QUESTIONS = { permits: 4, queue: 1024, patienceMs: 2000 }
 
 const SIGNED = 'application/token-introspection+jwt'
 
@@ -29,13 +23,15 @@ const Introspection = Type.Object(
 
 interface Parts {
   clients: Clients
+  services: Semaphore
   authenticateClient(request: FastifyRequest, form: ClientForm): Promise<ServiceClient>
 }
 
 /** `POST /oauth/introspect` (RFC 7662). */
-export function introspectionEndpoint(deps: IntrospectionDeps, { clients, authenticateClient }: Parts): Endpoint {
-  const semaphore = createSemaphore(QUESTIONS)
-
+export function introspectionEndpoint(
+  deps: IntrospectionDeps,
+  { clients, services, authenticateClient }: Parts,
+): Endpoint {
   const answer = async (token: string, caller: ServiceClient, signed: boolean) => {
     const found = await introspect(deps, clients, caller, token)
     if (!signed) return JSON.stringify(found)
@@ -66,7 +62,7 @@ export function introspectionEndpoint(deps: IntrospectionDeps, { clients, authen
       const { body } = request
       const caller = await authenticateClient(request, body)
       const signed = asksFor(request.headers.accept, SIGNED)
-      const text = await semaphore.run(() => answer(body.token, caller, signed))
+      const text = await services.run(() => answer(body.token, caller, signed))
       return reply.type(signed ? SIGNED : 'application/json; charset=utf-8').send(text)
     },
   )
