@@ -127,7 +127,7 @@ export function subscriberOf(issuer: FeedIssuer, options: Partial<VerifierOption
 export async function streamingFrom(issuer: FeedIssuer, options: Partial<VerifierOptions> = {}) {
   const subscriber = subscriberOf(issuer, options)
   await subscriber.verify.ready()
-  await vi.waitFor(() => {
+  await eventually(() => {
     if (issuer.streams.length === 0) throw new Error('there is no stream')
   })
   await subscriber.beat()
@@ -135,14 +135,18 @@ export async function streamingFrom(issuer: FeedIssuer, options: Partial<Verifie
   return subscriber
 }
 
+/** Looks often, as what is waited for takes a few milliseconds, and for long, as the machine may be busy. */
+export const eventually = <T>(check: () => T | Promise<T>, timeout = 5000): Promise<T> =>
+  vi.waitFor(check, { timeout, interval: 5 })
+
 /** Waits until the view is as expected. */
 export async function settledAt(
   status: () => RevocationsStatus,
   isSo: (status: RevocationsStatus) => boolean,
-  milliseconds = 1000,
+  timeout?: number,
 ): Promise<void> {
-  await vi.waitFor(() => {
+  await eventually(() => {
     const now = status()
     if (!isSo(now)) throw new Error(JSON.stringify(now))
-  }, milliseconds)
+  }, timeout)
 }

@@ -2,13 +2,14 @@ import type { IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import express from 'express'
 import Fastify, { type FastifyContextConfig } from 'fastify'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { bearerAuth as expressAuth } from '../../sdk/verifier/src/express.ts'
 import { bearerAuth as fastifyAuth, type RouteAuth, requires } from '../../sdk/verifier/src/fastify.ts'
 import { bearerAuth as fetchAuth } from '../../sdk/verifier/src/fetch.ts'
 import { createVerifier, type Verifier, type VerifierOptions } from '../../sdk/verifier/src/index.ts'
 import { atOnce } from '../support/at-once.ts'
 import {
+  eventually,
   type FeedIssuer,
   INTROSPECTION,
   type Json,
@@ -95,12 +96,12 @@ describe('a stale view, and introspection', () => {
     pass(11 * SECOND)
     const own = [tokens.usual(issuer), issuer.mint.withClaims({ jti: 'another' })]
     const outcomes = atOnce(1000, (i) => checkOf(verify(own[i % 2] ?? '')))
-    await vi.waitFor(() => expect(waiting).toHaveLength(2))
+    await eventually(() => expect(waiting).toHaveLength(2))
     for (const answer of waiting) answer()
     expect(new Set(await outcomes)).toEqual(new Set(['ok']))
     expect(waiting).toHaveLength(2)
     const later = checkOf(verify(own[0] ?? ''))
-    await vi.waitFor(() => expect(waiting).toHaveLength(3))
+    await eventually(() => expect(waiting).toHaveLength(3))
     waiting[2]?.()
     expect(await later).toBe('ok')
   })
@@ -115,8 +116,8 @@ describe('a stale view, and introspection', () => {
     for (let i = 0; i < 210; i++) {
       void checkOf(subscriber.verify(issuer.mint.withClaims({ jti: String(i) }))).then((check) => outcomes.push(check))
     }
-    await vi.waitFor(() => expect(outcomes).toEqual(Array(10).fill('stale')))
-    await vi.waitFor(() => expect(waiting).toBe(200))
+    await eventually(() => expect(outcomes).toEqual(Array(10).fill('stale')))
+    await eventually(() => expect(waiting).toBe(200))
   })
 })
 
@@ -236,7 +237,7 @@ describe('receipts', () => {
     issuer.keys = [first, second]
     const receipts = receiptsAt(issuer)
     using subscriber = await streamingFrom(issuer, { client, revocations: {} })
-    await vi.waitFor(() => expect(receipts).toHaveLength(1))
+    await eventually(() => expect(receipts).toHaveLength(1))
     expect(receipts[0]).toMatchObject({
       epoch: 'epoch-1',
       seq: 0,
@@ -246,12 +247,12 @@ describe('receipts', () => {
     })
     const startedAt = issuer.clock()
     for (let i = 0; i < 10; i++) await subscriber.beat(1)
-    await vi.waitFor(() => expect(receipts).toHaveLength(3))
+    await eventually(() => expect(receipts).toHaveLength(3))
     issuer.revoke({ sid: 'a' })
     issuer.revoke({ sid: 'b' })
-    await vi.waitFor(() => expect(subscriber.verify.revocations().seq).toBe(2))
+    await eventually(() => expect(subscriber.verify.revocations().seq).toBe(2))
     await subscriber.beat(1)
-    await vi.waitFor(() => expect(receipts).toHaveLength(4))
+    await eventually(() => expect(receipts).toHaveLength(4))
     expect(receipts.map(({ seq }) => seq)).toEqual([0, 0, 0, 2])
     expect(receipts.slice(1, 3).map(({ at }) => Number(at) - startedAt)).toEqual([5, 10])
     expect(new Set(receipts.map(({ instance }) => instance)).size).toBe(1)
@@ -261,7 +262,7 @@ describe('receipts', () => {
     await using issuer = await startFeedIssuer()
     const receipts = receiptsAt(issuer)
     using subscriber = await streamingFrom(issuer, { client: { ...client, instance: 'orders-7f9c' }, revocations: {} })
-    await vi.waitFor(() => expect(receipts[0]).toMatchObject({ instance: 'orders-7f9c' }))
+    await eventually(() => expect(receipts[0]).toMatchObject({ instance: 'orders-7f9c' }))
     expect(subscriber.errors).toEqual([])
   })
 
@@ -270,7 +271,7 @@ describe('receipts', () => {
     using anonymous = subscriberOf(issuer)
     await anonymous.verify.ready()
     using subscriber = await streamingFrom(issuer, { client, revocations: {} })
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(subscriber.errors.map(({ message }) => message).join()).toContain(`${RECEIPTS} answered 404`),
     )
     await subscriber.verify(tokens.usual(issuer))

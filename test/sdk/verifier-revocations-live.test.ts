@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createVerifier, type Verifier, type VerifierOptions } from '../../sdk/verifier/src/index.ts'
 import { rotateKeys } from '../../src/keys/operator.ts'
 import { endEverybody } from '../../src/sessions/end.ts'
@@ -11,7 +11,7 @@ import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
 import { byOperator } from '../support/operation.ts'
 import { freePort } from '../support/server.ts'
-import { settledAt } from './feed-support.ts'
+import { eventually, settledAt } from './feed-support.ts'
 import { checkOf } from './verifier-support.ts'
 
 const port = await freePort()
@@ -59,11 +59,11 @@ describe('a verifier that follows the stream of a real server', () => {
     const another = await signInAgain(one.email)
     expect(await checkOf(verify(one.accessToken))).toBe('ok')
     await logOut(one.refreshToken)
-    await vi.waitFor(async () => expect(await checkOf(verify(one.accessToken))).toBe('revoked'))
+    await eventually(async () => expect(await checkOf(verify(one.accessToken))).toBe('revoked'))
     expect(await checkOf(verify(another))).toBe('ok')
     // One that starts later reads it from the list, which may be a second old and then shows to be behind.
     using later = await streaming()
-    await vi.waitFor(async () => expect(await checkOf(later(one.accessToken))).toBe('revoked'), 5000)
+    await eventually(async () => expect(await checkOf(later(one.accessToken))).toBe('revoked'), 5000)
     expect(await checkOf(later(another))).toBe('ok')
   })
 
@@ -72,7 +72,7 @@ describe('a verifier that follows the stream of a real server', () => {
     const user = await t.signUp()
     const another = await signInAgain(user.email)
     await disableUser(t.deps, byOperator(t.deps), user.userId)
-    await vi.waitFor(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
+    await eventually(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
     expect(await checkOf(verify(another))).toBe('revoked')
   })
 
@@ -91,7 +91,7 @@ describe('a verifier that follows the stream of a real server', () => {
     using verify = await streaming()
     const user = await t.signUp()
     await logOut(user.refreshToken)
-    await vi.waitFor(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
+    await eventually(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
     const { epoch, entries } = verify.revocations()
     await sql`UPDATE revocation_feed SET incarnation = 'another database'`.execute(t.db)
     await settledAt(verify.revocations, (now) => now.epoch !== epoch, 10_000)
@@ -99,7 +99,7 @@ describe('a verifier that follows the stream of a real server', () => {
     expect(await checkOf(verify(user.accessToken))).toBe('revoked')
     const next = await t.signUp()
     await logOut(next.refreshToken)
-    await vi.waitFor(async () => expect(await checkOf(verify(next.accessToken))).toBe('revoked'))
+    await eventually(async () => expect(await checkOf(verify(next.accessToken))).toBe('revoked'))
   })
 })
 
@@ -108,7 +108,7 @@ test('where there is no stream, it reads the list, and hears of a logout all the
   const user = await t.signUp()
   expect(await checkOf(verify(user.accessToken))).toBe('ok')
   await logOut(user.refreshToken)
-  await vi.waitFor(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'), 10_000)
+  await eventually(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'), 10_000)
   expect(verify.revocations().state).toBe('polling')
 })
 
@@ -117,10 +117,10 @@ test('reports what it holds, with the credentials of a service client', async ()
   const user = await t.signUp()
   using verify = await follow({ client: { id, secret, instance: 'orders-7f9c' } })
   await logOut(user.refreshToken)
-  await vi.waitFor(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
+  await eventually(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
   const { epoch, seq } = verify.revocations()
   const kids = (JSON.parse(t.deps.keyring.jwks().body.toString()) as { keys: { kid: string }[] }).keys
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     const rows = await t.db.selectFrom('verifiers').selectAll().where('client_id', '=', id).execute()
     expect(rows).toMatchObject([{ instance: 'orders-7f9c', epoch, kids: kids.map(({ kid }) => kid) }])
     expect(Number(rows[0]?.seq)).toBeGreaterThanOrEqual(Number(seq))
@@ -132,7 +132,7 @@ test('in the emergencies, no token of before is good, and the view stays fresh',
   const user = await t.signUp()
   expect(await checkOf(verify(user.accessToken))).toBe('ok')
   await endEverybody(t.deps, byOperator(t.deps), { cause: 'operator' })
-  await vi.waitFor(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
+  await eventually(async () => expect(await checkOf(verify(user.accessToken))).toBe('revoked'))
   await sleep(1000)
   const next = await signInAgain(user.email)
   expect(await checkOf(verify(next))).toBe('ok')
@@ -140,11 +140,11 @@ test('in the emergencies, no token of before is good, and the view stays fresh',
   await rotateKeys(t.deps, byOperator(t.deps), { compromised: true })
   await t.keys.reload()
   // By the feed, or because the key set has been read again for what the next key has signed.
-  await vi.waitFor(async () => expect(await checkOf(verify(next))).toMatch(/^(revoked|kid)$/))
+  await eventually(async () => expect(await checkOf(verify(next))).toMatch(/^(revoked|kid)$/))
   const fresh = await signInAgain(user.email)
-  await vi.waitFor(async () => expect(await checkOf(verify(fresh))).toBe('ok'))
+  await eventually(async () => expect(await checkOf(verify(fresh))).toBe('ok'))
   const { age = 9 } = verify.revocations()
-  await vi.waitFor(() => expect(verify.revocations().age).toBeLessThan(age), 5000)
+  await eventually(() => expect(verify.revocations().age).toBeLessThan(age), 5000)
 })
 
 test('where the feed cannot be heard, the issuer says of each token whether it is good', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { retiringKid } from '../../sdk/verifier/vectors/mint.ts'
-import { LIST, STREAM, settledAt, startFeedIssuer, streamingFrom, subscriberOf } from './feed-support.ts'
+import { eventually, LIST, STREAM, settledAt, startFeedIssuer, streamingFrom, subscriberOf } from './feed-support.ts'
 import { checkOf, first, MINUTE, SECOND, second, tokens, verifierOf } from './verifier-support.ts'
 
 const SID = 'b3b0c6f4-7f0e-4c3a-8a51-6f6d2b9e1d07'
@@ -31,7 +31,7 @@ test('a logout before the first token is known to it, and one after it is heard 
   const { verify } = subscriber
   expect(await checkOf(verify(early))).toBe('revoked')
   expect(await checkOf(verify(token))).toBe('ok')
-  await vi.waitFor(() => expect(issuer.streams).toHaveLength(1))
+  await eventually(() => expect(issuer.streams).toHaveLength(1))
   await subscriber.beat()
   expect(verify.revocations()).toEqual({ state: 'streaming', age: 0, epoch: 'epoch-1', seq: 1, entries: 1 })
   issuer.revoke({ sid: SID })
@@ -73,7 +73,7 @@ test('a revocation that comes while the list is being read is not lost, and know
   using subscriber = subscriberOf(issuer)
   const { verify } = subscriber
   const waiting = checkOf(verify(tokens.usual(issuer)))
-  await vi.waitFor(() => expect(issuer.streams).toHaveLength(1))
+  await eventually(() => expect(issuer.streams).toHaveLength(1))
   issuer.revoke({ sid: SID })
   await settledAt(verify.revocations, ({ entries }) => entries === 1)
   release()
@@ -123,12 +123,12 @@ test('a connection that ends is made again, and goes on where it was', async () 
   await settledAt(verify.revocations, ({ seq }) => seq === 1)
   for (const { response } of issuer.streams) response.end()
   await settledAt(verify.revocations, ({ state }) => state === 'polling')
-  await vi.waitFor(() => {
+  await eventually(() => {
     travel(20)
     expect(issuer.streams.map(({ lastEventId }) => lastEventId)).toEqual(['epoch-1.1'])
   })
   issuer.revoke({ sid: SID })
-  await vi.waitFor(async () => expect(await checkOf(verify(tokens.usual(issuer)))).toBe('revoked'))
+  await eventually(async () => expect(await checkOf(verify(tokens.usual(issuer)))).toBe('revoked'))
   expect(issuer.listReadings()).toHaveLength(1)
 })
 
@@ -186,9 +186,9 @@ test('close() ends the connection and all that would come later', async () => {
   await using issuer = await startFeedIssuer()
   using subscriber = await streamingFrom(issuer, { client: { id: 'cl_orders', secret: 's' } })
   const { verify, timers, travel } = subscriber
-  await vi.waitFor(() => expect(issuer.streams).toHaveLength(1))
+  await eventually(() => expect(issuer.streams).toHaveLength(1))
   verify.close()
-  await vi.waitFor(() => expect(issuer.streams).toHaveLength(0))
+  await eventually(() => expect(issuer.streams).toHaveLength(0))
   expect(timers.size).toBe(0)
   travel(MINUTE)
   expect(timers.size).toBe(0)

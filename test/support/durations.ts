@@ -55,6 +55,7 @@ export const DURATIONS: Record<string, number> = {
   'test/http/server/connections.test.ts': 13,
   'test/outbox/worker.test.ts': 13,
   'test/sessions/logout.test.ts': 12,
+  'test/sdk/verifier-revocations-live.test.ts': 12,
   'test/sign-in/sign-in.test.ts': 12,
   'test/credentials/secret-rotation.test.ts': 11,
   'test/sign-in/notices.test.ts': 11,
