@@ -5,9 +5,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"os"
+	"time"
 
 	"claviger.example/interop/golangjwt"
 	"claviger.example/interop/oidc"
@@ -34,12 +36,9 @@ func main() {
 		if err := verify(given.Token); err != nil {
 			judged = verdict{Name: given.Name, Error: err.Error()}
 		}
-		if err := verdicts.Encode(judged); err != nil {
+		if err := errors.Join(verdicts.Encode(judged), output.Flush()); err != nil {
 			log.Fatal(err)
 		}
-	}
-	if err := output.Flush(); err != nil {
-		log.Fatal(err)
 	}
 }
 
@@ -64,8 +63,28 @@ func create(snippet, issuer, audience string) func(string) error {
 			_, err := verify(token)
 			return err
 		}
+	case "revocations":
+		verify, err := golangjwt.NewVerifier(ctx, issuer, audience)
+		if err != nil {
+			log.Fatal(err)
+		}
+		maxStaleness, err := time.ParseDuration(os.Getenv("MAX_STALENESS") + "s")
+		if err != nil {
+			log.Fatal(err)
+		}
+		revocations, err := golangjwt.Follow(ctx, issuer, maxStaleness)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return func(token string) error {
+			claims, err := verify(token)
+			if err != nil {
+				return err
+			}
+			return revocations.Check(token, claims)
+		}
 	default:
-		log.Fatal("oidc or golangjwt?")
+		log.Fatal("oidc, golangjwt or revocations?")
 		return nil
 	}
 }

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { followerTrial } from '../feed/live.ts'
 import { type Program, type Run, sourceFolder, workFolder } from '../program.ts'
 
 const folder = sourceFolder('go')
@@ -54,5 +55,6 @@ export const golangJwt: Program = {
   prepare,
   versions: versionsOf('golang-jwt', 'keyfunc'),
   check: { file: binary, args: ['golangjwt'] },
+  trial: followerTrial({ file: binary, args: ['revocations'] }),
   known: {},
 }

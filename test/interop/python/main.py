@@ -6,7 +6,8 @@ import os
 import sys
 
 snippet = importlib.import_module(sys.argv[1])
-verify = snippet.create_verifier(os.environ["ISSUER"], os.environ["AUDIENCE"])
+more = [float(os.environ["MAX_STALENESS"])] if "MAX_STALENESS" in os.environ else []
+verify = snippet.create_verifier(os.environ["ISSUER"], os.environ["AUDIENCE"], *more)
 for line in sys.stdin:
     case = json.loads(line)
     verdict = {"name": case["name"], "accepted": True}
@@ -14,4 +15,4 @@ for line in sys.stdin:
         verify(case["token"])
     except Exception as error:
         verdict |= {"accepted": False, "error": f"{type(error).__name__}: {error}"[:200]}
-    print(json.dumps(verdict))
+    print(json.dumps(verdict), flush=True)

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { followerTrial } from '../feed/live.ts'
 import { type Program, type Run, sourceFolder, workFolder } from '../program.ts'
 
 const folder = sourceFolder('python')
@@ -62,6 +63,7 @@ export const pyjwt: Program = {
   prepare,
   versions: versionsOf('PyJWT', 'cryptography'),
   check: main('verify_pyjwt'),
+  trial: followerTrial(main('revocations')),
   known: {},
 }
 

@@ -18,17 +18,7 @@ var shape = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$
 
 // NewVerifier is called once, at the start: it keeps the keys until ctx ends. What it returns gives the claims of a token.
 func NewVerifier(ctx context.Context, issuer, audience string) (func(string) (jwt.MapClaims, error), error) {
-	address, err := discover(issuer)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{address}, keyfunc.Override{
-		HTTPTimeout:     5 * time.Second,
-		RefreshInterval: 5 * time.Minute,
-		// An unknown "kid" has the keys fetched, at most once in 30 s. Who comes meanwhile does not wait a minute for it.
-		RefreshUnknownKID: rate.NewLimiter(rate.Every(30*time.Second), 1),
-		RateLimitWaitMax:  time.Second,
-	})
+	keys, err := readKeys(ctx, issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +61,20 @@ func NewVerifier(ctx context.Context, issuer, audience string) (func(string) (jw
 		}
 		return claims, nil
 	}, nil
+}
+
+func readKeys(ctx context.Context, issuer string) (keyfunc.Keyfunc, error) {
+	address, err := discover(issuer)
+	if err != nil {
+		return nil, err
+	}
+	return keyfunc.NewDefaultOverrideCtx(ctx, []string{address}, keyfunc.Override{
+		HTTPTimeout:     5 * time.Second,
+		RefreshInterval: 5 * time.Minute,
+		// An unknown "kid" has the keys fetched, at most once in 30 s. Who comes meanwhile does not wait a minute for it.
+		RefreshUnknownKID: rate.NewLimiter(rate.Every(30*time.Second), 1),
+		RateLimitWaitMax:  time.Second,
+	})
 }
 
 // discover returns the address of the keys, for which golang-jwt and keyfunc do not ask the issuer themselves.

@@ -1,0 +1,338 @@
+package golangjwt
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	silence    = 5 * time.Second // The stream has a heartbeat every two.
+	clocksDiff = 30 * time.Second
+)
+
+var (
+	// ErrRevoked is answered 401, as any other bad token is.
+	ErrRevoked = errors.New("revoked")
+	// ErrStale says nothing about the token: the issuer has not been heard for too long. Answer 503, Retry-After: 1.
+	ErrStale = errors.New("stale: what was revoked is not known")
+)
+
+// Revocations follows in the background what the issuer revokes.
+type Revocations struct {
+	url          string
+	maxStaleness time.Duration
+	keys         keyfunc.Keyfunc
+	parser       *jwt.Parser
+	// Ends a stream that says nothing new.
+	alarm *time.Timer
+	// All that the issuer had numbered so far, at the time iat.
+	epoch   string
+	seq     int64
+	offsets []offset
+
+	mutex   sync.RWMutex
+	entries map[string]span
+	iat     time.Time
+	heard   time.Time
+	delay   time.Duration
+}
+
+// span says up to which "iat" of tokens something was revoked, and how long that has to be remembered.
+type span struct{ until, end float64 }
+
+// Only differences to it count.
+var start = time.Now()
+
+type offset struct {
+	at    time.Time
+	value time.Duration
+}
+
+// message is a list, a heartbeat or a Security Event Token.
+type message struct {
+	jwt.RegisteredClaims
+	Epoch       string
+	Seq         int64
+	Revocation  *entry
+	Revocations []entry
+}
+
+type entry struct {
+	Seq           int64
+	Sid, Sub, Kid string
+	All           bool
+	RevokedAt     float64 `json:"revoked_at"`
+	ExpiresAt     float64 `json:"expires_at"`
+}
+
+// Follow is called once, at the start, and follows the issuer until ctx ends.
+func Follow(ctx context.Context, issuer string, maxStaleness time.Duration) (*Revocations, error) {
+	keys, err := readKeys(ctx, issuer)
+	if err != nil {
+		return nil, err
+	}
+	r := &Revocations{
+		url:          issuer + "/.well-known/revocations",
+		maxStaleness: maxStaleness,
+		keys:         keys,
+		entries:      map[string]span{},
+		parser: jwt.NewParser(
+			jwt.WithValidMethods([]string{"RS256"}),
+			jwt.WithIssuer(issuer),
+			jwt.WithIssuedAt(),
+			jwt.WithLeeway(clocksDiff),
+		),
+	}
+	go r.run(ctx)
+	return r, nil
+}
+
+// Check is for a token that has been verified. It returns ErrRevoked, or ErrStale where nobody can tell.
+func (r *Revocations) Check(token string, claims jwt.MapClaims) error {
+	parsed, _, err := r.parser.ParseUnverified(token, jwt.MapClaims{})
+	if err != nil {
+		return err
+	}
+	iat, _ := claims["iat"].(float64)
+	sid, _ := claims["sid"].(string)
+	sub, _ := claims["sub"].(string)
+	kid, _ := parsed.Header["kid"].(string)
+	r.mutex.RLock()
+	defer r.mutex.RUnlock()
+	for _, key := range []string{"sid " + sid, "sub " + sub, "kid " + kid, "all"} {
+		if span, present := r.entries[key]; present && iat <= span.until {
+			return ErrRevoked
+		}
+	}
+	if r.age() > r.maxStaleness {
+		return ErrStale
+	}
+	return nil
+}
+
+// age is that of the view.
+func (r *Revocations) age() time.Duration {
+	now := time.Now()
+	// The monotonic clock stands still while the machine sleeps. The other, which Round(0) leaves, may be set back.
+	since := max(now.Sub(r.heard), now.Round(0).Sub(r.heard.Round(0)))
+	// Where everything has been held back from the first message on, only the clocks tell.
+	return max(since+r.delay, now.Sub(r.iat)-clocksDiff)
+}
+
+func (r *Revocations) run(ctx context.Context) {
+	pause := 3 * time.Second
+	for ctx.Err() == nil {
+		log.Print("the stream has ended: ", r.follow(ctx))
+		// Where a proxy lets no stream through, this is what keeps the view fresh.
+		if err := r.catchUp(ctx); err != nil {
+			log.Print("the list could not be read: ", err)
+			pause = min(2*pause, 10*time.Second)
+		} else {
+			pause = 3 * time.Second
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200*time.Millisecond + rand.N(pause)):
+		}
+	}
+}
+
+func (r *Revocations) follow(ctx context.Context) error {
+	streaming, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r.alarm = time.AfterFunc(silence, cancel)
+	stream, err := get(streaming, r.url+"/stream")
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	// The stream begins with the present. What comes while the list is read waits in it.
+	if err := r.catchUp(ctx); err != nil {
+		return err
+	}
+	fields := map[string]string{}
+	lines := bufio.NewScanner(stream)
+	for lines.Scan() {
+		if name, value, _ := strings.Cut(lines.Text(), ": "); lines.Text() != "" {
+			fields[name] = value
+			continue
+		}
+		if err := r.receive(ctx, fields["event"], fields["data"]); err != nil {
+			return err
+		}
+		clear(fields)
+	}
+	return lines.Err()
+}
+
+func (r *Revocations) receive(ctx context.Context, event, data string) error {
+	switch event {
+	case "revocation":
+		set, err := r.open(data, "secevent+jwt")
+		if err != nil {
+			return err
+		}
+		seq := set.Seq // A changed password has a number, but ends nothing by itself.
+		if set.Revocation != nil {
+			seq = set.Revocation.Seq
+			if err := r.hold(*set.Revocation); err != nil {
+				return err
+			}
+		}
+		// After a gap the next heartbeat is ahead.
+		if set.Epoch == r.epoch && seq == r.seq+1 {
+			r.seq = seq
+		}
+	case "heartbeat":
+		heartbeat, err := r.open(data, "revocations+jwt")
+		if err != nil {
+			return err
+		}
+		if heartbeat.Epoch == r.epoch && heartbeat.Seq <= r.seq {
+			r.reached(heartbeat)
+			return nil
+		}
+		return r.catchUp(ctx)
+	case "reset":
+		return r.catchUp(ctx)
+	}
+	return nil
+}
+
+// catchUp reads from the list what is not held yet, page by page.
+func (r *Revocations) catchUp(ctx context.Context) error {
+	for epoch, seq := r.epoch, r.seq; ; {
+		url := r.url
+		if epoch != "" {
+			url += fmt.Sprintf("?since=%s.%d", epoch, seq)
+		}
+		page, err := r.read(ctx, url)
+		if err != nil {
+			return err
+		}
+		last := int64(0)
+		for _, entry := range page.Revocations {
+			last = max(last, entry.Seq)
+		}
+		if err := r.hold(page.Revocations...); err != nil {
+			return err
+		}
+		// In another epoch, and without "since", the page is the whole list.
+		if page.Epoch != epoch || last <= seq || last >= page.Seq {
+			r.reached(page)
+			return nil
+		}
+		seq = last
+	}
+}
+
+func (r *Revocations) read(ctx context.Context, url string) (*message, error) {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	body, err := get(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	return r.open(string(text), "revocations+jwt")
+}
+
+func get(ctx context.Context, url string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		answer.Body.Close()
+		return nil, errors.New(answer.Status)
+	}
+	return answer.Body, nil
+}
+
+func (r *Revocations) open(text, typ string) (*message, error) {
+	opened := &message{}
+	_, err := r.parser.ParseWithClaims(text, opened, func(token *jwt.Token) (any, error) {
+		kid, _ := token.Header["kid"].(string)
+		// What is not meant for us might have been signed for anything. A key that was revoked says nothing more.
+		if _, isRevoked := r.entries["kid "+kid]; isRevoked || token.Header["typ"] != typ {
+			return nil, errors.New("another kind of message, or signed by a key that was revoked")
+		}
+		return r.keys.Keyfunc(token)
+	})
+	if err == nil && opened.IssuedAt == nil {
+		err = errors.New("no iat")
+	}
+	return opened, err
+}
+
+func (r *Revocations) hold(entries ...entry) error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for _, each := range entries {
+		// A session and a key have no life after this. Users may be enabled again, and sign in.
+		key, until := "all", each.RevokedAt
+		switch {
+		case each.Sid != "":
+			key, until = "sid "+each.Sid, math.Inf(1)
+		case each.Kid != "":
+			key, until = "kid "+each.Kid, math.Inf(1)
+		case each.Sub != "":
+			key = "sub " + each.Sub
+		case !each.All:
+			return errors.New("a revocation of a kind that is not known here")
+		}
+		before := r.entries[key]
+		r.entries[key] = span{max(until, before.until), max(each.ExpiresAt, before.end)}
+	}
+	return nil
+}
+
+// reached is told that all that had been revoked when this was signed is held.
+func (r *Revocations) reached(signed *message) {
+	now, iat := time.Now(), signed.IssuedAt.Time
+	// Replays and old copies do not make the view any fresher.
+	if !iat.After(r.iat) {
+		return
+	}
+	r.alarm.Reset(silence)
+	if signed.Epoch != r.epoch {
+		r.offsets = nil // Another database may have another clock.
+	}
+	// How much later it came than the quickest in ten minutes. The rest is the difference between two clocks.
+	late := now.Sub(start) - time.Duration(iat.UnixNano())
+	r.offsets = append(slices.DeleteFunc(r.offsets, func(old offset) bool {
+		return now.Sub(old.at) > 10*time.Minute
+	}), offset{now, late})
+	quickest := slices.MinFunc(r.offsets, func(a, b offset) int { return cmp.Compare(a.value, b.value) })
+	// By both clocks: ours may have been set for a moment, and tokens are judged by it.
+	past := float64(min(now.Unix(), iat.Unix()))
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.epoch, r.seq, r.iat = signed.Epoch, signed.Seq, iat
+	r.heard, r.delay = now, late-quickest.value
+	maps.DeleteFunc(r.entries, func(_ string, each span) bool { return each.end <= past })
+}

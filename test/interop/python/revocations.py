@@ -1,0 +1,174 @@
+import logging
+import math
+import random
+import threading
+import time
+import urllib.request
+
+import jwt
+
+import verify_pyjwt
+
+SILENCE = 5  # seconds. The stream has a heartbeat every two.
+CLOCKS_APART = 30
+
+log = logging.getLogger("revocations")
+
+
+class Revoked(jwt.InvalidTokenError):
+    """Answer 401, as for any other bad token."""
+
+
+class Stale(Exception):
+    """The issuer has not been heard for too long, which says nothing about the token. Answer 503, Retry-After: 1."""
+
+
+class Revocations:
+    """Follows in the background what the issuer revokes. One for each process, made after it has forked."""
+
+    def __init__(self, issuer, max_staleness=10):
+        self.issuer, self.max_staleness = issuer, max_staleness
+        self.url = f"{issuer}/.well-known/revocations"
+        self.keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json", lifespan=300, timeout=SILENCE)
+        # What was revoked: up to which "iat" of tokens, and how long that has to be remembered.
+        self.entries = {}
+        # All that the issuer had numbered so far, at the time iat.
+        self.epoch, self.seq, self.iat = None, 0, 0
+        self.heard = -math.inf, -math.inf, 0
+        self.offsets = []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def check(self, token, claims):
+        """For a token that has been verified. Raises Revoked, or Stale where nobody can tell."""
+        kid = jwt.get_unverified_header(token)["kid"]
+        for key in (("sid", claims.get("sid")), ("sub", claims["sub"]), ("kid", kid), ("all", True)):
+            until, _ = self.entries.get(key, (-math.inf, 0))
+            if claims["iat"] <= until:
+                raise Revoked(key[0])
+        if self.age() > self.max_staleness:
+            raise Stale
+
+    def age(self):
+        """How old the view is, in seconds."""
+        monotonic, wall, delay = self.heard
+        # The one clock stands still while the machine sleeps, the other may be set back.
+        since = max(time.monotonic() - monotonic, time.time() - wall)
+        # Where everything has been held back from the first message on, only the clocks tell.
+        return max(since + delay, time.time() - self.iat - CLOCKS_APART)
+
+    def _run(self):
+        pause = 3
+        while True:
+            try:
+                self._follow()
+            except Exception as error:
+                log.warning("the stream has ended: %s", error)
+            try:
+                # Where a proxy lets no stream through, this is what keeps the view fresh.
+                self._catch_up()
+                pause = 3
+            except Exception as error:
+                log.warning("the list could not be read: %s", error)
+                pause = min(2 * pause, 10)
+            time.sleep(random.uniform(0.2, pause))
+
+    def _follow(self):
+        with urllib.request.urlopen(f"{self.url}/stream", timeout=SILENCE) as stream:
+            # The stream begins with the present. What comes while the list is read waits in it.
+            self._catch_up()
+            opened, message = time.monotonic(), {}
+            while line := stream.readline(65_536).decode():
+                if time.monotonic() - max(opened, self.heard[0]) > SILENCE:
+                    raise TimeoutError("no heartbeat")
+                name, _, value = line.strip().partition(": ")
+                if line.strip():
+                    message[name] = value
+                    continue
+                self._receive(message.get("event"), message.get("data", ""))
+                message = {}
+
+    def _receive(self, event, data):
+        if event == "revocation":
+            claims = self._open(data, "secevent+jwt")
+            # A changed password has a number, but ends nothing by itself.
+            entry = claims.get("revocation")
+            if entry:
+                self._hold(entry)
+            # After a gap the next heartbeat is ahead.
+            if (claims["epoch"], (entry or claims)["seq"]) == (self.epoch, self.seq + 1):
+                self.seq += 1
+        elif event == "heartbeat":
+            claims = self._open(data, "revocations+jwt")
+            if claims["epoch"] == self.epoch and claims["seq"] <= self.seq:
+                self._reached(claims)
+            else:
+                self._catch_up()
+        elif event == "reset":
+            self._catch_up()
+
+    def _catch_up(self):
+        """Reads from the list what is not held yet, page by page."""
+        epoch, seq = self.epoch, self.seq
+        while True:
+            since = f"?since={epoch}.{seq}" if epoch else ""
+            with urllib.request.urlopen(self.url + since, timeout=SILENCE) as reply:
+                page = self._open(reply.read().decode(), "revocations+jwt")
+            for entry in page["revocations"]:
+                self._hold(entry)
+            last = max((entry["seq"] for entry in page["revocations"]), default=0)
+            # In another epoch, and without "since", the page is the whole list.
+            if page["epoch"] != epoch or not seq < last < page["seq"]:
+                return self._reached(page)
+            seq = last
+
+    def _open(self, message, typ):
+        header = jwt.get_unverified_header(message)
+        # What is not meant for us might have been signed for anything. A key that was revoked says nothing more.
+        if header.get("typ") != typ or ("kid", header.get("kid")) in self.entries:
+            raise jwt.InvalidTokenError("another kind of message, or signed by a key that was revoked")
+        return jwt.decode(
+            message,
+            self.keys.get_signing_key(header["kid"]),
+            algorithms=["RS256"],
+            issuer=self.issuer,
+            leeway=CLOCKS_APART,
+            options={"require": ["iss", "iat"], "verify_aud": False},
+        )
+
+    def _hold(self, entry):
+        kinds = [kind for kind in ("sid", "sub", "kid", "all") if kind in entry]
+        if len(kinds) != 1:
+            raise ValueError("a revocation of a kind that is not known here")
+        key = kinds[0], entry[kinds[0]]
+        # A session and a key have no life after this. Users may be enabled again, and sign in.
+        until = entry["revoked_at"] if kinds[0] in ("sub", "all") else math.inf
+        before, end = self.entries.get(key, (0, 0))
+        self.entries[key] = max(until, before), max(entry["expires_at"], end)
+
+    def _reached(self, claims):
+        """All that had been revoked when this was signed is held."""
+        monotonic, wall, iat = time.monotonic(), time.time(), claims["iat"]
+        # Replays and old copies do not make the view any fresher.
+        if iat <= self.iat:
+            return
+        if claims["epoch"] != self.epoch:
+            self.offsets = []  # Another database may have another clock.
+        self.epoch, self.seq, self.iat = claims["epoch"], claims["seq"], iat
+        # How much later it came than the quickest in ten minutes. The rest is the difference between two clocks.
+        self.offsets = [each for each in self.offsets if each[0] > monotonic - 600] + [(monotonic, monotonic - iat)]
+        self.heard = monotonic, wall, monotonic - iat - min(offset for _, offset in self.offsets)
+        # By both clocks: ours may have been set for a moment, and tokens are judged by it.
+        self.entries = {key: (until, end) for key, (until, end) in self.entries.items() if end > min(iat, wall)}
+
+
+def create_verifier(issuer, audience, max_staleness=10):
+    """Call it once, at the start. What it returns gives the claims of a token, or raises."""
+    verify = verify_pyjwt.create_verifier(issuer, audience)
+    revocations = Revocations(issuer, max_staleness)
+
+    def verify_and_check(token):
+        claims = verify(token)
+        revocations.check(token, claims)
+        return claims
+
+    return verify_and_check
