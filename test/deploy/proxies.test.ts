@@ -5,8 +5,9 @@ import { hasProc } from '../support/child-processes.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
 import { HOST, kinds, type Proxy, startProxy } from './proxies.ts'
+import { comeOneByOne } from './streams.ts'
 import { findTool } from './tools.ts'
-import { createVisitor, type Protocol, visitPlain } from './visitor.ts'
+import { createVisitor, listen, type Protocol, visitPlain } from './visitor.ts'
 
 const APP = 'https://app.example.com'
 const COOKIE = '__Host-refresh_token'
@@ -116,6 +117,17 @@ describe.skipIf(!hasProc).each(programs.filter(({ program }) => program))(
       expect(statuses).toEqual([...Array<number>(LOGINS_PER_MINUTE).fill(401), 429])
       await expect.poll(() => linesOf('127.0.0.4').at(-1)?.reason).toBe('login_per_minute')
       expect((await attempt('127.0.0.5')).status).toBe(401)
+    })
+
+    test('the stream of revocations comes through as it is written', async () => {
+      await using listener = await listen(proxy, '127.0.0.14', '/.well-known/revocations/stream')
+      const { pieces } = listener
+      await comeOneByOne(pieces)
+      const visit = createVisitor(proxy, '127.0.0.14')
+      const login = await visit('/login', { body: { email, password, client_id: 'native' } })
+      const { refresh_token } = JSON.parse(login.body) as { refresh_token: string }
+      expect((await visit('/logout', { body: { refresh_token } })).status).toBe(204)
+      await expect.poll(() => pieces.join(''), { timeout: 1500 }).toContain('event: revocation')
     })
 
     test('nothing internal can be reached', async () => {

@@ -33,14 +33,7 @@ export function createVisitor(proxy: Proxy, address: string, protocol: Protocol 
   }
 
   async function overHttp2(method: string, path: string, headers: Record<string, string>, text: string) {
-    const socket = connectTls({
-      socket: connect({ host: '127.0.0.1', port: proxy.port, localAddress: address }),
-      servername: HOST,
-      ca: proxy.certificate,
-      ALPNProtocols: ['h2'],
-    })
-    await once(socket, 'secureConnect')
-    const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket })
+    const session = await openSession(proxy, address)
     try {
       // As browsers say it; Node would add the port.
       const asked = { ...headers, ':authority': HOST, ':method': method, ':path': path }
@@ -67,6 +60,32 @@ export function createVisitor(proxy: Proxy, address: string, protocol: Protocol 
     })
     return await answerOf(asked.end(text))
   }
+}
+
+async function openSession(proxy: Proxy, address: string) {
+  const socket = connectTls({
+    socket: connect({ host: '127.0.0.1', port: proxy.port, localAddress: address }),
+    servername: HOST,
+    ca: proxy.certificate,
+    ALPNProtocols: ['h2'],
+  })
+  await once(socket, 'secureConnect')
+  return connectHttp2(`https://${HOST}`, { createConnection: () => socket })
+}
+
+/** Somebody who reads what does not end. */
+export interface Listener extends AsyncDisposable {
+  /** What has come so far, as it came. */
+  pieces: string[]
+}
+
+/** Over HTTP/2, as a browser or a service would whose library can. */
+export async function listen(proxy: Proxy, address: string, path: string): Promise<Listener> {
+  const session = await openSession(proxy, address)
+  const stream = session.request({ ':authority': HOST, ':path': path })
+  const pieces: string[] = []
+  stream.on('data', (chunk: Buffer) => pieces.push(chunk.toString()))
+  return { pieces, [Symbol.asyncDispose]: async () => session.destroy() }
 }
 
 /** Asks the listener without TLS. */
