@@ -15,6 +15,7 @@ import { findTool, judge } from './tools.ts'
 
 const ALERTS = fileURLToPath(new URL('../../docs/alerts.yml', import.meta.url))
 const CALLS_PER_MINUTE = 5
+const grant = new URLSearchParams({ grant_type: 'client_credentials' })
 /** Prometheus itself knows or adds these. */
 const ADDED = { metrics: ['up'], labels: ['job', 'instance'] }
 
@@ -29,6 +30,7 @@ beforeAll(async () => {
   const env = { RATE_LIMIT_ACCOUNT_PER_MINUTE: String(CALLS_PER_MINUTE), ...mail }
   server = await startServer({ databaseUrl: database.url, env })
   await useEverything(server.url)
+  await vi.waitFor(async () => expect([...(await scrape()).keys()]).toContain('claviger_verifiers'), 5000)
 })
 
 afterAll(async () => {
@@ -51,6 +53,8 @@ async function useEverything(url: string): Promise<void> {
   const call = () => fetch(`${url}/me`, { headers: { authorization: `Bearer ${session?.accessToken}` } })
   for (let i = 0; i < CALLS_PER_MINUTE; i++) await call()
   expect((await call()).status).toBe(429)
+  const nobody = { authorization: `Basic ${Buffer.from('nobody:nothing').toString('base64')}` }
+  expect((await fetch(`${url}/oauth/token`, { method: 'POST', headers: nobody, body: grant })).status).toBe(401)
   const { port } = new URL(url)
   const greedy = connect(Number(port), '127.0.0.1').on('error', () => {})
   greedy.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(200))

@@ -21,7 +21,7 @@ export function countVerifiers({
   log: Log
   metrics: Pick<Metrics, 'verifiers'>
 }): Schedule {
-  return repeat(log, {
+  const counting = repeat(log, {
     name: 'verifiers',
     everyMs: EVERY_MS,
     work: async () => {
@@ -36,4 +36,7 @@ export function countVerifiers({
       }
     },
   })
+  // So that the first scrape has it: what is absent cannot be told from what is not counted.
+  counting.hasten(SECOND)
+  return counting
 }
