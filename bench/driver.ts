@@ -2,7 +2,7 @@
 // token chains from one task to the next.
 import { type Outcome, type Pace, runLoad, type Source } from './load.ts'
 import { createRing } from './ring.ts'
-import { flooding, getting, refreshing, signingIn, type Work } from './sources.ts'
+import { flooding, get, refreshing, repeating, signingIn, type Work } from './sources.ts'
 import { refreshTwice } from './twice.ts'
 
 export type Task =
@@ -30,7 +30,9 @@ function sourceOf(host: string, work: Work): Source {
     case 'login':
       return signingIn(host, work.emails, work.password)
     case 'get':
-      return getting(host, work.path)
+      return repeating(get(host, work.path))
+    case 'repeat':
+      return repeating(work.request)
     case 'flood':
       return flooding(work.requests)
   }

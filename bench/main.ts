@@ -10,12 +10,14 @@ import { flood } from './rows/flood.ts'
 import { growth } from './rows/growth.ts'
 import { jwks } from './rows/jwks.ts'
 import { login } from './rows/login.ts'
+import { logoutLatency } from './rows/logout-latency.ts'
 import { memory } from './rows/memory.ts'
 import { profile } from './rows/profile.ts'
 import { prune } from './rows/prune.ts'
 import { refresh } from './rows/refresh.ts'
 import { replicas } from './rows/replicas.ts'
 import { roundTrips } from './rows/round-trips.ts'
+import { services } from './rows/services.ts'
 import { start } from './rows/start.ts'
 import { verify } from './rows/verify.ts'
 import { writes } from './rows/writes.ts'
@@ -37,6 +39,8 @@ const rows: Record<string, Row> = {
   start,
   memory,
   prune,
+  services,
+  'logout-latency': logoutLatency,
 }
 /** Only when asked for. */
 const extras: Record<string, Row> = { profile }

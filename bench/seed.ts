@@ -3,6 +3,8 @@
 import { parseArgs } from 'node:util'
 import argon2 from 'argon2'
 import pg from 'pg'
+import { newClientId } from '../src/clients/identifiers.ts'
+import { mintSecret } from '../src/clients/secrets.ts'
 import type { KeyList } from '../src/config/secrets.ts'
 import { migrate } from '../src/db/migrate.ts'
 import { hashToken, mintFirst } from '../src/tokens/refresh.ts'
@@ -98,6 +100,23 @@ export async function mintChains(query: Query, keys: KeyList, count: number): Pr
   const [table] = await query('SELECT count(*) AS families FROM families')
   if (count > Number(table?.families) / 20) await query('VACUUM (FULL, ANALYZE) families')
   return minted.map(({ token }) => token)
+}
+
+/** Registers a service, which may have tokens for the audience of the others. @returns what proves it, for `Authorization`. */
+export async function addService(query: Query): Promise<string> {
+  const id = newClientId()
+  const { text, hash } = mintSecret()
+  await query(
+    `INSERT INTO clients (id, name, type, scopes, auth_method, created_at, changed_at)
+      VALUES ($1, $1, 'service', '{reports:read}', 'client_secret_basic', now(), now())`,
+    [id],
+  )
+  await query(
+    `INSERT INTO client_secrets (id, client_id, slot, secret_hash, created_at, expires_at)
+      VALUES (gen_random_uuid(), $1, 1, $2, now(), now() + interval '365 days')`,
+    [id, hash],
+  )
+  return `Basic ${Buffer.from(`${id}:${text}`).toString('base64')}`
 }
 
 if (import.meta.main) {

@@ -8,6 +8,8 @@ export type Work =
   /** `emails` in turn. A 503 is believed: that caller waits as long as Retry-After says. */
   | { kind: 'login'; emails: string[]; password: string }
   | { kind: 'get'; path: string }
+  /** Again and again. */
+  | { kind: 'repeat'; request: string }
   /** In turn, whatever is answered. No answer is right or wrong: the outcome counts them by their status. */
   | { kind: 'flood'; requests: string[] }
 
@@ -15,7 +17,15 @@ const faultOf = (answer: Answer | undefined): string | undefined =>
   answer?.status === 200 ? undefined : String(answer?.status ?? 'no answer')
 
 export function post(host: string, path: string, body: string, headers = ''): string {
-  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n${headers}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  return postAs('application/json', host, path, body, headers)
+}
+
+export function postForm(host: string, path: string, fields: Record<string, string>, headers = ''): string {
+  return postAs('application/x-www-form-urlencoded', host, path, String(new URLSearchParams(fields)), headers)
+}
+
+function postAs(type: string, host: string, path: string, body: string, headers: string): string {
+  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: ${type}\r\n${headers}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 }
 
 export function get(host: string, path: string, headers = ''): string {
@@ -69,9 +79,9 @@ export function signingIn(host: string, emails: string[], password: string): Sou
   })
 }
 
-export function getting(host: string, path: string): Source {
+export function repeating(request: string): Source {
   const item = {
-    request: get(host, path),
+    request,
     judge: (answer: Answer | undefined) => ({ fault: faultOf(answer) }),
   }
   return () => item

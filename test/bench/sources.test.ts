@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Answer, Connection } from '../../bench/connection.ts'
 import { createRing } from '../../bench/ring.ts'
-import { flooding, getting, post, refreshing, signingIn, tokenIn } from '../../bench/sources.ts'
+import { flooding, get, post, postForm, refreshing, repeating, signingIn, tokenIn } from '../../bench/sources.ts'
 import { refreshTwice } from '../../bench/twice.ts'
 
 const answer = (status: number, body = '', head = ''): Answer => ({ status, head, body })
@@ -91,8 +91,11 @@ test('a request names the host and counts bytes, not characters', () => {
   expect(post('h:1', '/p', 'ü', 'x-a: b\r\n')).toBe(
     'POST /p HTTP/1.1\r\nhost: h:1\r\ncontent-type: application/json\r\nx-a: b\r\ncontent-length: 2\r\n\r\nü',
   )
-  expect(getting('h', '/jwks')()?.request).toBe('GET /jwks HTTP/1.1\r\nhost: h\r\n\r\n')
-  expect(getting('h', '/')()?.judge(answer(304))).toEqual({ fault: '304' })
+  expect(postForm('h', '/f', { a: 'ü&' })).toBe(
+    'POST /f HTTP/1.1\r\nhost: h\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 11\r\n\r\na=%C3%BC%26',
+  )
+  expect(repeating(get('h', '/jwks'))()?.request).toBe('GET /jwks HTTP/1.1\r\nhost: h\r\n\r\n')
+  expect(repeating(get('h', '/'))()?.judge(answer(304))).toEqual({ fault: '304' })
 })
 
 test('the token in a reply', () => {
