@@ -263,6 +263,38 @@ describe('a signed answer', async () => {
   })
 })
 
+describe('a gateway that reads no bodies', () => {
+  const inHeaders = (token: string, response = 'headers') => introspect(t, orders, { token, response })
+
+  test('is told of a live token in headers', async () => {
+    const { accessToken } = await signIn(t, user, 'body', { scope: 'account orders.read' })
+    const { statusCode, headers, json } = await inHeaders(accessToken)
+    expect([statusCode, json()]).toEqual([200, { ...claimsOf(accessToken), active: true, token_type: 'Bearer' }])
+    expect(headers).toMatchObject({
+      'claviger-subject': user.id,
+      'claviger-client-id': 'native',
+      'claviger-scope': 'account orders.read',
+    })
+    expect((await introspect(t, orders, { token: accessToken })).headers).not.toHaveProperty('claviger-subject')
+  })
+
+  test('gets 403 for any other, which is not the 401 of its own credentials', async () => {
+    const ended = await signIn(t, user)
+    await logout(t, 'body', ended.token)
+    const { accessToken: other } = await signIn(t, user, 'body', { audience: 'billing' })
+    for (const token of [ended.accessToken, other, ended.token, 'nothing']) {
+      const { statusCode, headers, json } = await inHeaders(token)
+      expect([statusCode, json()]).toEqual([403, { active: false }])
+      expect(Object.keys(headers).filter((name) => /^claviger-|^www-/.test(name))).toEqual([])
+    }
+  })
+
+  test('is not misunderstood', async () => {
+    const { accessToken } = await signIn(t, user)
+    expect((await inHeaders(accessToken, 'header')).statusCode).toBe(400)
+  })
+})
+
 describe('who is no service is told nothing', () => {
   test.each<[string, () => Record<string, string>, () => Record<string, string>]>([
     ['nobody', () => ({}), () => ({})],

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Clients } from '../../clients/clients.ts'
 import type { ServiceClient } from '../../clients/service.ts'
@@ -6,20 +6,33 @@ import { asksFor } from '../../http/requests/accept.ts'
 import { type ClientForm, clientParameters } from '../../http/requests/client.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
 import type { Semaphore } from '../../semaphore.ts'
-import { type IntrospectionDeps, introspect } from './introspect.ts'
+import { type Introspection, type IntrospectionDeps, introspect } from './introspect.ts'
 
 const SIGNED = 'application/token-introspection+jwt'
 
 const IntrospectBody = Type.Object({
   token: Type.String({ description: 'The access token.' }),
   token_type_hint: Type.Optional(Type.String({ description: 'Taken, and not needed.' })),
+  response: Type.Optional(
+    Type.Literal('headers', {
+      description:
+        'For gateways that read no bodies: the answer is 403 for a token that is not active, and has `Claviger-Subject`, `Claviger-Client-Id` and `Claviger-Scope` for one that is.',
+    }),
+  ),
   ...clientParameters,
 })
 
-const Introspection = Type.Object(
+const IntrospectionReply = Type.Object(
   { active: Type.Boolean(), token_type: Type.Optional(Type.Literal('Bearer')) },
   { description: 'The claims of the token are beside these. Of a token that is not active there are none.' },
 )
+
+/** Not 401 for a token that is not active: that is about the credentials of whoever asks. */
+function showInHeaders(reply: FastifyReply, found: Introspection): void {
+  if (!found.active) return void reply.code(403)
+  reply.headers({ 'claviger-subject': found.sub, 'claviger-client-id': found.client_id })
+  if (found.scope) reply.header('claviger-scope', found.scope)
+}
 
 interface Parts {
   clients: Clients
@@ -32,8 +45,7 @@ export function introspectionEndpoint(
   deps: IntrospectionDeps,
   { clients, services, authenticateClient }: Parts,
 ): Endpoint {
-  const answer = async (token: string, caller: ServiceClient, signed: boolean) => {
-    const found = await introspect(deps, clients, caller, token)
+  const write = async (found: Introspection, caller: ServiceClient, signed: boolean): Promise<string> => {
     if (!signed) return JSON.stringify(found)
     // RFC 9701 §5: no `sub` and no `exp` outside, so that it cannot be taken for a token.
     const iat = Math.floor(deps.clock().getTime() / 1000)
@@ -53,7 +65,7 @@ export function introspectionEndpoint(
         // Only for the description: strings are sent as they are.
         200: {
           description: 'What the token is',
-          content: { 'application/json': { schema: Introspection }, [SIGNED]: { schema: Type.String() } },
+          content: { 'application/json': { schema: IntrospectionReply }, [SIGNED]: { schema: Type.String() } },
         },
       },
       problems: ['invalid_client', 'too_many_requests', 'unavailable'],
@@ -62,7 +74,11 @@ export function introspectionEndpoint(
       const { body } = request
       const caller = await authenticateClient(request, body)
       const signed = asksFor(request.headers.accept, SIGNED)
-      const text = await services.run(() => answer(body.token, caller, signed))
+      const [found, text] = await services.run(async () => {
+        const judged = await introspect(deps, clients, caller, body.token)
+        return [judged, await write(judged, caller, signed)] as const
+      })
+      if (body.response === 'headers') showInHeaders(reply, found)
       return reply.type(signed ? SIGNED : 'application/json; charset=utf-8').send(text)
     },
   )
