@@ -1,21 +1,27 @@
 import { createHmac, createPublicKey } from 'node:crypto'
-import type { JWTPayload } from 'jose'
+import { decodeJwt, type JWTPayload } from 'jose'
 import { describe, expect, test } from 'vitest'
 import type { Workload } from '../../src/clients/registration.ts'
+import { disableClient } from '../../src/oauth/disable-client.ts'
 import { createTestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
 import { startHttps } from '../support/https-server.ts'
+import { byOperator } from '../support/operation.ts'
 import { askForToken, authenticate, JWT_BEARER } from './authentication.ts'
 import { newSigner, seconds, unsigned } from './signer.ts'
 
 /** What the platform publishes. */
 let metadata: (url: string) => unknown = (issuer) => ({ issuer, jwks_uri: `${platform.url}/keys` })
+/** What is waited for before the keys at `/slow` come. */
+let onSlow = async () => {}
 const key = newSigner('RS256')
 const platform = forFile(
   await startHttps('127.0.0.1', ({ url }, response) => {
     const path = '/.well-known/openid-configuration'
-    if (url === '/keys') return void response.end(JSON.stringify({ keys: [key.jwk] }))
+    const keys = JSON.stringify({ keys: [key.jwk] })
+    if (url === '/keys') return void response.end(keys)
+    if (url === '/slow') return void onSlow().then(() => response.end(keys))
     if (url?.endsWith(path)) return void response.end(JSON.stringify(metadata(platform.url + url.replace(path, ''))))
     response.writeHead(404).end()
   }),
@@ -125,6 +131,26 @@ describe('refused', () => {
     const own = { iss: clientId, sub: clientId, aud: t.config.ISSUER, jti: 'j', exp: seconds(t.deps.clock) + 60 }
     await expect(prove(await key.sign(own))).rejects.toMatchObject(refused)
   })
+})
+
+test('the token of a service that is disabled meanwhile is among those that verifiers are told of', async () => {
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  onSlow = () => {
+    asked.resolve()
+    return answer.promise
+  }
+  const id = await register({ jwksUri: `${platform.url}/slow` })
+  const assertion = { client_assertion: await key.sign(projected()), client_assertion_type: JWT_BEARER }
+  const reply = askForToken(t, { grant_type: 'client_credentials', client_id: id, ...assertion })
+  await asked.promise
+  t.travel(3)
+  await disableClient(t.deps, byOperator(t.deps), { id, type: 'service' })
+  t.travel(3)
+  answer.resolve()
+  const { iat = 0 } = decodeJwt((await reply).json().access_token)
+  const told = await t.db.selectFrom('revocations').select('revoked_at').where('sub', '=', id).execute()
+  expect(iat * 1000).toBeLessThanOrEqual(Math.max(...told.map(({ revoked_at: at }) => at.getTime())))
 })
 
 describe('where the issuer publishes its keys', () => {

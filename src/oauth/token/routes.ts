@@ -85,8 +85,9 @@ export function tokenEndpoint(deps: Deps, parts: Parts): Endpoint {
 async function forService(deps: Deps, { clients, authenticateClient }: Parts, request: FastifyRequest, form: Form) {
   if (!isProved(request, form) && form.client_id !== undefined && clients.get(form.client_id))
     throw new Problem('unauthorized_client')
-  const client = await authenticateClient(request, form)
+  // Dated before the client is read: what verifiers are told when it is disabled reaches as far as that (`disableClient`).
   const operation = operationOf(request, deps.clock())
+  const client = await authenticateClient(request, form)
   const { accessToken, expiresIn, scope } = await grantToService(deps, operation, client, askedBy(form))
   return {
     access_token: accessToken,
