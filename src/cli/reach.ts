@@ -27,7 +27,9 @@ export function describeReach({ entry, instances }: Reach, now: Date): string {
     .map((each) => `${nameOf(each)} (${WORDS[each.state]}, reported ${relative(each.reportedAt, now)})`)
   const more = waiting.length > NAMED ? ` and ${waiting.length - NAMED} more` : ''
   const heard = present.length - waiting.length
-  return `Of ${all} that report, ${heard === 0 ? 'none has' : `${heard} have`} heard of it; not, or not yet: ${named.join(', ')}${more}.`
+  const some = heard === 0 ? 'none has' : heard === 1 ? '1 has' : `${heard} have`
+  const report = present.length === 1 ? 'reports' : 'report'
+  return `Of ${all} that ${report}, ${some} heard of it; not, or not yet: ${named.join(', ')}${more}.`
 }
 
 export function reachToJson({ entry, instances }: Reach) {

@@ -101,7 +101,7 @@ test('whom a sign-out has reached', async () => {
   await fleet.report('orders/web-2', { seq: 38, ago: 30 })
   await fleet.report('stock/restored', { epoch: 'p'.repeat(22), seq: 90 })
   await fleet.report('stock/liar', { seq: 99 })
-  const sentence = `Of 4 instances that report, 1 have heard of it; not, or not yet: ${[
+  const sentence = `Of 4 instances that report, 1 has heard of it; not, or not yet: ${[
     'orders/web-2 (silent, reported 30 s ago)',
     'stock/liar (ahead of the feed, reported 1 s ago)',
     'stock/restored (another epoch, reported 1 s ago)',
