@@ -27,6 +27,9 @@ async function createFleet(...names: string[]) {
   return { t, kids, report, cli, json, [Symbol.asyncDispose]: () => t[Symbol.asyncDispose]() }
 }
 
+/** Without how long ago something was: the machine may be slow. */
+const timeless = (text: string) => text.replace(/\b(now|\d+ (s|min|h) ago)/g, '<ago>')
+
 interface Listed {
   feed: { epoch: string; seq: number }
   stale: number
@@ -46,14 +49,16 @@ test('each instance is told of, with what it has applied and which keys it lacks
   await fleet.report('stock/b', { seq: 41 })
   const { code, out } = await fleet.cli('verifiers')
   expect(code).toBe(0)
-  const lines = out.split('\n').map((line) => line.split(/ {2,}/))
+  const lines = timeless(out)
+    .split('\n')
+    .map((line) => line.split(/ {2,}/))
   expect(lines.slice(0, 6)).toEqual([
     ['SERVICE', 'INSTANCE', 'STATE', 'REPORTED', 'APPLIED', 'KEYS'],
-    ['orders', 'old', 'gone', '12 min ago', '40 of 40', 'all'],
-    ['orders', 'web-1', 'current', expect.stringMatching(/^\d s ago$/), '40 of 40', 'all'],
-    ['orders', 'web-2', 'silent', '60 s ago', '38 of 40', `lacks ${fleet.kids[0]?.slice(0, 8)}… (active)`],
-    ['stock', 'a', 'another epoch', expect.stringMatching(/^\d s ago$/), '-', 'all'],
-    ['stock', 'b', 'ahead of the feed', expect.stringMatching(/^\d s ago$/), '41 of 40', 'all'],
+    ['orders', 'old', 'gone', '<ago>', '40 of 40', 'all'],
+    ['orders', 'web-1', 'current', '<ago>', '40 of 40', 'all'],
+    ['orders', 'web-2', 'silent', '<ago>', '38 of 40', `lacks ${fleet.kids[0]?.slice(0, 8)}… (active)`],
+    ['stock', 'a', 'another epoch', '<ago>', '-', 'all'],
+    ['stock', 'b', 'ahead of the feed', '<ago>', '41 of 40', 'all'],
   ])
   expect(out).toContain(
     '5 instances of 2 services: 1 current, 1 another epoch, 1 ahead of the feed, 1 silent, 1 gone.\n',
@@ -89,7 +94,7 @@ test('whom a sign-out has reached', async () => {
   await using fleet = await createFleet('orders', 'stock')
   const sid = await signOut(fleet.t, 39)
   const ask = ['verifiers', '--session', sid]
-  const why = async () => (await fleet.cli('sessions', 'why', sid)).out.split('\n')
+  const why = async () => timeless((await fleet.cli('sessions', 'why', sid)).out).split('\n')
   expect((await fleet.cli(...ask)).out).toContain('\nNo service reports what it has heard of it.\n')
   expect(await why()).toHaveLength(2)
 
@@ -102,12 +107,12 @@ test('whom a sign-out has reached', async () => {
   await fleet.report('stock/restored', { epoch: 'p'.repeat(22), seq: 90 })
   await fleet.report('stock/liar', { seq: 99 })
   const sentence = `Of 4 instances that report, 1 has heard of it; not, or not yet: ${[
-    'orders/web-2 (silent, reported 30 s ago)',
-    'stock/liar (ahead of the feed, reported 1 s ago)',
-    'stock/restored (another epoch, reported 1 s ago)',
+    'orders/web-2 (silent, reported <ago>)',
+    'stock/liar (ahead of the feed, reported <ago>)',
+    'stock/restored (another epoch, reported <ago>)',
   ].join(', ')}.`
   expect((await why())[1]).toBe(sentence)
-  expect((await fleet.cli(...ask)).out.split('\n')[1]).toBe(sentence)
+  expect(timeless((await fleet.cli(...ask)).out).split('\n')[1]).toBe(sentence)
   expect(await fleet.cli(...ask, '--check')).toMatchObject({ code: 1 })
   const told = await fleet.json<{ heard: { instance: string; heard: boolean | null }[] }>(...ask)
   expect(told.heard.map(({ instance, heard }) => [instance, heard])).toEqual([
