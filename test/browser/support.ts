@@ -52,6 +52,8 @@ export interface World extends AsyncDisposable {
   line: Line
   site: Site
   context: BrowserContext
+  /** Of the server's own database, for commands. */
+  databaseUrl: string
   /** A tab with the app, whose client has found out whether there is a session. */
   open(path?: string): Promise<Page>
   email: string
@@ -76,6 +78,7 @@ export async function createWorld(browser: Browser, env: Record<string, string> 
     line,
     site,
     context,
+    databaseUrl: database.url,
     email,
     password,
     open: async (path = '/') => {

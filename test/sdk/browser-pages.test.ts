@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { accountUrl, createClient, forgotUrl, registerUrl, signInUrl } from '../../sdk/browser/src/index.ts'
 import { openBrowser, textOf } from '../pages/support.ts'
 import { createTestApp } from '../support/app.ts'
+import { addPublicClient } from '../support/clients.ts'
 
 // Addresses of the issuer's own pages, and what those make of them. The way back is walked in test/browser/return.test.ts.
 
@@ -47,6 +48,15 @@ describe.each([
     expect(body).toMatch(/<html lang="de" data-theme="dark"/)
     expect(body).toContain(`return_to=${encodeURIComponent(app)}`)
   })
+})
+
+test('a client that operators registered is named, and led back to pages of its own', async () => {
+  const shop = 'https://shop.example.com'
+  const { clientId } = await addPublicClient(t, { origins: [shop] })
+  const { status, body } = await open(signInUrl({ issuer }, { clientId, returnTo: shop }))
+  expect(status).toBe(200)
+  expect(body).toContain(`client_id=${clientId}`)
+  expect((await open(signInUrl({ issuer }, { returnTo: shop }))).status).toBe(400)
 })
 
 test('the issuer is that of a client, whatever stands behind its origin', () => {
