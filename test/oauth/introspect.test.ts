@@ -68,6 +68,14 @@ test('a token is for the services that its audience names, by what they are regi
   expect(await ask(named, { by: billing })).toEqual({ active: false })
 })
 
+test('a token of a client of which the replica that is asked has not heard yet is as good as any', async () => {
+  await using replica = await createTestApp({ join: t })
+  await replica.clients.stop()
+  const { clientId } = await addPublicClient(t, { type: 'native' })
+  const { accessToken } = await signIn(t, user, 'body', { client_id: clientId })
+  expect(await ask(accessToken, { on: replica })).toMatchObject({ active: true })
+})
+
 test('of the token of a service too, until the service is disabled', async () => {
   const caller = await addServiceClient(t, { audiences: ['orders', 'billing'], scopes: ['orders.read'] })
   const { access_token: token } = (await tokenFor(t, caller)).json<{ access_token: string }>()

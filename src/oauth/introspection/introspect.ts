@@ -51,5 +51,6 @@ async function isLive(
   // A service that was disabled may have been enabled again, and its tokens of before stay revoked.
   if (claims.sid === undefined)
     return (await findServiceClient(deps, now, claims.client_id)) !== undefined && !(await isRevoked(deps, claims))
-  return clients.get(claims.client_id) !== undefined && (await findSessionOf(deps.db, now, claims)) !== undefined
+  const client = await clients.find(claims.client_id)
+  return client !== undefined && (await findSessionOf(deps.db, now, claims)) !== undefined
 }
