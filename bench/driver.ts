@@ -2,7 +2,7 @@
 // token chains from one task to the next.
 import { type Outcome, type Pace, runLoad, type Source } from './load.ts'
 import { createRing } from './ring.ts'
-import { flooding, get, refreshing, repeating, signingIn, type Work } from './sources.ts'
+import { flooding, get, refreshing, repeating, signingIn, signingOut, type Work } from './sources.ts'
 import { refreshTwice } from './twice.ts'
 
 export type Task =
@@ -29,6 +29,8 @@ function sourceOf(host: string, work: Work): Source {
       return refreshing(host, ring, work.apart)
     case 'login':
       return signingIn(host, work.emails, work.password)
+    case 'logout':
+      return signingOut(host, ring)
     case 'get':
       return repeating(get(host, work.path))
     case 'repeat':

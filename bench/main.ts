@@ -6,10 +6,12 @@ import { type Cluster, openCluster } from './cluster.ts'
 import { isMet, type Line } from './line.ts'
 import { describeMachine, inWords } from './machine.ts'
 import { type Report, readOptions, readReport } from './options.ts'
+import { feed } from './rows/feed.ts'
 import { flood } from './rows/flood.ts'
 import { growth } from './rows/growth.ts'
 import { jwks } from './rows/jwks.ts'
 import { login } from './rows/login.ts'
+import { logout } from './rows/logout.ts'
 import { logoutLatency } from './rows/logout-latency.ts'
 import { memory } from './rows/memory.ts'
 import { profile } from './rows/profile.ts'
@@ -30,11 +32,13 @@ const rows: Record<string, Row> = {
   refresh,
   'round-trips': roundTrips,
   login,
+  logout,
   flood,
   growth,
   writes,
   jwks,
   verify,
+  feed,
   replicas,
   start,
   memory,

@@ -10,6 +10,8 @@ export type Work =
   | { kind: 'get'; path: string }
   /** Again and again. */
   | { kind: 'repeat'; request: string }
+  /** Each family of the ring once. */
+  | { kind: 'logout' }
   /** In turn, whatever is answered. No answer is right or wrong: the outcome counts them by their status. */
   | { kind: 'flood'; requests: string[] }
 
@@ -77,6 +79,18 @@ export function signingIn(host: string, emails: string[], password: string): Sou
       return { fault: faultOf(answer), waitMs: seconds * 1000 * (1 + Math.random()) }
     },
   })
+}
+
+/** A family that has been signed out leaves the ring. */
+export function signingOut(host: string, ring: Ring): Source {
+  return () => {
+    const token = ring.take()
+    if (token === undefined) return undefined
+    return {
+      request: post(host, '/logout', `{"refresh_token":"${token}"}`),
+      judge: (answer) => ({ fault: answer?.status === 204 ? undefined : String(answer?.status ?? 'no answer') }),
+    }
+  }
 }
 
 export function repeating(request: string): Source {

@@ -147,6 +147,24 @@ describe('a reader that comes back', () => {
   })
 })
 
+test('is one line of the log, when it ends', async () => {
+  await using t = await createTestApp()
+  const url = await t.listen()
+  const lines = () => t.logs.filter(({ route }) => route === `${LIST}/stream`)
+  const stream = await openStream(url)
+  await stream.next('heartbeat')
+  await revokeSessions(t, 20)
+  await take(stream, 20)
+  expect(lines()).toEqual([])
+  await stream[Symbol.asyncDispose]()
+  await vi.waitFor(() => expect(lines()).toHaveLength(1))
+  const another = await openStream(url)
+  await another.next('heartbeat')
+  await t.app.close()
+  await another.ended
+  expect(lines()).toHaveLength(2)
+})
+
 test('a burst that is larger than what is kept sends readers to the list', async () => {
   await using t = await createTestApp()
   await using stream = await openStream(await t.listen())
