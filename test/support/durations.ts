@@ -54,6 +54,7 @@ export const DURATIONS: Record<string, number> = {
   'test/db/resilience.test.ts': 13,
   'test/http/server/connections.test.ts': 13,
   'test/outbox/worker.test.ts': 13,
+  'test/sdk/verifier-feed-cases.test.ts': 13,
   'test/sessions/logout.test.ts': 12,
   'test/sdk/verifier-revocations-live.test.ts': 12,
   'test/sign-in/sign-in.test.ts': 12,
