@@ -16,7 +16,7 @@ const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/') +
 export interface KnownPaths {
   /** @param target as in the request line. */
   find(target: string): KnownPath | undefined
-  /** How refusals are answered. What is not served is refused as the paths beside it. */
+  /** How refusals are answered. What is not served is refused as the paths beside it, where they agree. */
   errorsOf(target: string): FastifyContextConfig['errors']
 }
 
@@ -38,7 +38,9 @@ export function collectPaths(app: FastifyInstance): KnownPaths {
     }
     for (const each of [method].flat()) path.methods.add(each)
     if (config?.cors) path.cors = config.cors
-    if (config?.errors) beside.set(folderOf(url), config.errors)
+    const folder = folderOf(url)
+    const agree = !beside.has(folder) || beside.get(folder) === config?.errors
+    beside.set(folder, agree ? config?.errors : undefined)
   })
   const find = (target: string): KnownPath | undefined => {
     const { path } = splitTarget(target)

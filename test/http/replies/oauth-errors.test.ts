@@ -21,7 +21,10 @@ const routes = (app: FastifyInstance): void => {
     schema,
     handler,
   })
-  app.post('/plain', { config: { access: 'public', limit: { none: 'test' } } }, async () => ({}))
+  const plain = { access: 'public', limit: { none: 'test' } } as const
+  app.post('/plain', { config: plain }, async () => ({}))
+  app.post('/mixed/oauth', { config: { ...plain, errors } }, async () => ({}))
+  app.post('/mixed/plain', { config: plain }, async () => ({}))
 }
 
 const t = await createHttpApp(routes)
@@ -103,7 +106,7 @@ test('pages of our clients may read refusals', async () => {
 })
 
 test('other paths keep their problem documents', async () => {
-  for (const url of ['/plain', '/nothing', '/oauth']) {
+  for (const url of ['/plain', '/nothing', '/oauth', '/mixed/plain', '/mixed/nothing']) {
     const answer = await send('token=x', {}, url)
     expect([answer.statusCode, answer.headers['content-type']]).toEqual([
       expect.toBeOneOf([404, 415]),
