@@ -17,7 +17,7 @@ import { answerDocuments } from './http/replies/documents.ts'
 import { sendHeaders } from './http/replies/headers.ts'
 import { handleProblems } from './http/replies/problems.ts'
 import { parseBodies } from './http/requests/body.ts'
-import { type ClientForm, presentedClient } from './http/requests/client.ts'
+import { type ClientForm, clientsOfRequests, presentedClient } from './http/requests/client.ts'
 import type { Route } from './http/requests/endpoint.ts'
 import { operationOf } from './http/requests/facts.ts'
 import { boundConnections } from './http/server/connections.ts'
@@ -187,8 +187,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const semaphore = createSemaphore(STRANGERS)
   const services = createSemaphore(SERVICES)
   const findClient = createClientAuthentication(deps, services)
-  const authenticateClient: Parts['authenticateClient'] = (request, form) =>
-    findClient(operationOf(request, deps.clock()), presentedClient({ limits, metrics }, request, form))
+  const authenticateClient = clientsOfRequests(findClient, { clock: deps.clock, limits, metrics })
   const proveSite = createVisitorProof(findClient)
   // Declared with Fastify's own type: with pino's, the app would not fit the types of plugins.
   const logger: FastifyBaseLogger = log

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import type { ServiceAuth } from '../../src/clients/registration.ts'
+import { pruneClientFailures } from '../../src/oauth/pruning.ts'
+import { prune } from '../../src/prune.ts'
 import { createTestApp } from '../support/app.ts'
 import { addPublicClient, addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
@@ -125,9 +127,13 @@ test('ids that there are not are held off as those that there are', async () => 
 test('what is kept of a failure names neither the client nor the network, and goes', async () => {
   const here = network()
   await authenticate(t, { network: here, authorization: basic(first.clientId, 'wrong') }).catch(() => {})
-  const rows = await t.db.selectFrom('client_failures').selectAll().execute()
-  expect(rows.length).toBeGreaterThan(0)
-  expect(JSON.stringify(rows)).not.toContain(first.clientId)
+  const kept = () => t.db.selectFrom('client_failures').selectAll().execute()
+  expect(JSON.stringify(await kept())).not.toContain(first.clientId)
+  await prune(t.deps, [pruneClientFailures])
+  expect((await kept()).length).toBeGreaterThan(0)
+  t.travel(86_401)
+  await prune(t.deps, [pruneClientFailures])
+  expect(await kept()).toEqual([])
 })
 
 test('a failure spends from the limit of the address, and a success does not', async () => {

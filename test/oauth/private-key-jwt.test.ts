@@ -2,6 +2,8 @@ import { createHmac, createPublicKey, randomUUID } from 'node:crypto'
 import type { JWTPayload } from 'jose'
 import { describe, expect, test } from 'vitest'
 import type { ServiceAuth } from '../../src/clients/registration.ts'
+import { pruneAssertionIds } from '../../src/oauth/pruning.ts'
+import { prune } from '../../src/prune.ts'
 import { createTestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
@@ -168,4 +170,16 @@ test('a JWT that proves nothing uses up no id', async () => {
   const jti = randomUUID()
   await prove(unsigned({ alg: 'RS256', kid: signer.jwk.kid }, claims({ jti }))).catch(() => {})
   expect((await prove(await signer.sign(claims({ jti })))).id).toBe(clientId)
+})
+
+test('what has been used is kept as a hash, and no longer than it could be used', async () => {
+  const jti = 'known to the client'
+  await prove(await signer.sign(claims({ jti })))
+  const kept = () => t.db.selectFrom('assertion_ids').selectAll().execute()
+  expect(JSON.stringify(await kept())).not.toContain(jti)
+  await prune(t.deps, [pruneAssertionIds])
+  expect((await kept()).length).toBeGreaterThan(0)
+  t.travel(301)
+  await prune(t.deps, [pruneAssertionIds])
+  expect(await kept()).toEqual([])
 })

@@ -1,6 +1,7 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { describe, expect, test } from 'vitest'
 import { setClientEnabled } from '../../src/clients/change.ts'
+import { newClientId } from '../../src/clients/identifiers.ts'
 import { createTestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
@@ -109,6 +110,26 @@ describe('client_credentials', () => {
     expect(answer.json()).toMatchObject({ error: 'temporarily_unavailable' })
   })
 
+  test('an address has sixty failures a minute, whatever ids it makes up, and whoever is right there goes on', async () => {
+    const client = await addServiceClient(t)
+    const ask = (clientId: string, secret: string) =>
+      t.inject({
+        method: 'POST',
+        url: '/oauth/token',
+        remoteAddress: '192.0.2.60',
+        headers: {
+          'content-type': 'application/x-www-form-urlencoded',
+          authorization: basic(clientId, secret),
+        },
+        payload: 'grant_type=client_credentials',
+      })
+    const statuses: number[] = []
+    for (let i = 0; i < 61; i++) statuses.push((await ask(newClientId(), client.secret)).statusCode)
+    expect(statuses).toEqual([...Array.from({ length: 60 }, () => 401), 429])
+    expect((await ask(client.clientId, client.secret)).statusCode).toBe(200)
+    expect(t.logs.at(-1)).toMatchObject({ msg: 'request', clientId: client.clientId })
+  })
+
   test('people’s clients have no such grant, and a secret of theirs proves nothing', async () => {
     const open = await askForToken(t, { grant_type: 'client_credentials', client_id: 'native' })
     expect(open.statusCode).toBe(400)
@@ -214,6 +235,16 @@ describe('refresh_token', () => {
     for (const client_id of ['web', 'native'])
       expect((await exchange(refreshToken, { client_id })).json()).toMatchObject({ error: 'invalid_grant' })
     expect((await t.refresh(refreshToken, { via: 'cookie' })).statusCode).toBe(200)
+  })
+
+  test('for a site that states the address of its visitor', async () => {
+    const site = await addServiceClient(t, { statesVisitorAddress: true })
+    const { refreshToken } = await t.signUp()
+    const stated = { authorization: basic(site.clientId, site.secret), 'claviger-visitor-address': '203.0.113.7' }
+    expect((await exchange(refreshToken, {}, stated)).statusCode).toBe(200)
+    expect(t.logs.at(-1)).toMatchObject({ msg: 'request', address: '203.0.113.7', statedBy: site.clientId })
+    const own = await askForToken(t, { grant_type: 'client_credentials' }, stated)
+    expect(own.statusCode).toBe(200)
   })
 
   test('web views that are listed may, and no page', async () => {

@@ -1,9 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Clock } from '../../clock.ts'
 import type { Metrics } from '../../metrics.ts'
+import type { Operation } from '../../operation.ts'
 import { networkOf } from '../guards/proxies.ts'
 import { type Limits, refuseOver } from '../limits/limits.ts'
 import { authorizationOf } from './authorization.ts'
+import { operationOf } from './facts.ts'
 
 /** The parameters of a form by which a client names itself and proves who it is, for the schemas of endpoints. */
 export const clientParameters = {
@@ -22,8 +25,12 @@ export interface ClientForm {
 }
 
 /** Whether a request states something to prove its client by, be it right or wrong. */
-export function isProved({ headers }: FastifyRequest, form: ClientForm): boolean {
-  return [headers.authorization, form.client_secret, form.client_assertion].some((part) => part !== undefined)
+export function isProved({ headers, source }: FastifyRequest, form: ClientForm): boolean {
+  // A site that states its visitor's address proves that it may. What the visitor's application asks for is another matter.
+  const isForVisitor =
+    source.statedBy !== undefined && form.client_id !== undefined && form.client_id !== source.statedBy
+  const proofs = [form.client_secret, form.client_assertion, ...(isForVisitor ? [] : [headers.authorization])]
+  return proofs.some((part) => part !== undefined)
 }
 
 /** What a request presents to authenticate its client, as `AuthenticateClient` takes it. */
@@ -37,5 +44,17 @@ export function presentedClient(
     form,
     network: networkOf(request.source.address),
     spendFailure: async () => refuseOver(await limits.clientFailure(request), metrics),
+  }
+}
+
+/** Finds the client of a request, and notes it for the log. @param find an `AuthenticateClient`. */
+export function clientsOfRequests<Client extends { id: string }>(
+  find: (operation: Operation, presented: ReturnType<typeof presentedClient>) => Promise<Client>,
+  deps: Parameters<typeof presentedClient>[0] & { clock: Clock },
+): (request: FastifyRequest, form: ClientForm) => Promise<Client> {
+  return async (request, form) => {
+    const client = await find(operationOf(request, deps.clock()), presentedClient(deps, request, form))
+    request.noted = { ...request.noted, clientId: client.id }
+    return client
   }
 }

@@ -6,7 +6,7 @@ import type { Lifecycle } from './health.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     /** What a route has learnt for the log: ids and the reason of a refusal, never anything that was sent. */
-    noted: { userId?: string; familyId?: string; code?: string; reason?: string }
+    noted: { userId?: string; familyId?: string; clientId?: string; code?: string; reason?: string }
   }
 }
 
