@@ -18,6 +18,6 @@ export function lengthOfJwt(typ: JwtType, claims: object, bits: number): number 
 }
 
 /** Length in base64url without padding. */
-function encodedLength(bytes: number): number {
+export function encodedLength(bytes: number): number {
   return Math.ceil((bytes * 4) / 3)
 }

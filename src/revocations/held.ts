@@ -1,9 +1,11 @@
+import { SECOND } from '../durations.ts'
 import { claimsOf, type Entry, type Position } from './entry.ts'
 
 /** A revocation as the list has it. */
 export interface Listed {
   seq: number
   expiresAt: Date
+  /** Of ids and numbers alone: a byte for each character. */
   json: string
 }
 
@@ -35,6 +37,7 @@ export function createHeld(): Held {
   let listed: Listed[] = []
   let recent: Entry[] = []
   let withdrawals = 0
+  let expireAgainAt = 0
   const add = (entries: readonly Entry[], lastSeq: number) => {
     for (const entry of entries) {
       const claims = claimsOf(entry)
@@ -58,8 +61,10 @@ export function createHeld(): Held {
     },
     add,
     expire: (now) => {
-      // Nearly in the order of their numbers, so that it is enough to look at the first.
-      if (listed[0] && listed[0].expiresAt <= now) listed = listed.filter(({ expiresAt }) => expiresAt > now)
+      // All are looked at, because they do not expire in the order of their numbers; so not at every look of the feed.
+      if (now.getTime() < expireAgainAt) return
+      expireAgainAt = now.getTime() + SECOND
+      listed = listed.filter(({ expiresAt }) => expiresAt > now)
     },
     reach: (moment) => {
       asOf = moment

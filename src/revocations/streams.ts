@@ -72,8 +72,8 @@ export function createStreams(deps: StreamDeps, feed: Feed, bounds: StreamBounds
     const isWanted = [...readers].some(({ greeted }) => !greeted)
     if (forAll || (isWanted && !isCurrent)) {
       if (forAll) beatDue = false
-      const data = await deps.keyring.signText('revocations+jwt', listClaims(deps.config, held, []))
-      beat = { frame: frames.heartbeat(position, data), asOf }
+      const data = await deps.keyring.signBytes('revocations+jwt', listClaims(deps.config, held, []))
+      beat = { frame: frames.heartbeat(position, data.toString('latin1')), asOf }
     }
     return { frame: beat?.frame, forAll }
   }

@@ -34,6 +34,20 @@ test('jose verifies a token with nothing but the key set', async () => {
   expect(payload).toEqual(claims)
 })
 
+test.each([0, 1, 2])(
+  'and one whose claims were JSON already, %d bytes longer than a multiple of three',
+  async (rest) => {
+    const padded = {
+      ...claims,
+      pad: 'x'.repeat((rest + 3 - (Buffer.byteLength(JSON.stringify({ ...claims, pad: '' })) % 3)) % 3),
+    }
+    const jwt = await keyring.signBytes('revocations+jwt', Buffer.from(JSON.stringify(padded)))
+    const jwks = createLocalJWKSet(publishedBy({ keyring }))
+    const { payload } = await jwtVerify(jwt, jwks, { algorithms: ['RS256'], typ: 'revocations+jwt' })
+    expect(payload).toEqual(padded)
+  },
+)
+
 test('so does node:crypto', async () => {
   const token = await keyring.sign('at+jwt', claims)
   const [header = '', payload = '', signature = ''] = token.split('.')

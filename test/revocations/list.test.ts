@@ -163,7 +163,7 @@ describe('of a part', () => {
     await using t = await createTestApp()
     await revokeSessions(t, 600)
     await t.deps.feed.look()
-    const sign = vi.spyOn(t.deps.keyring, 'signText')
+    const sign = vi.spyOn(t.deps.keyring, 'signBytes')
     const documents = createDocuments(t.deps, t.deps.feed.held)
     const { epoch } = t.deps.feed.held.position()
     const since = (seq: number, of = epoch) => documents({ epoch: of, seq })
