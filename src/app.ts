@@ -188,7 +188,8 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const services = createSemaphore(SERVICES)
   const findClient = createClientAuthentication(deps, services)
   const authenticateClient = clientsOfRequests(findClient, { clock: deps.clock, limits, metrics })
-  const proveSite = createVisitorProof(findClient)
+  // It calls for people, who do not wait for services.
+  const proveSite = createVisitorProof(createClientAuthentication(deps, semaphore))
   // Declared with Fastify's own type: with pino's, the app would not fit the types of plugins.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)

@@ -118,6 +118,38 @@ describe('a site that has proved itself', () => {
   })
 })
 
+describe('an OAuth library of the site, with the refresh token of a native client', () => {
+  const form = (url: string, fields: Record<string, string>) =>
+    t.inject({
+      method: 'POST',
+      url,
+      remoteAddress: siteAddress,
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        'claviger-visitor-address': visitorNumber(4),
+        authorization: proof(),
+      },
+      payload: String(new URLSearchParams(fields)),
+    })
+
+  test.each([
+    ['/oauth/token', (token: string) => ({ grant_type: 'refresh_token', client_id: 'native', refresh_token: token })],
+    ['/oauth/revoke', (token: string) => ({ client_id: 'native', token })],
+  ])('states the address at %s, and its proof is not taken for one of the native client', async (url, fields) => {
+    const { refreshToken } = await t.signUp()
+    const reply = await form(url, fields(refreshToken))
+    expect(reply.statusCode, reply.body).toBe(200)
+    expect(t.logs.find(({ route, address }) => route === url && address === visitorNumber(4))).toBeDefined()
+    const bare = await t.refresh(refreshToken)
+    expect(bare.statusCode, 'the session is as that client has left it').toBe(url === '/oauth/token' ? 200 : 401)
+  })
+
+  test('or for a token of its own', async () => {
+    const reply = await form('/oauth/token', { grant_type: 'client_credentials' })
+    expect([reply.statusCode, reply.json().token_type]).toEqual([200, 'Bearer'])
+  })
+})
+
 describe('whoever chooses the address evades the limits, so it is refused', () => {
   let visitor: string
   beforeEach(() => {
