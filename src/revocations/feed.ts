@@ -60,8 +60,12 @@ export function createFeed(deps: FeedDeps): Feed {
 
   const isUsed = () => performance.now() < usedUntil
 
-  /** @returns whether everything that was committed before it began has been read. */
-  const read = async (): Promise<boolean> => {
+  /**
+   * @param numbered the moment up to which everything has a number, if that is known. Where many are revoked, there is always
+   * something that has none yet, and the view would never be whole.
+   * @returns whether it is known of a moment that everything that was committed before it has been read.
+   */
+  const read = async (numbered?: Date): Promise<boolean> => {
     for (;;) {
       // Before the statement: what is committed later may be missing in its answer.
       const asked = clock()
@@ -74,8 +78,9 @@ export function createFeed(deps: FeedDeps): Feed {
       if (epoch === known.epoch) held.add(entries, lastSeq)
       else held.begin(epoch, entries, lastSeq)
       held.expire(asked)
-      if (!unnumbered) held.reach(asked)
-      return !unnumbered
+      const whole = unnumbered ? numbered : asked
+      if (whole) held.reach(whole)
+      return whole !== undefined
     }
   }
 
@@ -111,14 +116,11 @@ export function createFeed(deps: FeedDeps): Feed {
       await stateLongest(refreshDb, clock(), deps.config.ACCESS_TOKEN_SECONDS, 2 * STATE_EVERY_MS)
       statedAt = performance.now()
     }
-    if (rung) {
-      rung = false
-      await numberBatch(deps)
-    }
-    if (!(await read())) {
-      await numberBatch(deps)
+    const wasRung = rung
+    rung = false
+    if (!(await read(wasRung ? await numberBatch(deps) : undefined))) {
       // Another server is numbering, or there are more than fit into a transaction.
-      if (!(await read())) schedule?.hasten(AT_ONCE_MS)
+      if (!(await read(await numberBatch(deps)))) schedule?.hasten(AT_ONCE_MS)
     }
     lookedAt = performance.now()
     for (const act of acts) act()

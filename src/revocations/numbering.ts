@@ -17,11 +17,13 @@ export interface NumberingDeps {
  * Gives the next numbers to revocations that are committed, oldest first. One server at a time: whoever finds another one at it
  * leaves it to that one. Numbers given in the transactions that revoke would be read out of order, because these commit when they
  * like: a reader that has seen 8 would never look for 7.
- * @returns how many.
+ * @returns the moment up to which everything that was committed has a number; undefined if there is more, or another server is at it.
  */
-export async function numberBatch({ refreshDb, clock, config }: NumberingDeps): Promise<number> {
-  return await transact(refreshDb, async (tx) => {
-    if (!(await tryNumberingLock(tx))) return 0
-    return await numberCommitted(tx, clock(), { tokenSeconds: config.ACCESS_TOKEN_SECONDS, limit: BATCH })
+export async function numberBatch({ refreshDb, clock, config }: NumberingDeps): Promise<Date | undefined> {
+  const asked = clock()
+  const numbered = await transact(refreshDb, async (tx) => {
+    if (!(await tryNumberingLock(tx))) return undefined
+    return await numberCommitted(tx, asked, { tokenSeconds: config.ACCESS_TOKEN_SECONDS, limit: BATCH })
   })
+  return numbered !== undefined && numbered < BATCH ? asked : undefined
 }

@@ -6,8 +6,9 @@ import { transact } from '../../src/db/errors.ts'
 import { append } from '../../src/revocations/append.ts'
 import { granted, refresh, register, signIn, startApp } from '../sessions/support.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { startForwarder } from '../support/forwarder.ts'
 import { byOperator } from '../support/operation.ts'
-import { openStream, readList, type StreamReader, verified } from './support.ts'
+import { openStream, readList, revokeSessions, type StreamReader, verified } from './support.ts'
 
 interface Heard {
   seq: number
@@ -127,6 +128,24 @@ test('a server that hangs while it numbers is left alone, and nobody claims to k
   await t.deps.feed.look()
   expect(t.deps.feed.held.position().seq).toBe(1)
   expect(t.deps.feed.held.asOf()?.getTime()).toBeGreaterThan(before?.getTime() ?? 0)
+})
+
+test('the view keeps up although more is revoked between any numbering and the reading after it', async () => {
+  await using line = await startForwarder()
+  await using t = await createTestApp({ line })
+  await t.deps.feed.look()
+  line.delay({ toServer: 10, toClient: 10 })
+  let over = false
+  const revoking = (async () => {
+    while (!over) await revokeSessions({ ...t, deps: { ...t.deps, db: t.db } }, 1)
+  })()
+  for (let look = 0; look < 5; look++) {
+    const before = t.deps.feed.held.asOf()?.getTime() ?? 0
+    await t.deps.feed.look()
+    expect(t.deps.feed.held.asOf()?.getTime()).toBeGreaterThan(before)
+  }
+  over = true
+  await revoking
 })
 
 test('sessions are refreshed while tens of thousands of revocations are numbered', async () => {
