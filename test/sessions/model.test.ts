@@ -14,7 +14,7 @@ import { type Step, step } from './model-steps.ts'
  */
 const seed = Number(process.env.SEED ?? randomBytes(4).readInt32BE())
 /** CI takes 1,700. */
-const STEPS_PER_POLICY = Number(process.env.MODEL_STEPS ?? 400)
+const STEPS_PER_POLICY = Number(process.env.MODEL_STEPS ?? 200)
 const STEPS_PER_SCHEDULE = 40
 
 const IDLE = 3600
