@@ -69,7 +69,8 @@ const enable = command({
   name: 'clients enable',
   usage: '<client_id|name>',
   summary: 'let a client that was disabled work again',
-  details: 'People have to sign in again; the secrets of a service are those that it had.',
+  details: `People have to sign in again; the secrets of a service are those that it had, and one that was held off after failures need
+not wait any longer.`,
   takes: [1, 1],
   options: {},
   run: async ({ open, paint }, [which = '']) => {
@@ -88,7 +89,8 @@ const rotate = command({
   name: 'clients rotate-secret',
   usage: '<client_id|name> [--drop-oldest | --compromised | --finish]',
   summary: 'give a service another secret; the one before goes on for a while',
-  details: `Give the service the new secret, then end the old one with --finish. Two count at most.
+  details: `Give the service the new secret, then end the old one with --finish. Two count at most. A service that is held off after
+failures need not wait any longer.
 
   --drop-oldest   of two that count, the older one ends now
   --compromised   a secret is in wrong hands: all others end now. Tokens that it got are good until they expire; “claviger

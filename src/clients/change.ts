@@ -3,7 +3,15 @@ import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import { addSecret } from './add.ts'
-import { deleteDisabled, deleteSecrets, lockClients, secretsOf, selectClients, setDisabledAt } from './queries.ts'
+import {
+  deleteDisabled,
+  deleteSecrets,
+  lockClients,
+  secretsOf,
+  selectClients,
+  setChangedAt,
+  setDisabledAt,
+} from './queries.ts'
 import { ClientRefused } from './refused.ts'
 import { provesBySecret } from './secrets.ts'
 import { authOf } from './service.ts'
@@ -52,7 +60,8 @@ export interface RotatedSecret {
 }
 
 /**
- * Gives a service another secret. Two count at most.
+ * Gives a service another secret. Two count at most. Failures to prove itself are counted anew from then on: whoever rotates
+ * because a deployment has failed until it was held off would find the right secret refused as well.
  * @throws ClientRefused if it has none by its registration, or two already.
  */
 export async function rotateSecret(
@@ -79,6 +88,7 @@ export async function rotateSecret(
     )
     const made = how !== 'finish'
     const secret = made ? await addSecret(tx, operation.now, id, kept[0]?.slot === 1 ? 2 : 1) : undefined
+    await setChangedAt(tx, operation.now, id)
     const details = { secrets: kept.length + Number(made) }
     await record(tx, operation, { type: 'client.secret_rotated', outcome: 'success', clientId: id, details })
     return { secret, others: made ? kept.length : 0 }

@@ -146,6 +146,11 @@ export async function setDisabledAt(tx: Tx, now: Date, id: string, disabledAt: D
   return numUpdatedRows > 0n
 }
 
+/** Notes that something beside its row has changed, such as its secrets. */
+export async function setChangedAt(tx: Tx, now: Date, id: string): Promise<void> {
+  await tx.updateTable('clients').set({ changed_at: now }).where('id', '=', id).execute()
+}
+
 /** @returns whether there was one, and it was disabled. */
 export async function deleteDisabled(tx: Tx, id: string): Promise<boolean> {
   const { numDeletedRows } = await tx

@@ -20,6 +20,8 @@ export interface ServiceClient {
   statesVisitorAddress: boolean
   /** Those that have not expired, two at most. */
   secrets: readonly StoredSecret[]
+  /** When an operator last changed something about it, its secrets included. */
+  changedAt: Date
 }
 
 /**
@@ -42,6 +44,7 @@ export async function findServiceClient(
       auth: authOf(row),
       statesVisitorAddress: row.states_visitor_address,
       secrets: row.secrets,
+      changedAt: row.changed_at,
     }
   )
 }

@@ -49,11 +49,11 @@ export function createClientAuthentication(
 ): AuthenticateClient {
   const backOff = createBackOff(deps)
 
-  const attempt = async (now: Date, proof: Proof, counted: Counted): Promise<Outcome> => {
-    const { standing, client } = await semaphore.run(async () => {
-      const found = await backOff.look(now, counted)
-      if (found.kind === 'held_off') return { standing: found, client: undefined }
-      return { standing: found, client: await findServiceClient(deps, now, proof.clientId) }
+  const attempt = async (now: Date, proof: Proof, network: string): Promise<Outcome> => {
+    const { standing, client, counted } = await semaphore.run(async () => {
+      const found = await findServiceClient(deps, now, proof.clientId)
+      const counts: Counted = { clientId: proof.clientId, network, changedAt: found?.changedAt }
+      return { standing: await backOff.look(now, counts), client: found, counted: counts }
     })
     if (standing.kind === 'held_off') return standing
     // Not among those who wait for the database: keys may have to be fetched.
@@ -61,7 +61,8 @@ export function createClientAuthentication(
       proof.kind === 'secret'
         ? await judgeSecret(deps, now, client, proof)
         : await judgeAssertion(deps, now, client, proof)
-    if (outcome.kind === 'authenticated' && standing.kind === 'failed') await backOff.forget(counted)
+    if (outcome.kind === 'refused') return { ...outcome, counted }
+    if (standing.kind === 'failed') await backOff.forget(counted)
     return outcome
   }
 
@@ -78,8 +79,7 @@ export function createClientAuthentication(
       throw new Problem('invalid_client', { reason: 'no_proof' })
     }
     const { clientId } = proof
-    const counted = { clientId, network: presented.network }
-    const outcome = await attempt(operation.now, proof, counted)
+    const outcome = await attempt(operation.now, proof, presented.network)
     switch (outcome.kind) {
       case 'authenticated':
         deps.metrics.clientAuthentications.inc({ outcome: 'success' })
@@ -92,7 +92,7 @@ export function createClientAuthentication(
       case 'refused': {
         // First that of the address, so that nobody fills the table with ids that there are not.
         await presented.spendFailure()
-        await backOff.count(operation.now, counted)
+        await backOff.count(operation.now, outcome.counted)
         // An id that is not of our making may be anything, a secret in the wrong place too.
         await note(operation, outcome.reason, outcome.reason === 'unknown_client' ? null : clientId)
         throw new Problem('invalid_client', { reason: outcome.detail ?? outcome.reason })
@@ -101,11 +101,12 @@ export function createClientAuthentication(
   }
 }
 
-type Outcome = Judged | { kind: 'held_off'; retryAfter: number }
+type Outcome = Authenticated | (Refused & { counted: Counted }) | { kind: 'held_off'; retryAfter: number }
 
-type Judged =
-  | { kind: 'authenticated'; client: ServiceClient }
-  | { kind: 'refused'; reason: Exclude<ClientRefusal, 'backoff' | 'no_proof'>; detail?: Reason | undefined }
+type Judged = Authenticated | Refused
+
+type Authenticated = { kind: 'authenticated'; client: ServiceClient }
+type Refused = { kind: 'refused'; reason: Exclude<ClientRefusal, 'backoff' | 'no_proof'>; detail?: Reason | undefined }
 
 async function judgeSecret(
   deps: AuthenticationDeps,

@@ -10,6 +10,8 @@ export interface Counted {
   clientId: string
   /** An IPv4 address, or a /64. */
   network: string
+  /** When an operator last changed the client; undefined if there is none. With a new secret it begins anew. */
+  changedAt: Date | undefined
 }
 
 /** `retryAfter` is in whole seconds. */
@@ -18,7 +20,9 @@ type Standing = { kind: 'clear' | 'failed' } | { kind: 'held_off'; retryAfter: n
 /** The failures of clients, which hold off guessing without letting a stranger lock a service out. */
 export function createBackOff({ db, serverKeys }: { db: Db; serverKeys: KeyList }) {
   // Under the newest entry of CLAVIGER_SECRET alone: while it changes a few guesses more at 256 bits are of no use.
-  const keyOf = ({ clientId, network }: Counted) => hmac(serverKeys[0].identifiers, `client\0${network}\0${clientId}`)
+  // The id, which may be any text, stands last: it cannot pass for another part.
+  const keyOf = ({ clientId, network, changedAt }: Counted) =>
+    hmac(serverKeys[0].identifiers, `client\0${network}\0${changedAt?.getTime() ?? ''}\0${clientId}`)
   return {
     /** Whether attempts are held off, and if not, whether there have been failures since the last success. */
     look: async (now: Date, counted: Counted): Promise<Standing> => {

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest'
+import { rotateSecret, type SecretRotation, setClientEnabled } from '../../src/clients/change.ts'
 import type { ServiceAuth } from '../../src/clients/registration.ts'
 import { pruneClientFailures } from '../../src/oauth/pruning.ts'
 import { prune } from '../../src/prune.ts'
 import { createTestApp } from '../support/app.ts'
+import { noteSecret } from '../support/canary.ts'
 import { addPublicClient, addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
+import { byOperator } from '../support/operation.ts'
 import { authenticate, basic } from './authentication.ts'
 
 const t = forFile(await createTestApp())
@@ -115,6 +118,47 @@ test('the fifth failure running starts a back-off, which doubles, for that clien
   // Forgiven: it takes five again.
   for (let i = 0; i < 4; i++) await fail()
   expect((await authenticate(t, { ...right, ...here })).id).toBe(clientId)
+})
+
+/** Fails until it is held off, with the right secret too. */
+async function lockOut({ clientId, secret }: { clientId: string; secret: string }, here: { network: string }) {
+  const wrong = { authorization: basic(clientId, second.secret), ...here }
+  for (let i = 0; i < 5; i++) await expect(authenticate(t, wrong)).rejects.toMatchObject({ code: 'invalid_client' })
+  const right = { authorization: basic(clientId, secret), ...here }
+  await expect(authenticate(t, right)).rejects.toMatchObject({ code: 'too_many_requests' })
+}
+
+test.each<SecretRotation>(['overlap', 'drop-all', 'finish'])(
+  'an operator who rotates the secret (%s) ends the back-off of that client, and of no other',
+  async (how) => {
+    const [service, other] = [await addServiceClient(t), await addServiceClient(t)]
+    const here = { network: network() }
+    await lockOut(service, here)
+    await lockOut(other, here)
+    t.travel(1)
+    const { secret = service.secret } = await rotateSecret(t.deps, byOperator(t.deps), { id: service.clientId, how })
+    noteSecret(secret)
+    expect((await authenticate(t, { authorization: basic(service.clientId, secret), ...here })).id).toBe(
+      service.clientId,
+    )
+    const waiting = { authorization: basic(other.clientId, other.secret), ...here }
+    await expect(authenticate(t, waiting)).rejects.toMatchObject({ code: 'too_many_requests' })
+    // Guesses at the new one are held off as those at the old one were.
+    await lockOut({ clientId: service.clientId, secret }, here)
+  },
+)
+
+test('enabling a client ends the back-off that it had before, or while it was disabled', async () => {
+  const service = await addServiceClient(t)
+  const here = { network: network() }
+  await lockOut(service, here)
+  t.travel(1)
+  await setClientEnabled(t.deps, byOperator(t.deps), { id: service.clientId, enabled: false })
+  await lockOut(service, here)
+  t.travel(1)
+  await setClientEnabled(t.deps, byOperator(t.deps), { id: service.clientId, enabled: true })
+  const right = { authorization: basic(service.clientId, service.secret), ...here }
+  expect((await authenticate(t, right)).id).toBe(service.clientId)
 })
 
 test('ids that there are not are held off as those that there are', async () => {

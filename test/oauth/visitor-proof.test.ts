@@ -19,6 +19,7 @@ const SITE: ServiceClient = {
   auth: { method: 'client_secret_basic' },
   statesVisitorAddress: true,
   secrets: [],
+  changedAt: new Date(0),
 }
 
 beforeEach(() => {
