@@ -6,8 +6,13 @@ import { cases, type StartFollower, tryCase } from '../interop/feed/trial.ts'
 // What followers in other languages are tried with, too, by real clocks. All at once: most of what they do is wait.
 vi.setConfig({ maxConcurrency: cases.length })
 
-const start: StartFollower = async (issuer, audience, staleness) => {
-  const verify = buildVerifier({ issuer, audience, revocations: { maxStaleness: `${staleness}s` } })
+const start: StartFollower = async (issuer, audience, staleness, client) => {
+  const verify = buildVerifier({
+    issuer,
+    audience,
+    revocations: { maxStaleness: `${staleness}s` },
+    ...(client && { client }),
+  })
   return {
     ask: (_name, token) =>
       verify(token).then(

@@ -57,8 +57,12 @@ export interface Saying {
 
 export interface World {
   list?: 'up' | 'down'
-  stream?: 'open' | 'refused' | 'held back'
+  stream?: 'open' | 'for clients' | 'refused' | 'held back'
 }
+
+/** The service client that a follower is given. */
+export const client = { id: 'cl_AAAAAAAAAAAAAAAAAAAAAA', secret: 'cvs1_of-nobody' }
+const credentials = `Basic ${Buffer.from(`${client.id}:${client.secret}`).toString('base64')}`
 
 /** An issuer of nothing but a feed, which says what a case has it say. */
 export async function startFeedIssuer() {
@@ -71,7 +75,7 @@ export async function startFeedIssuer() {
 
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', url)
-    if (pathname === '/.well-known/revocations/stream') open(response)
+    if (pathname === '/.well-known/revocations/stream') open(response, request.headers.authorization)
     else if (pathname === '/.well-known/revocations') {
       if (world.list === 'down') response.writeHead(503).end()
       else response.writeHead(200, { 'content-type': 'application/jwt' }).end(list(pageOf(searchParams.get('since'))))
@@ -119,8 +123,9 @@ export async function startFeedIssuer() {
   const send = (event: string, data: string): void => {
     for (const stream of streams) stream.write(`id: ${epoch}.${seq}\nevent: ${event}\ndata: ${data}\n\n`)
   }
-  const open = (response: ServerResponse): void => {
-    if (world.stream === 'refused') return void response.writeHead(503, { 'retry-after': '1' }).end()
+  const open = (response: ServerResponse, authorization?: string): void => {
+    const isFull = world.stream === 'for clients' && authorization !== credentials
+    if (world.stream === 'refused' || isFull) return void response.writeHead(503, { 'retry-after': '1' }).end()
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('retry: 1000\n: welcome\n\n')
     if (world.stream === 'held back') return
     streams.add(response)
@@ -160,7 +165,7 @@ export async function startFeedIssuer() {
     say: (next: Saying) => void (saying = next),
     set: (next: World) => {
       Object.assign(world, next)
-      if (world.stream !== 'open') for (const stream of streams) stream.destroy()
+      if (world.stream !== 'open' && world.stream !== 'for clients') for (const stream of streams) stream.destroy()
     },
     beginEpoch: (name: string, unsent = false) => {
       ;[epoch, seq, entries] = [name, 0, []]

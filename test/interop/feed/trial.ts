@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command, Verdict } from '../program.ts'
-import { audience, type Named, type Saying, startFeedIssuer, type World } from './issuer.ts'
+import { audience, client, type Named, type Saying, startFeedIssuer, type World } from './issuer.ts'
 
 export type Word = 'accepted' | 'revoked' | 'stale'
 type Expected = Record<string, Word>
@@ -42,7 +42,11 @@ export type Ask = (name: string, token: string) => Promise<string>
 interface Follower extends AsyncDisposable {
   ask: Ask
 }
-export type StartFollower = (issuer: string, audience: string, staleness: number) => Promise<Follower>
+interface Client {
+  id: string
+  secret: string
+}
+export type StartFollower = (issuer: string, audience: string, staleness: number, as?: Client) => Promise<Follower>
 
 const DEADLINE_MS = 20_000
 
@@ -52,7 +56,7 @@ export async function tryCase({ steps, staleness = 4 }: FeedCase, start: StartFo
   await using stack = new AsyncDisposableStack()
   let follower: Follower | undefined
   const judge = async (expected: Expected): Promise<Record<string, string>> => {
-    follower ??= stack.use(await start(issuer.url, audience, staleness))
+    follower ??= stack.use(await start(issuer.url, audience, staleness, client))
     const words: Record<string, string> = {}
     for (const name of Object.keys(expected)) words[name] = await follower.ask(name, issuer.tokens[name] ?? '')
     return words
@@ -90,13 +94,21 @@ function wordOf({ accepted, error = '' }: Verdict): string {
 /** A program that reads tokens and writes verdicts, one a line, for as long as the case takes. */
 export const startProgram =
   ({ file, args = [], cwd, env }: Command, signal: AbortSignal): StartFollower =>
-  async (issuer, ofWhom, staleness) => {
+  async (issuer, ofWhom, staleness, as) => {
+    const credentials = as && { CLIENT_ID: as.id, CLIENT_SECRET: as.secret }
     const child = spawn(file, args, {
       cwd,
       signal,
       killSignal: 'SIGKILL',
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, ...env, ISSUER: issuer, AUDIENCE: ofWhom, MAX_STALENESS: String(staleness) },
+      env: {
+        ...process.env,
+        ...env,
+        ...credentials,
+        ISSUER: issuer,
+        AUDIENCE: ofWhom,
+        MAX_STALENESS: String(staleness),
+      },
     })
     let said = ''
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))

@@ -72,7 +72,8 @@ func create(snippet, issuer, audience string) func(string) error {
 		if err != nil {
 			log.Fatal(err)
 		}
-		revocations, err := golangjwt.Follow(ctx, issuer, maxStaleness)
+		client := golangjwt.Client{ID: os.Getenv("CLIENT_ID"), Secret: os.Getenv("CLIENT_SECRET")}
+		revocations, err := golangjwt.Follow(ctx, issuer, client, maxStaleness)
 		if err != nil {
 			log.Fatal(err)
 		}

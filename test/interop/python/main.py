@@ -6,8 +6,12 @@ import os
 import sys
 
 snippet = importlib.import_module(sys.argv[1])
-more = [float(os.environ["MAX_STALENESS"])] if "MAX_STALENESS" in os.environ else []
-verify = snippet.create_verifier(os.environ["ISSUER"], os.environ["AUDIENCE"], *more)
+more = {}
+if "MAX_STALENESS" in os.environ:
+    more["max_staleness"] = float(os.environ["MAX_STALENESS"])
+if "CLIENT_ID" in os.environ:
+    more["client"] = os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"]
+verify = snippet.create_verifier(os.environ["ISSUER"], os.environ["AUDIENCE"], **more)
 for line in sys.stdin:
     case = json.loads(line)
     verdict = {"name": case["name"], "accepted": True}

@@ -63,7 +63,7 @@ export const pyjwt: Program = {
   prepare,
   versions: versionsOf('PyJWT', 'cryptography'),
   check: main('verify_pyjwt'),
-  trial: followerTrial(main('revocations')),
+  trial: followerTrial(main('verify_revocations')),
   known: {},
 }
 

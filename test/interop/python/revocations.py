@@ -1,3 +1,4 @@
+import base64
 import logging
 import math
 import random
@@ -6,8 +7,6 @@ import time
 import urllib.request
 
 import jwt
-
-import verify_pyjwt
 
 SILENCE = 5  # seconds. The stream has a heartbeat every two.
 CLOCKS_APART = 30
@@ -24,11 +23,20 @@ class Stale(Exception):
 
 
 class Revocations:
-    """Follows in the background what the issuer revokes. One for each process, made after it has forked."""
+    """Follows in the background what the issuer revokes. One for each process, made after it has forked.
 
-    def __init__(self, issuer, max_staleness=10):
+    It waits for a first view, for five seconds at most: without one, check() raises Stale until there is.
+    client: (id, secret) of a service client, which has places of its own among the streams.
+    """
+
+    def __init__(self, issuer, max_staleness=10, client=None):
         self.issuer, self.max_staleness = issuer, max_staleness
         self.url = f"{issuer}/.well-known/revocations"
+        self.stream = urllib.request.Request(f"{self.url}/stream")
+        if client:
+            basic = base64.b64encode(":".join(client).encode()).decode()
+            # It must not go where a redirect leads.
+            self.stream.add_unredirected_header("Authorization", f"Basic {basic}")
         self.keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json", lifespan=300, timeout=SILENCE)
         # What was revoked: up to which "iat" of tokens, and how long that has to be remembered.
         self.entries = {}
@@ -36,7 +44,9 @@ class Revocations:
         self.epoch, self.seq, self.iat = None, 0, 0
         self.heard = -math.inf, -math.inf, 0
         self.offsets = []
+        self.ready = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
+        self.ready.wait(SILENCE)
 
     def check(self, token, claims):
         """For a token that has been verified. Raises Revoked, or Stale where nobody can tell."""
@@ -73,7 +83,7 @@ class Revocations:
             time.sleep(random.uniform(0.2, pause))
 
     def _follow(self):
-        with urllib.request.urlopen(f"{self.url}/stream", timeout=SILENCE) as stream:
+        with urllib.request.urlopen(self.stream, timeout=SILENCE) as stream:
             # The stream begins with the present. What comes while the list is read waits in it.
             self._catch_up()
             opened, message = time.monotonic(), {}
@@ -159,16 +169,4 @@ class Revocations:
         self.heard = monotonic, wall, monotonic - iat - min(offset for _, offset in self.offsets)
         # By both clocks: ours may have been set for a moment, and tokens are judged by it.
         self.entries = {key: (until, end) for key, (until, end) in self.entries.items() if end > min(iat, wall)}
-
-
-def create_verifier(issuer, audience, max_staleness=10):
-    """Call it once, at the start. What it returns gives the claims of a token, or raises."""
-    verify = verify_pyjwt.create_verifier(issuer, audience)
-    revocations = Revocations(issuer, max_staleness)
-
-    def verify_and_check(token):
-        claims = verify(token)
-        revocations.check(token, claims)
-        return claims
-
-    return verify_and_check
+        self.ready.set()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -33,14 +34,20 @@ var (
 	ErrStale = errors.New("stale: what was revoked is not known")
 )
 
+// Client is a service client of the issuer, which has places of its own among the streams. Empty: none.
+type Client struct{ ID, Secret string }
+
 // Revocations follows in the background what the issuer revokes.
 type Revocations struct {
 	url          string
+	client       Client
 	maxStaleness time.Duration
 	keys         keyfunc.Keyfunc
 	parser       *jwt.Parser
 	// Ends a stream that says nothing new.
 	alarm *time.Timer
+	// Closed when there is a first view.
+	ready chan struct{}
 	// All that the issuer had numbered so far, at the time iat.
 	epoch   string
 	seq     int64
@@ -81,16 +88,25 @@ type entry struct {
 	ExpiresAt     float64 `json:"expires_at"`
 }
 
-// Follow is called once, at the start, and follows the issuer until ctx ends.
-func Follow(ctx context.Context, issuer string, maxStaleness time.Duration) (*Revocations, error) {
-	keys, err := readKeys(ctx, issuer)
+// Follow is called once, at the start, and follows the issuer until ctx ends. It waits for a first view, for five seconds at
+// most: without one, Check returns ErrStale until there is.
+func Follow(ctx context.Context, issuer string, client Client, maxStaleness time.Duration) (*Revocations, error) {
+	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{issuer + "/.well-known/jwks.json"}, keyfunc.Override{
+		HTTPTimeout:     silence,
+		RefreshInterval: 5 * time.Minute,
+		// An unknown "kid" has the keys fetched. No message waits long for it.
+		RefreshUnknownKID: rate.NewLimiter(rate.Every(10*time.Second), 1),
+		RateLimitWaitMax:  time.Second,
+	})
 	if err != nil {
 		return nil, err
 	}
 	r := &Revocations{
 		url:          issuer + "/.well-known/revocations",
+		client:       client,
 		maxStaleness: maxStaleness,
 		keys:         keys,
+		ready:        make(chan struct{}),
 		entries:      map[string]span{},
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{"RS256"}),
@@ -100,6 +116,11 @@ func Follow(ctx context.Context, issuer string, maxStaleness time.Duration) (*Re
 		),
 	}
 	go r.run(ctx)
+	select {
+	case <-r.ready:
+	case <-time.After(silence):
+	case <-ctx.Done():
+	}
 	return r, nil
 }
 
@@ -157,7 +178,7 @@ func (r *Revocations) follow(ctx context.Context) error {
 	streaming, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.alarm = time.AfterFunc(silence, cancel)
-	stream, err := get(streaming, r.url+"/stream")
+	stream, err := get(streaming, r.url+"/stream", r.client)
 	if err != nil {
 		return err
 	}
@@ -245,7 +266,7 @@ func (r *Revocations) catchUp(ctx context.Context) error {
 func (r *Revocations) read(ctx context.Context, url string) (*message, error) {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
-	body, err := get(ctx, url)
+	body, err := get(ctx, url, Client{})
 	if err != nil {
 		return nil, err
 	}
@@ -257,10 +278,13 @@ func (r *Revocations) read(ctx context.Context, url string) (*message, error) {
 	return r.open(string(text), "revocations+jwt")
 }
 
-func get(ctx context.Context, url string) (io.ReadCloser, error) {
+func get(ctx context.Context, url string, client Client) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
+	}
+	if client.ID != "" {
+		request.SetBasicAuth(client.ID, client.Secret)
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -332,6 +356,9 @@ func (r *Revocations) reached(signed *message) {
 	past := float64(min(now.Unix(), iat.Unix()))
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	if r.epoch == "" {
+		close(r.ready)
+	}
 	r.epoch, r.seq, r.iat = signed.Epoch, signed.Seq, iat
 	r.heard, r.delay = now, late-quickest.value
 	maps.DeleteFunc(r.entries, func(_ string, each span) bool { return each.end <= past })
