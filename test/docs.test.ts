@@ -178,6 +178,9 @@ test('no page names a setting that does not exist', () => {
     'SPA_PORT',
     // Of a site on Next.js.
     'SESSION_SECRET',
+    // Of services that are clients.
+    'CLIENT_ID',
+    'CLIENT_SECRET',
   ])
   const found = pages.flatMap((page) =>
     [...read(page).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map(([, name = '']) => ({ page, name })),

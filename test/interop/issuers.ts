@@ -5,6 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { makeEphemeralHome } from '../../dev/postgres/ephemeral.ts'
 import { openPostgres } from '../../dev/postgres.ts'
 import { makeVectors } from '../../sdk/verifier/make-vectors.ts'
+import { signingKey } from '../../sdk/verifier/vectors/keys.ts'
+import { encode } from '../../sdk/verifier/vectors/mint.ts'
+import { byIssuer, published } from '../../sdk/verifier/vectors/sign.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { postJson } from '../support/post-json.ts'
 import { freePort, startServer } from '../support/server.ts'
@@ -54,6 +57,21 @@ async function post<Reply>(url: string, body: object): Promise<Reply> {
   return (await answer.json()) as Reply
 }
 
+/** A list for those that follow the feed, and no stream. */
+function nothingRevoked(iss: string): string {
+  const header = { alg: 'RS256', typ: 'revocations+jwt', kid: published(signingKey).kid }
+  const claims = {
+    iss,
+    iat: Math.floor(Date.now() / 1000),
+    epoch: 'AAAAAAAAAAAAAAAAAAAAAA',
+    seq: 0,
+    ttl: 2,
+    revocations: [],
+  }
+  const input = [header, claims].map((part) => encode(JSON.stringify(part))).join('.')
+  return `${input}.${byIssuer(input).toString('base64url')}`
+}
+
 /** Publishes the vectors' keys behind the same discovery documents as those of `live`, but for the address in them. */
 export async function startVectorIssuer(live: Pick<Issuer, 'url'>): Promise<Issuer> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -66,7 +84,8 @@ export async function startVectorIssuer(live: Pick<Issuer, 'url'>): Promise<Issu
     documents.set(path, (await answer.text()).replaceAll(live.url, url))
   }
   server.on('request', (request, response) => {
-    const body = documents.get(request.url ?? '')
+    const [path = ''] = (request.url ?? '').split('?')
+    const body = path === '/.well-known/revocations' ? nothingRevoked(url) : documents.get(path)
     response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' }).end(body ?? '{}')
   })
   const tokens = [

@@ -19,6 +19,8 @@ interface ServiceRecipe extends Page {
   /** For the command of the page. */
   env?: Record<string, string>
   known?: Program['known']
+  /** Unless it says so, it follows the feed. */
+  withoutFeed?: true
 }
 
 /** RFC 6750 §2.1 has one space or more between `Bearer` and the token, and so have most frameworks. */
@@ -29,7 +31,7 @@ export const recipeFolder = (page: string): string => workFolder(`recipes/${page
 
 /** Writes the files of a page where its program finds them, and leaves what was built beside them. */
 async function layOutRecipe(page: string, hurry: ServiceRecipe['hurry']): Promise<void> {
-  const { files, run } = await readRecipe(page)
+  const { files, copies } = await readRecipe(page)
   const changed = files.map(({ name, code }) => ({
     name,
     code: hurry.reduce((text, [from, to]) => text.replace(from, to), code),
@@ -38,7 +40,7 @@ async function layOutRecipe(page: string, hurry: ServiceRecipe['hurry']): Promis
     if (!files.some(({ code }) => code.includes(from))) throw new Error(`the page ${page} does not say: ${from}`)
   }
   for (const { name } of files) await rm(`${recipeFolder(page)}/${name}`, { force: true })
-  await layOut({ files: changed, run }, recipeFolder(page))
+  await layOut({ files: changed, copies }, recipeFolder(page))
 }
 
 /** What both kinds have in common: the files of the page are there before anything is built. */
@@ -54,7 +56,7 @@ const programOf = ({ page, title, detect, prepare, versions }: Page, hurry: Serv
 })
 
 /** A page whose service judges the vectors over HTTP, and then is tried as its callers would. */
-export function serviceRecipe({ env, hurry, known = {}, ...page }: ServiceRecipe): Program {
+export function serviceRecipe({ env, hurry, known = {}, withoutFeed, ...page }: ServiceRecipe): Program {
   const start = async (issuer: string, signal: AbortSignal) =>
     startService(await readRecipe(page.page), recipeFolder(page.page), { issuer, signal, env })
   return {
@@ -65,7 +67,7 @@ export function serviceRecipe({ env, hurry, known = {}, ...page }: ServiceRecipe
     },
     trial: async ({ databaseUrl, signal }) => {
       await using issuer = await prepareIssuer(databaseUrl)
-      await tryService(issuer, () => start(issuer.url, signal))
+      await tryService(issuer, () => start(issuer.url, signal), { withoutFeed })
     },
     known,
   }

@@ -16,7 +16,11 @@ interface Ask {
  * @param start the service, for that issuer.
  * @throws AssertionError with what was asked.
  */
-export async function tryService(issuer: OrdersIssuer, start: () => Promise<Service>): Promise<void> {
+export async function tryService(
+  issuer: OrdersIssuer,
+  start: () => Promise<Service>,
+  { withoutFeed }: { withoutFeed?: true | undefined } = {},
+): Promise<void> {
   await issuer.start()
   const clerk = await issuer.signIn('clerk')
   const good = { clerk, reader: await issuer.signIn('visitor', { scope: 'account' }) }
@@ -33,6 +37,7 @@ export async function tryService(issuer: OrdersIssuer, start: () => Promise<Serv
   await recovers(service, clerk)
   await answersAsRfc6750(service, good, bad)
   await letsPagesCall(service, clerk)
+  if (!withoutFeed) await hearsOfSignOuts(issuer, service)
 
   await issuer.stop()
   // Keys have been to be read again since.
@@ -99,6 +104,26 @@ async function answersAsRfc6750(
   equal(role.status, 403, 'a token without the role')
   match(challengeOf(role), /^Bearer .*error="insufficient_scope"/)
   equal((await ask(service, { method: 'DELETE', token: clerk })).status, 204, 'a token with the role')
+}
+
+/** A session that ends takes its token along, and no other session's. */
+async function hearsOfSignOuts(issuer: OrdersIssuer, service: Service): Promise<void> {
+  const [ended, other] = [await issuer.signIn('visitor'), await issuer.signIn('visitor')]
+  equal((await ask(service, { token: ended })).status, 200, 'before the sign-out')
+  const url = `${issuer.url}/sessions/${String(partOf(ended, 1).sid)}`
+  const { ok: isEnded } = await fetch(url, { method: 'DELETE', headers: { authorization: `Bearer ${ended}` } })
+  ok(isEnded, 'the session is ended')
+  const deadline = performance.now() + 20_000
+  for (;;) {
+    const answer = await ask(service, { token: ended })
+    if (answer.status === 401) {
+      match(challengeOf(answer), /^Bearer .*error="invalid_token"/)
+      break
+    }
+    if (performance.now() > deadline) throw new Error(`the service never heard of the sign-out:\n${service.output()}`)
+    await sleep(50)
+  }
+  equal((await ask(service, { token: other })).status, 200, 'another session of the same user')
 }
 
 async function letsPagesCall(service: Service, token: string): Promise<void> {

@@ -8,6 +8,7 @@ const folder = recipeFolder('spring')
 export const spring = serviceRecipe({
   page: 'spring',
   title: 'Spring Boot',
+  withoutFeed: true,
   hurry: [
     ['Duration.ofMinutes(5)', 'Duration.ofSeconds(1)'],
     ['now == null ? 1 : 30', '1'],
