@@ -8,10 +8,14 @@ export function stateOf(client: ClientRecord, paint: Paint): string {
   return client.disabledAt ? paint('red', 'disabled') : paint('green', 'enabled')
 }
 
-/** What each is, with what the settings say where the client says nothing. */
+/**
+ * What each is, with what the settings say where the client says nothing. The servers need not have the settings that this terminal
+ * has, so each of those says whose it is.
+ */
 export function describe(client: ClientRecord, config: Config, paint: Paint, now: Date): string {
   const none = paint('dim', 'none')
   const listOf = (items: readonly string[]) => items.join(', ') || none
+  const scopes = [...(client.type === 'service' ? [] : ['account']), ...(client.scopes ?? [])]
   const lines: [string, string][] = [
     ['client_id', client.id],
     ['type', client.type],
@@ -21,11 +25,14 @@ export function describe(client: ClientRecord, config: Config, paint: Paint, now
     ],
     [
       'scopes',
-      client.type === 'service'
-        ? listOf(client.scopes ?? [])
-        : listOf(['account', ...(client.scopes ?? config.SCOPES)]),
+      client.type === 'service' || client.scopes
+        ? listOf(scopes)
+        : `${listOf([...scopes, ...config.SCOPES])} (${ofTerminal('SCOPES')})`,
     ],
-    ['audiences', listOf(client.audiences ?? config.AUDIENCE)],
+    [
+      'audiences',
+      client.audiences ? listOf(client.audiences) : `${listOf(config.AUDIENCE)} (${ofTerminal('AUDIENCE')})`,
+    ],
   ]
   if (client.type !== 'service') lines.push(['origins', client.origins ? listOf(client.origins) : settingOf(client)])
   lines.push(...lifetimesOf(client, config), ...authOf(client))
@@ -39,24 +46,33 @@ export function describe(client: ClientRecord, config: Config, paint: Paint, now
   return pairs(lines, paint)
 }
 
+function ofTerminal(setting: keyof Config): string {
+  return `${setting} of this terminal`
+}
+
 function settingOf({ id }: ClientRecord): string {
   return id === 'native' ? 'those of NATIVE_ORIGINS' : 'those of ALLOWED_ORIGINS, and the issuer’s own'
 }
 
+type LifetimeSetting = Extract<keyof Config, `${string}_SECONDS`>
+
 function lifetimesOf(client: ClientRecord, config: Config): [string, string][] {
-  const seconds = (own: number | null, usual: number) => `${own ?? usual} s (${duration(own ?? usual)})`
+  const seconds = (own: number | null, setting: LifetimeSetting) => {
+    if (own !== null) return `${own} s (${duration(own)})`
+    return `${config[setting]} s (${duration(config[setting])}; ${ofTerminal(setting)})`
+  }
   const lines: [string, string][] = []
   if (client.type === 'browser')
     lines.push([
       'sessions',
-      `end after ${seconds(client.sessionMaxSeconds, config.SESSION_MAX_SECONDS)}, unused after ${seconds(client.sessionIdleSeconds, config.SESSION_IDLE_SECONDS)}`,
+      `end after ${seconds(client.sessionMaxSeconds, 'SESSION_MAX_SECONDS')}, unused after ${seconds(client.sessionIdleSeconds, 'SESSION_IDLE_SECONDS')}`,
     ])
   if (client.type !== 'service')
     lines.push([
       client.type === 'browser' ? 'remembered' : 'sessions',
-      `end after ${seconds(client.rememberMaxSeconds, config.REMEMBER_MAX_SECONDS)}, unused after ${seconds(client.rememberIdleSeconds, config.REMEMBER_IDLE_SECONDS)}`,
+      `end after ${seconds(client.rememberMaxSeconds, 'REMEMBER_MAX_SECONDS')}, unused after ${seconds(client.rememberIdleSeconds, 'REMEMBER_IDLE_SECONDS')}`,
     ])
-  return [...lines, ['access token', seconds(client.accessTokenSeconds, config.ACCESS_TOKEN_SECONDS)]]
+  return [...lines, ['access token', seconds(client.accessTokenSeconds, 'ACCESS_TOKEN_SECONDS')]]
 }
 
 function authOf({ auth }: ClientRecord): [string, string][] {

@@ -35,7 +35,8 @@ const show = command({
   name: 'clients show',
   usage: '<client_id|name>',
   summary: 'tell all that is known of a client',
-  details: 'A secret is never shown again: “claviger clients rotate-secret” makes another.',
+  details: `A secret is never shown again: “claviger clients rotate-secret” makes another. What the client leaves to the settings is shown as
+they are in this terminal; a server that was started with others goes by its own.`,
   takes: [1, 1],
   options: {},
   run: async ({ open, paint }, [which = '']) => {

@@ -155,6 +155,25 @@ describe('add', () => {
   })
 })
 
+test('show says what comes from the settings, which those of the servers need not be', async () => {
+  const settings = {
+    AUDIENCE: 'orders,stock',
+    SCOPES: 'read',
+    ACCESS_TOKEN_SECONDS: '120',
+    SESSION_IDLE_SECONDS: '3600',
+    SESSION_MAX_SECONDS: '7200',
+  }
+  const show = async (name: string) => (await run(['clients', 'show', name], { env: { ...t.env, ...settings } })).out
+  await addServiceClient(t, { name: 'borrows' })
+  expect(await show('borrows')).toMatch(/^audiences +orders, stock \(AUDIENCE of this terminal\)$/m)
+  expect(await show('borrows')).toMatch(/^access token +120 s \(2 min; ACCESS_TOKEN_SECONDS of this terminal\)$/m)
+  expect(await show('web')).toMatch(/^scopes +account, read \(SCOPES of this terminal\)$/m)
+  expect(await show('web')).toMatch(/^sessions +end after 7200 s \(2 h; SESSION_MAX_SECONDS of this terminal\)/m)
+  await addServiceClient(t, { name: 'owns', scopes: ['a'], audiences: ['x'], accessTokenSeconds: 60 })
+  expect(await show('owns')).toMatch(/^audiences +x$/m)
+  expect(await show('owns')).not.toContain('terminal')
+})
+
 test('list shows the built-in ones first, and the state of each', async () => {
   await using app = await createTestApp()
   const { clientId } = await addServiceClient(app, { name: 'stock' })
