@@ -80,7 +80,10 @@ export async function rotateSecret(
     if (how === 'finish' && live.length === 0)
       throw new ClientRefused('conflict', 'no secret of the client counts any more')
     if (how === 'overlap' && live.length === 2)
-      throw new ClientRefused('conflict', 'two secrets count already: drop one of them')
+      throw new ClientRefused(
+        'conflict',
+        'two secrets count already: --finish ends the older one, --drop-oldest makes another in its place',
+      )
     const kept = live.slice(0, { overlap: 2, 'drop-oldest': 1, 'drop-all': 0, finish: 1 }[how])
     await deleteSecrets(
       tx,
