@@ -15,7 +15,7 @@ const several = { type: 'string', multiple: true } as const
 export const add = command({
   name: 'clients add',
   usage:
-    '<name> --type service|browser|native [--scope SCOPE]… [--audience AUDIENCE]… [--origin ORIGIN]… [--auth METHOD]',
+    '<name> --type service|browser|native [--scope SCOPE]… [--audience AUDIENCE]… [--origin ORIGIN]… [--auth METHOD] [further options]',
   summary: 'register a client, and print its id and its secret',
   details: `Servers know it within five seconds. The secret of a service is shown here and never again.
 
@@ -33,6 +33,9 @@ Options may be repeated, or hold several values with commas or blanks between th
                          how long its access tokens are good; without it ACCESS_TOKEN_SECONDS
   --session-idle-seconds N, --session-max-seconds N, --remember-idle-seconds N, --remember-max-seconds N
                          sessions, as the settings of these names say of others
+  --states-visitor-address
+                         of a service that is a site and renders on its server: it is believed about the address of the visitor
+                         for whom it calls. Goes with --auth client_secret_basic
 
 How a service proves itself:
 
@@ -40,9 +43,6 @@ How a service proves itself:
   --auth client_secret_post     by a secret in the form
   --auth private_key_jwt        by a JWT that it signs
   --auth workload               by a JWT that another issuer has given it
-
-  --states-visitor-address      a site that renders on its server: it is believed about the address of the visitor for whom
-                                it calls. Goes with client_secret_basic
 
   --jwks FILE               its public keys, a JWK Set or one JWK; - reads standard input
   --jwks-uri URL            where it publishes them (https)

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { add } from '../../src/cli/clients-add.ts'
 import { run } from './support.ts'
 
 const { out: overview } = await run(['--help'])
@@ -25,6 +26,11 @@ test.each(commands)('%s --help tells how it is used, on standard output', async 
   for (const [, option] of told.out.matchAll(/^ {2}--([a-z-]+)/gm)) {
     expect((await run([...words, `--${option}x`])).err).toContain(`Did you mean --${option}?`)
   }
+})
+
+test('clients add --help tells of every option', async () => {
+  const { out } = await run(['clients', 'add', '--help'])
+  for (const option of Object.keys(add.options)) expect(out).toMatch(new RegExp(`--${option}(?![\\w-])`))
 })
 
 test.each(groups)('%s --help lists its commands, on standard output', async (group) => {
