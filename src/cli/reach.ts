@@ -1,4 +1,3 @@
-import type { Freshness } from '../revocations/receipts/freshness.ts'
 import { type Reach, reachOf, type Verifier } from '../revocations/receipts/verifiers.ts'
 import type { Story } from '../sessions/why.ts'
 import { count } from './account-view.ts'
@@ -24,7 +23,7 @@ export function describeReach({ entry, instances }: Reach, now: Date): string {
   if (waiting.length === 0) return `All services that report have heard of it: ${all}.`
   const named = waiting
     .slice(0, NAMED)
-    .map((each) => `${nameOf(each)} (${WORDS[each.state]}, reported ${relative(each.reportedAt, now)})`)
+    .map((each) => `${nameOf(each)} (${each.state}, reported ${relative(each.reportedAt, now)})`)
   const more = waiting.length > NAMED ? ` and ${waiting.length - NAMED} more` : ''
   const heard = present.length - waiting.length
   const some = heard === 0 ? 'none has' : heard === 1 ? '1 has' : `${heard} have`
@@ -44,15 +43,6 @@ export function reachToJson({ entry, instances }: Reach) {
       heard: each.heard ?? null,
     })),
   }
-}
-
-export const WORDS: Readonly<Record<Freshness, string>> = {
-  current: 'current',
-  behind: 'behind',
-  other_epoch: 'another epoch',
-  ahead: 'ahead of the feed',
-  silent: 'silent',
-  gone: 'gone',
 }
 
 export function nameOf({ client, instance }: Pick<Verifier, 'client' | 'instance'>): string {

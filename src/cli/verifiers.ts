@@ -1,4 +1,5 @@
 import { listKeys } from '../keys/operator.ts'
+import { STATES } from '../revocations/receipts/freshness.ts'
 import { findStale, listVerifiers, type Verifier } from '../revocations/receipts/verifiers.ts'
 import { isUuid } from '../uuid.ts'
 import { count } from './account-view.ts'
@@ -6,7 +7,7 @@ import { type Answer, command } from './command.ts'
 import { EXIT, refuse } from './exit.ts'
 import type { Opened } from './open.ts'
 import { AN_ID } from './options.ts'
-import { describeReach, findReach, reachToJson, WORDS } from './reach.ts'
+import { describeReach, findReach, reachToJson } from './reach.ts'
 import { tellOfSession } from './story.ts'
 import { type Paint, printable, table } from './terminal.ts'
 import { relative } from './times.ts'
@@ -52,15 +53,15 @@ async function list(opened: Opened, check: boolean, format: { paint: Paint; widt
   const rows = verifiers.map((each) => [
     printable(each.client),
     printable(each.instance),
-    format.paint(COLOURS[each.state], WORDS[each.state]),
+    format.paint(COLOURS[each.state], each.state),
     relative(each.reportedAt, now),
     each.epoch === feed.epoch ? `${each.seq} of ${feed.seq}` : '-',
     keysOf(each, keys),
   ])
   const services = new Set(verifiers.map(({ clientId }) => clientId)).size
-  const counts = Object.entries(WORDS).flatMap(([state, word]) => {
+  const counts = STATES.flatMap((state) => {
     const some = verifiers.filter((each) => each.state === state).length
-    return some === 0 ? [] : [`${some} ${word}`]
+    return some === 0 ? [] : [`${some} ${state}`]
   })
   const summary = `${count(verifiers.length, 'instance')} of ${count(services, 'service')}: ${counts.join(', ')}.`
   const headings = ['SERVICE', 'INSTANCE', 'STATE', 'REPORTED', 'APPLIED', 'KEYS']
