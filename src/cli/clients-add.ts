@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import { addClient } from '../clients/add.ts'
+import { listClients } from '../clients/list.ts'
 import type { Fault } from '../clients/refused.ts'
 import { SECRET_LIFETIME_MS } from '../clients/secrets.ts'
 import { registrationOf } from '../clients/stated.ts'
+import { audienceWarnings } from './audiences.ts'
 import { command } from './command.ts'
 import { EXIT, Failure } from './exit.ts'
 import { type Io, type Paint, pairs } from './terminal.ts'
@@ -95,6 +97,10 @@ How a service proves itself:
     const opened = await open()
     const operation = opened.operation()
     const { clientId, secret } = await addClient(opened, operation, registration)
+    const clients = await listClients(opened)
+    const added = clients.filter(({ id }) => id === clientId)
+    for (const warning of added.flatMap((client) => audienceWarnings(client, clients, opened.config)))
+      io.stderr.write(`claviger: registered, but ${warning}\n`)
     return {
       json: { client_id: clientId, ...(secret === undefined ? {} : { client_secret: secret }) },
       text: `Registered ${paint('bold', registration.name)}.\n\n${credentials(clientId, secret, operation.now, paint)}`,

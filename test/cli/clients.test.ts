@@ -112,6 +112,20 @@ describe('add', () => {
     expect((await cli('show', 'pipeline')).out).toContain('environment=production, eu')
   })
 
+  test('warns of an audience that no person’s token has, and registers all the same', async () => {
+    const addFor = async (name: string, ...args: string[]) => {
+      const { code, out, err } = await cli('add', name, '--type', 'service', '--json', ...args)
+      noteSecret(JSON.parse(out).client_secret)
+      expect(code).toBe(0)
+      return err
+    }
+    expect(await addFor('gate', '--audience', 'ordrs')).toMatch(
+      /^claviger: registered, but no person’s token is for “ordrs”, .* “gate” cannot introspect them by it\n$/,
+    )
+    expect(await addFor('gate 2', '--audience', t.config.AUDIENCE[0] ?? '')).toBe('')
+    expect(await addFor('writer', '--audience', 'ledgers', '--scope', 'write')).toBe('')
+  })
+
   test.each<[string[], number, string]>([
     [['x'], 2, '--type must be one of service, browser, native'],
     [['x', '--type', 'browser', '--auth', 'client_secret_basic'], 2, '--auth is for services'],

@@ -9,6 +9,7 @@ const config = {
   ISSUER: 'https://auth.example',
   ALLOWED_ORIGINS: ['https://app.example'],
   NATIVE_ORIGINS: ['https://view.example'],
+  AUDIENCE: ['orders', 'https://stock.example'],
 }
 
 const service = (days: number[], rest: Partial<ClientRecord> = {}): ClientRecord => ({
@@ -34,6 +35,9 @@ const service = (days: number[], rest: Partial<ClientRecord> = {}): ClientRecord
   createdAt: NOW,
   ...rest,
 })
+const checks = (audiences: string[], scopes: string[] | null = null) => service([300], { audiences, scopes })
+const web = service([], { id: 'web', name: 'web', type: 'browser', builtIn: true, auth: null, createdAt: null })
+const shop = (rest: Partial<ClientRecord>) => service([], { type: 'browser', auth: null, audiences: ['x'], ...rest })
 const people = (type: 'browser' | 'native', origins: string[]) => service([], { type, origins, auth: null })
 
 test.each<[string, ClientRecord[], string[]]>([
@@ -52,8 +56,20 @@ test.each<[string, ClientRecord[], string[]]>([
   ['a page as a web view', [people('native', ['https://app.example'])], ['warning https://app.example is an origin']],
   ['the issuer as a web view', [people('native', ['https://auth.example'])], ['warning https://auth.example is an']],
   ['a web view as a page', [people('browser', ['https://view.example'])], ['warning https://view.example is an']],
+  ['an audience of the settings', [checks(['orders'])], ['ok 1']],
+  ['an audience that nobody has', [checks(['x'])], ['warning no person’s token is for “x”,[^?]*$']],
+  [
+    'a misspelt audience',
+    [checks(['orders', 'stokc', 'ordrs'])],
+    ['warning .*“stokc”', 'warning .*“ordrs”.*“orders”\\?$'],
+  ],
+  ['an audience that other services ask for', [checks(['x'], ['write'])], ['ok 1']],
+  ['a misspelt audience to ask for', [checks(['ordrs'], ['write'])], ['warning .*Did you mean “orders”']],
+  ['an audience of a registered client', [checks(['x']), shop({})], ['ok 2']],
+  ['an audience of a client that is disabled', [checks(['x']), shop({ disabledAt: NOW })], ['warning no person’s']],
+  ['an audience of another service', [checks(['x']), checks(['x'])], ['warning no person’s', 'warning no person’s']],
 ])('doctor tells of clients: %s', (_what, clients, told) => {
-  const findings = judgeClients(clients, NOW, config).map(({ status, message }) => `${status} ${message}`)
+  const findings = judgeClients([web, ...clients], NOW, config).map(({ status, message }) => `${status} ${message}`)
   expect(findings).toEqual(told.map((each) => expect.stringMatching(`^${each}`)))
 })
 

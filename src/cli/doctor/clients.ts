@@ -3,6 +3,7 @@ import type { ClientRecord } from '../../clients/list.ts'
 import { provesBySecret } from '../../clients/secrets.ts'
 import type { Config } from '../../config/config.ts'
 import { DAY } from '../../durations.ts'
+import { audienceWarnings } from '../audiences.ts'
 import { printable } from '../terminal.ts'
 import { when } from '../times.ts'
 import { type Finding, fine, unsure } from './finding.ts'
@@ -14,11 +15,15 @@ const SOON_MS = 30 * DAY
 export function judgeClients(
   clients: readonly ClientRecord[],
   now: Date,
-  config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS' | 'NATIVE_ORIGINS'>,
+  config: Pick<Config, 'ISSUER' | 'ALLOWED_ORIGINS' | 'NATIVE_ORIGINS' | 'AUDIENCE'>,
 ): Finding[] {
   const own = clients.filter(({ builtIn, disabledAt }) => !builtIn && !disabledAt)
   if (own.length === 0) return []
-  const findings = own.flatMap((client) => [...secretFindings(client, now), ...clashFindings(client, config)])
+  const findings = own.flatMap((client) => [
+    ...secretFindings(client, now),
+    ...clashFindings(client, config),
+    ...audienceWarnings(client, clients, config).map((warning) => unsure(CHECK, warning, remedyOf(client))),
+  ])
   return findings.length > 0 ? findings : [fine(CHECK, `${own.length} registered; no secret expires soon`)]
 }
 
@@ -31,6 +36,10 @@ function secretFindings({ id, name, auth, secrets }: ClientRecord, now: Date): F
       ? `the last secret of “${printable(name)}” expires ${when(new Date(last), now)}`
       : `every secret of “${printable(name)}” has expired: it gets no token`
   return [unsure(CHECK, message, `claviger clients rotate-secret ${id}`)]
+}
+
+function remedyOf({ id }: ClientRecord): string {
+  return `list it in AUDIENCE; or claviger clients remove ${id}, and add it for the audience of the tokens that it checks`
 }
 
 /** Refused where clients are registered; settings may have changed since. */
