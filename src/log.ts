@@ -49,9 +49,9 @@ function withoutSecrets(value: unknown, depth: number): unknown {
   )
 }
 
-/** Refresh and device tokens, anything shaped like a JWS, bearer credentials, the user part of URLs, password hashes, PEM keys. */
+/** Refresh and device tokens, secrets of services, anything shaped like a JWS, bearer credentials, the user part of URLs, password hashes, PEM keys. */
 const CREDENTIAL =
-  /[dr]t1_[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|\$(?:argon2id?|2[aby]|scrypt|pbkdf2-sha\d+)\$[^"\s]+|-----BEGIN [A-Z ]*PRIVATE KEY[^"]*|(?<=\b(?:bearer|basic) +)[\w.~+/=-]{8,}|(?<=[a-z]:\/\/)[^/@"\s]+(?=@)/gi
+  /(?:[dr]t|cvs)1_[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|\$(?:argon2id?|2[aby]|scrypt|pbkdf2-sha\d+)\$[^"\s]+|-----BEGIN [A-Z ]*PRIVATE KEY[^"]*|(?<=\b(?:bearer|basic) +)[\w.~+/=-]{8,}|(?<=[a-z]:\/\/)[^/@"\s]+(?=@)/gi
 
 /**
  * Characters that JSON lets through and that still break a line, hide text or reorder it on a screen: C1 controls,

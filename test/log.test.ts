@@ -15,6 +15,7 @@ describe('secrets', () => {
   test.each([
     ['a refresh token in a message', REFRESH],
     ['a device token in a message', `dt1_${'A'.repeat(72)}`],
+    ['a secret of a service in a message', `cvs1_${'A'.repeat(48)}`],
     ['an access token in a message', JWT],
     ['a bearer credential', 'Bearer marker-marker'],
     ['a password hash', '$argon2id$v=19$m=19456,t=2,p=1$bWFya2Vy$bWFya2Vy'],
