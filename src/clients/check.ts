@@ -43,13 +43,13 @@ export function checkRegistration(config: Config, input: Registration): Registra
   }
 }
 
-/** Names and ids are given in the same place, so none may look like the other. */
+/** Names and ids are given in the same place, so none may look like the other. Names are told apart without regard to case. */
 function nameFaults(name: string): Fault[] {
   const fault = (message: string): Fault[] => [{ about: 'name', message }]
   if (name.trim() !== name || name.normalize('NFC') !== name || /[\p{C}\p{Zl}\p{Zp}]/u.test(name) || name === '')
     return fault('must be text in its normal form (NFC), without control characters or blanks around it')
   if ([...name].length > 100) return fault('must have 100 characters at most')
-  if (isClientId(name) || name.startsWith('cl_')) return fault('must not look like a client_id, which begins with cl_')
+  if (isClientId(name) || /^cl_/i.test(name)) return fault('must not look like a client_id, which begins with cl_')
   if (name.startsWith('-')) return fault('must not begin with a dash, which begins options')
   return []
 }

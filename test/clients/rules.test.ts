@@ -68,6 +68,7 @@ test.each<[Partial<Stated>, string]>([
   [{ type: 'service', name: 'e\u0301' }, 'name must be text'],
   [{ type: 'service', name: 'x'.repeat(101) }, '100 characters at most'],
   [{ type: 'service', name: `cl_${'a'.repeat(22)}` }, 'must not look like a client_id'],
+  [{ type: 'service', name: 'CL_shop' }, 'must not look like a client_id'],
   [{ type: 'service', name: '--json' }, 'must not begin with a dash'],
   [{ type: 'service', scopes: ['account'] }, 'account: is for people'],
   [{ type: 'service', scopes: ['a"b'] }, 'scopes a"b: must be a scope token'],
