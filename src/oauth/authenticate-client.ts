@@ -85,6 +85,8 @@ export function createClientAuthentication(
         deps.metrics.clientAuthentications.inc({ outcome: 'success' })
         return outcome.client
       case 'held_off': {
+        // Costs as much as a failure: the trail has a row for each address, and a /64 has more of them than any disk has room.
+        await presented.spendFailure()
         deps.metrics.throttled.inc({ policy: 'client' })
         await note(operation, 'backoff', isClientId(clientId) ? clientId : null)
         throw new Problem('too_many_requests', { reason: 'backoff', retryAfter: outcome.retryAfter })

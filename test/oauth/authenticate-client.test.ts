@@ -202,6 +202,23 @@ test('over the limit of the address no row is written', async () => {
   expect(await count()).toBe(before)
 })
 
+test('an attempt that is held off spends a failure of the address too, and over that limit nothing is recorded', async () => {
+  const service = await addServiceClient(t)
+  const here = { network: network() }
+  await lockOut(service, here)
+  const heldOff = async () => {
+    const rows = await t.db.selectFrom('audit').select('details').where('reason', '=', 'backoff').execute()
+    return rows.length
+  }
+  const before = await heldOff()
+  const spendFailure = async () => {
+    throw new Error('over the limit')
+  }
+  const right = { authorization: basic(service.clientId, service.secret), ...here, spendFailure }
+  await expect(authenticate(t, right)).rejects.toThrow('over the limit')
+  expect(await heldOff()).toBe(before)
+})
+
 test('the log and the trail have the reason, and of an unknown id nothing', async () => {
   const typed = 'cvs1_typed-in-the-wrong-place'
   await authenticate(t, { network: network(), authorization: basic(typed, 'x') }).catch(() => {})
