@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Problem } from '../errors.ts'
 import { announceCommit } from './after-commit.ts'
 import { explainRefusal } from './refusals.ts'
@@ -126,9 +127,9 @@ export function isHeld(error: unknown): boolean {
 const ATTEMPTS = 4
 
 /**
- * Runs `work` in a transaction and commits it. After a deadlock or a serialisation failure, `work` is run again, up to
- * three times; then the answer is 503, nothing having been changed. If the connection is lost before the commit, `work`
- * is run again once.
+ * Runs `work` in a transaction and commits it. After a deadlock or a serialisation failure, `work` is run again after a
+ * moment, up to three times; then the answer is 503, nothing having been changed. If the connection is lost before the
+ * commit, `work` is run again once.
  */
 export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
   let lost = false
@@ -148,6 +149,8 @@ export async function transact<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise
       if (again) continue
       if (!RETRYABLE.test(codeOf(error))) throw error
       if (attempt >= ATTEMPTS) throw new Problem('unavailable', { reason: 'conflict', retryAfter: 1, cause: error })
+      // Begun again at once, it could take the row before the one that waits for it wakes up, and lock it out again.
+      await sleep(attempt * (10 + Math.random() * 40))
     }
   }
 }
