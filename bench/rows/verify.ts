@@ -78,7 +78,15 @@ const others = Array.from({ length: REVOKED }, () => crypto.randomUUID())
 function signList(iss: string, sids: string[], kid: string, key: CryptoKey): Promise<string> {
   const now = Math.floor(Date.now() / 1000)
   const revocations = sids.map((sid, index) => ({ seq: index + 1, sid, revoked_at: now, expires_at: now + 660 }))
-  return new SignJWT({ iss, iat: now, epoch: 'bench', seq: REVOKED, ttl: 2, revocations })
+  return new SignJWT({
+    iss,
+    iat: now,
+    epoch: 'bench',
+    after: sids.length > 0 ? 0 : REVOKED,
+    seq: REVOKED,
+    ttl: 2,
+    revocations,
+  })
     .setProtectedHeader({ alg: 'RS256', typ: 'revocations+jwt', kid })
     .sign(key)
 }

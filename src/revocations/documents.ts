@@ -17,12 +17,20 @@ const SIGN_EVERY_MS = 1000
 
 export type FeedConfig = Pick<Config, 'ISSUER'>
 
-/** The claims of the list, with these revocations. @throws Problem `unavailable` if nothing has been read yet. */
-export function listClaims({ ISSUER }: FeedConfig, held: Held, revocations: readonly Listed[]): Buffer {
+/**
+ * The claims of the list, with these revocations.
+ * @param after of what has a larger number, none is left out up to the last of them: a reader could else take a heartbeat, or another
+ * part, for all that came after its place. @throws Problem `unavailable` if nothing has been read yet.
+ */
+export function listClaims(
+  { ISSUER }: FeedConfig,
+  held: Held,
+  { revocations, after }: { revocations: readonly Listed[]; after: number },
+): Buffer {
   const { epoch, seq } = held.position()
   const asOf = held.asOf()
   if (!asOf) throw new Problem('unavailable', { reason: 'the feed has not been read yet', retryAfter: 1 })
-  const empty = JSON.stringify({ iss: ISSUER, iat: seconds(asOf), epoch, seq, ttl: TTL, revocations: [] })
+  const empty = JSON.stringify({ iss: ISSUER, iat: seconds(asOf), epoch, after, seq, ttl: TTL, revocations: [] })
   const head = Buffer.from(empty.slice(0, -2))
   // Put together from texts that were made once: of tens of thousands, JSON.stringify would hold up every request.
   const commas = Math.max(0, revocations.length - 1)
@@ -46,8 +54,8 @@ export function createDocuments(
 ): (since: Position | undefined) => Promise<SignedDocument> {
   const made = new Map<string, { at: number; document: Promise<SignedDocument> }>()
 
-  const sign = async (revocations: readonly Listed[]): Promise<SignedDocument> => {
-    const body = await deps.keyring.signBytes('revocations+jwt', listClaims(deps.config, held, revocations))
+  const sign = async (revocations: readonly Listed[], after: number): Promise<SignedDocument> => {
+    const body = await deps.keyring.signBytes('revocations+jwt', listClaims(deps.config, held, { revocations, after }))
     return { body, etag: etagOf(body) }
   }
 
@@ -56,13 +64,14 @@ export function createDocuments(
     const { epoch, seq } = held.position()
     const isKnown = since?.epoch === epoch && since.seq <= seq
     const segment = isKnown ? segmentAfter(held.listed(), since.seq) : undefined
-    const key = isKnown ? `${epoch} ${segment}` : 'everything'
+    const after = isKnown ? beforeOf(held.listed(), segment) : 0
+    const key = isKnown ? `${epoch} ${segment} ${after}` : 'everything'
     const present = made.get(key)
     if (present && now - present.at < SIGN_EVERY_MS) return present.document
 
     for (const [old, { at }] of made) if (now - at >= SIGN_EVERY_MS) made.delete(old)
     const all = held.listed()
-    const document = sign(isKnown ? partOf(all, segment) : all)
+    const document = sign(isKnown ? partOf(all, segment) : all, after)
     made.set(key, { at: now, document })
     // A failure is nobody's answer but of those who wait for it.
     document.catch(() => made.delete(key))
@@ -74,6 +83,12 @@ export function createDocuments(
 function segmentAfter(listed: readonly Listed[], after: number): number | undefined {
   const first = listed[indexAfter(listed, after)]
   return first && Math.floor((first.seq - 1) / SEGMENT)
+}
+
+/** The number of the last one before a segment, or of the last one. */
+function beforeOf(listed: readonly Listed[], segment: number | undefined): number {
+  const first = segment === undefined ? listed.length : indexAfter(listed, segment * SEGMENT)
+  return listed[first - 1]?.seq ?? 0
 }
 
 function partOf(listed: readonly Listed[], segment: number | undefined): readonly Listed[] {

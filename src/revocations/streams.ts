@@ -72,7 +72,10 @@ export function createStreams(deps: StreamDeps, feed: Feed, bounds: StreamBounds
     const isWanted = [...readers].some(({ greeted }) => !greeted)
     if (forAll || (isWanted && !isCurrent)) {
       if (forAll) beatDue = false
-      const data = await deps.keyring.signBytes('revocations+jwt', listClaims(deps.config, held, []))
+      const data = await deps.keyring.signBytes(
+        'revocations+jwt',
+        listClaims(deps.config, held, { revocations: [], after: position.seq }),
+      )
       beat = { frame: frames.heartbeat(position, data.toString('latin1')), asOf }
     }
     return { frame: beat?.frame, forAll }

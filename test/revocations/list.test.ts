@@ -23,7 +23,7 @@ test('names what was revoked, and until when that matters; what ends nothing onl
   await revoke(t, { kind: 'all' })
   await t.deps.feed.look()
   const { iat, epoch, revocations, ...rest } = await readList(t)
-  expect(rest).toEqual({ iss: t.config.ISSUER, seq: 4, ttl: 2 })
+  expect(rest).toEqual({ iss: t.config.ISSUER, after: 0, seq: 4, ttl: 2 })
   expect(epoch).toMatch(/^[\w-]{22}$/)
   expect(iat).toBeGreaterThanOrEqual(at)
   expect(iat).toBeLessThanOrEqual(t.deps.clock().getTime() / 1000)
@@ -113,15 +113,19 @@ describe('of a part', () => {
     const { epoch } = t.deps.feed.held.position()
     const found: string[] = []
     const steps: number[] = []
+    const begins: number[] = []
     for (let at = 0; ; ) {
-      const { seq, revocations } = await readList(t, `${epoch}.${at}`)
+      const { seq, after, revocations } = await readList(t, `${epoch}.${at}`)
       expect(seq).toBe(710)
+      begins.push(after)
       if (revocations.length === 0) break
       steps.push(revocations.length)
       found.push(...revocations.filter((each) => each.seq > at).map(({ sid = '' }) => sid))
       at = revocations.at(-1)?.seq ?? at
     }
     expect(steps).toEqual([256, 44, 10])
+    // Each says that nothing is left out from there on.
+    expect(begins).toEqual([0, 256, 300, 710])
     expect(new Set(found)).toEqual(new Set([...early, ...late]))
     expect(found).toHaveLength(310)
   })
@@ -131,7 +135,8 @@ describe('of a part', () => {
     await revokeSessions(t, 300)
     const { epoch } = await readList(t)
     for (const since of [`${epoch}.301`, `${'A'.repeat(22)}.300`]) {
-      expect((await readList(t, since)).revocations).toHaveLength(300)
+      const { after, revocations } = await readList(t, since)
+      expect([after, revocations.length]).toEqual([0, 300])
     }
   })
 

@@ -55,7 +55,7 @@ test('greets with a heartbeat, and sends what is revoked as security events', as
   })
   const greeting = await stream.next('heartbeat')
   const { epoch, ...view } = await verified<ListClaims>(t, greeting.data, 'revocations+jwt')
-  expect(view).toMatchObject({ seq: 3, ttl: 2, revocations: [] })
+  expect(view).toMatchObject({ after: 3, seq: 3, ttl: 2, revocations: [] })
   expect(greeting.id).toBe(`${epoch}.3`)
 
   await revoke(t, { kind: 'session', sid: SESSION, userId: USER })

@@ -11,6 +11,7 @@ export interface ListClaims {
   iss: string
   iat: number
   epoch: string
+  after: number
   seq: number
   ttl: number
   revocations: {

@@ -48,11 +48,11 @@ export interface FeedIssuer extends TestIssuer {
 export async function startFeedIssuer(): Promise<FeedIssuer> {
   const issuer = (await startIssuer()) as FeedIssuer
   const iat = (): number => Math.floor(issuer.clock())
-  const statement = (entries: Json[], changed: Json, signing: Signing): string =>
-    issuer.sign(
-      { iss: issuer.url, iat: iat(), epoch: issuer.epoch, seq: issuer.seq, ttl: 2, revocations: entries, ...changed },
-      { typ: 'revocations+jwt', ...signing },
-    )
+  const statement = (revocations: Json[], changed: Json, signing: Signing = {}): string => {
+    const { url: iss, epoch, seq } = issuer
+    const claims = { iss, iat: iat(), epoch, seq, ttl: 2, revocations, ...changed }
+    return issuer.sign(claims, { typ: 'revocations+jwt', ...signing })
+  }
   Object.assign(issuer, {
     epoch: 'epoch-1',
     seq: 0,
@@ -76,7 +76,8 @@ export async function startFeedIssuer(): Promise<FeedIssuer> {
       const jws = issuer.sign({ ...claims, events, ...changed }, { typ: 'secevent+jwt', ...signing })
       return `id: ${issuer.epoch}.${String(entry.seq)}\nevent: revocation\ndata: ${jws}\n\n`
     },
-    heartbeat: (changed = {}, signing = {}) => `event: heartbeat\ndata: ${statement([], changed, signing)}\n\n`,
+    heartbeat: (changed = {}, signing = {}) =>
+      `event: heartbeat\ndata: ${statement([], { after: changed.seq ?? issuer.seq, ...changed }, signing)}\n\n`,
     send: (text) => {
       for (const { response } of issuer.streams) response.write(text)
     },
@@ -84,14 +85,12 @@ export async function startFeedIssuer(): Promise<FeedIssuer> {
     document: (since) => {
       const [epoch, seq] = since?.split('.') ?? []
       const after = Number(seq)
-      if (epoch !== issuer.epoch || after > issuer.seq) return statement(issuer.entries, {}, {})
+      if (epoch !== issuer.epoch || after > issuer.seq) return statement(issuer.entries, { after: 0 })
+      const segmentOf = (entry: Json): number => Math.floor(Number(entry.seq) / 256)
       const next = issuer.entries.find((entry) => Number(entry.seq) > after)
-      const segment = Math.floor(Number(next?.seq ?? 0) / 256)
-      return statement(
-        issuer.entries.filter((entry) => Math.floor(Number(entry.seq) / 256) === segment && next !== undefined),
-        {},
-        {},
-      )
+      const part = issuer.entries.filter((entry) => next && segmentOf(entry) === segmentOf(next))
+      const before = issuer.entries.findLast((entry) => !next || segmentOf(entry) < segmentOf(next))
+      return statement(part, { after: before?.seq ?? 0 })
     },
     listReadings: () => issuer.requests.filter((path) => path.startsWith(LIST) && /revocations($|\?)/.test(path)),
   } satisfies Partial<FeedIssuer>)

@@ -76,7 +76,7 @@ test.each(cases)('$what: $age s', ({ heard, now, age }) => {
 
 test('another epoch may have another clock, but not one beyond the tolerance', () => {
   const view = createView(30)
-  const statement = (epoch: string, iat: number) => ({ epoch, seq: 1, iat, ttl: 2, entries: [] })
+  const statement = (epoch: string, iat: number) => ({ epoch, after: 0, seq: 1, iat, ttl: 2, entries: [] })
   view.page(statement('a', 100), undefined, at(100))
   view.page(statement('b', 110), undefined, at(130))
   expect(view.age(at(130))).toBe(0)

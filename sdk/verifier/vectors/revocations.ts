@@ -38,6 +38,7 @@ export function revocations(mint: Mint): RevocationVectors {
     iss: issuer,
     iat: NOW,
     epoch: EPOCH,
+    after: 0,
     seq: 7,
     ttl: 2,
     revocations: entries,
@@ -80,7 +81,7 @@ export function revocations(mint: Mint): RevocationVectors {
   return {
     good: [
       { ...list('nothing-revoked-yet', [], { seq: 0 }), ...at(0) },
-      { ...list('heartbeat', []), ...at(7) },
+      { ...list('heartbeat', [], { after: 7 }), ...at(7) },
       { ...list('one-session', [entry]), ...at(7) },
       {
         ...list('of-every-kind', [
@@ -138,6 +139,9 @@ export function revocations(mint: Mint): RevocationVectors {
         list('list-with-a-time-that-is-a-text', [], { iat: String(NOW) }),
         list('list-without-an-epoch', [], { epoch: ABSENT }),
         list('list-with-a-negative-number', [], { seq: -1 }),
+        list('list-that-may-begin-anywhere', [], { after: ABSENT }),
+        list('list-that-begins-before-all', [], { after: -1 }),
+        list('list-that-begins-after-its-end', [], { after: 8 }),
         list('list-without-revocations', [], { revocations: ABSENT }),
         list('list-with-an-entry-beyond-its-number', [{ ...entry, seq: 8 }]),
         event('event-without-events', { events: ABSENT }),

@@ -56,7 +56,8 @@ export interface Saying {
 }
 
 export interface World {
-  list?: 'up' | 'down'
+  /** Or what somebody in between answers in its place, all of it signed by the issuer. */
+  list?: 'up' | 'down' | 'heartbeat' | 'first part' | 'last part'
   stream?: 'open' | 'for clients' | 'refused' | 'held back'
 }
 
@@ -78,7 +79,7 @@ export async function startFeedIssuer() {
     if (pathname === '/.well-known/revocations/stream') open(response, request.headers.authorization)
     else if (pathname === '/.well-known/revocations') {
       if (world.list === 'down') response.writeHead(503).end()
-      else response.writeHead(200, { 'content-type': 'application/jwt' }).end(list(pageOf(searchParams.get('since'))))
+      else response.writeHead(200, { 'content-type': 'application/jwt' }).end(answerTo(searchParams.get('since')))
     } else {
       const documents: Record<string, Json> = {
         '/.well-known/jwks.json': { keys: [key, otherKey] },
@@ -101,23 +102,33 @@ export async function startFeedIssuer() {
     return `${input}.${signer(input).toString('base64url')}`
   }
 
-  const list = (revocations: Entry[]): string => {
+  /** @param after nothing is missing of what has a larger number. */
+  const list = (revocations: Entry[], after: number): string => {
     if (saying.replayed) {
       const turn = saying.replayed[beats % saying.replayed.length]
       return said.findLast((each) => each.epoch === turn)?.text ?? ''
     }
-    const text = sign('revocations+jwt', { seq, ttl: 2, revocations }, saying)
+    const text = sign('revocations+jwt', { seq, after, ttl: 2, revocations }, saying)
     said.push({ text, epoch })
     return text
   }
 
   /** The segment with the first entry after the one that a reader has, or everything. */
-  const pageOf = (since: string | null): Entry[] => {
+  const pageOf = (since: string | null): string => {
     const [of, last] = since?.split('.') ?? []
-    if (of !== epoch || Number(last) > seq) return entries
+    if (of !== epoch || Number(last) > seq) return list(entries, 0)
     const first = entries.find((entry) => entry.seq > Number(last))
     const segment = (each: Entry): number => Math.floor(each.seq / SEGMENT)
-    return first ? entries.filter((entry) => segment(entry) === segment(first)) : []
+    const isBefore = (each: Entry): boolean => !first || segment(each) < segment(first)
+    const part = entries.filter((entry) => first && segment(entry) === segment(first))
+    return list(part, entries.findLast(isBefore)?.seq ?? 0)
+  }
+  const heartbeat = (): string => list([], seq)
+  const answerTo = (since: string | null): string => {
+    if (world.list === 'heartbeat') return heartbeat()
+    if (world.list === 'first part') return pageOf(`${epoch}.0`)
+    if (world.list === 'last part') return pageOf(`${epoch}.${seq - 1}`)
+    return pageOf(since)
   }
 
   const send = (event: string, data: string): void => {
@@ -130,11 +141,11 @@ export async function startFeedIssuer() {
     if (world.stream === 'held back') return
     streams.add(response)
     response.on('close', () => streams.delete(response))
-    send('heartbeat', list([]))
+    send('heartbeat', heartbeat())
   }
   const beating = setInterval(() => {
     beats++
-    send('heartbeat', list([]))
+    send('heartbeat', heartbeat())
   }, HEARTBEAT_MS)
 
   const complete = ({ kid, ...entry }: Named): Entry => {

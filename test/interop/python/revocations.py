@@ -123,12 +123,18 @@ class Revocations:
             since = f"?since={epoch}.{seq}" if epoch else ""
             with urllib.request.urlopen(self.url + since, timeout=SILENCE) as reply:
                 page = self._open(reply.read().decode(), "revocations+jwt")
+            if page["epoch"] != epoch:
+                epoch, seq = page["epoch"], 0
+            # A heartbeat, or another part, is signed as well. It leaves out what has come since.
+            if page["after"] > seq:
+                raise ValueError("not what was asked for")
             for entry in page["revocations"]:
                 self._hold(entry)
-            last = max((entry["seq"] for entry in page["revocations"]), default=0)
-            # In another epoch, and without "since", the page is the whole list.
-            if page["epoch"] != epoch or not seq < last < page["seq"]:
+            last = max((entry["seq"] for entry in page["revocations"]), default=page["seq"])
+            if last == page["seq"]:
                 return self._reached(page)
+            if last <= seq:
+                raise ValueError("a part that is known")
             seq = last
 
     def _open(self, message, typ):

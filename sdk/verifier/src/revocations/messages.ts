@@ -19,11 +19,13 @@ export interface Entry {
   expiresAt: number
 }
 
-/** A list or a heartbeat: what the issuer had revoked by `iat`, which is everything up to `seq`. */
+/** The list, a part of it, or a heartbeat: of what the issuer had revoked by `iat`, which is everything up to `seq`. */
 export interface Statement {
   epoch: string
   seq: number
   iat: number
+  /** Nothing is missing that has a larger number than this, up to the last entry; or up to `seq`, where there are none. */
+  after: number
   /** Seconds after which it is worth asking again. */
   ttl: number
   entries: Entry[]
@@ -48,13 +50,15 @@ const EPOCH = /^[A-Za-z0-9_-]{1,64}$/
 export function readStatement(claims: Json, issuer: string): Statement {
   const { epoch, iat } = readCommon(claims, issuer)
   const seq = readSeq(claims.seq)
+  const after = readSeq(claims.after, 'after')
+  if (after > seq) throw wrong('after', after)
   const { ttl = TTL.default, revocations } = claims
   if (!isTime(ttl)) throw wrong('ttl', ttl)
   if (!Array.isArray(revocations)) throw wrong('revocations', revocations)
   const entries = revocations.map(readEntry)
   const beyond = entries.find((entry) => entry.seq > seq)
   if (beyond) throw wrong('seq', seq)
-  return { epoch, seq, iat, ttl: Math.min(TTL.most, Math.max(TTL.least, ttl)), entries }
+  return { epoch, seq, after, iat, ttl: Math.min(TTL.most, Math.max(TTL.least, ttl)), entries }
 }
 
 /** @param claims of a JWS with the type of an event. @throws Error that says what is wrong. */
@@ -93,8 +97,8 @@ function readEntry(value: unknown): Entry {
   return { seq: readSeq(seq), kind, value: String(named), revokedAt, expiresAt }
 }
 
-function readSeq(value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw wrong('seq', value)
+function readSeq(value: unknown, name = 'seq'): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw wrong(name, value)
   return value as number
 }
 

@@ -26,6 +26,7 @@ export interface Position {
   /**
    * @param since what was asked for.
    * @returns `more`: ask again. `done`: everything up to the page's `seq` is held. `old`: of no use.
+   * @throws Error if something may be missing between what was asked for and where the page begins.
    */
   page(page: Statement, since: Place | undefined): 'more' | 'done' | 'old'
   /** Whether something is missing, so that the list is to be read. */
@@ -79,17 +80,17 @@ export function createPosition(): Position {
     },
     since: () => (held && held.epoch === newest?.epoch ? held : undefined),
     page: (page, since) => {
+      const from = since?.epoch === page.epoch ? since.seq : 0
+      // Heartbeats and all parts are signed as well: only what begins where this reader is can be an answer to it.
+      if (page.after > from) throw new Error(`it leaves out what came after ${from}: it begins after ${page.after}`)
       note(page)
       if (page.epoch !== newest?.epoch || (since && !held)) return 'old'
-      // Asked for what comes after a place that the issuer does not know, it answers with everything.
-      if (since && since.epoch === page.epoch && since.seq <= page.seq) {
-        const last = page.entries.reduce((highest, { seq }) => Math.max(highest, seq), since.seq)
-        const isAll = last === since.seq || last === page.seq
-        held = { epoch: page.epoch, seq: Math.max(held?.seq ?? 0, isAll ? page.seq : last) }
-        if (!isAll) return 'more'
-      } else {
-        held = { epoch: page.epoch, seq: Math.max(held?.epoch === page.epoch ? held.seq : 0, page.seq) }
-      }
+      const last = page.entries.reduce((highest, { seq }) => Math.max(highest, seq), 0)
+      // Else there may be another part, whatever was asked for: the first one begins where the whole list does.
+      const isAll = page.entries.length === 0 || last === page.seq
+      if (!isAll && last <= from) return 'old'
+      held = { epoch: page.epoch, seq: Math.max(held?.epoch === page.epoch ? held.seq : 0, isAll ? page.seq : last) }
+      if (!isAll) return 'more'
       isReset = false
       join()
       return 'done'

@@ -76,6 +76,7 @@ type message struct {
 	jwt.RegisteredClaims
 	Epoch       string
 	Seq         int64
+	After       *int64
 	Revocation  *entry
 	Revocations []entry
 }
@@ -247,6 +248,13 @@ func (r *Revocations) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if page.Epoch != epoch {
+			epoch, seq = page.Epoch, 0
+		}
+		// A heartbeat, or another part, is signed as well. It leaves out what has come since.
+		if page.After == nil || *page.After > seq {
+			return errors.New("not what was asked for")
+		}
 		last := int64(0)
 		for _, entry := range page.Revocations {
 			last = max(last, entry.Seq)
@@ -254,10 +262,12 @@ func (r *Revocations) catchUp(ctx context.Context) error {
 		if err := r.hold(page.Revocations...); err != nil {
 			return err
 		}
-		// In another epoch, and without "since", the page is the whole list.
-		if page.Epoch != epoch || last <= seq || last >= page.Seq {
+		if len(page.Revocations) == 0 || last == page.Seq {
 			r.reached(page)
 			return nil
+		}
+		if last <= seq {
+			return errors.New("a part that is known")
 		}
 		seq = last
 	}
