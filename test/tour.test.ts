@@ -61,7 +61,7 @@ async function inEachShell(
 }
 
 test(title('the tour of the README, and its program without a user'), { timeout: 120_000 }, async () => {
-  const [program = ''] = commandsOf('README.md', 'In your application').match(/^REPORTS=[^]*/m) ?? []
+  const [program = ''] = commandsOf('README.md', 'In your application').match(/^IMPORTER=[^]*/m) ?? []
   const tour = `${commandsOf('README.md', 'Five minutes with curl')}${program}`
   expect(tour).toContain('http://localhost:3000')
   const shape = await inEachShell((_t, url) => tour.replaceAll('http://localhost:3000', url))
@@ -72,7 +72,7 @@ test(title('the tour of the README, and its program without a user'), { timeout:
   )
   expect(shape).toMatch(/^204$/m)
   expect(shape).toMatch(/^Session <id> of ada@example\.com ended at <time> because its user signed out/m)
-  expect(shape).toMatch(/"sub":"<client>".*"scope":"reports:read".*"active":true/)
+  expect(shape).toMatch(/"sub":"<client>".*"scope":"orders:write".*"active":true/)
 })
 
 test(title('docs/logout.md'), { timeout: 120_000 }, async () => {

@@ -95,4 +95,22 @@ describe.skipIf(programs.length === 0)('whoever asks the gate', () => {
       await gateway.close()
     }
   }, 30_000)
+
+  test('gets 503 of one that was started while the issuer is away, and is let in once it is back', async () => {
+    const mine = await signIn(t, user)
+    const { port } = t.app.server.address() as AddressInfo
+    line.lead(undefined)
+    const late = await startGate(t.config.ISSUER)
+    const gateway = await startGateway(kind, { program, gate: late.port, service: service.address })
+    const status = async () => (await ask(gateway.port, mine.access_token)).status
+    try {
+      await vi.waitFor(async () => expect(await status()).toBe(503), 10_000)
+      line.lead(port)
+      await expect.poll(status, { timeout: 15_000 }).toBe(200)
+    } finally {
+      line.lead(port)
+      await gateway.close()
+      await late.close()
+    }
+  }, 60_000)
 })

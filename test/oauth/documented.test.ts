@@ -1,13 +1,22 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { importPKCS8, SignJWT } from 'jose'
 import { expect, test } from 'vitest'
+import { run as cli } from '../cli/support.ts'
 import { isLive, register, signIn } from '../sessions/support.ts'
 import { createTestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
 import { read } from '../support/pages.ts'
-import { basic } from './authentication.ts'
+import { askForToken, basic, JWT_BEARER } from './authentication.ts'
+import { seconds } from './signer.ts'
 import { form } from './support.ts'
 
-// docs/oauth.md shows commands that somebody will copy, and what they answer.
+// docs/oauth.md shows commands that somebody will copy, and what they answer; docs/operations.md how to make a key.
 
 const page = read('docs/oauth.md')
 const commands = [...page.matchAll(/^curl [\s\S]*?(?=^```)/gm)].map(([command]) => command)
@@ -45,4 +54,29 @@ test('every command is answered as shown', async () => {
 
   const revoked = await run(revoke, session.token)
   expect([revoked.statusCode, revoked.body, await isLive(t, session.sid)]).toEqual([200, '', false])
+})
+
+test('a key that is made as shown proves the service that is registered with it', async () => {
+  const [, make = '', add = ''] =
+    /^```sh\n(openssl [\s\S]*?)^claviger (clients add .*)\n```/m.exec(read('docs/operations.md')) ?? []
+  const folder = await mkdtemp(join(tmpdir(), 'claviger-key-'))
+  try {
+    await promisify(execFile)('sh', ['-ec', make], { cwd: folder })
+    const typed = add.replace('ledger.jwks.json', join(folder, 'ledger.jwks.json')).split(' ')
+    const { code, out, err } = await cli([...typed, '--json'], { env: t.env })
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    const { client_id: id } = JSON.parse(out) as { client_id: string }
+
+    const key = await importPKCS8(await readFile(join(folder, 'ledger.pem'), 'utf8'), 'ES256')
+    const claims = { iss: id, sub: id, aud: t.config.ISSUER, exp: seconds(t.deps.clock) + 60, jti: randomUUID() }
+    const assertion = await new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: 'ledger-1' }).sign(key)
+    const answer = await askForToken(t, {
+      grant_type: 'client_credentials',
+      client_assertion: assertion,
+      client_assertion_type: JWT_BEARER,
+    })
+    expect(answer.json()).toMatchObject({ access_token: expect.any(String) })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 })
