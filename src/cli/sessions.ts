@@ -158,9 +158,11 @@ function timeOf(text: string): Date {
 
 async function endById(opened: Opened, id: string) {
   const { story, email, sentence } = await tellOfSession(opened, id)
-  const { state } = story.fate
+  const { state, cause } = story.fate
+  // Past its idle end alone, an access token of it may still live.
+  const mayHaveTokens = state === 'live' || cause === 'idle'
   // A session that is already over is no failure; one that never existed is.
-  if (state !== 'live' || !story.family) {
+  if (!mayHaveTokens || !story.family) {
     return {
       json: { id, ended: 0, state },
       text: `Nothing to end. ${sentence}`,

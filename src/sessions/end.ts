@@ -8,7 +8,6 @@ import type { Operation } from '../operation.ts'
 import { type AppendDeps, append } from '../revocations/append.ts'
 import type { Revocation } from '../revocations/revocation.ts'
 import { endFamiliesBefore, endFamiliesOf, endFamily } from './end-queries.ts'
-import { lifeAt } from './live.ts'
 import { lockFamily } from './queries.ts'
 
 interface Ended {
@@ -119,7 +118,10 @@ export async function endEverybody(
   return total
 }
 
-/** Ends a session for its own user. @returns false if it is not a live session of this user. */
+/**
+ * Ends a session for its own user, past its idle end too: an access token of it may still live.
+ * @returns false if it is not a session of this user that can be ended.
+ */
 export async function endOwn(
   deps: EndDeps,
   operation: Operation,
@@ -127,7 +129,7 @@ export async function endOwn(
 ): Promise<boolean> {
   return await transact(deps.db, async (tx) => {
     const family = await lockFamily(tx, id)
-    if (!family || family.subject.id !== userId || lifeAt(family.state, operation.now) !== 'live') return false
+    if (family?.subject.id !== userId) return false
     return await endOne(tx, deps, operation, { id, userId, cause: 'session_ended_by_user' })
   })
 }

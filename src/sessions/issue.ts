@@ -16,7 +16,7 @@ export interface Session {
   refreshToken: string
   /** What the access token is for: all or part of what the family was granted. */
   grant: Grant
-  /** How long the access token is good. */
+  /** How long the access token is good, unless the family ends before. */
   accessTokenSeconds: number
 }
 
@@ -46,12 +46,13 @@ export async function issue(
 ): Promise<Issued> {
   const { family, subject, refreshToken, grant } = session
   const started = performance.now()
-  const accessToken = await issueAccessToken(deps.keyring, now, inputFor(deps, session))
+  const input = inputFor(deps, now, session)
+  const accessToken = await issueAccessToken(deps.keyring, now, input)
   deps.metrics.signSeconds.observe((performance.now() - started) / 1000)
   if (accessToken.length > MAX_ACCESS_TOKEN) throw tooLarge(deps, session, accessToken.length)
   return {
     accessToken,
-    expiresIn: session.accessTokenSeconds,
+    expiresIn: input.lifetimeSeconds,
     scope: grant.scope.join(' '),
     refreshToken,
     refreshExpiresIn: Math.max(0, Math.floor((endsIfUnused(family).getTime() - now.getTime()) / 1000)),
@@ -73,17 +74,18 @@ export function expectTokenToFit(
   now: Date,
   session: Omit<Session, 'refreshToken'>,
 ): void {
-  const length = lengthOfAccessToken(deps.keyring, now, inputFor(deps, session))
+  const length = lengthOfAccessToken(deps.keyring, now, inputFor(deps, now, session))
   if (length > MAX_ACCESS_TOKEN) throw tooLarge(deps, session, length)
 }
 
 function inputFor(
   { config }: { config: Config },
+  now: Date,
   { family, subject, grant, accessTokenSeconds }: Omit<Session, 'refreshToken'>,
 ): AccessTokenInput {
   return {
     issuer: config.ISSUER,
-    lifetimeSeconds: accessTokenSeconds,
+    lifetimeSeconds: Math.min(accessTokenSeconds, secondsUntil(family.expiresAt, now)),
     userId: subject.id,
     sessionId: family.id,
     clientId: family.clientId,
@@ -94,6 +96,15 @@ function inputFor(
     roles: subject.roles,
     claims: subject.claims,
   }
+}
+
+/**
+ * Between the whole seconds that `iat` and `exp` are. A token must not outlive its family: once that has come to its absolute end,
+ * there is nothing left to end, and a logout would not be told to verifiers. At least one, because the end may come while the
+ * request is being answered, and clients expect a lifetime.
+ */
+function secondsUntil(end: Date, now: Date): number {
+  return Math.max(1, Math.floor(end.getTime() / 1000) - Math.floor(now.getTime() / 1000))
 }
 
 /** The client can do nothing about it, so the details go to the operator's log. */

@@ -56,6 +56,17 @@ test('live sessions are listed and ended', async () => {
   expect((await list()).sessions.map(({ email }) => email)).toEqual(['bob@example.com'])
 })
 
+test('a session past only its idle end is ended, and verifiers are told: an access token of it may live', async () => {
+  await using t = await createTestApp()
+  await t.signUp('alice@example.com')
+  const { id: sid } = await t.db.selectFrom('families').select('id').executeTakeFirstOrThrow()
+  const idle = { rotated_at: new Date(t.deps.clock().getTime() - 20 * 86_400_000) }
+  await t.db.updateTable('families').set(idle).where('id', '=', sid).execute()
+  const { out } = await run(['sessions', 'end', sid, '--json'], { env: t.env })
+  expect(JSON.parse(out)).toEqual({ id: sid, ended: 1, state: 'ended' })
+  expect(await t.db.selectFrom('revocations').select('sid').execute()).toEqual([{ sid }])
+})
+
 test('what a stranger sent as User-Agent does not drive the terminal', async () => {
   await using t = await createTestApp()
   const { userId } = await t.signUp('alice@example.com')
