@@ -37,9 +37,19 @@ export async function setClientEnabled(
   })
 }
 
-/** Deletes a client that is disabled. @throws ClientRefused if it is enabled, or gone. */
-export async function removeClient(deps: { db: Db }, operation: Operation, id: string): Promise<void> {
+/**
+ * Deletes a client that is disabled.
+ * @param before what is to be written in the same transaction while the client is still there.
+ * @throws ClientRefused if it is enabled, or gone.
+ */
+export async function removeClient(
+  deps: { db: Db },
+  operation: Operation,
+  id: string,
+  before: (tx: Tx) => Promise<void> = async () => {},
+): Promise<void> {
   await transact(deps.db, async (tx) => {
+    await before(tx)
     if (!(await deleteDisabled(tx, id)))
       throw new ClientRefused('conflict', 'the client was enabled or removed meanwhile')
     await record(tx, operation, { type: 'client.removed', outcome: 'success', clientId: id })

@@ -5,6 +5,7 @@ import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import { type AppendDeps, append } from '../revocations/append.ts'
+import { rememberTokensOf } from '../revocations/departing.ts'
 import { endSessionsOfClient } from '../sessions/end-client.ts'
 
 type DisableDeps = AppendDeps & { db: Db; clock: Clock }
@@ -41,6 +42,6 @@ export async function enableClient(deps: DisableDeps, operation: Operation, clie
  */
 export async function disableAndRemove(deps: DisableDeps, operation: Operation, client: Named): Promise<number> {
   const ended = await disableClient(deps, operation, client)
-  await removeClient(deps, operation, client.id)
+  await removeClient(deps, operation, client.id, (tx) => rememberTokensOf(tx, deps.clock(), client.id))
   return ended
 }

@@ -106,6 +106,15 @@ export async function stateLongest(db: Db, now: Date, tokenSeconds: number, vali
     WHERE longest_seconds <= mine.longest OR longest_until <= ${now}`.execute(db)
 }
 
+/** States how long the tokens of a client live, as long as there may be one. Shortens nothing that others have stated. */
+export async function stateLongestOf(tx: Tx, now: Date, clientId: string): Promise<void> {
+  await sql`
+    UPDATE revocation_feed
+    SET longest_seconds = GREATEST(c.access_token_seconds, CASE WHEN longest_until > ${now} THEN longest_seconds END),
+      longest_until = GREATEST(longest_until, ${now}::timestamptz + (c.access_token_seconds + ${LEEWAY_SECONDS}) * interval '1 second')
+    FROM clients AS c WHERE c.id = ${clientId} AND c.access_token_seconds IS NOT NULL`.execute(tx)
+}
+
 /**
  * The server process and the files that the numbers lie in: another one after a restart, a failover or a restore, whether into the
  * same database or into another.

@@ -37,6 +37,29 @@ test('verifiers are told of each session of a client that people sign in with, h
   for (const { sid } of sessions) expect(await family(t, sid)).toMatchObject({ end_cause: 'client_disabled' })
 })
 
+test.each<[string, () => Promise<{ clientId: string }>, 'service' | 'native']>([
+  ['a service', () => addServiceClient(t, { accessTokenSeconds: 3600 }), 'service'],
+  [
+    'a client that people sign in with',
+    () => addPublicClient(t, { type: 'native', accessTokenSeconds: 3600 }),
+    'native',
+  ],
+])('what is revoked of %s that is removed at once stays listed as long as its tokens', async (_what, add, type) => {
+  // What servers state of the longest lifetime, they state from now and then: the client came after that.
+  await t.deps.feed.look()
+  const unknown = { longest_seconds: 600, longest_until: new Date(t.deps.clock().getTime() + 720_000) }
+  await t.db.updateTable('revocation_feed').set(unknown).execute()
+  await t.db.deleteFrom('revocations').execute()
+  const { clientId } = await add()
+  if (type === 'native') await signIn(t, await register(t), 'body', { client_id: clientId })
+  await disableAndRemove(t.deps, byOperator(t.deps), { id: clientId, type })
+  await t.deps.feed.look()
+  const rows = await t.db.selectFrom('revocations').select(['revoked_at', 'expires_at']).execute()
+  expect(rows).toHaveLength(type === 'native' ? 1 : 2)
+  for (const { revoked_at, expires_at } of rows)
+    expect(Number(expires_at) - revoked_at.getTime()).toBe((3600 + 60) * 1000)
+})
+
 test('more sessions than go into one transaction end all the same', async () => {
   const { clientId } = await addPublicClient(t, { type: 'native' })
   const { sid } = await signIn(t, await register(t), 'body', { client_id: clientId })
