@@ -2,6 +2,7 @@ import { recording } from '../audit/audit.ts'
 import type { Client } from '../clients/clients.ts'
 import type { Grant } from '../clients/grants.ts'
 import { holdClient } from '../clients/registered.ts'
+import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import type { Tx } from '../db/schema.ts'
@@ -30,7 +31,7 @@ export interface StartInput {
  * @throws Problem `invalid_client` for one that has been disabled, though this replica may not know it yet.
  */
 export async function startSession(
-  deps: AppendDeps & { config: Config; serverKeys: KeyList },
+  deps: AppendDeps & { clock: Clock; config: Config; serverKeys: KeyList },
   tx: Tx,
   asked: Operation,
   input: StartInput,
@@ -38,10 +39,13 @@ export async function startSession(
   const { config, serverKeys } = deps
   const { subject, client } = input
   const { lifetimes } = client
-  const { now, facts } = asked
-  const operation: Operation = { ...asked, actor: `user:${subject.id}` }
+  const asUser: Operation = { ...asked, actor: `user:${subject.id}` }
   if (!(await holdClient(tx, client))) throw new Problem('invalid_client', { reason: 'client_gone' })
-  if (input.replaces) await endReplaced(deps, tx, operation, { text: input.replaces, client })
+  if (input.replaces) await endReplaced(deps, tx, asUser, { text: input.replaces, client })
+  // Not when the request came: the password has been hashed since. Whoever ends the sessions of until then has looked at
+  // those that there were, and this one would be left over.
+  const now = deps.clock()
+  const operation = { ...asUser, now }
 
   const remember = input.remember || client.delivery === 'body'
   const { token: refreshToken, family: id } = mintFirst(serverKeys)
@@ -66,8 +70,8 @@ export async function startSession(
       ...family,
       userId: subject.id,
       currentHash: hashToken(refreshToken),
-      userAgent: facts.userAgent,
-      address: facts.address,
+      userAgent: asked.facts.userAgent,
+      address: asked.facts.address,
     },
     { event: recording(operation, login), keep: config.SESSIONS_PER_USER - 1 },
   )

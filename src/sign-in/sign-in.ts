@@ -1,6 +1,7 @@
 import type { Tally } from '../audit/tally.ts'
 import type { Client } from '../clients/clients.ts'
 import { grantFor } from '../clients/grants.ts'
+import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { identify } from '../credentials/attempts.ts'
 import { readDevices, rememberDevice } from '../credentials/devices.ts'
@@ -52,6 +53,7 @@ export interface SignedIn extends Issued {
 export async function signIn(
   deps: NoticeDeps &
     AppendDeps & {
+      clock: Clock
       db: Db
       hasher: PasswordHasher
       keyring: Keyring
@@ -83,10 +85,10 @@ export async function signIn(
         const { remember, replaces } = input
         const session = { subject, client, grant, remember, replaces, amr: ['pwd'] }
         const started = await startSession(deps, tx, operation, session)
-        expectTokenToFit(deps, now, started)
+        const { id: familyId, clientId, rotatedAt: startedAt } = started.family
+        expectTokenToFit(deps, startedAt, started)
         const isKnown = known.some(({ userId }) => userId === subject.id)
-        const { id: familyId, clientId } = started.family
-        await noteDevice(tx, deps, operation, { user: subject, isKnown, familyId, clientId })
+        await noteDevice(tx, deps, { ...operation, now: startedAt }, { user: subject, isKnown, familyId, clientId })
         return started
       },
     },
@@ -101,7 +103,10 @@ export async function signIn(
     }
     deps.metrics.logins.inc({ outcome: 'success' })
     const tokens = rememberDevice(deps.serverKeys, now, known, proof.value.subject.id)
-    return { ...(await issue(deps, now, proof.value)), devices: { tokens, keepSeconds: DEVICE_LIFETIME / SECOND } }
+    return {
+      ...(await issue(deps, proof.value.family.rotatedAt, proof.value)),
+      devices: { tokens, keepSeconds: DEVICE_LIFETIME / SECOND },
+    }
   }
 
   deps.metrics.logins.inc({ outcome: proof.kind === 'held_off' ? 'backoff' : 'failure' })

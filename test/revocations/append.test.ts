@@ -1,4 +1,5 @@
-import { beforeEach, describe, expect, test } from 'vitest'
+import { decodeJwt } from 'jose'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { createBell } from '../../src/bell.ts'
 import { transact } from '../../src/db/errors.ts'
 import { rotateKeys } from '../../src/keys/operator.ts'
@@ -6,7 +7,18 @@ import { append } from '../../src/revocations/append.ts'
 import { endEverybody } from '../../src/sessions/end.ts'
 import { disableUser, setPassword } from '../../src/users/accounts.ts'
 import { deleteUser } from '../../src/users/removal.ts'
-import { bearer, granted, logout, post, refresh, register, signIn, startApp, stopClock } from '../sessions/support.ts'
+import {
+  bearer,
+  family,
+  granted,
+  logout,
+  post,
+  refresh,
+  register,
+  signIn,
+  startApp,
+  stopClock,
+} from '../sessions/support.ts'
 import { TEST_PASSWORD } from '../support/app.ts'
 import { forFile } from '../support/for-file.ts'
 import { byOperator } from '../support/operation.ts'
@@ -142,6 +154,26 @@ describe('of all sessions that end together', () => {
     expect(told.map(({ kind }) => kind)).toEqual(['session', 'session'])
     expect(new Set(told.map(({ sid }) => sid))).toEqual(new Set(earlier.map(({ sid }) => sid)))
   })
+})
+
+test('a sign-in whose password was being checked while everybody’s sessions ended has begun after that', async () => {
+  const user = await register(t)
+  const operation = byOperator(t.deps)
+  const { verify } = t.deps.hasher
+  vi.spyOn(t.deps.hasher, 'verify').mockImplementationOnce(async (...args) => {
+    travel(1)
+    operation.now = t.deps.clock()
+    await endEverybody(t.deps, operation, { cause: 'operator' })
+    travel(1)
+    return await verify(...args)
+  })
+  const { sid, accessToken } = await signIn(t, user)
+  vi.restoreAllMocks()
+  expect((await bearer(t, accessToken)).statusCode).toBe(200)
+  const { created_at, auth_time, rotated_at } = await family(t, sid)
+  const { iat } = decodeJwt(accessToken)
+  for (const at of [created_at, auth_time, rotated_at, new Date(Number(iat) * 1000)])
+    expect(at.getTime()).toBeGreaterThan(operation.now.getTime())
 })
 
 test('the bell is rung once for a transaction, when it is committed, and nothing is left of one that is not', async () => {
