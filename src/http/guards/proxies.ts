@@ -20,6 +20,8 @@ export interface Source {
   protocol: string | undefined
   /** The client that has stated the address, if one has: it called for a visitor. */
   statedBy?: string
+  /** The address of that client. */
+  statedFrom?: string | undefined
 }
 
 const UNTRUSTED =

@@ -23,7 +23,7 @@ export function believeVisitors(app: FastifyInstance, prove: ProveClient): void 
   app.addHook('onRequest', (request, _reply, done) => {
     if (request.headers[HEADER] === undefined || request.is404) return done()
     readVisitor(request, prove).then((source) => {
-      request.source = { ...request.source, ...source }
+      request.source = { ...request.source, ...source, statedFrom: request.source.address }
       done()
     }, done)
   })

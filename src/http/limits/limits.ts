@@ -31,8 +31,8 @@ export type Limits = Readonly<Record<LimitName, Limit>> & {
   garbage: Limit
   /** Takes one retry from the limit of a family. */
   retry: (family: string) => Promise<Verdict>
-  /** Takes one failure of a client to prove itself. */
-  clientFailure: Limit
+  /** Takes one failure of a client in a network to prove itself. */
+  clientFailure: (network: string) => Promise<Verdict>
   /** Paces a refusal that has another reason than a limit. */
   turnAway: (request: FastifyRequest) => Promise<void>
 }
@@ -72,7 +72,7 @@ export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; cloc
     logout: of(deps.db, policies.logout),
     account: of(deps.db, policies.account),
     retry: paced(count(deps.refreshDb, [perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE)])),
-    clientFailure: of(deps.db, [perMinute('client_failure', CLIENT_FAILURES, 1)]),
+    clientFailure: paced(count(deps.db, [perMinute('client_failure', CLIENT_FAILURES, 1)])),
     turnAway: (request) => sleep(pace(networkOf(request.source.address))),
   }
 }

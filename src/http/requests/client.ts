@@ -39,11 +39,14 @@ export function presentedClient(
   request: FastifyRequest,
   form: ClientForm,
 ) {
+  const { address, statedBy, statedFrom } = request.source
+  // Of whoever sent the proof. Counted by the visitor's address, visitors who fail on purpose would hold the site off.
+  const network = networkOf(statedBy === undefined ? address : statedFrom)
   return {
     authorization: authorizationOf(request),
     form,
-    network: networkOf(request.source.address),
-    spendFailure: async () => refuseOver(await limits.clientFailure(request), metrics),
+    network,
+    spendFailure: async () => refuseOver(await limits.clientFailure(network), metrics),
   }
 }
 

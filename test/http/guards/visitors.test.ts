@@ -144,9 +144,19 @@ describe('an OAuth library of the site, with the refresh token of a native clien
     expect(bare.statusCode, 'the session is as that client has left it').toBe(url === '/oauth/token' ? 200 : 401)
   })
 
+  const ownToken = () => form('/oauth/token', { grant_type: 'client_credentials' })
+
   test('or for a token of its own', async () => {
-    const reply = await form('/oauth/token', { grant_type: 'client_credentials' })
+    const reply = await ownToken()
     expect([reply.statusCode, reply.json().token_type]).toEqual([200, 'Bearer'])
+  })
+
+  test('which a visitor who guesses at its secret does not keep from it', async () => {
+    const guess = () =>
+      statusOf({ from: visitorNumber(4), visitor: visitorNumber(4), authorization: basic(site.clientId, 'x') })
+    for (let failure = 1; failure <= 5; failure++) expect(await guess()).toBe(401)
+    expect(await guess()).toBe(429)
+    expect((await ownToken()).statusCode).toBe(200)
   })
 })
 
