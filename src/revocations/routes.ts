@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { networkOf } from '../http/guards/proxies.ts'
 import { sendDocument } from '../http/replies/documents.ts'
+import { expectTaken } from '../http/replies/patience.ts'
 import { type Endpoint, endpoint } from '../http/requests/endpoint.ts'
 import { createDocuments, TTL } from './documents.ts'
 import { POSITION, parsePosition } from './entry.ts'
@@ -76,6 +77,7 @@ function list(deps: Parameters<typeof createDocuments>[0], feed: Feed): Endpoint
       const { since } = request.query
       await feed.renew()
       const { body, etag } = await documents(since === undefined ? undefined : parsePosition(since))
+      expectTaken(reply.raw, body.length)
       return sendDocument(request, reply, { body, headers: { ...LIST_HEADERS, etag } })
     },
   )

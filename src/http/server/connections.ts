@@ -8,7 +8,10 @@ import { networkOf, trustedPeers } from '../guards/proxies.ts'
 import { lingerOnClose } from './linger.ts'
 
 export interface ConnectionBounds {
-  /** Connections at a time. An idle one costs about 20 KiB; one whose client does not read, up to 100 KiB. */
+  /**
+   * Connections at a time. An idle one costs about 20 KiB; one whose client does not read, up to 100 KiB. Large documents, whose
+   * bytes replies share, come on top: see patience.ts.
+   */
   connections: number
   /** Connections from one address, unless it is a trusted proxy. */
   perAddress: number
