@@ -56,6 +56,11 @@ export async function isSubjectListed(db: Db, subject: string, since: Date): Pro
 
 /** Verifiers accept a token for so long after its end, and a little more. */
 const LEEWAY_SECONDS = 60
+/**
+ * Whoever has a key chooses how long its tokens live, so it is listed for as long as somebody may have the key: a cache gives out an
+ * old key set for a day (`stale-if-error`), and verifiers use one for a day while they cannot renew it. An hour for what is on its way.
+ */
+const KEY_LISTED_SECONDS = 2 * 86_400 + 3600
 
 /** The longest lifetime of an access token that is issued now, under these settings. */
 const longestNow = (tokenSeconds: number) =>
@@ -88,7 +93,8 @@ export async function numberCommitted(
         GREATEST(${longestNow(tokenSeconds)}, CASE WHEN longest_until > ${now} THEN longest_seconds END) AS longest
     )
     UPDATE revocations AS r
-    SET seq = feed.base + due.nth, expires_at = r.revoked_at + (feed.longest + ${LEEWAY_SECONDS}) * interval '1 second'
+    SET seq = feed.base + due.nth, expires_at = r.revoked_at + interval '1 second' *
+      CASE r.kind WHEN 'key' THEN ${KEY_LISTED_SECONDS}::int ELSE feed.longest + ${LEEWAY_SECONDS} END
     FROM due, feed WHERE r.id = due.id`.execute(tx)
   return Number(numAffectedRows ?? 0n)
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { rotateKeys } from '../../src/keys/operator.ts'
 import { createDocuments } from '../../src/revocations/documents.ts'
+import { pruneRevocations } from '../../src/revocations/pruning.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 import { addPublicClient } from '../support/clients.ts'
 import { headerOf } from '../support/jwt.ts'
@@ -68,6 +69,20 @@ test('forgets what no token can be of any more', async () => {
   expect(t.deps.feed.held.listed().map(({ seq }) => seq)).toEqual([2])
   await using other = await createTestApp({ join: t })
   expect(await readList(other)).toMatchObject({ seq: 2, revocations: [{ seq: 2 }] })
+})
+
+test('names a key for as long as a cache or a verifier may have it', async () => {
+  await using t = await createTestApp()
+  await revoke(t, { kind: 'key', kid: 'of-a-thief' })
+  await t.deps.feed.look()
+  t.travel(2 * 86_400 + 360)
+  await t.deps.feed.look()
+  expect(t.deps.feed.held.listed()).toHaveLength(1)
+  await pruneRevocations.remove(t.db, t.deps.clock(), 100)
+  expect(await t.db.selectFrom('revocations').select('kid').execute()).toEqual([{ kid: 'of-a-thief' }])
+  t.travel(3600)
+  await t.deps.feed.look()
+  expect(t.deps.feed.held.listed()).toHaveLength(0)
 })
 
 test('keeps what tokens of another server may be of, whose settings are longer, or of a client’s own', async () => {

@@ -167,6 +167,22 @@ test('a key that the feed has named signs nothing more: no token, no list and no
   expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
 })
 
+test('a key that the feed has named is remembered, however long its tokens say that they live', async () => {
+  await using issuer = await startFeedIssuer()
+  using subscriber = await streamingFrom(issuer, { jwks: { keys: [first, second] } })
+  const { verify, beat } = subscriber
+  const stolen = tokens.second(issuer)
+  expect(await checkOf(verify(stolen))).toBe('ok')
+  issuer.revoke({ sid: 'of somebody' })
+  issuer.revoke({ kid: retiringKid })
+  await settledAt(verify.revocations, ({ entries }) => entries === 2)
+  for (let seconds = 0; seconds < 720; seconds += 5) await beat(5)
+  expect(verify.revocations().entries).toBe(1)
+  expect(await checkOf(verify(stolen))).toBe('revoked')
+  issuer.send(issuer.heartbeat({}, { kid: retiringKid }))
+  await eventually(() => expect(subscriber.errors.at(-1)?.message).toContain('signed by a key that was withdrawn'))
+})
+
 test('a flood of resets is no flood of readings', async () => {
   await using issuer = await startFeedIssuer()
   using subscriber = await streaming(issuer)

@@ -174,5 +174,9 @@ class Revocations:
         self.offsets = [each for each in self.offsets if each[0] > monotonic - 600] + [(monotonic, monotonic - iat)]
         self.heard = monotonic, wall, monotonic - iat - min(offset for _, offset in self.offsets)
         # By both clocks: ours may have been set for a moment, and tokens are judged by it.
-        self.entries = {key: (until, end) for key, (until, end) in self.entries.items() if end > min(iat, wall)}
+        # A key is never forgotten: whoever has it chooses how long its tokens live.
+        past = min(iat, wall)
+        self.entries = {
+            key: (until, end) for key, (until, end) in self.entries.items() if key[0] == "kid" or end > past
+        }
         self.ready.set()

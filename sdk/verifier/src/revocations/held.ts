@@ -22,7 +22,7 @@ export interface Held {
   revokes(token: Subject, kid: string): boolean
   /** Whether this key is to be believed no more. */
   isWithdrawn(kid: string): boolean
-  /** @param iat the time at the issuer. */
+  /** Drops what has expired, but for keys. @param iat the time at the issuer. */
   drop(iat: number): void
   size(): number
 }
@@ -37,7 +37,8 @@ export function createHeld(clockTolerance: number): Held {
   const keys = new Map<string, Until>()
   const everybody = new Map<string, Until>()
   const byKind = { sid: sessions, sub: subjects, kid: keys, all: everybody }
-  const maps = Object.values(byKind)
+  // Not keys: whoever has one of them writes what he likes into `exp`, and the key may be in a cache, or given, for ever.
+  const expiring = [sessions, subjects, everybody]
   let dropAt = Number.NEGATIVE_INFINITY
 
   return {
@@ -62,10 +63,10 @@ export function createHeld(clockTolerance: number): Held {
     drop: (iat) => {
       if (iat < dropAt) return
       dropAt = iat + DROP_EVERY
-      for (const map of maps) {
+      for (const map of expiring) {
         for (const [name, { expiresAt }] of map) if (expiresAt + clockTolerance <= iat) map.delete(name)
       }
     },
-    size: () => maps.reduce((sum, { size }) => sum + size, 0),
+    size: () => Object.values(byKind).reduce((sum, { size }) => sum + size, 0),
   }
 }

@@ -371,5 +371,8 @@ func (r *Revocations) reached(signed *message) {
 	}
 	r.epoch, r.seq, r.iat = signed.Epoch, signed.Seq, iat
 	r.heard, r.delay = now, late-quickest.value
-	maps.DeleteFunc(r.entries, func(_ string, each span) bool { return each.end <= past })
+	// A key is never forgotten: whoever has it chooses how long its tokens live.
+	maps.DeleteFunc(r.entries, func(key string, each span) bool {
+		return each.end <= past && !strings.HasPrefix(key, "kid ")
+	})
 }
