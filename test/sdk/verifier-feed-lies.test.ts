@@ -183,6 +183,21 @@ test('a key that the feed has named is remembered, however long its tokens say t
   await eventually(() => expect(subscriber.errors.at(-1)?.message).toContain('signed by a key that was withdrawn'))
 })
 
+test('a heartbeat of an hour to come ends the connection, and the next one counts', async () => {
+  await using issuer = await startFeedIssuer()
+  using subscriber = await streaming(issuer)
+  const { verify, errors, travel, beat } = subscriber
+  issuer.send(issuer.heartbeat({ iat: issuer.clock() + 3600 }))
+  await eventually(() => expect(errors.at(-1)?.message).toContain('iat is in the future'))
+  expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
+  await eventually(() => {
+    travel(20)
+    expect(issuer.streams).toHaveLength(1)
+  })
+  await beat()
+  expect(verify.revocations().state).toBe('streaming')
+})
+
 test('a flood of resets is no flood of readings', async () => {
   await using issuer = await startFeedIssuer()
   using subscriber = await streaming(issuer)

@@ -32,6 +32,8 @@ export function createView(clockTolerance: number): View {
   const age = createAge(clockTolerance)
 
   const noting = <T>(statement: Statement, at: Moment, take: () => T): T => {
+    // It would make everything that follows look old, for as long as it is ahead.
+    if (!(statement.iat <= at.wall / 1000 + clockTolerance)) throw new Error('iat is in the future')
     const before = position.epoch()
     const taken = take()
     if (position.epoch() !== before) age.begin()
