@@ -65,6 +65,7 @@ function nothingRevoked(iss: string): string {
     iat: Math.floor(Date.now() / 1000),
     epoch: 'AAAAAAAAAAAAAAAAAAAAAA',
     seq: 0,
+    after: 0,
     ttl: 2,
     revocations: [],
   }
