@@ -57,8 +57,8 @@ const programOf = ({ page, title, detect, prepare, versions }: Page, hurry: Serv
 
 /** A page whose service judges the vectors over HTTP, and then is tried as its callers would. */
 export function serviceRecipe({ env, hurry, known = {}, withoutFeed, ...page }: ServiceRecipe): Program {
-  const start = async (issuer: string, signal: AbortSignal) =>
-    startService(await readRecipe(page.page), recipeFolder(page.page), { issuer, signal, env })
+  const start = async (issuer: string, signal: AbortSignal, more: Record<string, string> = {}) =>
+    startService(await readRecipe(page.page), recipeFolder(page.page), { issuer, signal, env: { ...env, ...more } })
   return {
     ...programOf(page, hurry),
     check: async (job) => {
@@ -67,7 +67,7 @@ export function serviceRecipe({ env, hurry, known = {}, withoutFeed, ...page }: 
     },
     trial: async ({ databaseUrl, signal }) => {
       await using issuer = await prepareIssuer(databaseUrl)
-      await tryService(issuer, () => start(issuer.url, signal), { withoutFeed })
+      await tryService(issuer, (credentials) => start(issuer.url, signal, credentials), { withoutFeed })
     },
     known,
   }

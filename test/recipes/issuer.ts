@@ -17,6 +17,13 @@ interface Account {
 /** Whoever has the role `clerk`, and somebody without a role. */
 type Who = 'clerk' | 'visitor'
 
+export interface ServiceClient {
+  id: string
+  secret: string
+  /** Whether it has proved itself by its secret. */
+  isProved(): Promise<boolean>
+}
+
 /** The real server, as docs/recipes/README.md starts it. */
 export interface OrdersIssuer extends AsyncDisposable {
   url: string
@@ -28,6 +35,7 @@ export interface OrdersIssuer extends AsyncDisposable {
   accounts: Record<Who, Account>
   /** As a native client. @returns the access token. */
   signIn(who: Who, asked?: { scope?: string; audience?: string }): Promise<string>
+  registerService(): Promise<ServiceClient>
   start(): Promise<void>
   stop(): Promise<void>
 }
@@ -48,13 +56,17 @@ export async function prepareIssuer(
     SCOPES: 'orders:write',
     ...settings,
   }
+  const command = async (...args: string[]): Promise<string> => {
+    const around = { env: { PATH: process.env.PATH ?? '', ...env } }
+    const { stdout } = await promisify(execFile)(process.execPath, [cli, ...args], around)
+    return stdout
+  }
   const accounts = { clerk: inventAccount(), visitor: inventAccount() }
   let server: RunningProcess | undefined
   let registered = false
   const register = async () => {
     for (const account of Object.values(accounts)) await post(`${url}/register`, account)
-    const command = [cli, 'users', 'roles', accounts.clerk.email, '--add', 'clerk']
-    await promisify(execFile)(process.execPath, command, { env: { PATH: process.env.PATH ?? '', ...env } })
+    await command('users', 'roles', accounts.clerk.email, '--add', 'clerk')
   }
   const stop = async () => {
     await server?.kill()
@@ -75,6 +87,21 @@ export async function prepareIssuer(
     signIn: async (who, asked = {}) => {
       const reply = await post(`${url}/login`, { ...accounts[who], client_id: 'native', ...asked })
       return String(reply.access_token)
+    },
+    registerService: async () => {
+      const added = await command('clients', 'add', `orders ${randomUUID()}`, '--type', 'service', '--json')
+      const { client_id: id, client_secret: secret } = JSON.parse(added) as Record<
+        'client_id' | 'client_secret',
+        string
+      >
+      noteSecret(secret)
+      const isProved = async () => {
+        const { client } = JSON.parse(await command('clients', 'show', id, '--json')) as {
+          client: { secrets: { last_used_at: string | null }[] }
+        }
+        return client.secrets.some((each) => each.last_used_at !== null)
+      }
+      return { id, secret, isProved }
     },
     stop,
     [Symbol.asyncDispose]: stop,

@@ -41,17 +41,17 @@ afterAll(async () => {
 })
 
 describe.each(pages)('the recipe %s', (page) => {
-  const start = async (url: string) => {
+  const start = async (url: string, credentials: Record<string, string> = {}) => {
     const recipe = await readRecipe(page)
     await layOut(recipe, join(folder, page))
     return startService(recipe, join(folder, page), {
       issuer: url,
-      env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+      env: { ...credentials, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
     })
   }
 
   test('answers as its page says, also while the issuer is down', async () => {
-    await tryService(issuer, () => start(issuer.url))
+    await tryService(issuer, (credentials) => start(issuer.url, credentials))
   }, 90_000)
 
   test('judges the vectors', async () => {

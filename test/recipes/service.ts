@@ -13,12 +13,12 @@ interface Ask {
 
 /**
  * What every recipe of a service promises, asked over HTTP.
- * @param start the service, for that issuer.
+ * @param start the service, for that issuer, with these settings besides.
  * @throws AssertionError with what was asked.
  */
 export async function tryService(
   issuer: OrdersIssuer,
-  start: () => Promise<Service>,
+  start: (credentials: Record<string, string>) => Promise<Service>,
   { withoutFeed }: { withoutFeed?: true | undefined } = {},
 ): Promise<void> {
   await issuer.start()
@@ -30,14 +30,18 @@ export async function tryService(
     ofUnknownKey: withUnknownKey(clerk),
   }
 
+  const client = await issuer.registerService()
   await issuer.stop()
-  await using service = await start()
+  await using service = await start({ CLIENT_ID: client.id, CLIENT_SECRET: client.secret })
   await keepsSessionsWithoutKeys(service, clerk)
   await issuer.start()
   await recovers(service, clerk)
   await answersAsRfc6750(service, good, bad)
   await letsPagesCall(service, clerk)
-  if (!withoutFeed) await hearsOfSignOuts(issuer, service)
+  if (!withoutFeed) {
+    await hearsOfSignOuts(issuer, service)
+    ok(await client.isProved(), 'the service used its credentials')
+  }
 
   await issuer.stop()
   // Keys have been to be read again since.

@@ -11,7 +11,8 @@ async function tryServer(databaseUrl: string, start: StartFollower): Promise<voi
   await using issuer = await prepareIssuer(databaseUrl)
   await issuer.start()
   const tokens = { ended: await issuer.signIn('clerk'), other: await issuer.signIn('visitor') }
-  await using follower = await start(issuer.url, 'orders', STALENESS)
+  const client = await issuer.registerService()
+  await using follower = await start(issuer.url, 'orders', STALENESS, client)
   const reach = async (when: string, expected: Record<keyof typeof tokens, Word>): Promise<void> => {
     const until = performance.now() + DEADLINE_MS
     for (;;) {
@@ -23,6 +24,7 @@ async function tryServer(databaseUrl: string, start: StartFollower): Promise<voi
     }
   }
   await reach('at the start', { ended: 'accepted', other: 'accepted' })
+  if (!(await client.isProved())) throw new Error('the stream was opened without the credentials')
   const everywhere = { method: 'DELETE', headers: { authorization: `Bearer ${tokens.ended}` } }
   const { status } = await fetch(`${issuer.url}/sessions?including_current=true`, everywhere)
   if (status !== 204) throw new Error(`signing out everywhere was answered ${status}`)
