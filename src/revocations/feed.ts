@@ -37,6 +37,8 @@ const SELDOM_MS = SECOND
 /** How long a use lasts. */
 const USED_FOR_MS = 10 * SECOND
 const AT_ONCE_MS = 5
+/** What is revoked so soon after a look is numbered together: where many sign out, a look for each would cost as much as they do. */
+const TOGETHER_MS = 10
 /** After a failure. */
 const AGAIN_MS = 250
 const LONGEST_WAIT_MS = SECOND
@@ -172,7 +174,10 @@ export function createFeed(deps: FeedDeps): Feed {
       schedule.hasten(0)
       deps.revocationBell.answer(() => {
         rung = true
-        schedule?.hasten(0)
+        // Where nobody reads, nobody waits for it.
+        if (!isUsed()) return
+        const since = looking ? 0 : performance.now() - lookedAt
+        schedule?.hasten(Math.max(0, TOGETHER_MS - since))
       })
     },
     stop: async () => {
