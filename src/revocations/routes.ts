@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { networkOf } from '../http/guards/proxies.ts'
 import { sendDocument } from '../http/replies/documents.ts'
-import { expectTaken } from '../http/replies/patience.ts'
+import { expectTaken, PATIENCE, type Patience } from '../http/replies/patience.ts'
 import { type Endpoint, endpoint } from '../http/requests/endpoint.ts'
 import { createDocuments, TTL } from './documents.ts'
 import { POSITION, parsePosition } from './entry.ts'
@@ -18,15 +18,23 @@ type Needs = Parameters<typeof createStreams>[0] & { feed: Feed }
 /** Names the service client that a request proves to come from. @throws Problem if it comes from none. */
 type Authenticate = (request: FastifyRequest) => Promise<{ id: string }>
 
-/** The list and the stream. The feed follows the database while the app listens. */
-export function feedEndpoints(app: FastifyInstance, deps: Needs, authenticate: Authenticate) {
+/**
+ * The list and the stream. The feed follows the database while the app listens.
+ * @param patience with whoever orders the list.
+ */
+export function feedEndpoints(
+  app: FastifyInstance,
+  deps: Needs,
+  authenticate: Authenticate,
+  patience: Patience = PATIENCE,
+) {
   const { feed } = deps
   const streams = createStreams(deps, feed)
   app.addHook('onListen', async () => feed.start())
   // Before the app waits for the replies that are under way: these would never end.
   app.addHook('preClose', async () => streams.end())
   app.addHook('onClose', () => feed.stop())
-  return { list: list(deps, feed), stream: stream(streams, authenticate) }
+  return { list: list(deps, feed, patience), stream: stream(streams, authenticate) }
 }
 
 const LIST_TYPE = 'application/revocations+jwt'
@@ -56,7 +64,7 @@ const Since = Type.Object(
 )
 
 /** The list for whoever polls, or begins. */
-function list(deps: Parameters<typeof createDocuments>[0], feed: Feed): Endpoint {
+function list(deps: Parameters<typeof createDocuments>[0], feed: Feed, patience: Patience): Endpoint {
   const documents = createDocuments(deps, feed.held)
   return endpoint(
     {
@@ -77,7 +85,7 @@ function list(deps: Parameters<typeof createDocuments>[0], feed: Feed): Endpoint
       const { since } = request.query
       await feed.renew()
       const { body, etag } = await documents(since === undefined ? undefined : parsePosition(since))
-      expectTaken(reply.raw, body.length)
+      expectTaken(reply.raw, body.length, patience)
       return sendDocument(request, reply, { body, headers: { ...LIST_HEADERS, etag } })
     },
   )

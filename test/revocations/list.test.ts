@@ -1,7 +1,11 @@
+import { once } from 'node:events'
+import { duplexPair } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { rotateKeys } from '../../src/keys/operator.ts'
 import { createDocuments } from '../../src/revocations/documents.ts'
 import { pruneRevocations } from '../../src/revocations/pruning.ts'
+import { feedEndpoints } from '../../src/revocations/routes.ts'
+import { createHttpApp } from '../http/support.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 import { addPublicClient } from '../support/clients.ts'
 import { headerOf } from '../support/jwt.ts'
@@ -54,6 +58,23 @@ test('is a document that anybody may read and keep for two seconds', async () =>
   expect([again.statusCode, again.body]).toEqual([304, ''])
   const head = await t.inject({ method: 'HEAD', url: LIST })
   expect([head.statusCode, head.body, head.headers.etag]).toEqual([200, '', answer.headers.etag])
+})
+
+test('cuts off whoever orders much of it and does not take it', async () => {
+  await using t = await createTestApp()
+  await revokeSessions(t, 1000)
+  await t.deps.feed.look()
+  await using served = await createHttpApp((app) => {
+    const patience = { leastMs: 10, bytesPerMs: Number.POSITIVE_INFINITY }
+    const { list } = feedEndpoints(app, t.deps, async () => ({ id: '' }), patience)
+    app.get(LIST, { config: { access: 'public' }, handler: list.handler })
+  })
+  // A connection that takes what the other side reads, and nothing more.
+  const [ours, theirs] = duplexPair({ highWaterMark: 1024 })
+  served.app.server.emit('connection', theirs)
+  ours.write(`GET ${LIST} HTTP/1.1\r\nHost: auth.example.com\r\n\r\n`)
+  await once(theirs, 'close')
+  expect(String(ours.read())).toMatch(/^HTTP\/1\.1 200 /)
 })
 
 test('forgets what no token can be of any more', async () => {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
-import { expectTaken } from '../../../src/http/replies/patience.ts'
+import { expectTaken, PATIENCE } from '../../../src/http/replies/patience.ts'
 
 // More than what the system takes off the server's hands for a reader who takes nothing.
 const DOCUMENT = Buffer.alloc(32 * 1024 * 1024, 'x')
@@ -12,7 +12,7 @@ const STATED = 100_000
 async function read({ leastMs, waits }: { leastMs: number; waits: boolean }): Promise<number> {
   const closed = Promise.withResolvers<void>()
   const server = createServer((_request, reply) => {
-    expectTaken(reply.once('close', closed.resolve), STATED, leastMs)
+    expectTaken(reply.once('close', closed.resolve), STATED, { ...PATIENCE, leastMs })
     reply.end(DOCUMENT)
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
