@@ -18,7 +18,8 @@ export const PATIENCE: Patience = { leastMs: 10_000, bytesPerMs: 1000 }
  * thousands.
  */
 export function expectTaken(reply: ServerResponse, bytes: number, { leastMs, bytesPerMs } = PATIENCE): void {
-  if (bytes <= SMALL) return
+  // One that has closed does not say so again: readers who order and leave would each leave a timer and their reply behind.
+  if (bytes <= SMALL || reply.destroyed) return
   const timer = setTimeout(() => reply.destroy(), leastMs + bytes / bytesPerMs).unref()
   reply.once('close', () => clearTimeout(timer))
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { createServer, get, type IncomingMessage } from 'node:http'
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { expectTaken, PATIENCE } from '../../../src/http/replies/patience.ts'
 
 // More than what the system takes off the server's hands for a reader who takes nothing.
@@ -35,4 +35,20 @@ test('who takes nothing of a large document is cut off', async () => {
 
 test('who takes it in time gets it whole', async () => {
   expect(await read({ leastMs: 60_000, waits: false })).toBe(DOCUMENT.length)
+})
+
+test('nothing waits for one who has gone before the document was there', async () => {
+  const closed = Promise.withResolvers<ServerResponse>()
+  const server = createServer((_request, reply) => {
+    reply.once('close', () => closed.resolve(reply))
+    request.destroy()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const request = get({ host: '127.0.0.1', port: (server.address() as AddressInfo).port }).on('error', () => {})
+  const reply = await closed.promise
+  const waiting = vi.spyOn(globalThis, 'setTimeout')
+  expectTaken(reply, STATED)
+  expect(waiting).not.toHaveBeenCalled()
+  waiting.mockRestore()
+  server.close()
 })
