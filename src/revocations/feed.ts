@@ -124,12 +124,13 @@ export function createFeed(deps: FeedDeps): Feed {
       // Another server is numbering, or there are more than fit into a transaction.
       if (!(await read(await numberBatch(deps)))) schedule?.hasten(AT_ONCE_MS)
     }
-    lookedAt = performance.now()
     for (const act of acts) act()
   }
 
   const look = (): Promise<void> =>
     (looking ??= lookOnce().finally(() => {
+      // Also if it failed: a database that is away must not be asked at each request of a stranger.
+      lookedAt = performance.now()
       looking = undefined
     }))
 

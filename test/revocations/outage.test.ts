@@ -48,6 +48,19 @@ test.concurrent.each(['hangs', 'goes away'] as const)(
   20_000,
 )
 
+test('while the database refuses connections, readers of the list order no more of them than when it is there', async () => {
+  await using line = await startForwarder()
+  await using t = await createTestApp({ line })
+  await readList(t)
+  line.lead(undefined)
+  line.cut()
+  await t.deps.feed.look().catch(() => {})
+  const [before, since] = [line.connections(), performance.now()]
+  for (let n = 0; n < 300; n++) await readList(t)
+  const looks = (performance.now() - since) / 50
+  expect(line.connections() - before).toBeLessThanOrEqual(looks + 2)
+})
+
 test('a server that is told to stop ends the streams and is gone', async () => {
   await using database = await cloneDatabase()
   await using server = await startServer({ databaseUrl: database.url, env: { SHUTDOWN_DELAY_SECONDS: '0' } })
