@@ -4,7 +4,7 @@ import { takeReceipt } from '../../src/revocations/receipts/receipts.ts'
 import { createTestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 
-test('instances are counted by how fresh they are, and not while they cannot be', async () => {
+test('instances are counted by how fresh they are, and not while they cannot be, which is said once', async () => {
   await using t = await createTestApp()
   const { clientId } = await addServiceClient(t)
   const epoch = 'e'.repeat(22)
@@ -17,9 +17,11 @@ test('instances are counted by how fresh they are, and not while they cannot be'
     await takeReceipt(t.deps, clientId, { instance, epoch, seq, kids: [] })
 
   let broken = false
+  let failures = 0
   const clock = () => {
-    if (broken) throw new Error('the database is away')
-    return t.deps.clock()
+    if (!broken) return t.deps.clock()
+    failures++
+    throw new Error('the database is away')
   }
   const counting = countVerifiers({ ...t.deps, clock })
   const counted = async () => {
@@ -32,6 +34,12 @@ test('instances are counted by how fresh they are, and not while they cannot be'
     broken = true
     counting.hasten(0)
     await expect.poll(counted).toEqual({})
+    counting.hasten(0)
+    await expect.poll(() => failures).toBe(2)
+    broken = false
+    counting.hasten(0)
+    await expect.poll(counted).toMatchObject({ current: 2 })
+    expect(t.logs.filter(({ msg }) => msg?.includes('counted')).map(({ level }) => level)).toEqual(['error', 'info'])
   } finally {
     await counting.stop()
   }

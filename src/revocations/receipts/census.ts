@@ -24,6 +24,10 @@ export function countVerifiers({
   const counting = repeat(log, {
     name: 'verifiers',
     everyMs: EVERY_MS,
+    outage: {
+      begins: 'the services that follow the feed cannot be counted',
+      ends: 'the services that follow the feed can be counted again',
+    },
     work: async () => {
       try {
         const { verifiers } = await listVerifiers(db, clock())
