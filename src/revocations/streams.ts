@@ -152,10 +152,15 @@ export function createStreams(deps: StreamDeps, feed: Feed, bounds: StreamBounds
       if (ended) throw new Problem('unavailable', { reason: 'stopping', retryAfter: 1 })
       const giveBack = places.take(listener)
       if (!giveBack) throw new Problem('unavailable', { reason: 'too many streams', retryAfter: 10 })
-      // A reader that comes from another replica could else be ahead of this one by a moment, and had to begin anew.
-      await feed.renew()
-      const opened = open()
-      if (!opened) return giveBack()
+      let opened: Opened | undefined
+      try {
+        // A reader that comes from another replica could else be ahead of this one by a moment, and had to begin anew.
+        await feed.renew()
+        opened = open()
+      } finally {
+        if (!opened) giveBack()
+      }
+      if (!opened) return
       const position = lastEventId === undefined ? undefined : (parsePosition(lastEventId) ?? NOWHERE)
       const leave = () => {
         if (!readers.delete(reader)) return

@@ -248,6 +248,24 @@ describe('of streams', () => {
     expect([one.take({ clientId: 'cl_1' }), one.take({ clientId: 'cl_1' })]).toEqual([expect.any(Function), undefined])
   })
 
+  test.each([
+    ['has gone', () => undefined],
+    [
+      'cannot be answered',
+      () => {
+        throw new Error('the head cannot be sent')
+      },
+    ],
+  ])('none is kept for a reader who %s by the time that there is one', async (_how, open) => {
+    await using t = await createTestApp()
+    const streams = createStreams(t.deps, t.deps.feed)
+    for (let n = 0; n < 20; n++) await streams.join({ network: 'one' }, undefined, open).catch(() => {})
+    const admitted = vi.fn(() => undefined)
+    await streams.join({ network: 'one' }, undefined, admitted)
+    expect(admitted).toHaveBeenCalledOnce()
+    streams.end()
+  })
+
   test('HEAD opens none', async () => {
     await using t = await createTestApp()
     const url = await t.listen()
