@@ -129,8 +129,9 @@ function openReply({ raw: { socket } }: FastifyRequest, reply: FastifyReply): Op
   raw.writeHead(200, reply.getHeaders() as Record<string, string>)
   const onGone = (act: () => void) => {
     raw.once('close', act)
-    // A reply that waits behind another one on its connection does not hear of its end.
-    socket.once('close', act)
+    // A reply that waits behind another one on its connection does not hear of its end. A stranger chooses how many wait, up to
+    // the places of an address, and Node would write to standard error that more than ten look like a leak.
+    socket.setMaxListeners(0).once('close', act)
   }
   return { reply: raw, onGone }
 }

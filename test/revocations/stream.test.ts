@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { IncomingMessage, ServerResponse } from 'node:http'
-import { Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { duplexPair } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { createPlaces } from '../../src/revocations/places.ts'
@@ -264,6 +264,21 @@ describe('of streams', () => {
     await streams.join({ network: 'one' }, undefined, admitted)
     expect(admitted).toHaveBeenCalledOnce()
     streams.end()
+  })
+
+  test('those that wait for each other on one connection are given back with it, and make no noise', async () => {
+    await using t = await createTestApp()
+    const { host, port } = new URL(await t.listen())
+    const warned = vi.fn()
+    process.on('warning', warned)
+    const open = async () => (await t.deps.metrics.revocationStreams.get()).values[0]?.value
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write(`GET ${LIST}/stream HTTP/1.1\r\nHost: ${host}\r\n\r\n`.repeat(20))
+    await expect.poll(open).toBe(20)
+    socket.destroy()
+    await expect.poll(open).toBe(0)
+    expect(warned).not.toHaveBeenCalled()
+    process.off('warning', warned)
   })
 
   test('HEAD opens none', async () => {
