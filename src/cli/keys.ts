@@ -27,13 +27,12 @@ const list = command({
       key.kid,
       colour(key, paint),
       iso(key.createdAt),
-      notesOf(key),
-      nextStep(key, { keys, lacking, now }),
+      [nextStep(key, { keys, lacking, now }), ...notesOf(key)].join('; '),
     ])
     const text =
       keys.length === 0
         ? 'No keys: the server makes one when it starts.'
-        : table(['KID', 'STATE', 'CREATED', 'NOTES', 'WHAT COMES'], rows, { paint, width })
+        : table(['KID', 'STATE', 'CREATED', 'WHAT COMES'], rows, { paint, width, below: true })
     return { json: { keys: keys.map((key) => toJson(key, lacking)) }, text }
   },
 })
@@ -159,8 +158,8 @@ function colour(key: Key, paint: Paint): string {
   return paint(colours[key.state], key.state)
 }
 
-function notesOf(key: Key): string {
-  return [key.imported && 'imported', key.compromised && 'compromised'].filter(Boolean).join(', ') || '-'
+function notesOf({ imported, compromised }: Key): string[] {
+  return [...(imported ? ['imported'] : []), ...(compromised ? ['compromised'] : [])]
 }
 
 /** @param lacking the services that do not hold the next key. */

@@ -27,8 +27,15 @@ export function printable(text: string): string {
   return text.replace(DECEPTIVE, '\ufffd')
 }
 
-/** Columns two spaces apart under a dim heading. Lines are cut off at `width`. */
-export function table(headings: string[], rows: string[][], { paint, width }: { paint: Paint; width: number }): string {
+/**
+ * Columns two spaces apart under a dim heading. Lines are cut off at `width`.
+ * @param below whether the last column stands below its line where it does not fit beside the others.
+ */
+export function table(
+  headings: string[],
+  rows: string[][],
+  { paint, width, below = false }: { paint: Paint; width: number; below?: boolean },
+): string {
   const widths = headings.map((heading, column) =>
     Math.max(...[[heading], ...rows].map((row, i) => length(i === 0 ? heading : (row[column] ?? '')))),
   )
@@ -37,7 +44,11 @@ export function table(headings: string[], rows: string[][], { paint, width }: { 
       cells.map((cell, column) => (column === cells.length - 1 ? cell : pad(cell, widths[column] ?? 0))).join('  '),
       width,
     )
-  return [line(headings.map((heading) => paint('dim', heading))), ...rows.map(line)].join('\n')
+  const dim = headings.map((heading) => paint('dim', heading))
+  const room = width - widths.slice(0, -1).reduce((sum, each) => sum + each + 2, 0)
+  if (!below || (widths.at(-1) ?? 0) <= room) return [line(dim), ...rows.map(line)].join('\n')
+  const lines = rows.flatMap((row) => [line(row.slice(0, -1)), `  ${wrap(row.at(-1) ?? '', 2, width)}`])
+  return [line(dim.slice(0, -1)), ...lines].join('\n')
 }
 
 /** `name  value` lines, aligned. */

@@ -2,6 +2,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { expect, test } from 'vitest'
 import { createTestCli } from './support.ts'
 
@@ -34,6 +35,25 @@ test('a rotation with notice, then one without', async () => {
     { kid: second.next, state: 'active' },
     { kid: first.active, state: 'removed', compromised: true, due_at: null },
   ])
+})
+
+test('a list says what comes of each key, in a terminal of eighty columns too', async () => {
+  await using cli = await createTestCli()
+  await cli.run(['keys', 'import', '-'], { stdin: newPem() })
+  await cli.run(['keys', 'rotate'])
+  const lines = async (columns?: number) => {
+    const { out } = await cli.run(['keys', 'list'], columns === undefined ? {} : { columns })
+    return stripVTControlCharacters(out).trimEnd().split('\n')
+  }
+  const comes = [
+    expect.stringMatching(/^ {2}signs from \S+ \(in 24 h\)$/),
+    expect.stringMatching(/^ {2}another one signs from \S+ \(in 24 h\); imported$/),
+  ]
+  const [heading, next, nextComes, active, activeComes, ...others] = await lines(80)
+  expect([nextComes, activeComes, others]).toEqual([...comes, []])
+  const [wideHeading, ...rows] = await lines()
+  expect(wideHeading).toBe(`${heading}               WHAT COMES`)
+  expect(rows).toEqual([`${next}${nextComes}`, `${active}${activeComes}`])
 })
 
 test('an emergency is confirmed by a person, or by --yes', async () => {
