@@ -45,7 +45,8 @@ const rotate = command({
 waits for services that report and do not hold it by then, for one more day at most: “claviger keys list” names them.
 
   --compromised   the active key is in wrong hands: it is withdrawn now and another one signs. Tokens that it signed are
-                  refused as soon as verifiers read the key set again
+                  refused within seconds by verifiers that follow the revocation feed, by others once they read the
+                  key set again
   --all           with --compromised: withdraw every key, because the database and CLAVIGER_SECRET leaked together or
                   the secret is lost
   --yes           do not ask`,
@@ -84,7 +85,8 @@ function describeRotation(rotation: Rotation, withdrawn: readonly string[], now:
         '',
         paint('bold', 'What a stolen key can still do'),
         `  this issuer’s other replicas    accept it for ${exposure.replicas} s at most`,
-        `  verifiers that work offline     accept it for up to ${duration(exposure.verifiers)}: their cached key set, then tokens already accepted`,
+        '  verifiers that follow the feed  refuse it within seconds',
+        `  other verifiers                 accept it for up to ${duration(exposure.verifiers)}: their cached key set, then tokens already accepted`,
         '  shared caches of the key set    purge them: one that cannot reach the issuer may keep the old set for a day',
         '',
         paint('bold', 'Put into the settings, so that a restore of the database does not bring it back'),

@@ -29,7 +29,7 @@ test('a rotation with notice, then one without', async () => {
   expect(code).toBe(0)
   expect(out).toContain(`Withdrew  ${String(first.active)}\nSigns now ${String(second.next)}\n`)
   expect(out).toContain('What a stolen key can still do')
-  expect(out).toMatch(/verifiers that work offline +accept it for up to 20 min/)
+  expect(out).toMatch(/other verifiers +accept it for up to 20 min/)
   const { keys } = await cli.json<Keys>(['keys', 'list'])
   expect(keys).toMatchObject([
     { kid: second.next, state: 'active' },
