@@ -145,6 +145,17 @@ test('a sequence that has gone back without another epoch is read from its begin
   expect(subscriber.verify.revocations()).toMatchObject({ seq: 4, entries: 1 })
 })
 
+test('tokens that name keys of nobody do not keep the feed from a new key', async () => {
+  await using issuer = await startFeedIssuer()
+  using subscriber = await streaming(issuer)
+  const { verify, errors } = subscriber
+  expect(await checkOf(verify(tokens.unknown(issuer, 'of nobody')))).toBe('kid')
+  issuer.keys = [first, second]
+  issuer.send(issuer.heartbeat({}, { kid: retiringKid }))
+  await settledAt(verify.revocations, ({ age }) => age === 0)
+  expect(errors).toEqual([])
+})
+
 test('a key that the feed has named signs nothing more: no token, no list and no heartbeat', async () => {
   await using issuer = await startFeedIssuer()
   issuer.keys = [first, second]

@@ -1,8 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
+import { createLoader } from '../../sdk/verifier/src/discovery.ts'
 import type { VerificationError } from '../../sdk/verifier/src/index.ts'
+import { createKeySource } from '../../sdk/verifier/src/key-source.ts'
 import { atOnce } from '../support/at-once.ts'
-import { checkOf, first, HOUR, MINUTE, SECOND, second, startIssuer, tokens, verifierOf } from './verifier-support.ts'
+import {
+  checkOf,
+  fakeTime,
+  first,
+  HOUR,
+  MINUTE,
+  SECOND,
+  second,
+  startIssuer,
+  tokens,
+  verifierOf,
+} from './verifier-support.ts'
 
 test('the first verifications share one load, and later ones need none', async () => {
   await using issuer = await startIssuer()
@@ -213,6 +226,26 @@ test('a burst of unknown kids is one request, and in the next 30 seconds there i
   pass(SECOND)
   await burst('later')
   expect(issuer.jwksRequests()).toBe(3)
+})
+
+test('the feed looks for keys on a budget of its own, which is bounded as well', async () => {
+  await using issuer = await startIssuer()
+  const { around, pass } = fakeTime()
+  const load = createLoader(issuer.url, { ...around, timeoutMs: 5000, fetch: (url, init) => fetch(url, init) })
+  const source = createKeySource({ ...around, load, maxStale: 0 })
+  await source.ready()
+  const lookFor = async (by: 'token' | 'feed'): Promise<number> => {
+    for (let i = 0; i < 20; i++) await expect(source.find(`${by} ${i}`, by)).rejects.toThrow('publishes no key')
+    return issuer.jwksRequests()
+  }
+  expect(await lookFor('token')).toBe(2)
+  expect(await lookFor('feed')).toBe(3)
+  pass(5 * SECOND - 1)
+  expect(await lookFor('feed')).toBe(3)
+  pass(1)
+  expect(await lookFor('feed')).toBe(4)
+  expect(await lookFor('token')).toBe(4)
+  source.close()
 })
 
 test('that the issuer has closed a connection meanwhile is no outage', async () => {

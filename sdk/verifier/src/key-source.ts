@@ -4,17 +4,21 @@ import { type HeldKey, type HeldKeys, importKeys } from './key-set.ts'
 
 /**
  * Milliseconds between two requests for unknown `kid`s: an attacker who invents them must not cause a flood of
- * requests.
+ * requests. Messages of the feed have a budget of their own: anybody can invent a `kid` in a token, and could otherwise
+ * keep the feed from a new key until its view is stale. Theirs is larger, as few can invent one there.
  */
-const COOLDOWN = 30_000
+const COOLDOWN = { token: 30_000, feed: 5000 }
 /** The pause after a failed attempt, doubled each time from the least to the most. */
 const BACKOFF = { least: 1000, most: 30_000 }
 /** The share of their fresh time after which keys are renewed, while they are still good. */
 const RENEW_AFTER = { least: 0.7, most: 0.85 }
 
+/** Where a `kid` stands. */
+type Naming = keyof typeof COOLDOWN
+
 export interface KeySource {
-  /** Returns the key at once if it is at hand. @throws VerificationError `kid` or `keys`. */
-  find(kid: string): HeldKey | Promise<HeldKey>
+  /** Returns the key at once if it is at hand. @param by default of a token. @throws VerificationError `kid` or `keys`. */
+  find(kid: string, by?: Naming): HeldKey | Promise<HeldKey>
   /** Resolves once there are keys. @throws VerificationError `keys`. */
   ready(): Promise<void>
   /** Of the keys at hand. */
@@ -58,7 +62,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   let held: Held | undefined
   let refreshing: Promise<void> | undefined
   let failure: { cause: Error; failures: number; retryAt: number } | undefined
-  let unknownAt = Number.NEGATIVE_INFINITY
+  const unknownAt = { token: Number.NEGATIVE_INFINITY, feed: Number.NEGATIVE_INFINITY }
   let callOff: (() => void) | undefined
   let closed = false
 
@@ -114,7 +118,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     })
   }
 
-  const search = async (kid: string): Promise<HeldKey> => {
+  const search = async (kid: string, by: Naming): Promise<HeldKey> => {
     const looked = await keepUp()
     const keys = usable()
     if (!keys) throw unavailable()
@@ -123,7 +127,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     if (!looked) {
       // A request that is under way may have been answered before this key was published, so it is not enough.
       if (refreshing) await refreshing
-      if (!usable()?.has(kid) && mayLookFor()) await refresh()
+      if (!usable()?.has(kid) && mayLookFor(by)) await refresh()
       const renewed = usable()?.get(kid)
       if (renewed) return renewed
     }
@@ -145,18 +149,18 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   }
 
   /** For an unknown `kid`. Attempts that fail have a back-off of their own. */
-  const mayLookFor = (): boolean => {
+  const mayLookFor = (by: Naming): boolean => {
     if (failure) return mayTry()
-    if (monotonic() - unknownAt < COOLDOWN) return false
-    unknownAt = monotonic()
+    if (monotonic() - unknownAt[by] < COOLDOWN[by]) return false
+    unknownAt[by] = monotonic()
     return true
   }
 
   return {
-    find: (kid) => {
+    find: (kid, by = 'token') => {
       // The usual case, without a promise: the key is at hand, and no renewal is due.
       const found = held && ageOf(held) <= held.renewAfter ? held.keys.get(kid) : undefined
-      return found ?? search(kid)
+      return found ?? search(kid, by)
     },
     ready: async () => {
       await keepUp()

@@ -71,7 +71,7 @@ export function createFeed(options: Options): Feed {
     base: issuer.replace(/\/$/, ''),
     credentials: client ? { authorization: basic(client) } : {},
     view,
-    open: createOpener(source.find, view.isWithdrawn, MAX_LIST),
+    open: createOpener((kid) => source.find(kid, 'feed'), view.isWithdrawn, MAX_LIST),
     moment,
     report: (what, cause) => void report(stale(`${what}: ${(cause as Error).message}`, cause)),
   }
