@@ -182,6 +182,29 @@ describe('without a stream', () => {
     })
   })
 
+  test('a route that may be less stale has it read oftener', async () => {
+    await using issuer = await startFeedIssuer()
+    issuer.answers.set(STREAM, (_request, response) => response.writeHead(503).end())
+    let begun = 0
+    using subscriber = subscriberOf(issuer, {
+      revocations: { maxStaleness: '60s' },
+      fetch: (url, init) => {
+        if (!url.endsWith('/stream')) begun++
+        return fetch(url, init)
+      },
+    })
+    const { verify, travel } = subscriber
+    const strict = { revocations: { maxStaleness: '5s' } } as const
+    verify.checkOptions(strict)
+    await verify.ready()
+    for (let seconds = 0; seconds < 20; seconds += 0.25) {
+      const before = begun
+      travel(0.25 * SECOND)
+      if (begun > before) await settledAt(verify.revocations, ({ age = 1 }) => age < 1)
+      expect(await checkOf(verify(tokens.usual(issuer), strict)), `after ${seconds} s`).toBe('ok')
+    }
+  })
+
   test('Retry-After is heeded', async () => {
     await using issuer = await startFeedIssuer()
     issuer.answers.set(STREAM, (_request, response) => response.writeHead(503, { 'retry-after': '30' }).end())

@@ -98,7 +98,7 @@ export function buildVerifier(options: VerifierOptions, changed: Partial<Surroun
       : createFixedKeySource(jwks)
   const { revocations: usual } = options
   const policies = usual === undefined ? undefined : createPolicies(usual, client !== undefined)
-  const feed = policies && createFeed({ ...expected, ...around, client, source, policy: policies.usual, onError })
+  const feed = policies && createFeed({ ...expected, ...around, client, source, policies, onError })
 
   const policyOf = (revocations: RevocationOptions): Policy => {
     if (!policies) throw new TypeError('revocations of a route need a verifier that was made with revocations')

@@ -5,7 +5,7 @@ import type { KeySource, Timing } from '../key-source.ts'
 import { createIntrospection } from './introspection.ts'
 import { createListReader, type ListReader, MAX_LIST } from './list-reader.ts'
 import { createOpener } from './open-message.ts'
-import type { Policy } from './policy.ts'
+import type { Policies, Policy } from './policy.ts'
 import { createReceipts } from './receipts.ts'
 import { createStreamReader, type StreamReader } from './stream-reader.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -49,7 +49,7 @@ interface Options extends Timing {
   clockTolerance: number
   client: ClientCredentials | undefined
   source: KeySource
-  policy: Policy
+  policies: Policies
   fetch: Fetch
   timeoutMs: number
   onError: ((error: VerificationError) => unknown) | undefined
@@ -60,7 +60,8 @@ const POLL_EVERY = 5000
 
 /** Keeps a view of what the issuer has revoked from the first use on, and judges tokens by it. */
 export function createFeed(options: Options): Feed {
-  const { issuer, clockTolerance, client, source, policy, onError, ...rest } = options
+  const { issuer, clockTolerance, client, source, policies, onError, ...rest } = options
+  const policy = policies.usual
   const { monotonic, now, after, timeoutMs } = rest
   const view = createView(clockTolerance)
   const moment = () => ({ monotonic: monotonic(), wall: now() })
@@ -100,7 +101,7 @@ export function createFeed(options: Options): Feed {
   /** The stream first: what is revoked while the list is being read comes over it. */
   const start = (): NonNullable<typeof running> => {
     const stream = createStreamReader({ ...around, onHeard: () => list.check() })
-    const every = Math.min(POLL_EVERY, policy.maxStaleness / 2)
+    const every = (): number => Math.min(POLL_EVERY, policies.least() / 2)
     const list = createListReader({ ...around, every, isStreaming: stream.isStreaming })
     const receipts = client && createReceipts({ ...around, instance: client.instance, kids: source.kids })
     const close = (): void => {

@@ -19,7 +19,7 @@ export interface ListReader {
 
 interface Options extends Surroundings {
   /** How often to read it while there is no stream, in milliseconds. */
-  every: number
+  every(): number
   isStreaming(): boolean
 }
 
@@ -71,7 +71,7 @@ export function createListReader(options: Options): ListReader {
     const callOff = after(milliseconds, () => {
       waiting = undefined
       if (view.isBehind() || failures > 0 || (!isPause && !isStreaming())) void read()
-      else wait(false, every)
+      else wait(false, every())
     })
     waiting = { isPause, callOff }
   }

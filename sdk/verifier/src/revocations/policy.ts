@@ -24,16 +24,19 @@ const LEAST = 5000
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000 }
 const DEFAULT: Policy = { maxStaleness: 10_000, onStale: 'reject' }
 
-interface Policies {
+export interface Policies {
   /** Of a verification that says nothing. */
   usual: Policy
   /** @throws TypeError */
   of(options: RevocationOptions): Policy
+  /** The smallest `maxStaleness` of all that were asked for, in milliseconds. */
+  least(): number
 }
 
 /** @throws TypeError */
 export function createPolicies(usual: RevocationOptions, canIntrospect: boolean): Policies {
   const policy = parsePolicy(usual, canIntrospect)
+  let least = policy.maxStaleness
   // Routes give the same object each time.
   const parsed = new WeakMap<RevocationOptions, Policy>()
   return {
@@ -43,9 +46,11 @@ export function createPolicies(usual: RevocationOptions, canIntrospect: boolean)
       if (!found) {
         found = parsePolicy(options, canIntrospect, policy)
         parsed.set(options, found)
+        least = Math.min(least, found.maxStaleness)
       }
       return found
     },
+    least: () => least,
   }
 }
 
