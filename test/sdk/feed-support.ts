@@ -134,6 +134,17 @@ export async function streamingFrom(issuer: FeedIssuer, options: Partial<Verifie
   return subscriber
 }
 
+/** Waits until a connection that is about to end has ended, and the verifier has made another. */
+export async function reconnected(issuer: FeedIssuer, { travel }: ReturnType<typeof subscriberOf>): Promise<void> {
+  const count = async (wanted: number, look = (): void => {}): Promise<void> =>
+    await eventually(() => {
+      look()
+      if (issuer.streams.length !== wanted) throw new Error(`there are ${issuer.streams.length} streams`)
+    })
+  await count(0)
+  await count(1, () => travel(20))
+}
+
 /** Looks often, as what is waited for takes a few milliseconds, and for long, as the machine may be busy. */
 export const eventually = <T>(check: () => T | Promise<T>, timeout = 5000): Promise<T> =>
   vi.waitFor(check, { timeout, interval: 5 })

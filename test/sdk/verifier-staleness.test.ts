@@ -1,6 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { eventually, LIST, STREAM, settledAt, startFeedIssuer, streamingFrom, subscriberOf } from './feed-support.ts'
+import {
+  eventually,
+  LIST,
+  reconnected,
+  STREAM,
+  settledAt,
+  startFeedIssuer,
+  streamingFrom,
+  subscriberOf,
+} from './feed-support.ts'
 import { checkOf, SECOND, tokens } from './verifier-support.ts'
 
 const SID = 'b3b0c6f4-7f0e-4c3a-8a51-6f6d2b9e1d07'
@@ -73,7 +82,7 @@ test('a heartbeat that tells of something unread makes nothing younger until tha
 })
 
 describe('clocks', () => {
-  test('setting the wall clock back makes no view young, and setting it forth makes it old until a heartbeat comes', async () => {
+  test('setting the wall clock back makes no view young, and setting it forth makes it old until it has asked anew', async () => {
     await using issuer = await startFeedIssuer()
     using subscriber = await streamingFrom(issuer)
     const { verify, pass, setWall, beat } = subscriber
@@ -81,12 +90,15 @@ describe('clocks', () => {
     expect(await checkOf(verify(tokens.usual(issuer)))).toBe('stale')
     // The issuer's clock is the one of before. It is off by less than the tolerance, and no message is late for that.
     issuer.clock = () => (subscriber.around.now() - 20 * SECOND) / 1000
+    issuer.send(issuer.heartbeat())
+    await reconnected(issuer, subscriber)
     await beat(1)
     expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
     pass(8 * SECOND)
     setWall(-8 * SECOND)
     pass(3 * SECOND)
-    expect(verify.revocations()).toMatchObject({ state: 'stale', age: 11 })
+    // The time that it took to ask anew is in it.
+    expect(verify.revocations()).toMatchObject({ state: 'stale', age: expect.closeTo(11, 0) })
   })
 
   test.each([
@@ -100,6 +112,41 @@ describe('clocks', () => {
     const { verify, around } = subscriber
     issuer.clock = () => around.now() / 1000 - seconds
     expect(await checkOf(verify(tokens.usual(issuer)))).toBe(outcome)
+  })
+
+  test('what was signed before the machine slept is not taken for new when it wakes', async () => {
+    await using issuer = await startFeedIssuer()
+    using subscriber = await streamingFrom(issuer)
+    const { verify, errors, setWall, beat } = subscriber
+    const waiting = issuer.heartbeat({ iat: issuer.clock() + 1 })
+    // The monotonic clock stands still.
+    setWall(38 * SECOND)
+    issuer.send(waiting)
+    await eventually(() => expect(errors.at(-1)?.message).toContain('this machine slept'))
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('stale')
+    await reconnected(issuer, subscriber)
+    await beat(1)
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
+  })
+
+  test('nor is a list that was on its way', async () => {
+    await using issuer = await startFeedIssuer()
+    issuer.answers.delete(STREAM)
+    using subscriber = subscriberOf(issuer)
+    const { verify, travel, setWall, errors } = subscriber
+    const list = issuer.answers.get(LIST)
+    issuer.answers.set(LIST, (_request, response) => {
+      const before = issuer.document()
+      setWall(38 * SECOND)
+      if (list) issuer.answers.set(LIST, list)
+      response.end(before)
+    })
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('stale')
+    expect(errors.map(({ message }) => message).join()).toContain('this machine slept')
+    await eventually(async () => {
+      travel(20)
+      expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
+    })
   })
 
   test('a clock that says NaN is no reason to believe', async () => {

@@ -4,6 +4,18 @@ export interface Moment {
   wall: number
 }
 
+/** By how much the wall clock may get ahead of the monotonic one while a message is waited for, in milliseconds. */
+const JUMP = 2000
+
+/**
+ * Whether the machine may have slept in between: the monotonic clock stands still then, and what came meanwhile and lay
+ * in a buffer would look as if it had just been signed. It is not to be used: what is asked for anew is new. If it was
+ * only the wall clock that was set, no more is lost by that than a connection.
+ */
+export function mayHaveSlept(from: Moment, to: Moment): boolean {
+  return to.wall - from.wall - (to.monotonic - from.monotonic) > JUMP
+}
+
 /** How long the shortest delivery is remembered, in milliseconds: at least so, and at most twice. */
 const WINDOW = 300_000
 

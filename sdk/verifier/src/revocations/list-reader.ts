@@ -1,4 +1,5 @@
 import { exchange, refuseUnless } from '../download.ts'
+import { mayHaveSlept } from './age.ts'
 import { backOff } from './back-off.ts'
 import { LIST_TYPE, readStatement, type Statement } from './messages.ts'
 import type { Place } from './position.ts'
@@ -39,9 +40,11 @@ export function createListReader(options: Options): ListReader {
 
   const readPage = async (since: Place | undefined): Promise<Statement> => {
     const at = since ? `${url}?since=${since.epoch}.${since.seq}` : url
+    const askedAt = moment()
     const answer = await exchange(at, {}, limits)
     // Not later: what follows may have to wait for a key.
     const arrivedAt = moment()
+    if (mayHaveSlept(askedAt, arrivedAt)) throw new Error('this machine slept, or its clock was set')
     refuseUnless(200, at, answer)
     const page = readStatement(await open(answer.text.trim(), LIST_TYPE), issuer)
     return view.page(page, since, arrivedAt) === 'more' ? await readPage(view.since()) : page

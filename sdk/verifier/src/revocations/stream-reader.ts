@@ -1,5 +1,5 @@
 import { reasonOf, whenAborted } from '../download.ts'
-import type { Moment } from './age.ts'
+import { type Moment, mayHaveSlept } from './age.ts'
 import { backOff } from './back-off.ts'
 import { createEventParser, type ServerEvent } from './event-stream.ts'
 import { checkId, EVENT_TYPE, LIST_TYPE, readEvent, readStatement } from './messages.ts'
@@ -55,6 +55,7 @@ export function createStreamReader(options: Options): StreamReader {
 
   const connect = async (): Promise<string | null> => {
     const { signal } = controller
+    const askedAt = moment()
     const place = view.place()
     const headers = {
       accept: 'text/event-stream',
@@ -75,12 +76,16 @@ export function createStreamReader(options: Options): StreamReader {
     }
     view.connected()
     endAfter(SILENCE, `no heartbeat came for ${SILENCE / 1000} s`)
-    await readAll(body.getReader(), signal)
+    await readAll(body.getReader(), askedAt, signal)
     // Servers that stop end their streams: another one takes over.
     return null
   }
 
-  const readAll = async (reader: ReadableStreamDefaultReader<Uint8Array>, signal: AbortSignal): Promise<void> => {
+  const readAll = async (
+    reader: ReadableStreamDefaultReader<Uint8Array>,
+    askedAt: Moment,
+    signal: AbortSignal,
+  ): Promise<void> => {
     const parse = createEventParser()
     const cancel = (): void => void reader.cancel().catch(() => {})
     // It ends a read that is waited for, too.
@@ -91,6 +96,7 @@ export function createStreamReader(options: Options): StreamReader {
         signal.throwIfAborted()
         if (done) return
         const at = moment()
+        if (mayHaveSlept(askedAt, at)) throw new Error('this machine slept, or its clock was set')
         for (const event of parse(value)) {
           await handle(event, at)
           signal.throwIfAborted()
