@@ -61,6 +61,35 @@ const cases: Case[] = [
     age: 0,
   },
   {
+    what: 'all are held back for twenty seconds',
+    heard: [
+      [100, at(100)],
+      [102, at(122)],
+    ],
+    now: at(122),
+    age: 20,
+  },
+  {
+    what: 'the same, and our clock is ten behind, so that half of it is not to be told',
+    heard: [
+      [110, at(100)],
+      [112, at(122)],
+    ],
+    now: at(122),
+    age: 10,
+  },
+  {
+    what: 'two were signed by a clock that was ahead, and nothing is late for that',
+    heard: [
+      [100, at(100)],
+      [127, at(102)],
+      [129, at(104)],
+      [130, at(131)],
+    ],
+    now: at(131),
+    age: 1,
+  },
+  {
     what: 'every message is later than the one before, by little',
     heard: Array.from({ length: 60 }, (_, i): [number, Moment] => [i * 60, at(i * 61)]),
     now: at(59 * 61),

@@ -149,6 +149,22 @@ describe('clocks', () => {
     })
   })
 
+  test('a heartbeat of a clock that is ahead keeps the view from growing younger for as long as that, and no longer', async () => {
+    await using issuer = await startFeedIssuer()
+    using subscriber = await streamingFrom(issuer)
+    const { verify, pass } = subscriber
+    pass(SECOND)
+    issuer.send(issuer.heartbeat({ iat: issuer.clock() + 25 }))
+    await settledAt(verify.revocations, ({ age }) => age === 0)
+    pass(25 * SECOND)
+    issuer.send(issuer.heartbeat())
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('stale')
+    pass(SECOND)
+    issuer.send(issuer.heartbeat())
+    await settledAt(verify.revocations, ({ age }) => age === 0)
+    expect(await checkOf(verify(tokens.usual(issuer)))).toBe('ok')
+  })
+
   test('a clock that says NaN is no reason to believe', async () => {
     await using issuer = await startFeedIssuer()
     using subscriber = await streamingFrom(issuer)

@@ -173,7 +173,9 @@ class Revocations:
         self.epoch, self.seq, self.iat = claims["epoch"], claims["seq"], iat
         # How much later it came than the quickest in ten minutes. The rest is the difference between two clocks.
         self.offsets = [each for each in self.offsets if each[0] > monotonic - 600] + [(monotonic, monotonic - iat)]
-        self.heard = monotonic, wall, monotonic - iat - min(offset for _, offset in self.offsets)
+        late = monotonic - iat - min(offset for _, offset in self.offsets)
+        # No more than our clock says, as the quickest may have been signed by a clock that was ahead.
+        self.heard = monotonic, wall, max(0, min(late, wall - iat))
         # By both clocks: ours may have been set for a moment, and tokens are judged by it.
         # A key is never forgotten: whoever has it chooses how long its tokens live.
         past = min(iat, wall)

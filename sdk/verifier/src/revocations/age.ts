@@ -46,8 +46,12 @@ export function createAge(clockTolerance: number): Age {
    * How much longer than the quickest message of the last minutes this one took. The clocks of the two machines stand
    * differently, so one message alone says nothing. It is measured with the monotonic clock, as setting the other one
    * delays no message.
+   *
+   * But never longer than the wall clock says: one message signed by a clock that is ahead would look the quickest, and
+   * make all that follow look late for minutes. So a delay goes unnoticed up to what our own clock is behind, within the
+   * tolerance. That much an attacker has anyway, if he delays everything from the first message on.
    */
-  const delayOf = (iat: number, { monotonic }: Moment): number => {
+  const delayOf = (iat: number, { monotonic, wall }: Moment): number => {
     const difference = monotonic - iat
     const old = shortest ? monotonic - shortest.since : Number.POSITIVE_INFINITY
     if (!shortest || old > WINDOW) {
@@ -55,7 +59,8 @@ export function createAge(clockTolerance: number): Age {
       shortest = { since: monotonic, difference, before }
     }
     shortest.difference = Math.min(shortest.difference, difference)
-    return difference - Math.min(shortest.difference, shortest.before)
+    const late = difference - Math.min(shortest.difference, shortest.before)
+    return Math.max(0, Math.min(late, wall - iat))
   }
 
   return {

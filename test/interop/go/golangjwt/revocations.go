@@ -371,7 +371,8 @@ func (r *Revocations) reached(signed *message) {
 		close(r.ready)
 	}
 	r.epoch, r.seq, r.iat = signed.Epoch, signed.Seq, iat
-	r.heard, r.delay = now, late-quickest.value
+	// No more than our clock says, as the quickest may have been signed by a clock that was ahead.
+	r.heard, r.delay = now, max(0, min(late-quickest.value, now.Sub(iat)))
 	// A key is never forgotten: whoever has it chooses how long its tokens live.
 	maps.DeleteFunc(r.entries, func(key string, each span) bool {
 		return each.end <= past && !strings.HasPrefix(key, "kid ")
