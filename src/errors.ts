@@ -82,6 +82,7 @@ export type Reason =
   | 'sub'
   | 'jti'
   | 'keys of a client'
+  | 'kid is not read yet'
   // Refreshes; those of authentic tokens as in the audit trail.
   | 'no_token'
   | 'not_ours'

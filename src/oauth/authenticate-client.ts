@@ -11,6 +11,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
 import type { Semaphore } from '../semaphore.ts'
 import { type AssertionDeps, faultOfAssertion } from './assertion/judge.ts'
+import { KeysUnknown } from './assertion/published-keys.ts'
 import { type Counted, createBackOff } from './back-off.ts'
 import { type ClientRequest, type Proof, readProof } from './client-proof.ts'
 
@@ -31,7 +32,7 @@ export interface PresentedClient extends ClientRequest {
 /**
  * Finds out which service client sends a request (RFC 6749 §2.3).
  * @throws Problem `invalid_client`, the same for every cause and after the same work; `too_many_requests` after failures;
- * `invalid_request` for two proofs at a time.
+ * `invalid_request` for two proofs at a time; `unavailable` where the client's keys cannot be read.
  */
 export type AuthenticateClient = (operation: Operation, presented: PresentedClient) => Promise<ServiceClient>
 
@@ -79,7 +80,11 @@ export function createClientAuthentication(
       throw new Problem('invalid_client', { reason: 'no_proof' })
     }
     const { clientId } = proof
-    const outcome = await attempt(operation.now, proof, presented.network)
+    const outcome = await attempt(operation.now, proof, presented.network).catch(async (error: unknown) => {
+      // No failure of the client. Of the address it is one: whoever knows the id of a client can order it.
+      if (error instanceof KeysUnknown) await presented.spendFailure()
+      throw error
+    })
     switch (outcome.kind) {
       case 'authenticated':
         deps.metrics.clientAuthentications.inc({ outcome: 'success' })

@@ -6,7 +6,7 @@ import { createTestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
 import { startHttps } from '../support/https-server.ts'
-import { authenticate, JWT_BEARER } from './authentication.ts'
+import { askForToken, authenticate, JWT_BEARER } from './authentication.ts'
 import { newSigner, type Signer, seconds } from './signer.ts'
 
 /** What is published at each path: a document, or a status. */
@@ -27,12 +27,15 @@ const readings = (path: string) => publisher.requests.filter(({ url }) => url ==
 async function clientAt(document: unknown, path = `/${randomUUID()}`) {
   published[path] = document
   const { clientId } = await addServiceClient(t, { auth: { method: 'private_key_jwt', jwksUri: publisher.url + path } })
-  const prove = async (signer: Signer, header = {}) => {
+  const assertionOf = async (signer: Signer, header = {}) => {
     const own = { iss: clientId, sub: clientId, aud: t.config.ISSUER, exp: seconds(t.deps.clock) + 60 }
-    const assertion = await signer.sign({ ...own, jti: randomUUID() }, header)
+    return await signer.sign({ ...own, jti: randomUUID() }, header)
+  }
+  const prove = async (signer: Signer, header = {}) => {
+    const assertion = await assertionOf(signer, header)
     return await authenticate(t, { form: { client_assertion: assertion, client_assertion_type: JWT_BEARER } })
   }
-  return { clientId, path, prove }
+  return { clientId, path, prove, assertionOf }
 }
 const refused = { code: 'invalid_client' }
 
@@ -54,12 +57,48 @@ test('an unknown kid has them read again, once a minute at most', async () => {
   const { clientId, path, prove } = await clientAt(keySet(first))
   await prove(first)
   published[path] = keySet(first, second)
-  await expect(prove(second)).rejects.toMatchObject(refused)
-  t.travel(60)
+  t.travel(58)
+  await expect(prove(second)).rejects.toMatchObject({ code: 'unavailable', retryAfter: 2 })
+  t.travel(2)
   expect((await prove(second)).id).toBe(clientId)
   expect(readings(path)).toBe(2)
-  for (let i = 0; i < 3; i++) await expect(prove(unknown)).rejects.toMatchObject(refused)
+  for (let i = 0; i < 3; i++) await expect(prove(unknown)).rejects.toMatchObject({ code: 'unavailable' })
   expect(readings(path)).toBe(2)
+  t.travel(60)
+  await expect(prove(unknown)).rejects.toMatchObject(refused)
+})
+
+test('whoever names keys that there are not holds off no client that signs with a new one', async () => {
+  const [first, second, unknown] = [newSigner(), newSigner(), newSigner()]
+  const { clientId, path, prove } = await clientAt(keySet(first))
+  await expect(prove(unknown)).rejects.toMatchObject(refused)
+  published[path] = keySet(second)
+  for (let i = 0; i < 10; i++) {
+    await expect(prove(unknown)).rejects.toMatchObject({ code: 'unavailable' })
+    await expect(prove(second)).rejects.toMatchObject({ code: 'unavailable' })
+  }
+  t.travel(60)
+  expect((await prove(second)).id).toBe(clientId)
+})
+
+test('a new key that cannot be read while the publisher is away is no failure either', async () => {
+  const [first, second] = [newSigner(), newSigner()]
+  const { clientId, path, prove } = await clientAt(keySet(first))
+  await prove(first)
+  published[path] = 503
+  t.travel(60)
+  for (let i = 0; i < 6; i++) await expect(prove(second)).rejects.toMatchObject({ code: 'unavailable' })
+  expect((await prove(first)).id).toBe(clientId)
+  published[path] = keySet(second)
+  t.travel(60)
+  expect((await prove(second)).id).toBe(clientId)
+})
+
+test('a key that does not suit the header is a failure at once: no reading would change it', async () => {
+  const signer = newSigner('RS256')
+  const { prove } = await clientAt(keySet(signer))
+  await prove(signer)
+  await expect(prove(signer, { alg: 'PS256' })).rejects.toMatchObject(refused)
 })
 
 test('a key that was withdrawn counts ten minutes at most', async () => {
@@ -87,6 +126,27 @@ test('an outage of the publisher is bridged for an hour; where nothing is known,
   t.travel(60)
   expect((await prove(signer)).id).toBe(clientId)
 })
+
+test.each<[string, unknown, Signer]>([
+  ['nothing can be read', 503, newSigner()],
+  ['the kid is not read yet', keySet(newSigner()), newSigner()],
+])(
+  'what cannot be judged because %s costs its address a failure each time, and the log no warning',
+  async (_what, document, signer) => {
+    t.travel(3600)
+    const { path, prove, assertionOf } = await clientAt(document)
+    await prove(signer).catch(() => {})
+    const logged = t.logs.length
+    const fields = { grant_type: 'client_credentials', client_assertion_type: JWT_BEARER }
+    const ask = async () => await askForToken(t, { ...fields, client_assertion: await assertionOf(signer) })
+    const answers = []
+    for (let i = 0; i < 60; i++) answers.push((await ask()).statusCode)
+    expect(new Set(answers)).toEqual(new Set([503]))
+    expect((await ask()).statusCode).toBe(429)
+    expect(readings(path)).toBe(1)
+    expect(t.logs.slice(logged).filter(({ level }) => level === 'warn')).toEqual([])
+  },
+)
 
 const signer = newSigner('RS256')
 const { kid, alg } = signer.jwk

@@ -126,6 +126,8 @@ const BY_STATUS: ReadonlyMap<number, ProblemCode> = new Map([
 
 /** The reason of an outage that somebody has to end. */
 const SCHEMA = 'schema' satisfies Reason
+/** Strangers can order these from as many addresses as they have. Why keys cannot be read is logged where they are read. */
+const ORDERED: readonly (Reason | undefined)[] = ['keys of a client', 'kid is not read yet']
 
 export function toProblem(error: FastifyError, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
@@ -161,6 +163,6 @@ export function logProblem(problem: Problem, error: unknown, { log, noted }: Fas
   if (problem.code === 'internal') log.error({ err: problem.cause ?? error }, 'unexpected error')
   else if (problem.reason === SCHEMA)
     log.error({ err: problem.cause ?? error }, 'refused: tables are missing or closed to the role of the server')
-  else if (problem.code === 'unavailable')
+  else if (problem.code === 'unavailable' && !ORDERED.includes(problem.reason))
     log.warn({ reason: problem.reason, err: problem.cause ?? error }, 'refused: unavailable')
 }

@@ -25,7 +25,7 @@ export interface AssertionDeps {
  * Judges whether a JWT proves a client. What needs neither a key nor a row comes first: nobody has us ask for keys without
  * knowing what the client's own tokens say.
  * @returns undefined if it does.
- * @throws Problem `unavailable` where the keys cannot be read.
+ * @throws KeysUnknown
  */
 export async function faultOfAssertion(
   deps: AssertionDeps,

@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import { HOUR, MINUTE, SECOND } from '../../durations.ts'
-import { Problem } from '../../errors.ts'
+import { Problem, type Reason } from '../../errors.ts'
 import { type Fetch, FetchError } from '../../fetch.ts'
 import { parseJson } from '../../json-text.ts'
 import type { Log } from '../../log.ts'
@@ -9,11 +9,24 @@ import { chooseKey, usableKeys, type VerifyingKey } from './keys.ts'
 /** Where keys are published: at this address, or where the metadata of this issuer says. */
 export type Place = { jwksUri: string } | { issuer: string }
 
-/** The key of a header, read anew if it is not among those that are known. Undefined if there is none. */
+/**
+ * The key of a header, read anew if it is not among those that are known. Undefined if there is none.
+ * @throws KeysUnknown
+ */
 export type FindPublishedKey = (
   place: Place,
   header: { alg: string; kid: string | undefined },
 ) => Promise<VerifyingKey | undefined>
+
+/**
+ * Nobody can say whether a client has signed: its publisher does not answer, or there may be newer keys than those that were
+ * read. The client is told when to come again.
+ */
+export class KeysUnknown extends Problem {
+  constructor(reason: Reason, retryAfter: number, cause?: unknown) {
+    super('unavailable', { reason, retryAfter, cause })
+  }
+}
 
 /** Read anew after this, or if a header names a key that is not among them. */
 const FRESH_MS = 10 * MINUTE
@@ -34,10 +47,7 @@ interface Held {
   reading: Promise<void> | undefined
 }
 
-/**
- * Key sets of others, in memory. One reading of a place at a time, whoever waits for it.
- * @throws Problem `unavailable` where nothing is known because the publisher does not answer.
- */
+/** Key sets of others, in memory. One reading of a place at a time, whoever waits for it. */
 export function createPublishedKeys({ fetch, clock, log }: { fetch: Fetch; clock: Clock; log: Log }): FindPublishedKey {
   const places = new Map<string, Held>()
 
@@ -77,19 +87,32 @@ export function createPublishedKeys({ fetch, clock, log }: { fetch: Fetch; clock
     return held.reading
   }
 
+  const keysOf = ({ keys, readAt }: Held) => (clock().getTime() - readAt < STALE_MS ? keys : undefined)
+
   return async (place, header) => {
     const held = holdOf(JSON.stringify(place))
     const now = clock().getTime()
-    const known = held.keys && now - held.readAt < STALE_MS ? held.keys : undefined
+    const known = keysOf(held)
     const found = known && chooseKey(known, header)
-    const mayRead = now - held.attemptedAt >= (known ? BETWEEN_READINGS_MS : BETWEEN_ATTEMPTS_MS)
+    const mayReadAt = held.attemptedAt + (known ? BETWEEN_READINGS_MS : BETWEEN_ATTEMPTS_MS)
     const isFresh = found !== undefined && now - held.readAt < FRESH_MS
-    if (!isFresh && (mayRead || held.reading)) await readOnce(place, held)
-    const keys = held.keys && clock().getTime() - held.readAt < STALE_MS ? held.keys : undefined
+    const reads = !isFresh && (now >= mayReadAt || held.reading !== undefined)
+    if (reads) await readOnce(place, held)
+    const keys = keysOf(held)
     if (!keys && mayPass(held.failure))
-      throw new Problem('unavailable', { reason: 'keys of a client', retryAfter: 10, cause: held.failure })
-    return keys && chooseKey(keys, header)
+      throw new KeysUnknown('keys of a client', BETWEEN_ATTEMPTS_MS / SECOND, held.failure)
+    const key = keys && chooseKey(keys, header)
+    // Whoever names a key that there is not uses up the reading of this minute. The next to come may have signed with a key that was
+    // published since, and must not be held off for it.
+    if (keys && !key && isMissing(keys, header) && !(reads && held.failure === undefined))
+      throw new KeysUnknown('kid is not read yet', Math.ceil((held.attemptedAt + BETWEEN_READINGS_MS - now) / SECOND))
+    return key
   }
+}
+
+/** Whether no key has the name that a header gives. One that does not suit it is no other after the next reading. */
+function isMissing(keys: readonly VerifyingKey[], { kid }: { kid: string | undefined }): boolean {
+  return kid !== undefined && keys.every((key) => key.kid !== kid)
 }
 
 /** The address of an issuer’s keys (OpenID Connect Discovery §4). The metadata has to be its own (§4.3). */
