@@ -6,6 +6,7 @@ import type { Db, Tx } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import { type AppendDeps, append } from '../revocations/append.ts'
 import { rememberTokensOf } from '../revocations/departing.ts'
+import { outlastRevocation } from '../revocations/subject.ts'
 import { endSessionsOfClient } from '../sessions/end-client.ts'
 
 type DisableDeps = AppendDeps & { db: Db; clock: Clock }
@@ -31,8 +32,9 @@ export async function disableClient(deps: DisableDeps, operation: Operation, { i
 /** @returns whether it was disabled. */
 export async function enableClient(deps: DisableDeps, operation: Operation, client: ClientRecord): Promise<boolean> {
   if (!client.disabledAt) return false
-  if (client.type !== 'service') await endSessionsOfClient(deps, operation, client.id)
-  return await setClientEnabled(deps, operation, { id: client.id, enabled: true })
+  if (client.type === 'service') await outlastRevocation(deps, client.id)
+  else await endSessionsOfClient(deps, operation, client.id)
+  return await setClientEnabled(deps, { ...operation, now: deps.clock() }, { id: client.id, enabled: true })
 }
 
 /**

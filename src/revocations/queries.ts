@@ -54,6 +54,14 @@ export async function isSubjectListed(db: Db, subject: string, since: Date): Pro
   return rows[0]?.listed ?? false
 }
 
+/** When a subject, or everybody, was revoked last. */
+export async function lastOfSubject(db: Db, subject: string): Promise<Date | undefined> {
+  const { rows } = await sql<{ at: Date | null }>`
+    SELECT max(revoked_at) AS at FROM revocations
+    WHERE kind IN ('subject', 'all') AND (sub = ${subject} OR sub IS NULL)`.execute(db)
+  return rows[0]?.at ?? undefined
+}
+
 /** Verifiers accept a token for so long after its end, and a little more. */
 const LEEWAY_SECONDS = 60
 /**

@@ -1,5 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '../clock.ts'
 import type { Db } from '../db/schema.ts'
-import { isSubjectListed } from './queries.ts'
+import { SECOND } from '../durations.ts'
+import { isSubjectListed, lastOfSubject } from './queries.ts'
 
 /**
  * Whether a token has been revoked by its subject since it was issued, for whoever knows of no session to ask instead. Read from the
@@ -7,4 +10,19 @@ import { isSubjectListed } from './queries.ts'
  */
 export async function isRevoked({ db }: { db: Db }, { sub, iat }: { sub: string; iat: number }): Promise<boolean> {
   return await isSubjectListed(db, sub, new Date(iat * 1000))
+}
+
+/** By so much the clock of a replica may be behind ours. */
+const CLOCKS_DIFFER_MS = 100
+
+/**
+ * Waits until the second is over in which a subject was revoked last, a second at most. Tokens state whole seconds: of what is issued
+ * in that one nobody can tell on which side of the revocation it was, so all of it is revoked.
+ */
+export async function outlastRevocation({ db, clock }: { db: Db; clock: Clock }, subject: string): Promise<void> {
+  const last = await lastOfSubject(db, subject)
+  if (!last) return
+  const over = (Math.floor(last.getTime() / SECOND) + 1) * SECOND + CLOCKS_DIFFER_MS
+  // No longer, should the clock of the database have been set back since.
+  await sleep(Math.max(0, Math.min(over - clock().getTime(), SECOND + CLOCKS_DIFFER_MS)))
 }

@@ -15,6 +15,7 @@ import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
 import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import { append } from '../revocations/append.ts'
+import { outlastRevocation } from '../revocations/subject.ts'
 import { type EndDeps, endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
@@ -114,11 +115,14 @@ export async function disableUser(deps: EndDeps, operation: Operation, idOrEmail
  * @throws Problem not_found.
  */
 export async function enableUser(
-  deps: { db: Db; serverKeys: KeyList },
-  operation: Operation,
+  deps: { db: Db; clock: Clock; serverKeys: KeyList },
+  asked: Operation,
   idOrEmail: string,
 ): Promise<void> {
-  await withUser(deps, idOrEmail, async (tx, user) => {
+  const { id, disabledAt } = await lookUp(deps.db, idOrEmail)
+  if (disabledAt) await outlastRevocation(deps, id)
+  const operation = { ...asked, now: deps.clock() }
+  await withUser(deps, id, async (tx, user) => {
     const heldOff = await forgive(tx, deps.serverKeys, user)
     if (user.disabledAt) await writeDisabledAt(tx, user.id, null)
     if (user.disabledAt || heldOff) {

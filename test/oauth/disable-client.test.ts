@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
 import { findRegistered } from '../../src/clients/list.ts'
-import { disableAndRemove, disableClient } from '../../src/oauth/disable-client.ts'
+import { disableAndRemove, disableClient, enableClient } from '../../src/oauth/disable-client.ts'
 import { family, register, signIn } from '../sessions/support.ts'
 import { createTestApp } from '../support/app.ts'
 import { addPublicClient, addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
 import { byOperator } from '../support/operation.ts'
+import { introspect, tokenFor } from './authentication.ts'
 
 const t = forFile(await createTestApp())
 
@@ -22,6 +23,19 @@ test('verifiers are told of a service, again once nobody can have read that it w
   const entry = { kind: 'subject', sub: clientId, initiator: 'admin' }
   expect(told).toMatchObject([entry, entry])
   expect((told[1]?.revoked_at.getTime() ?? 0) - operation.now.getTime()).toBeGreaterThanOrEqual(1000)
+})
+
+test('a service that is enabled again at once gets tokens that are good, and those of before are not', async () => {
+  const service = await addServiceClient(t)
+  const token = async () => (await tokenFor(t, service)).json<{ access_token: string }>().access_token
+  const isActive = async (asked: string) => (await introspect(t, service, { token: asked })).json().active
+  const before = await token()
+  // To the beginning of a second, so that all happens within it.
+  t.travel(1 - (t.deps.clock().getTime() % 1000) / 1000)
+  await disableClient(t.deps, byOperator(t.deps), { id: service.clientId, type: 'service' })
+  const client = await findRegistered(t.deps, service.clientId)
+  expect(await enableClient(t.deps, byOperator(t.deps), client)).toBe(true)
+  expect([await isActive(before), await isActive(await token())]).toEqual([false, true])
 })
 
 test('verifiers are told of each session of a client that people sign in with, however many', async () => {

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { createUser, disableUser, enableUser, findUser, listUsers } from '../../src/users/accounts.ts'
 import { setRoles } from '../../src/users/rights.ts'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
+import { claimsOf } from '../support/jwt.ts'
 import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies } from './support.ts'
 
@@ -71,6 +72,19 @@ test('disabling ends every session at once; enabling brings none back', async ()
   await enableUser(t.deps, byOperator(t.deps), user.email)
   expect((await t.login({ email: user.email, password: TEST_PASSWORD })).statusCode).toBe(200)
   expect((await t.refresh(user.refreshToken)).statusCode).toBe(401)
+})
+
+test('a sign-in to an account that was enabled again at once is none that verifiers take for revoked', async () => {
+  await using t = await createTestApp()
+  const { email, password } = await t.signUp()
+  // To the beginning of a second, so that all happens within it.
+  t.travel(1 - (t.deps.clock().getTime() % 1000) / 1000)
+  await disableUser(t.deps, byOperator(t.deps), email)
+  await enableUser(t.deps, byOperator(t.deps), email)
+  const { iat } = claimsOf((await t.login({ email, password })).json().access_token)
+  const told = await t.db.selectFrom('revocations').select('revoked_at').where('kind', '=', 'subject').execute()
+  expect(told).toHaveLength(1)
+  for (const { revoked_at: at } of told) expect(Number(iat)).toBeGreaterThan(Math.floor(at.getTime() / 1000))
 })
 
 test('a disable and sign-ins at the same time leave no live session', async () => {
