@@ -27,13 +27,14 @@ import { logRequests, noteCallers, retireConnections } from './http/server/reque
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
 import { createClientAuthentication, SERVICES } from './oauth/authenticate-client.ts'
+import { createFollowerAuthentication } from './oauth/authenticate-follower.ts'
 import { AUTHORIZATION_SERVER, INTROSPECTION, KEY_SET, OPENID, REVOCATION, TOKEN } from './oauth/metadata.ts'
 import { metadataEndpoints, oauthEndpoints } from './oauth/routes.ts'
 import { createVisitorProof } from './oauth/visitor-proof.ts'
 import { CHANGE_PASSWORD, pageEndpoints, passwordPointer } from './pages/routes.ts'
 import { answerWithPages } from './pages/visits/routes.ts'
-import { RECEIPTS, receiptEndpoint } from './revocations/receipts/routes.ts'
-import { feedEndpoints, REVOCATION_STREAM, REVOCATIONS } from './revocations/routes.ts'
+import { RECEIPTS, REVOCATION_STREAM, REVOCATIONS } from './revocations/paths.ts'
+import { feedEndpoints } from './revocations/routes.ts'
 import { createSemaphore, type Semaphore } from './semaphore.ts'
 import { authenticate, STRANGERS } from './sessions/authenticate.ts'
 import { createRefresh } from './sessions/refresh/refresh.ts'
@@ -61,7 +62,7 @@ interface Parts {
   lifecycle: Lifecycle
   /** Undefined if DOCS is off, which is the default in production. */
   description: ReturnType<typeof describeRoutes> | undefined
-  /** What verifiers are told of. */
+  /** What verifiers are told of, and what they report. */
   feed: ReturnType<typeof feedEndpoints>
 }
 
@@ -75,7 +76,6 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
   const refresh = createRefresh(deps, clients, limits.retry)
   const tokens = refreshEndpoints(deps, clients, limits, { refresh, semaphore, stalls })
   const sessions = sessionEndpoints(deps)
-  const receipts = receiptEndpoint(deps, (request) => parts.authenticateClient(request, {}))
   const oauth = oauthEndpoints(deps, { ...parts, refresh })
   const metadata = metadataEndpoints(deps.config)
   const password = passwordPointer(deps.config)
@@ -96,7 +96,7 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
     ['POST',   '/invitations/accept', 'public', handler('register'), 'clients', mailbox.acceptInvitation],
     ['POST',   '/refresh',           'public', handler('refresh'),  'clients', tokens.refresh],
     ['POST',   '/logout',            'public', handler('logout'),   'clients', tokens.logout],
-    ['POST',   RECEIPTS,             'public', services,            'none',    receipts],
+    ['POST',   RECEIPTS,             'public', services,            'none',    feed.receipts],
     ['POST',   TOKEN,                'public', handler('refresh'),  'clients', oauth.token],
     ['POST',   REVOCATION,           'public', handler('logout'),   'clients', oauth.revoke],
     ['POST',   INTROSPECTION,        'public', services,            'none',    oauth.introspect],
@@ -187,7 +187,9 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const semaphore = createSemaphore(STRANGERS)
   const services = createSemaphore(SERVICES)
   const findClient = createClientAuthentication(deps, services)
-  const authenticateClient = clientsOfRequests(findClient, { clock: deps.clock, limits, metrics })
+  const around = { ...deps, limits }
+  const authenticateClient = clientsOfRequests(findClient, around)
+  const authenticateFollower = clientsOfRequests(createFollowerAuthentication(deps, findClient, services), around)
   // It calls for people, who do not wait for services.
   const proveSite = createVisitorProof(createClientAuthentication(deps, semaphore))
   // Declared with Fastify's own type: with pino's, the app would not fit the types of plugins.
@@ -230,7 +232,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const stalls = watchStalls()
   app.addHook('onClose', async () => stalls.stop())
   const description = config.DOCS ? describeRoutes(app, config) : undefined
-  const feed = feedEndpoints(app, deps, (request) => authenticateClient(request, {}))
+  const feed = feedEndpoints(app, deps, (request) => authenticateFollower(request, {}))
   const parts = { clients, limits, semaphore, services, authenticateClient, stalls, lifecycle, description, feed }
   const routes = listRoutes(deps, parts)
   const add = (scope: FastifyInstance, rows: Route[]): void => {

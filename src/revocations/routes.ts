@@ -8,18 +8,16 @@ import { createDocuments, TTL } from './documents.ts'
 import { POSITION, parsePosition } from './entry.ts'
 import type { Feed } from './feed.ts'
 import type { Listener } from './places.ts'
+import { receiptEndpoint } from './receipts/routes.ts'
 import { createStreams, type Opened, type Streams } from './streams.ts'
 
-export const REVOCATIONS = '/.well-known/revocations'
-export const REVOCATION_STREAM = `${REVOCATIONS}/stream`
-
-type Needs = Parameters<typeof createStreams>[0] & { feed: Feed }
+type Needs = Parameters<typeof createStreams>[0] & Parameters<typeof receiptEndpoint>[0] & { feed: Feed }
 
 /** Names the service client that a request proves to come from. @throws Problem if it comes from none. */
 type Authenticate = (request: FastifyRequest) => Promise<{ id: string }>
 
 /**
- * The list and the stream. The feed follows the database while the app listens.
+ * The list, the stream, and where is reported what was heard. The feed follows the database while the app listens.
  * @param patience with whoever orders the list.
  */
 export function feedEndpoints(
@@ -34,7 +32,11 @@ export function feedEndpoints(
   // Before the app waits for the replies that are under way: these would never end.
   app.addHook('preClose', async () => streams.end())
   app.addHook('onClose', () => feed.stop())
-  return { list: list(deps, feed, patience), stream: stream(streams, authenticate) }
+  return {
+    list: list(deps, feed, patience),
+    stream: stream(streams, authenticate),
+    receipts: receiptEndpoint(deps, authenticate),
+  }
 }
 
 const LIST_TYPE = 'application/revocations+jwt'
@@ -97,7 +99,7 @@ function stream(streams: Streams, authenticate: Authenticate): Endpoint {
       tags: ['Keys'],
       summary: 'What is being revoked',
       description:
-        'Server-sent events. `revocation`: a Security Event Token (RFC 8417) with an event of CAEP 1.0 and the entry of the list. `heartbeat`, every two seconds: the list without entries; everything that was revoked until its `iat` has been sent. `reset`: read the list, this stream does not lead on from the `Last-Event-ID` that was sent. Without that header it begins at the present: read the list once it is open. 20 streams from an address; a service that authenticates (HTTP Basic) has 50.',
+        'Server-sent events. `revocation`: a Security Event Token (RFC 8417) with an event of CAEP 1.0 and the entry of the list. `heartbeat`, every two seconds: the list without entries; everything that was revoked until its `iat` has been sent. `reset`: read the list, this stream does not lead on from the `Last-Event-ID` that was sent. Without that header it begins at the present: read the list once it is open. 20 streams from an address; a service that authenticates, as for receipts, has 50.',
       response: { 200: { description: 'The stream', content: { 'text/event-stream': { schema: Type.String() } } } },
       problems: ['invalid_client'],
     },

@@ -1,7 +1,12 @@
-import { afterAll, expect, test } from 'vitest'
-import { basic } from '../oauth/authentication.ts'
+import { randomUUID } from 'node:crypto'
+import { afterAll, describe, expect, test } from 'vitest'
+import { findRegistered } from '../../src/clients/list.ts'
+import { disableClient, enableClient } from '../../src/oauth/disable-client.ts'
+import { askForToken, basic, JWT_BEARER } from '../oauth/authentication.ts'
+import { newSigner, seconds } from '../oauth/signer.ts'
 import { createTestApp } from '../support/app.ts'
-import { addServiceClient } from '../support/clients.ts'
+import { addPublicClient, addServiceClient } from '../support/clients.ts'
+import { byOperator } from '../support/operation.ts'
 
 const PATH = '/.well-known/revocations/receipts'
 const KID = 'k'.repeat(43)
@@ -56,6 +61,72 @@ test('whoever is no service gets the same 401, and nothing is noted', async () =
     expect(answer.headers['www-authenticate']).toBe(`Basic realm="${t.config.ISSUER}"`)
   }
   expect(await t.db.selectFrom('verifiers').selectAll().execute()).toEqual(before)
+})
+
+describe('with an access token, for services that have no secret', () => {
+  const FEED = `${t.config.ISSUER}/.well-known/revocations`
+  const signer = newSigner()
+  const addSigner = () => addServiceClient(t, { auth: { method: 'private_key_jwt', jwks: { keys: [signer.jwk] } } })
+  const tokenOf = async (id: string, audience?: string) => {
+    const own = { iss: id, sub: id, aud: t.config.ISSUER, exp: seconds(t.deps.clock) + 60, jti: randomUUID() }
+    const proof = { client_assertion_type: JWT_BEARER, client_assertion: await signer.sign(own) }
+    const answer = await askForToken(t, { grant_type: 'client_credentials', ...proof, ...(audience && { audience }) })
+    return answer.json<{ access_token: string }>().access_token
+  }
+  const report = async (token: string) => (await send(`Bearer ${token}`, GOOD)).statusCode
+
+  test('one for the feed reports under the name of its owner', async () => {
+    const { clientId } = await addSigner()
+    expect(await report(await tokenOf(clientId, FEED))).toBe(204)
+    expect(await stored(clientId)).toMatchObject([{ instance: 'web-1:812', seq: '412' }])
+  })
+
+  test.each<[string, () => Promise<string>]>([
+    ['for the issuer, as every service is sent it', async () => tokenOf((await addSigner()).clientId)],
+    [
+      'for the feed, and for somebody who is sent it besides',
+      async () => tokenOf((await addSigner()).clientId, `${FEED} ${t.config.ISSUER}`),
+    ],
+    [
+      'of a user',
+      async () => {
+        const { clientId } = await addPublicClient(t, { type: 'native', audiences: [FEED] })
+        return (await t.signUp(undefined, undefined, { client_id: clientId })).accessToken
+      },
+    ],
+    [
+      'of a service that was disabled since, and enabled again',
+      async () => {
+        const { clientId } = await addSigner()
+        const token = await tokenOf(clientId, FEED)
+        await disableClient(t.deps, byOperator(t.deps), { id: clientId, type: 'service' })
+        expect(await report(token)).toBe(401)
+        await enableClient(t.deps, byOperator(t.deps), await findRegistered(t.deps, clientId))
+        expect(await report(await tokenOf(clientId, FEED))).toBe(204)
+        return token
+      },
+    ],
+    [
+      'that has expired',
+      async () => {
+        const token = await tokenOf((await addSigner()).clientId, FEED)
+        t.travel(t.config.ACCESS_TOKEN_SECONDS)
+        return token
+      },
+    ],
+    ['that is none', async () => 'a.b.c'],
+  ])('one %s is refused', async (_what, make) => {
+    const answer = await send(`Bearer ${await make()}`, GOOD)
+    expect([answer.statusCode, answer.json()]).toMatchObject([401, { error: 'invalid_client' }])
+  })
+
+  test('wrong ones use up the failures of an address', async () => {
+    t.travel(120)
+    const answers = []
+    for (let i = 0; i < 61; i++) answers.push(await report('a.b.c'))
+    expect([new Set(answers.slice(0, 60)), answers[60]]).toEqual([new Set([401]), 429])
+    t.travel(120)
+  })
 })
 
 test.each<[string, unknown]>([

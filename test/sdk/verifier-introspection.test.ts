@@ -208,12 +208,18 @@ describe('per route', () => {
     expect(() => requires({ scope: 'a', revocations: {} } as object)).toThrow(TypeError)
   })
 
-  test.each([null, {}, { id: 'cl_a' }, { id: '', secret: 'b' }, { id: 'a', secret: 1 }, { ...client, instance: '' }])(
-    'client %j is none',
-    (value) => {
-      expect(() => createVerifier({ ...plain, client: value } as unknown as VerifierOptions)).toThrow(TypeError)
-    },
-  )
+  test.each([
+    null,
+    {},
+    { id: 'cl_a' },
+    { id: '', secret: 'b' },
+    { id: 'a', secret: 1 },
+    { id: 'a', assertion: 'a.b.c' },
+    { ...client, assertion: () => 'a.b.c' },
+    { ...client, instance: '' },
+  ])('client %j is none', (value) => {
+    expect(() => createVerifier({ ...plain, client: value } as unknown as VerifierOptions)).toThrow(TypeError)
+  })
 })
 
 describe('receipts', () => {
@@ -264,6 +270,42 @@ describe('receipts', () => {
     using subscriber = await streamingFrom(issuer, { client: { ...client, instance: 'orders-7f9c' }, revocations: {} })
     await eventually(() => expect(receipts[0]).toMatchObject({ instance: 'orders-7f9c' }))
     expect(subscriber.errors).toEqual([])
+  })
+
+  test('of a client that has no secret go with an access token, which is asked for again when it grows old or is refused', async () => {
+    await using issuer = await startFeedIssuer()
+    const receipts = receiptsAt(issuer)
+    const asked: Json[] = []
+    issuer.answers.set('/oauth/token', (request, response) => {
+      void text(request).then((body) => {
+        asked.push(Object.fromEntries(new URLSearchParams(body)))
+        response.end(JSON.stringify({ access_token: `token-${asked.length}`, expires_in: 10 }))
+      })
+    })
+    let made = 0
+    const assertion = () => `assertion-${++made}`
+    using subscriber = await streamingFrom(issuer, { client: { id: 'cl_orders', assertion }, revocations: {} })
+    await eventually(() => expect(receipts).toHaveLength(1))
+    expect(asked).toEqual([
+      {
+        grant_type: 'client_credentials',
+        audience: `${issuer.url}/.well-known/revocations`,
+        client_id: 'cl_orders',
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: 'assertion-1',
+      },
+    ])
+    for (let i = 0; i < 10; i++) await subscriber.beat(1)
+    await eventually(() => expect(receipts).toHaveLength(3))
+    expect(receipts.map(({ authorization }) => authorization)).toEqual(
+      ['token-1', 'token-1', 'token-2'].map((token) => `Bearer ${token}`),
+    )
+    issuer.answers.set(RECEIPTS, (_request, response) => void response.writeHead(401).end())
+    for (let i = 0; i < 5; i++) await subscriber.beat(1)
+    await eventually(() => expect(subscriber.errors.map(({ message }) => message).join()).toContain('answered 401'))
+    const again = receiptsAt(issuer)
+    for (let i = 0; i < 5; i++) await subscriber.beat(1)
+    await eventually(() => expect(again[0]).toMatchObject({ authorization: 'Bearer token-3' }))
   })
 
   test('are for service clients, and one that is refused harms nothing', async () => {

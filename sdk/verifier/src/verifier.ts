@@ -5,7 +5,8 @@ import type { Fetch } from './download.ts'
 import { VerificationError } from './errors.ts'
 import { readPayload } from './jws.ts'
 import { createFixedKeySource, createKeySource, type Timing } from './key-source.ts'
-import { type ClientCredentials, createFeed, type RevocationsStatus } from './revocations/feed.ts'
+import type { ClientCredentials } from './revocations/credentials.ts'
+import { createFeed, type RevocationsStatus } from './revocations/feed.ts'
 import { createPolicies, type Policy, type RevocationOptions } from './revocations/policy.ts'
 import { type KnownHeaders, readHeader } from './token.ts'
 
@@ -164,11 +165,16 @@ function readOptions(options: VerifierOptions): Expectations {
 
 function checkClient(client: unknown): void {
   if (client === undefined) return
-  const { id, secret, instance = 'x' } = (client ?? {}) as Record<string, unknown>
-  if ([id, secret].some((text) => typeof text !== 'string' || text === '')) {
-    throw new TypeError('client is { id, secret }')
+  const { id, secret, assertion, instance = 'x' } = (client ?? {}) as Record<string, unknown>
+  const [hasSecret, hasAssertion] = [isText(secret) && assertion === undefined, typeof assertion === 'function']
+  if (!isText(id) || !(hasSecret || (hasAssertion && secret === undefined))) {
+    throw new TypeError('client is { id, secret } or { id, assertion }')
   }
   if (typeof instance !== 'string' || !/^[ -~]{1,100}$/.test(instance)) {
     throw new TypeError('instance is a name of 1 to 100 printable characters of ASCII')
   }
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
 }

@@ -47,6 +47,12 @@ export function skeleton({ ISSUER }: Pick<Config, 'ISSUER'>) {
           bearerFormat: 'JWT',
           description: 'Access token with the scope `account`.',
         },
+        feedToken: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'Access token of a service client for the audience of the revocation feed.',
+        },
         refreshCookie: {
           type: 'apiKey',
           in: 'cookie',

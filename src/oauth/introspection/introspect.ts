@@ -1,13 +1,13 @@
 import type { Clients } from '../../clients/clients.ts'
-import { findServiceClient, type ServiceClient } from '../../clients/service.ts'
+import type { ServiceClient } from '../../clients/service.ts'
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { Db } from '../../db/schema.ts'
 import type { Keyring } from '../../keys/keyring.ts'
-import { isRevoked } from '../../revocations/subject.ts'
 import { findSessionOf } from '../../sessions/authenticate.ts'
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
 import { verifyAccessToken } from '../../tokens/verify.ts'
+import { findServiceOf } from '../service-of-token.ts'
 
 /** What a token is to whoever asks (RFC 7662 §2.2). */
 export type Introspection = { active: false } | (AccessTokenClaims & { active: true; token_type: 'Bearer' })
@@ -48,9 +48,7 @@ async function isLive(
   now: Date,
   claims: AccessTokenClaims,
 ): Promise<boolean> {
-  // A service that was disabled may have been enabled again, and its tokens of before stay revoked.
-  if (claims.sid === undefined)
-    return (await findServiceClient(deps, now, claims.client_id)) !== undefined && !(await isRevoked(deps, claims))
+  if (claims.sid === undefined) return (await findServiceOf(deps, now, claims)) !== undefined
   const client = await clients.find(claims.client_id)
   return client !== undefined && (await findSessionOf(deps.db, now, claims)) !== undefined
 }

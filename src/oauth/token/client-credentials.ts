@@ -6,6 +6,7 @@ import { Problem } from '../../errors.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
+import { audienceOfFeed } from '../../revocations/paths.ts'
 import { issueServiceToken, MAX_ACCESS_TOKEN } from '../../tokens/access.ts'
 
 export interface ServiceToken {
@@ -18,7 +19,7 @@ export interface ServiceToken {
 
 /**
  * The access token of a service that has proved itself (RFC 6749 §4.4): of all its scopes and its first audience, unless it
- * asks for others that are its own.
+ * asks for others that are its own, or for the feed’s.
  * @throws Problem `invalid_scope` or `invalid_target` if it asks for more; `token_too_large`; `unavailable` without a
  * signing key.
  */
@@ -28,7 +29,9 @@ export async function grantToService(
   client: ServiceClient,
   asked: Asked,
 ): Promise<ServiceToken> {
-  const { scope, audience } = grantFor(client, asked)
+  // Every service may follow the feed.
+  const audiences = [...client.audiences, audienceOfFeed(deps.config.ISSUER)]
+  const { scope, audience } = grantFor({ scopes: client.scopes, audiences }, asked)
   const started = performance.now()
   const accessToken = await issueServiceToken(deps.keyring, operation.now, {
     issuer: deps.config.ISSUER,

@@ -5,8 +5,6 @@ import type { Db } from '../../db/schema.ts'
 import { type Endpoint, endpoint } from '../../http/requests/endpoint.ts'
 import { takeReceipt } from './receipts.ts'
 
-export const RECEIPTS = '/.well-known/revocations/receipts'
-
 const Receipt = Type.Object(
   {
     epoch: Type.String({ pattern: '^[A-Za-z0-9_-]{22}$', description: 'Of the feed, as its documents have it.' }),
@@ -39,8 +37,8 @@ export function receiptEndpoint(
       tags: ['Keys'],
       summary: 'Report what has been heard',
       description:
-        'From a service client that follows the feed, with its credentials by HTTP Basic: what it has applied, and which keys it holds. Operators are shown it; a planned key rotation waits for it, one day at most. Every five seconds is enough; of an instance one report a second is kept.',
-      security: [{ clientSecret: [] }],
+        'From a service client that follows the feed, with its credentials by HTTP Basic or an access token whose only audience is the feed, `<issuer>/.well-known/revocations`: what it has applied, and which keys it holds. Operators are shown it; a planned key rotation waits for it, one day at most. Every five seconds is enough; of an instance one report a second is kept.',
+      security: [{ clientSecret: [] }, { feedToken: [] }],
       body: Receipt,
       response: { 204: Type.Null({ description: 'Noted' }) },
       problems: ['invalid_client'],

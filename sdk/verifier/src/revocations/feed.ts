@@ -2,6 +2,7 @@ import type { Claims } from '../claims.ts'
 import type { Fetch } from '../download.ts'
 import { VerificationError } from '../errors.ts'
 import type { KeySource, Timing } from '../key-source.ts'
+import { type ClientCredentials, createCredentials } from './credentials.ts'
 import { createIntrospection } from './introspection.ts'
 import { createListReader, type ListReader, MAX_LIST } from './list-reader.ts'
 import { createOpener } from './open-message.ts'
@@ -10,14 +11,6 @@ import { createReceipts } from './receipts.ts'
 import { createStreamReader, type StreamReader } from './stream-reader.ts'
 import type { Surroundings } from './surroundings.ts'
 import { createView } from './view.ts'
-
-/** A service client of the issuer. */
-export interface ClientCredentials {
-  id: string
-  secret: string
-  /** What this process is called in `claviger verifiers`, such as the name of its pod. Default: a random name. */
-  instance?: string
-}
 
 /** For health checks and metrics. */
 export interface RevocationsStatus {
@@ -66,11 +59,12 @@ export function createFeed(options: Options): Feed {
   const view = createView(clockTolerance)
   const moment = () => ({ monotonic: monotonic(), wall: now() })
   const age = (): number => view.age(moment())
+  const base = issuer.replace(/\/$/, '')
   const around: Surroundings = {
     ...rest,
     issuer,
-    base: issuer.replace(/\/$/, ''),
-    credentials: client ? { authorization: basic(client) } : {},
+    base,
+    credentials: createCredentials(client, { ...rest, base }),
     view,
     open: createOpener((kid) => source.find(kid, 'feed'), view.isWithdrawn, MAX_LIST),
     moment,
@@ -162,10 +156,4 @@ export function createFeed(options: Options): Feed {
 
 function revoked(): VerificationError {
   return new VerificationError('revoked', 'the token was revoked')
-}
-
-/** RFC 6749 §2.3.1: both are form-encoded before they are put together. */
-function basic({ id, secret }: ClientCredentials): string {
-  const encode = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1)
-  return `Basic ${btoa(`${encode(id)}:${encode(secret)}`)}`
 }

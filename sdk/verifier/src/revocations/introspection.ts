@@ -22,8 +22,9 @@ export function createIntrospection({
   const asking = new Map<string, Promise<boolean>>()
 
   const ask = async (token: string, again = false): Promise<boolean> => {
-    const body = new URLSearchParams({ token, token_type_hint: 'access_token' }).toString()
-    const headers = { ...credentials, accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' }
+    const { headers: own, parameters } = await credentials.forForm()
+    const body = new URLSearchParams({ token, token_type_hint: 'access_token', ...parameters }).toString()
+    const headers = { ...own, accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' }
     try {
       const answer = await exchange(url, { method: 'POST', headers, body }, limits)
       refuseUnless(200, url, answer)

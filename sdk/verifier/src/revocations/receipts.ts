@@ -23,7 +23,6 @@ export function createReceipts({
 }: Surroundings & { instance: string | undefined; kids(): string[] }): { close(): void } {
   const url = `${base}/.well-known/revocations/receipts`
   const limits = { fetch, timeoutMs, maxBytes: 0 }
-  const headers = { ...credentials, 'content-type': 'application/json' }
   let sent: { body: string; at: number } | undefined
   let isClosed = false
   let callOff = (): void => {}
@@ -35,7 +34,10 @@ export function createReceipts({
     if (body === sent?.body && monotonic() - sent.at < SEND_EVERY) return
     sent = { body, at: monotonic() }
     try {
-      refuseUnless(204, url, await exchange(url, { method: 'POST', headers, body }, limits))
+      const headers = { ...(await credentials.forFeed()), 'content-type': 'application/json' }
+      const answer = await exchange(url, { method: 'POST', headers, body }, limits)
+      if (answer.status === 401) credentials.refused()
+      refuseUnless(204, url, answer)
     } catch (error) {
       report('the receipt', error)
     }

@@ -59,7 +59,7 @@ export function createStreamReader(options: Options): StreamReader {
     const place = view.place()
     const headers = {
       accept: 'text/event-stream',
-      ...credentials,
+      ...(await credentials.forFeed()),
       ...(place && { 'last-event-id': `${place.epoch}.${place.seq}` }),
     }
     endAfter(timeoutMs, `it did not answer within ${timeoutMs / 1000} s`)
@@ -69,6 +69,7 @@ export function createStreamReader(options: Options): StreamReader {
       whenAborted(signal),
     ])
     const { status, body } = response
+    if (status === 401) credentials.refused()
     if (status !== 200 || !body || !/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) {
       void body?.cancel().catch(() => {})
       report('the stream of revocations', new Error(`${url} answered ${status}, and no stream`))

@@ -1,6 +1,7 @@
 import type { Fetch } from '../download.ts'
 import type { Timing } from '../key-source.ts'
 import type { Moment } from './age.ts'
+import type { Credentials } from './credentials.ts'
 import type { OpenMessage } from './open-message.ts'
 import type { View } from './view.ts'
 
@@ -9,8 +10,7 @@ export interface Surroundings extends Timing {
   issuer: string
   /** The issuer's URL without a slash at its end. */
   base: string
-  /** `Authorization` of a service client. */
-  credentials: Record<string, string>
+  credentials: Credentials
   fetch: Fetch
   timeoutMs: number
   view: View
