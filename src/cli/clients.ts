@@ -23,10 +23,10 @@ const list = command({
       printable(client.name),
       client.type,
       stateOf(client, paint),
-      client.createdAt ? iso(client.createdAt) : '-',
       client.auth?.method ?? '-',
+      client.createdAt ? iso(client.createdAt) : '-',
     ])
-    const headings = ['CLIENT ID', 'NAME', 'TYPE', 'STATE', 'CREATED', 'PROVES ITSELF BY']
+    const headings = ['CLIENT ID', 'NAME', 'TYPE', 'STATE', 'PROVES ITSELF BY', 'CREATED']
     return { json: { clients: clients.map(toJson) }, text: table(headings, rows, { paint, width }) }
   },
 })

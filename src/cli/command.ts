@@ -11,7 +11,7 @@ export interface Context {
   sources(): Promise<Sources>
   io: Io
   paint: Paint
-  /** Columns of the terminal; infinite if the output is not one, so that nothing is cut off for a pipe. */
+  /** Columns of the terminal; infinite if the output is not one. */
   width: number
   /** Reads the configuration and connects. Main closes it when the command is over. */
   open(): Promise<Opened>

@@ -18,7 +18,7 @@ import { outboxCommands } from './outbox.ts'
 import { serverCommands } from './server.ts'
 import { sessionCommands } from './sessions.ts'
 import { suggest } from './suggest.ts'
-import { type Io, type Paint, painter, printable } from './terminal.ts'
+import { fit, type Io, type Paint, painter, printable, widthOf } from './terminal.ts'
 import { userCommands } from './users.ts'
 import { verifierCommands } from './verifiers.ts'
 import { version } from './version.ts'
@@ -57,17 +57,18 @@ export async function main(
     sources,
     io,
     paint: painter(io.stdout, env),
-    width: io.stdout.isTTY ? (io.stdout.columns ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY,
+    width: widthOf(io.stdout),
     open: (operator) => (opened ??= environment().then((settings) => open(settings, operator))),
   }
   try {
     const { answer, json } = await dispatch(context, argv)
     if (json && answer.json !== undefined) io.stdout.write(`${JSON.stringify(answer.json, null, 2)}\n`)
-    else if (answer.text) io.stdout.write(`${answer.text}\n`)
+    else if (answer.text) io.stdout.write(`${fit(answer.text, context.width)}\n`)
     return answer.code ?? EXIT.ok
   } catch (error) {
     const { code, message } = explainFailure(error)
-    io.stderr.write(`${painter(io.stderr, env)('red', 'claviger:')} ${message}\n`)
+    const line = `${painter(io.stderr, env)('red', 'claviger:')} ${message}`
+    io.stderr.write(`${fit(line, widthOf(io.stderr))}\n`)
     return code
   } finally {
     await opened?.then(

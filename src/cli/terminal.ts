@@ -7,11 +7,16 @@ import { EXIT, Failure } from './exit.ts'
 export interface Io {
   stdin: NodeJS.ReadableStream & { isTTY?: boolean }
   stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
-  stderr: NodeJS.WritableStream & { isTTY?: boolean }
+  stderr: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
 }
 
 /** Colours a text if the output is a terminal that wants colour; otherwise returns it unchanged. */
 export type Paint = (format: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', text: string) => string
+
+/** Columns of a terminal; infinite if the output is not one, so that nothing is cut off for a pipe. */
+export function widthOf({ isTTY, columns }: Io['stdout']): number {
+  return isTTY ? (columns ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
+}
 
 /** Uses colour only on a terminal, and not if NO_COLOR is set (no-color.org). */
 export function painter(stream: Io['stdout'], env: NodeJS.ProcessEnv): Paint {
@@ -69,6 +74,23 @@ export function wrap(text: string, indent: number, width: number): string {
     } else line = line === '' ? word : `${line} ${word}`
   }
   return [...lines, line].join(`\n${' '.repeat(indent)}`)
+}
+
+/** A name and what stands beside it, two spaces apart; or what a line is indented by. */
+const BESIDE = /^ *(?:\S.*? {2,}(?:\p{Cc}\[[0-9;]*m *)*)?/u
+
+/**
+ * Breaks lines that do not fit at spaces, which a terminal would break in the middle of words. What does not fit stands below
+ * where its text began.
+ */
+export function fit(text: string, width: number): string {
+  const lines = text.split('\n').map((line) => {
+    if (length(line) <= width) return line
+    const [head] = BESIDE.exec(line) ?? ['']
+    const beside = length(head) <= width / 2 ? head : ''
+    return beside + wrap(line.slice(beside.length), length(beside), width)
+  })
+  return lines.join('\n')
 }
 
 function length(text: string): number {

@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { family, register, signIn } from '../sessions/support.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
@@ -194,11 +195,19 @@ test('list shows the built-in ones first, and the state of each', async () => {
   const list = () => run(['clients', 'list'], { env: app.env })
   expect((await list()).out).toMatch(
     new RegExp(
-      `^CLIENT ID .*\\nweb +web +browser +built in.*\\nnative +native +native +built in.*\\n${clientId} +stock +service +enabled .* client_secret_basic\\n$`,
+      `^CLIENT ID .*\\nweb +web +browser +built in.*\\nnative +native +native +built in.*\\n${clientId} +stock +service +enabled +client_secret_basic +\\S+Z\\n$`,
     ),
   )
   await run(['clients', 'disable', 'stock'], { env: app.env })
   expect((await list()).out).toContain(`${clientId}  stock   service  disabled`)
+})
+
+test('a value that does not fit the terminal goes on below where it began', async () => {
+  await addServiceClient(t, { name: 'narrow' })
+  const { out } = await run(['clients', 'show', 'narrow'], { env: { ...t.env, NO_COLOR: '1' }, columns: 60 })
+  expect(out).toMatch(/^secret {9}of \S+ \(\w+( \w+ ago)?\), good until\n {15}\S+ \(in 365 d\), not used yet\n/m)
+  const coloured = await run(['clients', 'show', 'narrow'], { env: t.env, columns: 60 })
+  expect(stripVTControlCharacters(coloured.out)).toMatch(/^ {15}\S+ \(in 365 d\), not used yet\n/m)
 })
 
 describe('disable', () => {

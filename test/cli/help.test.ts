@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import { expect, test } from 'vitest'
 import { add } from '../../src/cli/clients-add.ts'
 import { run } from './support.ts'
@@ -10,6 +11,17 @@ test('the overview names commands and groups', () => {
   expect(commands.length).toBeGreaterThan(20)
   expect(groups).toEqual(['users', 'sessions', 'clients', 'keys', 'outbox'])
 })
+
+test.each(['--help', ...commands.map((name) => `${name} --help`)])(
+  '%s fits a terminal of eighty columns',
+  async (asked) => {
+    const args = asked.split(' ')
+    const narrow = stripVTControlCharacters((await run(args, { columns: 80 })).out)
+    expect(narrow.split('\n').filter((line) => line.length > 80)).toEqual([])
+    // No word is broken.
+    expect(narrow.split(/\s+/)).toEqual((await run(args)).out.split(/\s+/))
+  },
+)
 
 test.each(commands)('%s --help tells how it is used, on standard output', async (name) => {
   const words = name.split(' ')
