@@ -78,10 +78,13 @@ function list(deps: Parameters<typeof createDocuments>[0], feed: Feed, patience:
       response: {
         200: {
           description: 'The list, or the part of it that was asked for',
-          content: { [LIST_TYPE]: { schema: Type.String() } },
+          content: {
+            [LIST_TYPE]: { schema: Type.String({ examples: ['eyJhbGciOiJSUzI1NiIsInR5cCI6InJldm9jYXRpb25z…'] }) },
+          },
         },
         304: Type.Null({ description: 'Unchanged since the `ETag` that was sent' }),
       },
+      problems: ['unavailable'],
     },
     async (request, reply) => {
       const { since } = request.query
@@ -93,6 +96,17 @@ function list(deps: Parameters<typeof createDocuments>[0], feed: Feed, patience:
   )
 }
 
+const ResumeHeaders = Type.Object({
+  'last-event-id': Type.Optional(
+    Type.String({
+      description: '`<epoch>.<seq>`, the `id` of the last event that was received: go on from there.',
+      examples: ['pX2vZ0rY3mJq8tLw5nKc1A.4711'],
+    }),
+  ),
+})
+const EVENT =
+  'id: pX2vZ0rY3mJq8tLw5nKc1A.4712\nevent: revocation\ndata: eyJhbGciOiJSUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCIs…\n\n'
+
 function stream(streams: Streams, authenticate: Authenticate): Endpoint {
   const { schema, handler } = endpoint(
     {
@@ -100,8 +114,15 @@ function stream(streams: Streams, authenticate: Authenticate): Endpoint {
       summary: 'What is being revoked',
       description:
         'Server-sent events. `revocation`: a Security Event Token (RFC 8417) with an event of CAEP 1.0 and the entry of the list. `heartbeat`, every two seconds: the list without entries; everything that was revoked until its `iat` has been sent. `reset`: read the list, this stream does not lead on from the `Last-Event-ID` that was sent. Without that header it begins at the present: read the list once it is open. 20 streams from an address; a service that authenticates, as for receipts, has 50.',
-      response: { 200: { description: 'The stream', content: { 'text/event-stream': { schema: Type.String() } } } },
-      problems: ['invalid_client'],
+      security: [{}, { clientSecret: [] }, { feedToken: [] }],
+      headers: ResumeHeaders,
+      response: {
+        200: {
+          description: 'The stream',
+          content: { 'text/event-stream': { schema: Type.String({ examples: [EVENT] }) } },
+        },
+      },
+      problems: ['invalid_client', 'too_many_requests', 'unavailable'],
     },
     async (request, reply) => {
       if (request.method === 'HEAD') return reply.headers(STREAM_HEADERS).send('')

@@ -2,6 +2,7 @@ import type { FastifyContextConfig } from 'fastify'
 import { type ProblemCode, problems, typeOf } from '../../errors.ts'
 import type { LimitName } from '../limits/policies.ts'
 import { oauthErrorBody, oauthErrorOf } from '../replies/oauth-errors.ts'
+import { FORM_EXPECTED } from '../requests/body.ts'
 import type { Reply, Schema } from './shapes.ts'
 
 /** RFC 9457. */
@@ -58,10 +59,10 @@ export function refusals(route: RouteFacts): Record<string, Reply> {
   const byStatus = Map.groupBy(codesOf(route), statusOf)
   const stated = [...byStatus]
     .toSorted(([a], [b]) => a - b)
-    .map(([status, codes]) => [status, refusal(status, codes, route.limit)])
+    .map(([status, codes]) => [status, refusal(status, codes, route)])
   return {
     ...Object.fromEntries(stated),
-    default: { ...refusal(0, ANYWHERE), description: 'Whatever else any request may be refused for.' },
+    default: { ...refusal(0, ANYWHERE, route), description: 'Whatever else any request may be refused for.' },
   }
 }
 
@@ -107,17 +108,19 @@ const HEADERS: Record<number, Reply['headers']> = {
 
 const CLIENT_CHALLENGE = { description: 'A Basic challenge (RFC 6749 §5.2).', schema: { type: 'string' } }
 
-function oauthRefusal(status: number, codes: ProblemCode[]): Reply {
+function oauthRefusal(status: number, codes: ProblemCode[], { form }: RouteFacts): Reply {
   const headers = status === 401 ? { 'WWW-Authenticate': CLIENT_CHALLENGE } : HEADERS[status]
-  const examples = Object.fromEntries(codes.map((code) => [code, { value: oauthErrorBody({ code }) }]))
+  const detailOf = (code: ProblemCode) => (form && code === 'unsupported_media_type' ? FORM_EXPECTED : undefined)
+  const value = (code: ProblemCode) => oauthErrorBody({ code, detail: detailOf(code) })
+  const examples = Object.fromEntries(codes.map((code) => [code, { value: value(code) }]))
   return {
-    description: codes.map((code) => oauthErrorOf(code).description).join('; '),
+    description: codes.map((code) => detailOf(code) ?? oauthErrorOf(code).description).join('; '),
     ...(headers ? { headers } : {}),
     content: { 'application/json': { schema: OAUTH_SCHEMA, examples } },
   }
 }
 
-function problemRefusal(status: number, codes: ProblemCode[], limit?: LimitName): Reply {
+function problemRefusal(status: number, codes: ProblemCode[], { limit }: RouteFacts): Reply {
   const examples = Object.fromEntries(codes.map((code) => [code, { value: example(code, limit) }]))
   const headers = HEADERS[status]
   return {

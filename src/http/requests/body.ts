@@ -84,6 +84,9 @@ function leaveTypeToTheEnd(request: FastifyRequest): void {
   if (type !== undefined && !typeOf(request).test(type)) headers['content-type'] = OTHER_TYPE
 }
 
+/** Where something else than a form was sent. */
+export const FORM_EXPECTED = 'Send application/x-www-form-urlencoded.'
+
 function checkMediaType(request: FastifyRequest): void {
   const { headers } = request
   const encoding = headers['content-encoding']
@@ -94,7 +97,7 @@ function checkMediaType(request: FastifyRequest): void {
     })
   }
   if (typeOf(request).test(headers['content-type'] ?? '')) return
-  const detail = request.routeOptions.config.form ? 'Send application/x-www-form-urlencoded.' : undefined
+  const detail = request.routeOptions.config.form ? FORM_EXPECTED : undefined
   throw new Problem('unsupported_media_type', { reason: 'content type', ...(detail ? { detail } : {}) })
 }
 

@@ -24,7 +24,28 @@ const IntrospectBody = Type.Object({
 
 const IntrospectionReply = Type.Object(
   { active: Type.Boolean(), token_type: Type.Optional(Type.Literal('Bearer')) },
-  { description: 'The claims of the token are beside these. Of a token that is not active there are none.' },
+  {
+    description: 'The claims of the token are beside these. Of a token that is not active there are none.',
+    additionalProperties: true,
+    examples: [
+      {
+        iss: 'https://auth.example.com',
+        sub: '41ceb336-5b0e-8f6a-9c1d-3f1f0a6f2b11',
+        aud: 'reports',
+        client_id: 'native',
+        iat: 1795812538,
+        exp: 1795813138,
+        jti: 'zTpqu2pee5INfpdf6wmYUA',
+        sid: '9b2e7d10-5c1a-8222-8333-444455556666',
+        scope: 'account',
+        auth_time: 1795812538,
+        amr: ['pwd'],
+        roles: [],
+        active: true,
+        token_type: 'Bearer',
+      },
+    ],
+  },
 )
 
 /** Not 401 for a token that is not active: that is about the credentials of whoever asks. */

@@ -19,7 +19,7 @@ const TokenBody = Type.Object({
     description: '`client_credentials` for services, `refresh_token` for clients that get theirs in the body.',
     examples: ['client_credentials'],
   }),
-  refresh_token: Type.Optional(Type.String()),
+  refresh_token: Type.Optional(Type.String({ description: 'With `grant_type=refresh_token`, beside `client_id`.' })),
   scope: Type.Optional(Type.String({ description: 'Space-separated. All that there are if it is left out.' })),
   audience: Type.Optional(Type.String({ description: 'One of the client’s, or several separated by spaces.' })),
   resource: Type.Optional(Type.String({ description: 'Another name for `audience` (RFC 8707).' })),

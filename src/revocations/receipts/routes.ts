@@ -7,7 +7,11 @@ import { takeReceipt } from './receipts.ts'
 
 const Receipt = Type.Object(
   {
-    epoch: Type.String({ pattern: '^[A-Za-z0-9_-]{22}$', description: 'Of the feed, as its documents have it.' }),
+    epoch: Type.String({
+      pattern: '^[A-Za-z0-9_-]{22}$',
+      description: 'Of the feed, as its documents have it.',
+      examples: ['pX2vZ0rY3mJq8tLw5nKc1A'],
+    }),
     seq: Type.Integer({
       minimum: 0,
       maximum: Number.MAX_SAFE_INTEGER,
@@ -41,7 +45,7 @@ export function receiptEndpoint(
       security: [{ clientSecret: [] }, { feedToken: [] }],
       body: Receipt,
       response: { 204: Type.Null({ description: 'Noted' }) },
-      problems: ['invalid_client'],
+      problems: ['invalid_client', 'too_many_requests', 'unavailable'],
     },
     async (request, reply) => {
       const { id } = await authenticate(request)

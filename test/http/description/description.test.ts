@@ -40,6 +40,23 @@ describe('the description', () => {
     expect([...new Set(codes)].toSorted()).toEqual(Object.keys(problems).toSorted())
   })
 
+  test.each(['/oauth/token', '/.well-known/revocations/receipts', '/login'])(
+    'shows how %s refuses what is neither JSON nor a form as it refuses it',
+    async (path) => {
+      await using t = await createTestApp()
+      const { paths } = (await t.inject({ url: '/openapi.json' })).json<OpenApi>()
+      const answer = await t.inject({
+        method: 'POST',
+        url: path,
+        headers: { 'content-type': 'text/plain' },
+        payload: '{}',
+      })
+      const { instance: _id, ...told } = answer.json<Record<string, unknown>>()
+      const [media] = Object.values(paths[path]?.post?.responses['415']?.content ?? {})
+      expect(media?.examples?.unsupported_media_type?.value).toMatchObject(told)
+    },
+  )
+
   test('says for each operation who may call it, what goes in and what comes out', async () => {
     await using t = await createTestApp()
     const { paths } = (await t.inject({ url: '/openapi.json' })).json<OpenApi>()
@@ -62,6 +79,11 @@ describe('the description', () => {
         },
       },
     })
+    const stream = paths['/.well-known/revocations/stream']?.get
+    expect(stream?.security).toEqual([{}, { clientSecret: [] }, { feedToken: [] }])
+    expect(stream?.parameters).toEqual([expect.objectContaining({ name: 'last-event-id', in: 'header' })])
+    expect(Object.keys(stream?.responses ?? {})).toEqual(['200', '400', '401', '429', '503', 'default'])
+    expect(paths['/.well-known/revocations']?.get?.responses).toHaveProperty('503')
     const login = paths['/login']?.post
     expect(login?.requestBody?.content['application/json']?.schema?.required).toEqual(['email', 'password'])
     expect(Object.keys(login?.responses ?? {})).toEqual([
