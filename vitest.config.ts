@@ -8,6 +8,9 @@ export default defineConfig({
     globalSetup: ['test/global-setup.ts'],
     // Processes, not threads: argon2 and the native database clients of one file cannot disturb another's.
     pool: 'forks',
+    // The files that a process runs share what they import: a process for each would load and warm up as long as many of them run.
+    // Nothing in src/ keeps a state of its own, and what a test changes of the process, it changes back.
+    isolate: false,
     // Of hundreds of small files, which every test file would load anew.
     deps: { optimizer: { ssr: { enabled: true, include: ['kysely', 'typebox'] } } },
     // More than cores: tests that wait for a timer, a hash or the database leave half of each idle.
