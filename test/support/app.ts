@@ -19,6 +19,7 @@ import { createMailer } from '../../src/outbox/mail/mailer.ts'
 import { loadTemplates } from '../../src/outbox/mail/templates.ts'
 import type { Handlers } from '../../src/outbox/outbox.ts'
 import { noteSecretsOf } from './canary.ts'
+import { compileOnce } from './compile-once.ts'
 import { deliverDue } from './deliver.ts'
 import type { Forwarder } from './forwarder.ts'
 import { cloneDatabase, type TestDatabase } from './postgres.ts'
@@ -108,7 +109,7 @@ export async function createTestApp(
   const { deps, keys, clients } = await createDeps({ config, db, refreshDb, rotationDb, clock, log, serverKeys })
   const mailer = createMailer({ ...deps, templates: loadTemplates(config.MAIL_TEMPLATES) }, secrets.smtpUrl)
   const lifecycle: Lifecycle = { stopping: false }
-  const app = createApp(deps, lifecycle)
+  const app = createApp(deps, lifecycle).setSchemaController(compileOnce)
   await app.ready()
 
   const issuer = new URL(config.ISSUER)
