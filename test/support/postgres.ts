@@ -17,10 +17,10 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   const server = inject('databaseUrl')
   const template = await createTemplate()
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
-  await query(server, `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`)
+  await administer(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`)
   const drop = async () => {
     await keepDump(urlOf(server, name))
-    await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    await administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   }
   const url = as(servingRole(), urlOf(server, name))
   return { url, ownerUrl: urlOf(server, name), drop, [Symbol.asyncDispose]: drop }
@@ -30,9 +30,9 @@ export async function cloneDatabase(): Promise<TestDatabase> {
 export async function createDatabase(): Promise<TestDatabase> {
   const server = inject('databaseUrl')
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
-  await query(server, `CREATE DATABASE ${name} TEMPLATE template0`)
+  await administer(`CREATE DATABASE ${name} TEMPLATE template0`)
   const url = urlOf(server, name)
-  const drop = async () => void (await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
+  const drop = () => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   return { url, ownerUrl: url, drop, [Symbol.asyncDispose]: drop }
 }
 
@@ -96,6 +96,14 @@ async function makeTemplate(server: string, name: string): Promise<string> {
     await client.query(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`)
   })
   return name
+}
+
+let administration: pg.Pool | undefined
+
+/** Two statements for each database, and a new connection costs as much as either. */
+async function administer(statement: string): Promise<void> {
+  administration ??= new pg.Pool({ connectionString: inject('databaseUrl'), allowExitOnIdle: true })
+  await administration.query(statement)
 }
 
 /** One statement on a connection of its own. */
