@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
+import { computeHere } from '../../src/credentials/passwords/argon2.ts'
 import { connect } from '../../src/db/connect.ts'
 import { isUnavailable, transact } from '../../src/db/errors.ts'
 import { holdRow } from '../sessions/holds.ts'
@@ -139,7 +140,7 @@ test('credentials of the database that no longer work are an outage, not a fault
 })
 
 test('no argon2 runs inside a transaction: a login holds no connection while it hashes', async () => {
-  await using t = await createTestApp({ env: { ARGON2_MEMORY_KIB: '262144' } })
+  await using t = await createTestApp({ env: { ARGON2_MEMORY_KIB: '262144' }, computeTag: computeHere })
   const { email, password } = await t.signUp()
   const login = t.login({ email, password })
   const seen = new Set<string>()

@@ -16,14 +16,14 @@ import {
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { byOperator } from '../support/operation.ts'
 import { visible } from '../users/support.ts'
-import { areasOf } from './areas.ts'
+import { areasOf, computeLightly } from './areas.ts'
 
 // Neither an answer, nor its headers, nor its time tells which addresses have an account.
 
 const accounts = ['enabled', 'unknown', 'disabled'] as const
 
 async function startApp(): Promise<TestApp> {
-  const t = await createTestApp({ env: { LOG_LEVEL: 'info' } })
+  const t = await createTestApp({ env: { LOG_LEVEL: 'info' }, computeTag: computeLightly })
   for (const each of ['enabled', 'disabled'] as const) await t.register(addressOf(each), TEST_PASSWORD)
   await t.db
     .updateTable('users')
@@ -71,7 +71,11 @@ const registrations = ['free', 'enabled', 'disabled'] as const
 
 test('a registration is answered alike, and in the same time, whether or not the address has an account', async () => {
   await using t = await startApp()
-  await using strict = await createTestApp({ join: t, env: { EMAIL_VERIFICATION: 'required' } })
+  await using strict = await createTestApp({
+    join: t,
+    env: { EMAIL_VERIFICATION: 'required' },
+    computeTag: computeLightly,
+  })
   let free = 0
   await expectAlike(
     registrations,

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { createPasswordHasher } from '../../src/credentials/passwords/hasher.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
-import { areasOf, areaUnderCurve } from './areas.ts'
+import { areasOf, areaUnderCurve, computeLightly } from './areas.ts'
 
 const classes = ['known', 'unknown', 'disabled', 'passwordless', 'locked for good'] as const
 type Class = (typeof classes)[number]
@@ -37,7 +37,7 @@ async function resetCounters(t: TestApp): Promise<void> {
 }
 
 test('known, unknown, disabled, passwordless and locked accounts answer alike and in the same time', async () => {
-  await using t = await createTestApp({ env: { LOG_LEVEL: 'info' } })
+  await using t = await createTestApp({ env: { LOG_LEVEL: 'info' }, computeTag: computeLightly })
   const emails = await prepare(t)
   const attempt = (email: string, password: string) => t.login({ email, password })
   for (const each of classes) await attempt(emails[each], 'not the right phrase')
@@ -68,13 +68,14 @@ test('known, unknown, disabled, passwordless and locked accounts answer alike an
 const kinds = ['present', 'older', 'stronger', 'unknown', 'older and disabled'] as const
 
 test('whatever parameters a stored hash has, a refusal takes the same time', async () => {
-  await using t = await createTestApp({ env: { LOG_LEVEL: 'info' } })
+  await using t = await createTestApp({ env: { LOG_LEVEL: 'info' }, computeTag: computeLightly })
   const costs = { older: [8192, 2], 'older and disabled': [8192, 2], stronger: [32768, 2] } as const
   for (const kind of kinds) {
     if (kind !== 'unknown') await t.register(emailOf(kind), TEST_PASSWORD)
   }
   for (const [kind, [memoryKib, passes]] of Object.entries(costs)) {
-    const hash = await createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1 }).hash(TEST_PASSWORD)
+    const hasher = createPasswordHasher({ memoryKib, passes, concurrency: 1, queue: 1, computeTag: computeLightly })
+    const hash = await hasher.hash(TEST_PASSWORD)
     await t.db
       .updateTable('users')
       .set({ password_hash: hash, disabled_at: kind.endsWith('disabled') ? t.deps.clock() : null })

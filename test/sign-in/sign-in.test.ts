@@ -1,6 +1,7 @@
 import argon2 from 'argon2'
 import { sql } from 'kysely'
 import { describe, expect, test, vi } from 'vitest'
+import { computeHere } from '../../src/credentials/passwords/argon2.ts'
 import { createPasswordHasher } from '../../src/credentials/passwords/hasher.ts'
 import { createUser, disableUser } from '../../src/users/accounts.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD } from '../support/app.ts'
@@ -96,7 +97,7 @@ test('a sign-in takes three statements besides its limits, BEGIN and COMMIT; a r
 
 describe('one answer for everything that is wrong with the credentials', () => {
   test('status, body, headers, hashes and statements are equal', async () => {
-    await using t = await createTestApp()
+    await using t = await createTestApp({ computeTag: computeHere })
     await t.register(email, TEST_PASSWORD)
     await t.register('disabled@example.com', TEST_PASSWORD)
     await disableUser(t.deps, byOperator(t.deps), 'disabled@example.com')
@@ -157,7 +158,7 @@ describe('one answer for everything that is wrong with the credentials', () => {
   })
 
   test('whatever kinds of hashes there are, each refusal computes all of them, in one order', async () => {
-    await using t = await createTestApp()
+    await using t = await createTestApp({ computeTag: computeHere })
     const kinds = { older: [4096, 1], stronger: [24576, 2] } as const
     for (const name of ['older', 'stronger', 'present']) await t.register(`${name}@example.com`, TEST_PASSWORD)
     for (const [name, [memoryKib, passes]] of Object.entries(kinds)) {

@@ -7,6 +7,7 @@ import { createDatabaseClock } from '../../src/clock.ts'
 import { type Config, settings } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import { deriveKeyList } from '../../src/config/secrets.ts'
+import type { ComputeTag } from '../../src/credentials/passwords/argon2.ts'
 import { connect } from '../../src/db/connect.ts'
 import { connectServer } from '../../src/db/pools.ts'
 import type { Db } from '../../src/db/schema.ts'
@@ -20,6 +21,7 @@ import { loadTemplates } from '../../src/outbox/mail/templates.ts'
 import type { Handlers } from '../../src/outbox/outbox.ts'
 import { noteSecretsOf } from './canary.ts'
 import { compileOnce } from './compile-once.ts'
+import { computeOnce } from './compute-once.ts'
 import { deliverDue } from './deliver.ts'
 import type { Forwarder } from './forwarder.ts'
 import { cloneDatabase, type TestDatabase } from './postgres.ts'
@@ -86,12 +88,12 @@ const COOKIE = '__Host-refresh_token'
  * The server without a process around it: real database, real keys, real argon2 at the lowest cost that is allowed, and
  * a clock that travels. `await using t = await createTestApp()` cleans up. With `join` it is another replica on the
  * database of a first one, with its settings and its clock; the database stays when it is disposed. With `line` it reaches its
- * database over that.
+ * database over that. With `computeTag` it hashes by that: where it matters how long a hash takes.
  */
 export async function createTestApp(
-  options: { env?: Record<string, string>; join?: TestApp; line?: Forwarder } = {},
+  options: { env?: Record<string, string>; join?: TestApp; line?: Forwarder; computeTag?: ComputeTag } = {},
 ): Promise<TestApp> {
-  const { join, line } = options
+  const { join, line, computeTag = computeOnce } = options
   const database = join ? { ...join.database, drop: async () => {} } : await cloneDatabase()
   const env = { ...(join?.env ?? testEnvironment(database.url)), ...options.env }
   noteSecretsOf(env)
@@ -106,7 +108,10 @@ export async function createTestApp(
   const { log, logs } = memoryLog(config)
   const serverKeys = deriveKeyList(secrets.serverSecrets)
   if (!join && config.KEY_BITS === '2048') await giveSigningKey({ db, clock, serverKeys })
-  const { deps, keys, clients } = await createDeps({ config, db, refreshDb, rotationDb, clock, log, serverKeys })
+  const { deps, keys, clients } = await createDeps(
+    { config, db, refreshDb, rotationDb, clock, log, serverKeys },
+    computeTag,
+  )
   const mailer = createMailer({ ...deps, templates: loadTemplates(config.MAIL_TEMPLATES) }, secrets.smtpUrl)
   const lifecycle: Lifecycle = { stopping: false }
   const app = createApp(deps, lifecycle).setSchemaController(compileOnce)

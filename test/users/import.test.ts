@@ -2,6 +2,7 @@ import { pbkdf2Sync, scryptSync } from 'node:crypto'
 import argon2 from 'argon2'
 import bcrypt from 'bcrypt'
 import { describe, expect, test, vi } from 'vitest'
+import { computeHere } from '../../src/credentials/passwords/argon2.ts'
 import { createTestCli, run } from '../cli/support.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
@@ -69,7 +70,7 @@ describe('an account that was imported', () => {
   })
 
   test('costs a failed attempt at least what any other costs, and gives the same answer', async () => {
-    await using t = await createTestApp()
+    await using t = await createTestApp({ computeTag: computeHere })
     await importInto(t, lines({ email: 'ada@example.com', password_hash: HASH }, { email: 'eve@example.com' }))
     const computed = vi.spyOn(argon2, 'hash')
     for (const email of ['ada@example.com', 'eve@example.com', 'nobody@example.com']) {
