@@ -1,4 +1,3 @@
-import pLimit from 'p-limit'
 import { Problem, type Reason } from './errors.ts'
 
 interface Bounds {
@@ -13,10 +12,14 @@ interface Bounds {
 }
 
 export interface Semaphore {
-  /** Does the work when a permit is free, in order of arrival. @throws the refusal, at once if the queue is full. */
-  run<T>(work: () => Promise<T>): Promise<T>
+  /**
+   * Does the work when a permit is free.
+   * @param who has a line of their own to wait in; whoever is not named shares one.
+   * @throws the refusal, at once if the queue is full.
+   */
+  run<T>(work: () => Promise<T>, who?: string): Promise<T>
   /** Whether work that came now would be refused. */
-  isFull(): boolean
+  isFull(who?: string): boolean
   /** Pieces of work that run or wait. */
   pending(): number
 }
@@ -24,25 +27,89 @@ export interface Semaphore {
 /**
  * Runs so many at a time, queues so many more, and refuses the rest at once: an unbounded queue answers everybody too
  * late, a bounded one answers some in time and tells the others to come back.
+ *
+ * Lines take turns, and each is served in order of arrival (fair queueing, RFC 970). So however much one of them sends,
+ * the others wait for one piece of its work at a time. Where the queue is full, the longest line gives up its last place
+ * to a shorter one.
  */
 export function createSemaphore(
   { permits, queue, patienceMs = Number.POSITIVE_INFINITY, refusal = tooBusy }: Bounds,
   now: () => number = () => performance.now(),
 ): Semaphore {
-  const limit = pLimit(permits)
-  const pending = () => limit.activeCount + limit.pendingCount
-  const isFull = () => pending() >= permits + queue
+  const lines = createLines()
+  let running = 0
+
+  const isFull = (who = '') => running >= permits && lines.length() >= queue && !lines.isAnyLonger(who)
+  const enter = async (who: string): Promise<void> => {
+    if (running < permits) {
+      running++
+      return
+    }
+    if (isFull(who)) throw refusal('too many wait')
+    if (lines.length() >= queue) lines.dropLast()?.refuse(refusal('too many wait'))
+    await new Promise<void>((start, refuse) => lines.join(who, { start, refuse }))
+  }
+  /** A permit is handed on: given back, whoever comes in that moment would have it before those who wait. */
+  const leave = (): void => {
+    const next = lines.next()
+    if (next) next.start()
+    else running--
+  }
+
   return {
-    run: async (work) => {
-      if (isFull()) throw refusal('too many wait')
+    run: async (work, who = '') => {
       const since = now()
-      return await limit(() => {
+      await enter(who)
+      try {
         if (now() - since > patienceMs) throw refusal('waited too long')
-        return work()
-      })
+        return await work()
+      } finally {
+        leave()
+      }
     },
     isFull,
-    pending,
+    pending: () => running + lines.length(),
+  }
+}
+
+interface Waiting {
+  start(): void
+  refuse(problem: Problem): void
+}
+
+function createLines() {
+  /** In the order of their turns. None is empty. */
+  const lines = new Map<string, Waiting[]>()
+  let length = 0
+  const longest = (): Waiting[] =>
+    [...lines.values()].reduce((found, line) => (line.length > found.length ? line : found), [])
+  return {
+    length: () => length,
+    join: (who: string, waiting: Waiting): void => {
+      const line = lines.get(who)
+      if (line) line.push(waiting)
+      else lines.set(who, [waiting])
+      length++
+    },
+    /** Takes the first of the line whose turn it is. */
+    next: (): Waiting | undefined => {
+      const [turn] = lines
+      if (!turn) return undefined
+      const [who, line] = turn
+      lines.delete(who)
+      const first = line.shift()
+      if (line.length > 0) lines.set(who, line)
+      length--
+      return first
+    },
+    /** Whether another line is longer than this one would be with one more. */
+    isAnyLonger: (who: string): boolean => longest().length > (lines.get(who)?.length ?? 0) + 1,
+    /** Takes the last of the longest line, which stays: it is longer than one. */
+    dropLast: (): Waiting | undefined => {
+      const dropped = longest().pop()
+      if (dropped) length--
+      return dropped
+    },
   }
 }
 

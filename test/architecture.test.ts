@@ -62,7 +62,6 @@ const PACKAGES: Record<string, RegExp> = {
   kysely: /^db\/|[/-]queries\.ts$/,
   pg: /^db\/(client|connect|connections|lend)\.ts$/,
   'ipaddr.js': /^(config\/networks|http\/guards\/proxies)\.ts$/,
-  'p-limit': /^semaphore\.ts$/,
   pino: /^log\.ts$/,
   'prom-client': /^(metrics|http\/server\/metrics)\.ts$/,
   argon2: /^credentials\/passwords\/argon2\.ts$/,

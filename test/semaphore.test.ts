@@ -77,6 +77,25 @@ describe('a semaphore', () => {
     await Promise.all(running)
   })
 
+  test('has lines take turns, so that nobody waits for all that another one has sent', async () => {
+    const semaphore = createSemaphore({ permits: 1, queue: 10 })
+    const served: string[] = []
+    const send = (name: string) => semaphore.run(async () => void served.push(name), name.slice(0, 1))
+    await Promise.all(['a1', 'a2', 'a3', 'a4', 'b1', 'b2', 'c1'].map(send))
+    expect(served).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4'])
+  })
+
+  test('has the longest line give up its last place, where the queue is full', async () => {
+    const semaphore = createSemaphore({ permits: 1, queue: 4 })
+    const send = (who: string) => semaphore.run(done, who).catch(({ reason }: Problem) => reason)
+    const outcomes = ['a', 'a', 'a', 'a', 'a', 'a', 'b', 'b', 'b', 'c'].map(send)
+    expect(['a', 'b', 'c', 'd'].map(semaphore.isFull)).toEqual([true, true, true, false])
+    expect(semaphore.pending()).toBe(5)
+    const full = 'too many wait'
+    const ofA = ['done', 'done', full, full, full, full]
+    expect(await Promise.all(outcomes)).toEqual([...ofA, 'done', 'done', full, 'done'])
+  })
+
   test('refuses who has waited longer than its patience, and the queue moves on', async () => {
     let now = 0
     const semaphore = createSemaphore({ permits: 8, queue: 1024, patienceMs: 2000 }, () => now)
