@@ -26,7 +26,7 @@ import { httpOptions } from './http/server/options.ts'
 import { logRequests, noteCallers, retireConnections } from './http/server/request-log.ts'
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
-import { createClientAuthentication, SERVICES } from './oauth/authenticate-client.ts'
+import { createClientAuthentication, SERVICES, SITES } from './oauth/authenticate-client.ts'
 import { createFollowerAuthentication } from './oauth/authenticate-follower.ts'
 import { AUTHORIZATION_SERVER, INTROSPECTION, KEY_SET, OPENID, REVOCATION, TOKEN } from './oauth/metadata.ts'
 import { metadataEndpoints, oauthEndpoints } from './oauth/routes.ts'
@@ -190,8 +190,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const around = { ...deps, limits }
   const authenticateClient = clientsOfRequests(findClient, around)
   const authenticateFollower = clientsOfRequests(createFollowerAuthentication(deps, findClient, services), around)
-  // It calls for people, who do not wait for services.
-  const proveSite = createVisitorProof(createClientAuthentication(deps, semaphore))
+  const proveSite = createVisitorProof(createClientAuthentication(deps, createSemaphore(SITES)))
   // Declared with Fastify's own type: with pino's, the app would not fit the types of plugins.
   const logger: FastifyBaseLogger = log
   const options = httpOptions(config)

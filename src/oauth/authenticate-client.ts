@@ -9,7 +9,7 @@ import type { Db } from '../db/schema.ts'
 import { Problem, type Reason } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Operation } from '../operation.ts'
-import type { Semaphore } from '../semaphore.ts'
+import { createSemaphore, type Semaphore } from '../semaphore.ts'
 import { type AssertionDeps, faultOfAssertion } from './assertion/judge.ts'
 import { KeysUnknown } from './assertion/published-keys.ts'
 import { type Counted, createBackOff } from './back-off.ts'
@@ -17,16 +17,28 @@ import { type ClientRequest, type Proof, readProof } from './client-proof.ts'
 
 /**
  * Bounds the look-ups of service clients, and of whoever claims to be one. Services may ask at every request of theirs, without a
- * limit. So they have permits of their own, and wait for each other: people, whose look-ups are bounded by `STRANGERS`, find
- * connections whatever services do.
+ * limit, and strangers until they have failed. So they have permits of their own, which leaves connections to people, and take
+ * turns by the network that they call from: however many requests one of them has in flight, services elsewhere are answered. The
+ * queue has room for the thousand of a busy service beside those of strangers.
  */
-export const SERVICES = { permits: 4, queue: 1024, patienceMs: 2000 }
+export const SERVICES = { permits: 4, queue: 4096, patienceMs: 2000 }
+
+/** The same for sites that state their visitors' addresses. They call for people, who do not wait for services. */
+export const SITES = { ...SERVICES, permits: 2 }
+
+/**
+ * Bounds what failures write: strangers in many networks, each within its limit, wait for each other and leave connections to
+ * everybody else. Nobody is refused here, because the failure would not count.
+ */
+const FAILURES = { permits: 2, queue: Number.POSITIVE_INFINITY }
 
 export interface PresentedClient extends ClientRequest {
   /** Of the caller: an IPv4 address, or a /64. */
   network: string
   /** Spends one of the failures that the caller's address may have. @throws Problem `too_many_requests`. */
   spendFailure(): Promise<void>
+  /** Lasts as long as the pace of refusals wants it. */
+  turnAway(): Promise<void>
 }
 
 /**
@@ -46,16 +58,17 @@ type AuthenticationDeps = AssertionDeps & {
 
 export function createClientAuthentication(
   deps: AuthenticationDeps,
-  semaphore: Pick<Semaphore, 'run'>,
+  semaphore: Pick<Semaphore, 'run' | 'isFull'>,
 ): AuthenticateClient {
   const backOff = createBackOff(deps)
+  const failures = createSemaphore(FAILURES)
 
   const attempt = async (now: Date, proof: Proof, network: string): Promise<Outcome> => {
     const { standing, client, counted } = await semaphore.run(async () => {
       const found = await findServiceClient(deps, now, proof.clientId)
       const counts: Counted = { clientId: proof.clientId, network, changedAt: found?.changedAt }
       return { standing: await backOff.look(now, counts), client: found, counted: counts }
-    })
+    }, network)
     if (standing.kind === 'held_off') return standing
     // Not among those who wait for the database: keys may have to be fetched.
     const outcome =
@@ -69,7 +82,8 @@ export function createClientAuthentication(
 
   const note = async (operation: Operation, reason: ClientRefusal, clientId: string | null): Promise<void> => {
     deps.metrics.clientAuthentications.inc({ outcome: reason === 'backoff' ? 'held_off' : 'refused' })
-    await deps.tally.add(operation, { type: 'client.authenticated', outcome: 'failure', reason, clientId })
+    const event = { type: 'client.authenticated', outcome: 'failure', reason, clientId } as const
+    await failures.run(() => deps.tally.add(operation, event))
   }
 
   return async (operation, presented) => {
@@ -80,6 +94,8 @@ export function createClientAuthentication(
       throw new Problem('invalid_client', { reason: 'no_proof' })
     }
     const { clientId } = proof
+    // Refused as fast as it asks, whoever asks again at once would keep the process busy with saying no.
+    if (semaphore.isFull(presented.network)) await presented.turnAway()
     const outcome = await attempt(operation.now, proof, presented.network).catch(async (error: unknown) => {
       // No failure of the client. Of the address it is one: whoever knows the id of a client can order it.
       if (error instanceof KeysUnknown) await presented.spendFailure()
@@ -99,7 +115,7 @@ export function createClientAuthentication(
       case 'refused': {
         // First that of the address, so that nobody fills the table with ids that there are not.
         await presented.spendFailure()
-        await backOff.count(operation.now, outcome.counted)
+        await failures.run(() => backOff.count(operation.now, outcome.counted))
         // An id that is not of our making may be anything, a secret in the wrong place too.
         await note(operation, outcome.reason, outcome.reason === 'unknown_client' ? null : clientId)
         throw new Problem('invalid_client', { reason: outcome.detail ?? outcome.reason })

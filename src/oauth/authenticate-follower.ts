@@ -31,7 +31,7 @@ export function createFollowerAuthentication(
   return async (operation, presented) => {
     const token = /^bearer +(\S+)$/i.exec(presented.authorization ?? '')?.[1]
     if (token === undefined) return await authenticate(operation, presented)
-    const found = await ownerOf(deps, token, semaphore)
+    const found = await ownerOf(deps, token, presented.network, semaphore)
     const outcome = typeof found === 'string' ? 'refused' : 'success'
     deps.metrics.clientAuthentications.inc({ outcome })
     if (typeof found !== 'string') return found
@@ -44,6 +44,7 @@ export function createFollowerAuthentication(
 async function ownerOf(
   deps: TokenDeps,
   token: string,
+  network: string,
   semaphore: Pick<Semaphore, 'run'>,
 ): Promise<ServiceClient | Reason> {
   const now = deps.clock()
@@ -53,5 +54,5 @@ async function ownerOf(
   if (claims.sid !== undefined) return 'another kind of caller'
   // Alone: with another audience beside it, that one has been sent the token as well.
   if (claims.aud !== audienceOfFeed(deps.config.ISSUER)) return 'aud'
-  return (await semaphore.run(() => findServiceOf(deps, now, claims))) ?? 'client'
+  return (await semaphore.run(() => findServiceOf(deps, now, claims), network)) ?? 'client'
 }

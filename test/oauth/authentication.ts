@@ -19,12 +19,13 @@ export async function authenticate(
   t: Pick<TestApp, 'deps'>,
   presented: Partial<PresentedClient>,
 ): Promise<ServiceClient> {
-  const authenticateClient = createClientAuthentication(t.deps, { run: (work) => work() })
+  const authenticateClient = createClientAuthentication(t.deps, { run: (work) => work(), isFull: () => false })
   return await authenticateClient(byOperator(t.deps), {
     authorization: undefined,
     form: {},
     network: '192.0.2.1',
     spendFailure: async () => {},
+    turnAway: async () => {},
     ...presented,
   })
 }

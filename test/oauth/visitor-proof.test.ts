@@ -33,7 +33,8 @@ beforeEach(() => {
 
 const ask = (milliseconds: number, authorization = 'Basic right', network = '192.0.2.1') => {
   const operation = { now: new Date(milliseconds), actor: 'anonymous', facts: NO_REQUEST } as const
-  return prove(operation, { authorization, network, form: {}, spendFailure: async () => {} })
+  const unlimited = { spendFailure: async () => {}, turnAway: async () => {} }
+  return prove(operation, { authorization, network, form: {}, ...unlimited })
 }
 const refuse = async (): Promise<never> => {
   throw new Problem('invalid_client')

@@ -33,20 +33,27 @@ export function isProved({ headers, source }: FastifyRequest, form: ClientForm):
   return proofs.some((part) => part !== undefined)
 }
 
+/**
+ * The network of whoever sent the request. Of a site it is its own: by the visitor's, visitors who fail on purpose would hold the
+ * site off.
+ */
+export function networkOfCaller({ source: { address, statedBy, statedFrom } }: FastifyRequest): string {
+  return networkOf(statedBy === undefined ? address : statedFrom)
+}
+
 /** What a request presents to authenticate its client, as `AuthenticateClient` takes it. */
 export function presentedClient(
-  { limits, metrics }: { limits: Pick<Limits, 'clientFailure'>; metrics: Pick<Metrics, 'throttled'> },
+  { limits, metrics }: { limits: Pick<Limits, 'clientFailure' | 'turnAway'>; metrics: Pick<Metrics, 'throttled'> },
   request: FastifyRequest,
   form: ClientForm,
 ) {
-  const { address, statedBy, statedFrom } = request.source
-  // Of whoever sent the proof. Counted by the visitor's address, visitors who fail on purpose would hold the site off.
-  const network = networkOf(statedBy === undefined ? address : statedFrom)
+  const network = networkOfCaller(request)
   return {
     authorization: authorizationOf(request),
     form,
     network,
     spendFailure: async () => refuseOver(await limits.clientFailure(network), metrics),
+    turnAway: () => limits.turnAway(request),
   }
 }
 

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import type { Clients } from '../../clients/clients.ts'
 import type { ServiceClient } from '../../clients/service.ts'
 import { asksFor } from '../../http/requests/accept.ts'
-import { type ClientForm, clientParameters } from '../../http/requests/client.ts'
+import { type ClientForm, clientParameters, networkOfCaller } from '../../http/requests/client.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
 import type { Semaphore } from '../../semaphore.ts'
 import { type Introspection, type IntrospectionDeps, introspect } from './introspect.ts'
@@ -98,7 +98,7 @@ export function introspectionEndpoint(
       const [found, text] = await services.run(async () => {
         const judged = await introspect(deps, clients, caller, body.token)
         return [judged, await write(judged, caller, signed)] as const
-      })
+      }, networkOfCaller(request))
       if (body.response === 'headers') showInHeaders(reply, found)
       return reply.type(signed ? SIGNED : 'application/json; charset=utf-8').send(text)
     },
