@@ -18,21 +18,28 @@ export type VisitorProof = (operation: Operation, presented: PresentedClient) =>
  * client may state no addresses.
  */
 export function createVisitorProof(authenticate: AuthenticateClient): VisitorProof {
-  const proofs = new Map<string, { since: number; client: Promise<ServiceClient> }>()
+  const proved = new Map<string, { since: number; client: ServiceClient }>()
+  // Apart, or guesses, of which a stranger sends any number, would push out what was proved.
+  const underWay = new Map<string, { since: number; client: Promise<ServiceClient> }>()
 
-  const clientOf = (operation: Operation, presented: PresentedClient): Promise<ServiceClient> => {
+  const clientOf = async (operation: Operation, presented: PresentedClient): Promise<ServiceClient> => {
     const since = operation.now.getTime()
-    // Hashed, so that no memory dump of the map has the secrets. With the network, because failures are counted by it.
+    // Hashed, so that no memory dump of the maps has the secrets. With the network, because failures are counted by it.
     const key = createHash('sha256').update(`${presented.network} ${presented.authorization}`).digest('base64')
-    const known = proofs.get(key)
-    if (known && since - known.since < FRESH_MS) return known.client
+    const known = [proved.get(key), underWay.get(key)].find((proof) => proof && since - proof.since < FRESH_MS)
+    if (known) return await known.client
     const proof = { since, client: authenticate(operation, presented) }
-    proofs.delete(key)
-    proofs.set(key, proof)
-    if (proofs.size > MOST) proofs.delete(proofs.keys().next().value ?? '')
-    // Only what was proved is remembered: the next attempt is counted again.
-    proof.client.catch(() => proofs.get(key) === proof && proofs.delete(key))
-    return proof.client
+    underWay.set(key, proof)
+    try {
+      const client = await proof.client
+      // Deleted first, so that the map stays ordered by age.
+      proved.delete(key)
+      proved.set(key, { since, client })
+      if (proved.size > MOST) proved.delete(proved.keys().next().value ?? '')
+      return client
+    } finally {
+      if (underWay.get(key) === proof) underWay.delete(key)
+    }
   }
 
   return async (operation, presented) => {

@@ -89,3 +89,12 @@ test('strangers do not fill the memory', async () => {
   await ask(1, made[0])
   expect(asked).toHaveLength(1)
 })
+
+test('guesses push nothing out that was proved, however many are under way', async () => {
+  await ask(0)
+  answer = refuse
+  await Promise.allSettled(Array.from({ length: 1001 }, (_, index) => ask(1, `Basic ${index}`)))
+  asked = []
+  expect(await ask(2)).toBe('cl_site')
+  expect(asked).toEqual([])
+})
