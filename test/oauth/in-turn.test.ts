@@ -4,13 +4,13 @@ import { newClientId } from '../../src/clients/identifiers.ts'
 import { Problem } from '../../src/errors.ts'
 import { createClientAuthentication, SERVICES } from '../../src/oauth/authenticate-client.ts'
 import { createSemaphore } from '../../src/semaphore.ts'
-import { createTestApp } from '../support/app.ts'
+import { createTestApp, refreshTokenOf } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
 import { startForwarder } from '../support/forwarder.ts'
 import { byOperator } from '../support/operation.ts'
-import { basic } from './authentication.ts'
+import { basic, tokenFor } from './authentication.ts'
 
 // However many requests one address has in flight, services and sites elsewhere are served. The line to the database is held up until
 // all that is sent waits for it: what is answered first then is a matter of turns.
@@ -120,4 +120,24 @@ test('who finds no room is refused at the pace of refusals', async () => {
   await expect(ask()).rejects.toMatchObject({ code: 'unavailable' })
   expect(turnAway).toHaveBeenCalledOnce()
   expect((await first).id).toBe(service.clientId)
+})
+
+test('services have so many signatures made at a time, and people have theirs meanwhile', async () => {
+  let { refreshToken } = await t.signUp()
+  const { sign } = t.deps.keyring
+  const threads = Promise.withResolvers<void>()
+  let signing = 0
+  vi.spyOn(t.deps.keyring, 'sign').mockImplementation(async (typ, claims) => {
+    if ('client_id' in claims && claims.client_id === busy.clientId) {
+      signing++
+      await threads.promise
+    }
+    return await sign(typ, claims)
+  })
+  const flood = atOnce(30, () => tokenFor(t, busy))
+  await vi.waitFor(() => expect(signing).toBe(SERVICES.permits))
+  for (let round = 0; round < 5; round++) refreshToken = refreshTokenOf(await t.refresh(refreshToken))
+  expect(signing).toBe(SERVICES.permits)
+  threads.resolve()
+  expect((await flood).map(({ statusCode }) => statusCode)).toContain(200)
 })

@@ -6,11 +6,12 @@ import type { Clock } from '../../clock.ts'
 import { Problem } from '../../errors.ts'
 import { refuseForeignOrigin } from '../../http/guards/origin.ts'
 import type { Limits } from '../../http/limits/limits.ts'
-import { type ClientForm, clientParameters, isProved } from '../../http/requests/client.ts'
+import { type ClientForm, clientParameters, isProved, networkOfCaller } from '../../http/requests/client.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
+import type { Semaphore } from '../../semaphore.ts'
 import type { Refresh } from '../../sessions/refresh/refresh.ts'
 import { grantToService } from './client-credentials.ts'
 
@@ -42,6 +43,7 @@ type Deps = Parameters<typeof grantToService>[0] & { clock: Clock }
 interface Parts {
   clients: Clients
   limits: Pick<Limits, 'refresh' | 'lookOver' | 'garbage'>
+  services: Pick<Semaphore, 'run'>
   authenticateClient(request: FastifyRequest, form: ClientForm): Promise<ServiceClient>
   refresh: Refresh
   stalls: Stalls
@@ -82,13 +84,16 @@ export function tokenEndpoint(deps: Deps, parts: Parts): Endpoint {
   )
 }
 
-async function forService(deps: Deps, { clients, authenticateClient }: Parts, request: FastifyRequest, form: Form) {
+async function forService(deps: Deps, parts: Parts, request: FastifyRequest, form: Form) {
+  const { clients, services, authenticateClient } = parts
   if (!isProved(request, form) && form.client_id !== undefined && clients.get(form.client_id))
     throw new Problem('unauthorized_client')
   // Dated before the client is read: what verifiers are told when it is disabled reaches as far as that (`disableClient`).
   const operation = operationOf(request, deps.clock())
   const client = await authenticateClient(request, form)
-  const { accessToken, expiresIn, scope } = await grantToService(deps, operation, client, askedBy(form))
+  // Nothing limits how many it asks for, and the signatures of people's refreshes are made by the same threads.
+  const grant = () => grantToService(deps, operation, client, askedBy(form))
+  const { accessToken, expiresIn, scope } = await services.run(grant, networkOfCaller(request))
   return {
     access_token: accessToken,
     token_type: BEARER,
