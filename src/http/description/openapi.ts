@@ -23,7 +23,7 @@ Bodies are JSON in UTF-8, at most 16 KiB; members that are not described here ar
 
 A site that calls from its server may state its visitor's address in \`Claviger-Visitor-Address\`, at every endpoint that needs no access token. Beside it, \`Authorization: Basic\` proves a service client that is registered for that.
 
-Whatever is refused is answered with a problem document (RFC 9457, \`application/problem+json\`). Decide by \`code\`: it is stable. \`instance\` is the request id, for whoever reads the log. Under \`/oauth/\`, and where services report what they have heard, it is an OAuth error instead (RFC 6749 §5.2).
+Whatever is refused is answered with a problem document (RFC 9457, \`application/problem+json\`). Decide by \`code\`: it is stable. \`instance\` is the request id, for whoever reads the log. Under \`/oauth/\`, at the stream of revocations and where services report what they have heard, it is an OAuth error instead (RFC 6749 §5.2).
 `
 
 /** The frame of the description. @fastify/swagger adds the paths and schemas with their words. */
