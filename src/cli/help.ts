@@ -49,6 +49,11 @@ export function commandHelp(command: Command, paint: Paint = plain): string {
   ].join('\n\n')
 }
 
+/** Paragraphs are written in lines of at most 120 characters. For a narrower terminal each is one line, to be broken anew. */
+export function paragraphsFor(text: string, width: number): string {
+  return width < 120 ? text.replace(/^(\S.{99,})\n(?=\S)/gm, '$1 ') : text
+}
+
 function indent(text: string): string {
   return text.replace(/^/gm, '  ')
 }

@@ -10,7 +10,7 @@ import { doctorCommands } from './doctor/doctor.ts'
 import { EXIT, Failure } from './exit.ts'
 import { explainFailure } from './failure.ts'
 import { find, insistOnMember } from './find.ts'
-import { commandHelp, groupHelp, overview } from './help.ts'
+import { commandHelp, groupHelp, overview, paragraphsFor } from './help.ts'
 import { keyCommands } from './keys.ts'
 import { type Opened, open } from './open.ts'
 import { operatorName } from './operator.ts'
@@ -87,15 +87,16 @@ async function dispatch(parts: Parts, argv: string[]): Promise<{ answer: Answer;
     answer: { json: null, text: value },
     json: false,
   })
+  const help = (words: string[]) => text(paragraphsFor(helpOn(words, paint), parts.width))
   const [first, ...others] = argv
   if (first === undefined) throw new Failure(EXIT.usage, `a command is needed\n\n${overview(commands)}`)
   if (first === '--version') return text(version())
-  if (first === 'help') return text(helpOn(others, paint))
-  if (asksForHelp([first])) return text(helpOn([], paint))
+  if (first === 'help') return help(others)
+  if (asksForHelp([first])) return help([])
 
   const found = find(commands, argv)
   refusePasswords(found.rest)
-  if (asksForHelp(found.rest)) return text(helpOn(argv, paint))
+  if (asksForHelp(found.rest)) return help(argv)
   if ('group' in found) return insistOnMember(found.group, found.members)
   const { command, rest } = found
   const { values, positionals } = parse(command, rest)

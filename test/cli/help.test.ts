@@ -18,7 +18,8 @@ test.each(['--help', ...commands.map((name) => `${name} --help`)])(
     const args = asked.split(' ')
     const narrow = stripVTControlCharacters((await run(args, { columns: 80 })).out)
     expect(narrow.split('\n').filter((line) => line.length > 80)).toEqual([])
-    // No word is broken.
+    // No line ends early because one of the source did, and no word is broken.
+    expect(narrow).not.toMatch(/^\S.{0,50}\n(?=[a-z])/m)
     expect(narrow.split(/\s+/)).toEqual((await run(args)).out.split(/\s+/))
   },
 )
