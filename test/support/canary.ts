@@ -33,8 +33,9 @@ export async function keepDump(databaseUrl: string): Promise<void> {
   await client.connect()
   try {
     const { rows: tables } = await client.query<{ name: string }>(
-      // From 16384 on they are of users.
-      `SELECT oid::regclass::text AS name FROM pg_class WHERE relkind = 'r' AND oid >= 16384`,
+      // From 16384 on they are of users. To ask each that has never had a row takes longer than all the rest.
+      `SELECT oid::regclass::text AS name FROM pg_class
+        WHERE relkind = 'r' AND oid >= 16384 AND pg_relation_size(oid) > 0`,
     )
     if (tables.length === 0) return
     const all = tables.map(({ name }) => `SELECT '${name} ' || t::text AS row FROM ${name} t`).join(' UNION ALL ')
