@@ -86,7 +86,7 @@ test('if the process is killed, what it was computing is refused as an outage, a
 })
 
 test('a process that stands still is ended: what waits for it is refused as an outage, and another takes over', async () => {
-  const { computeTag } = start({}, 1000)
+  const { computeTag } = start({}, 3000)
   await computeTag('text', cost, 32)
   const [pid = 0] = children()
   process.kill(pid, 'SIGSTOP')
