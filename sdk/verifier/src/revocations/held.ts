@@ -1,4 +1,5 @@
 import type { Entry } from './messages.ts'
+import { createSieve } from './sieve.ts'
 
 /** Seconds, by the issuer's clock, between two looks at what has expired. */
 const DROP_EVERY = 10
@@ -39,11 +40,14 @@ export function createHeld(clockTolerance: number): Held {
   const byKind = { sid: sessions, sub: subjects, kid: keys, all: everybody }
   // Not keys: whoever has one of them writes what he likes into `exp`, and the key may be in a cache, or given, for ever.
   const expiring = [sessions, subjects, everybody]
+  // Most tokens are of nobody who is listed.
+  const sieve = createSieve()
   let dropAt = Number.NEGATIVE_INFINITY
 
   return {
     add: ({ kind, value, revokedAt, expiresAt }) => {
       const before = byKind[kind].get(value)
+      sieve.add(value)
       // Together, two of one name mean what the later of them means, for as long as the longer of them is in force.
       byKind[kind].set(value, {
         revokedAt: Math.max(revokedAt, before?.revokedAt ?? revokedAt),
@@ -51,9 +55,9 @@ export function createHeld(clockTolerance: number): Held {
       })
     },
     revokes: ({ sid, sub, iat }, kid) => {
-      if (sid !== undefined && sessions.has(sid)) return true
+      if (sid !== undefined && sieve.mayHold(sid) && sessions.has(sid)) return true
       // What was issued in that very second is taken for revoked: its owner has to sign in once more at worst.
-      if (iat <= (subjects.get(sub)?.revokedAt ?? Number.NEGATIVE_INFINITY)) return true
+      if (sieve.mayHold(sub) && iat <= (subjects.get(sub)?.revokedAt ?? Number.NEGATIVE_INFINITY)) return true
       if (keys.size > 0 && keys.has(kid)) return true
       if (everybody.size === 0) return false
       for (const { revokedAt } of everybody.values()) if (iat <= revokedAt) return true
@@ -66,6 +70,8 @@ export function createHeld(clockTolerance: number): Held {
       for (const map of expiring) {
         for (const [name, { expiresAt }] of map) if (expiresAt + clockTolerance <= iat) map.delete(name)
       }
+      sieve.clear()
+      for (const map of [sessions, subjects]) for (const name of map.keys()) sieve.add(name)
     },
     size: () => Object.values(byKind).reduce((sum, { size }) => sum + size, 0),
   }
