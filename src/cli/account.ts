@@ -5,6 +5,7 @@ import { deleteUser } from '../users/removal.ts'
 import { count, toJson } from './account-view.ts'
 import { command } from './command.ts'
 import { consent } from './consent.ts'
+import { EXIT, Failure } from './exit.ts'
 import { hasherOf, newPassword } from './password.ts'
 
 const password = command({
@@ -51,8 +52,13 @@ const enable = command({
   options: {},
   run: async (context, [who = '']) => {
     const opened = await context.open()
-    await enableUser(opened, opened.operation(), who)
+    const enabled = await enableUser(opened, opened.operation(), who)
     const user = await findUser(opened.db, who)
+    if (!enabled)
+      throw new Failure(
+        EXIT.failed,
+        `${user.email} was disabled again meanwhile, and stays so: the same command enables it`,
+      )
     return {
       json: { user: toJson(user) },
       text: `Enabled ${context.paint('bold', user.email)}: it may sign in, and no failure counts against it.`,

@@ -1,12 +1,13 @@
 import { removeClient, setClientEnabled } from '../clients/change.ts'
 import type { ClientRecord } from '../clients/list.ts'
+import { ClientRefused } from '../clients/refused.ts'
 import type { Clock } from '../clock.ts'
 import { transact } from '../db/errors.ts'
 import type { Db, Tx } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import { type AppendDeps, append } from '../revocations/append.ts'
 import { rememberTokensOf } from '../revocations/departing.ts'
-import { outlastRevocation } from '../revocations/subject.ts'
+import { isRevokedAgain, outlastRevocation } from '../revocations/subject.ts'
 import { endSessionsOfClient } from '../sessions/end-client.ts'
 
 type DisableDeps = AppendDeps & { db: Db; clock: Clock }
@@ -29,12 +30,25 @@ export async function disableClient(deps: DisableDeps, operation: Operation, { i
   return 0
 }
 
-/** @returns whether it was disabled. */
-export async function enableClient(deps: DisableDeps, operation: Operation, client: ClientRecord): Promise<boolean> {
-  if (!client.disabledAt) return false
-  if (client.type === 'service') await outlastRevocation(deps, client.id)
-  else await endSessionsOfClient(deps, operation, client.id)
-  return await setClientEnabled(deps, { ...operation, now: deps.clock() }, { id: client.id, enabled: true })
+/**
+ * @returns whether it was disabled.
+ * @throws ClientRefused if somebody has disabled a service since this began: they were told that it holds.
+ */
+export async function enableClient(
+  deps: DisableDeps,
+  operation: Operation,
+  { id, type, disabledAt }: ClientRecord,
+): Promise<boolean> {
+  if (!disabledAt) return false
+  if (type !== 'service') await endSessionsOfClient(deps, operation, id)
+  const outlasted = await outlastRevocation(deps, id)
+  return await setClientEnabled(deps, { ...operation, now: deps.clock() }, { id, enabled: true }, async (tx) => {
+    if (await isRevokedAgain(tx, id, outlasted))
+      throw new ClientRefused(
+        'conflict',
+        'the client was disabled again meanwhile, and stays so: the same command enables it',
+      )
+  })
 }
 
 /**

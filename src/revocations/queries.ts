@@ -54,12 +54,20 @@ export async function isSubjectListed(db: Db, subject: string, since: Date): Pro
   return rows[0]?.listed ?? false
 }
 
-/** When a subject, or everybody, was revoked last. */
-export async function lastOfSubject(db: Db, subject: string): Promise<Date | undefined> {
-  const { rows } = await sql<{ at: Date | null }>`
-    SELECT max(revoked_at) AS at FROM revocations
+/** When a subject, or everybody, was revoked last, and the entries that are about the subject alone. */
+export async function listOfSubject(db: Db, subject: string): Promise<{ last: Date | undefined; ids: string[] }> {
+  const { rows } = await sql<{ at: Date | null; ids: string[] | null }>`
+    SELECT max(revoked_at) AS at, array_agg(id) FILTER (WHERE kind = 'subject') AS ids FROM revocations
     WHERE kind IN ('subject', 'all') AND (sub = ${subject} OR sub IS NULL)`.execute(db)
-  return rows[0]?.at ?? undefined
+  return { last: rows[0]?.at ?? undefined, ids: rows[0]?.ids ?? [] }
+}
+
+/** Whether there is an entry about a subject beside these. */
+export async function isSubjectListedBeside(tx: Tx, subject: string, ids: readonly string[]): Promise<boolean> {
+  const { rows } = await sql<{ listed: boolean }>`
+    SELECT EXISTS (SELECT FROM revocations WHERE kind = 'subject' AND sub = ${subject} AND id <> ALL (${ids}::uuid[]))
+      AS listed`.execute(tx)
+  return rows[0]?.listed ?? false
 }
 
 /** Verifiers accept a token for so long after its end, and a little more. */

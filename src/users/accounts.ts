@@ -15,7 +15,7 @@ import { Problem } from '../errors.ts'
 import type { Operation } from '../operation.ts'
 import { type NoticeDeps, tellOwner } from '../outbox/mail/notices.ts'
 import { append } from '../revocations/append.ts'
-import { outlastRevocation } from '../revocations/subject.ts'
+import { isRevokedAgain, outlastRevocation } from '../revocations/subject.ts'
 import { type EndDeps, endAll } from '../sessions/end.ts'
 import { normaliseEmail } from './email.ts'
 import { lookUp, withUser } from './lookup.ts'
@@ -112,22 +112,25 @@ export async function disableUser(deps: EndDeps, operation: Operation, idOrEmail
 
 /**
  * Lets a user sign in again: undoes a disable, the back-off, and the disabling of the password after too many failures.
+ * @returns false, and nothing has changed, if somebody has disabled the user since this began: they were told that it holds.
  * @throws Problem not_found.
  */
 export async function enableUser(
   deps: { db: Db; clock: Clock; serverKeys: KeyList },
   asked: Operation,
   idOrEmail: string,
-): Promise<void> {
-  const { id, disabledAt } = await lookUp(deps.db, idOrEmail)
-  if (disabledAt) await outlastRevocation(deps, id)
+): Promise<boolean> {
+  const { id } = await lookUp(deps.db, idOrEmail)
+  const outlasted = await outlastRevocation(deps, id)
   const operation = { ...asked, now: deps.clock() }
-  await withUser(deps, id, async (tx, user) => {
+  return await withUser(deps, id, async (tx, user) => {
+    if (user.disabledAt && (await isRevokedAgain(tx, id, outlasted))) return false
     const heldOff = await forgive(tx, deps.serverKeys, user)
     if (user.disabledAt) await writeDisabledAt(tx, user.id, null)
     if (user.disabledAt || heldOff) {
       await record(tx, operation, { type: 'user.enabled', outcome: 'success', userId: user.id })
     }
+    return true
   })
 }
 

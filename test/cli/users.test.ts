@@ -1,6 +1,10 @@
 import { expect, test } from 'vitest'
+import { disableUser } from '../../src/users/accounts.ts'
+import { lockAccount } from '../../src/users/lookup.ts'
 import { createTestApp } from '../support/app.ts'
 import { claimsOf } from '../support/jwt.ts'
+import { waitForLocks } from '../support/lock-waits.ts'
+import { byOperator } from '../support/operation.ts'
 import { createTestCli, run } from './support.ts'
 
 interface User {
@@ -53,6 +57,26 @@ test('an account made at the command line can sign in', async () => {
     .orderBy('seq')
     .execute()
   expect(trail.map(({ type }) => type)).toEqual(['user.created', 'user.disabled', 'session.ended', 'user.enabled'])
+})
+
+test('an account that is disabled again while it is being enabled stays disabled, and the operator hears of it', async () => {
+  await using t = await createTestApp()
+  const { userId, email } = await t.signUp()
+  await t.db.updateTable('users').set({ disabled_at: t.deps.clock() }).where('id', '=', userId).execute()
+  const { disabling, enabling } = await t.db.transaction().execute(async (tx) => {
+    await lockAccount(tx, userId)
+    const second = disableUser(t.deps, byOperator(t.deps), userId)
+    await waitForLocks(t.db, 1)
+    const outcome = run(['users', 'enable', email], { env: t.env })
+    await waitForLocks(t.db, 2)
+    return { disabling: second, enabling: outcome }
+  })
+  await disabling
+  expect(await enabling).toMatchObject({
+    code: 1,
+    out: '',
+    err: expect.stringContaining(`${email} was disabled again meanwhile`),
+  })
 })
 
 test('a password set at the command line replaces the old one, ends the sessions and forgets the failures', async () => {

@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest'
 import { findRegistered } from '../../src/clients/list.ts'
+import { setChangedAt } from '../../src/clients/queries.ts'
 import { disableAndRemove, disableClient, enableClient } from '../../src/oauth/disable-client.ts'
 import { family, register, signIn } from '../sessions/support.ts'
 import { createTestApp } from '../support/app.ts'
 import { addPublicClient, addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
+import { waitForLocks } from '../support/lock-waits.ts'
 import { byOperator } from '../support/operation.ts'
 import { introspect, tokenFor } from './authentication.ts'
 
@@ -36,6 +38,27 @@ test('a service that is enabled again at once gets tokens that are good, and tho
   const client = await findRegistered(t.deps, service.clientId)
   expect(await enableClient(t.deps, byOperator(t.deps), client)).toBe(true)
   expect([await isActive(before), await isActive(await token())]).toEqual([false, true])
+})
+
+test('a service that somebody disables while another one enables it stays disabled', async () => {
+  const service = await addServiceClient(t)
+  const named = { id: service.clientId, type: 'service' } as const
+  await disableClient(t.deps, byOperator(t.deps), named)
+  // To where the enable waits for no second to pass.
+  t.travel(2)
+  const client = await findRegistered(t.deps, service.clientId)
+  const enabling = await t.db.transaction().execute(async (tx) => {
+    await setChangedAt(tx, t.deps.clock(), service.clientId)
+    // Caught at once, because it fails before anybody here awaits it.
+    const outcome = enableClient(t.deps, byOperator(t.deps), client).catch((error: unknown) => error)
+    await waitForLocks(t.db, 1)
+    await disableClient(t.deps, byOperator(t.deps), named)
+    return { outcome }
+  })
+  expect(await enabling.outcome).toMatchObject({ kind: 'conflict', message: expect.stringContaining('disabled again') })
+  expect((await tokenFor(t, service)).statusCode).toBe(401)
+  expect(await enableClient(t.deps, byOperator(t.deps), client)).toBe(true)
+  expect((await tokenFor(t, service)).statusCode).toBe(200)
 })
 
 test('verifiers are told of each session of a client that people sign in with, however many', async () => {

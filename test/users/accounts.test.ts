@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest'
 import { createUser, disableUser, enableUser, findUser, listUsers } from '../../src/users/accounts.ts'
+import { lockAccount } from '../../src/users/lookup.ts'
 import { setRoles } from '../../src/users/rights.ts'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
 import { claimsOf } from '../support/jwt.ts'
+import { waitForLocks } from '../support/lock-waits.ts'
 import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies } from './support.ts'
 
@@ -85,6 +87,28 @@ test('a sign-in to an account that was enabled again at once is none that verifi
   const told = await t.db.selectFrom('revocations').select('revoked_at').where('kind', '=', 'subject').execute()
   expect(told).toHaveLength(1)
   for (const { revoked_at: at } of told) expect(Number(iat)).toBeGreaterThan(Math.floor(at.getTime() / 1000))
+})
+
+test('an account that somebody disables while another one enables it stays disabled', async () => {
+  await using t = await createTestApp()
+  const { userId, email, password } = await t.signUp()
+  await disableUser(t.deps, byOperator(t.deps), userId)
+  // To where the enable waits for no second to pass.
+  t.travel(2)
+  // Both wait for the row, in this order: the enable has read what it outlasts before the disable is committed.
+  const { disabling, enabling } = await t.db.transaction().execute(async (tx) => {
+    await lockAccount(tx, userId)
+    const second = disableUser(t.deps, byOperator(t.deps), userId)
+    await waitForLocks(t.db, 1)
+    const first = enableUser(t.deps, byOperator(t.deps), userId)
+    await waitForLocks(t.db, 2)
+    return { disabling: second, enabling: first }
+  })
+  expect([await disabling, await enabling]).toEqual([0, false])
+  expect((await t.login({ email, password })).statusCode).toBe(401)
+  expect(await auditOf(t, 'user.enabled')).toEqual([])
+  expect(await enableUser(t.deps, byOperator(t.deps), userId)).toBe(true)
+  expect((await t.login({ email, password })).statusCode).toBe(200)
 })
 
 test('a disable and sign-ins at the same time leave no live session', async () => {
