@@ -15,7 +15,7 @@ type Named = Pick<ClientRecord, 'id' | 'type'>
 
 /**
  * Disables a client and ends what it was given. From the commit of the first transaction on, nobody signs in with it and no service
- * gets a token; what a crash after that leaves is ended by the same command again, or before the client is enabled.
+ * gets a token; what a crash after that leaves is ended by the same command again, and sessions also before the client is enabled.
  * @returns how many sessions ended.
  */
 export async function disableClient(deps: DisableDeps, operation: Operation, { id, type }: Named): Promise<number> {
