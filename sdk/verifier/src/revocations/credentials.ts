@@ -1,4 +1,5 @@
 import { exchange, refuseUnless } from '../download.ts'
+import { backOff } from './back-off.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** A service client of the issuer, and what proves it. */
@@ -20,7 +21,10 @@ interface WithAssertion {
 export interface Credentials {
   /** Headers for the stream and receipts. */
   forFeed(): Promise<Record<string, string>>
-  /** The issuer has refused what was given for the feed. */
+  /**
+   * The issuer has refused what was given for the feed (401), or does not look at it after too many failures (429): what
+   * was given may be one of them.
+   */
   refused(): void
   /** For a form at an OAuth endpoint. */
   forForm(): Promise<{ headers: Record<string, string>; parameters: Record<string, string> }>
@@ -35,7 +39,7 @@ const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 /** Without a client, the feed is read as by anybody. */
 export function createCredentials(
   client: ClientCredentials | undefined,
-  around: Pick<Surroundings, 'base' | 'fetch' | 'timeoutMs' | 'monotonic'>,
+  around: Pick<Surroundings, 'base' | 'fetch' | 'timeoutMs' | 'monotonic' | 'after'>,
 ): Credentials {
   if (client?.assertion) return byAssertion(client, around)
   const headers: Record<string, string> = client ? { authorization: basic(client) } : {}
@@ -45,16 +49,37 @@ export function createCredentials(
 /** An assertion belongs into a form (RFC 7523 §2.2), which the feed has not: it takes an access token that is for it alone. */
 function byAssertion(
   { id, assertion }: WithAssertion & { id: string },
-  { base, fetch, timeoutMs, monotonic }: Parameters<typeof createCredentials>[1],
+  { base, fetch, timeoutMs, monotonic, after }: Parameters<typeof createCredentials>[1],
 ): Credentials {
   const url = `${base}/oauth/token`
   const limits = { fetch, timeoutMs, maxBytes: MAX_BYTES }
   let held: { token: string; until: number } | undefined
   let asking: Promise<string> | undefined
+  /** The issuer has said when to ask again. */
+  let pause: { until: number; error: Error } | undefined
+
+  /** Code of the caller's. All that needs credentials waits for it, and would for good if it never settled. */
+  const prove = async (): Promise<string> => {
+    let callOff = (): void => {}
+    const late = new Promise<never>((_resolve, reject) => {
+      callOff = after(timeoutMs, () => reject(new Error(`it gave none within ${timeoutMs / 1000} s`)))
+    })
+    try {
+      const given: unknown = await Promise.race([assertion(), late])
+      if (typeof given !== 'string') throw new Error('it gave no text')
+      return given
+    } catch (error) {
+      // Anything may have been thrown.
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new Error(`the function for the client's assertion failed: ${reason}`)
+    } finally {
+      callOff()
+    }
+  }
 
   const forForm: Credentials['forForm'] = async () => ({
     headers: {},
-    parameters: { client_id: id, client_assertion_type: JWT_BEARER, client_assertion: await assertion() },
+    parameters: { client_id: id, client_assertion_type: JWT_BEARER, client_assertion: await prove() },
   })
 
   const ask = async (): Promise<string> => {
@@ -63,7 +88,13 @@ function byAssertion(
     const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' }
     const body = new URLSearchParams(form).toString()
     const answer = await exchange(url, { method: 'POST', headers, body }, limits)
-    refuseUnless(200, url, answer)
+    try {
+      refuseUnless(200, url, answer)
+    } catch (error) {
+      const retryAfter = answer.headers.get('retry-after')
+      if (retryAfter) pause = { until: monotonic() + backOff(1, retryAfter), error: error as Error }
+      throw error
+    }
     const { access_token: token, expires_in: seconds } = JSON.parse(answer.text) as Record<string, unknown>
     if (typeof token !== 'string' || typeof seconds !== 'number') throw new Error(`${url} gave no access token`)
     held = { token, until: monotonic() + seconds * 1000 * USED }
@@ -74,6 +105,7 @@ function byAssertion(
     forForm,
     forFeed: async () => {
       if (held && monotonic() < held.until) return { authorization: `Bearer ${held.token}` }
+      if (pause && monotonic() < pause.until) throw pause.error
       // Stream and receipts begin together, and need one.
       asking ??= ask().finally(() => (asking = undefined))
       return { authorization: `Bearer ${await asking}` }

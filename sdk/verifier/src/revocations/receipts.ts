@@ -1,4 +1,5 @@
 import { exchange, refuseUnless } from '../download.ts'
+import { backOff } from './back-off.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Milliseconds: one look a second, and a receipt every five seconds if nothing has changed. */
@@ -27,25 +28,29 @@ export function createReceipts({
   let isClosed = false
   let callOff = (): void => {}
 
-  const send = async (): Promise<void> => {
+  /** @returns after how long the issuer wants to hear of it again, in milliseconds. */
+  const send = async (): Promise<number> => {
     const place = view.place()
-    if (!place) return
+    if (!place) return 0
     const body = JSON.stringify({ ...place, kids: kids(), instance })
-    if (body === sent?.body && monotonic() - sent.at < SEND_EVERY) return
+    if (body === sent?.body && monotonic() - sent.at < SEND_EVERY) return 0
     sent = { body, at: monotonic() }
+    let retryAfter: string | null = null
     try {
       const headers = { ...(await credentials.forFeed()), 'content-type': 'application/json' }
       const answer = await exchange(url, { method: 'POST', headers, body }, limits)
-      if (answer.status === 401) credentials.refused()
+      if (answer.status === 401 || answer.status === 429) credentials.refused()
+      retryAfter = answer.headers.get('retry-after')
       refuseUnless(204, url, answer)
     } catch (error) {
       report('the receipt', error)
     }
+    return retryAfter ? backOff(1, retryAfter) : 0
   }
 
   const look = async (): Promise<void> => {
-    await send()
-    if (!isClosed) callOff = after(LOOK_EVERY, () => void look())
+    const asked = await send()
+    if (!isClosed) callOff = after(Math.max(LOOK_EVERY, asked), () => void look())
   }
 
   void look()

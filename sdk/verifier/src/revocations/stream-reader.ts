@@ -62,6 +62,7 @@ export function createStreamReader(options: Options): StreamReader {
       ...(await credentials.forFeed()),
       ...(place && { 'last-event-id': `${place.epoch}.${place.seq}` }),
     }
+    signal.throwIfAborted()
     endAfter(timeoutMs, `it did not answer within ${timeoutMs / 1000} s`)
     // Raced, because a `fetch` of the caller's may not heed the signal.
     const response = await Promise.race([
@@ -69,7 +70,7 @@ export function createStreamReader(options: Options): StreamReader {
       whenAborted(signal),
     ])
     const { status, body } = response
-    if (status === 401) credentials.refused()
+    if (status === 401 || status === 429) credentials.refused()
     if (status !== 200 || !body || !/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) {
       void body?.cancel().catch(() => {})
       report('the stream of revocations', new Error(`${url} answered ${status}, and no stream`))
