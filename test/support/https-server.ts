@@ -13,10 +13,21 @@ export interface HttpsServer extends AsyncDisposable {
   readonly requests: IncomingMessage[]
 }
 
+/** Of a name one at most: among several that are trusted, OpenSSL looks at the first of the name alone. */
+const certificates = new Map<string, ReturnType<typeof makeCertificate>>()
+
+function trustedCertificate(host: string): ReturnType<typeof makeCertificate> {
+  const known = certificates.get(host)
+  if (known) return known
+  const made = makeCertificate(host)
+  certificates.set(host, made)
+  setDefaultCACertificates([...getCACertificates('default'), made.certificate])
+  return made
+}
+
 /** A server with TLS on a free port of 127.0.0.1, whose certificate is for `host` and trusted from now on in this process. */
 export async function startHttps(host: string, answer: RequestListener): Promise<HttpsServer> {
-  const { certificate, key } = makeCertificate(host)
-  setDefaultCACertificates([...getCACertificates('default'), certificate])
+  const { certificate, key } = trustedCertificate(host)
   const requests: IncomingMessage[] = []
   const sockets = new Set<Socket>()
   const server = createServer({ cert: certificate, key }, (request, response) => {
