@@ -220,7 +220,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   )
   limitRates(app, limits, metrics)
   guardAccess(app, {
-    authenticate: (token) => semaphore.run(() => authenticate(deps, clients, token)),
+    authenticate: (token, network) => semaphore.run(() => authenticate(deps, clients, token), network),
     scope: ACCOUNT_SCOPE,
     issuer: config.ISSUER,
   })

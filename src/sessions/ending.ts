@@ -14,6 +14,8 @@ interface Ending {
   delivery?: Delivery | undefined
   /** If stated, the client that the family was issued to. */
   clientId?: string | undefined
+  /** Of the caller. What comes from one network waits in one line. */
+  network: string
 }
 
 /** Ends a family for whoever presents a token of it. @returns what it may not be ended for; otherwise it has ended. */
@@ -35,7 +37,7 @@ export function createEnding(deps: EndingDeps, semaphore: Pick<Semaphore, 'run'>
     const key = [asked.family, asked.delivery, asked.clientId].join(' ')
     let ending = underWay.get(key)
     if (!ending) {
-      ending = semaphore.run(() => end(deps, operation, asked)).finally(() => underWay.delete(key))
+      ending = semaphore.run(() => end(deps, operation, asked), asked.network).finally(() => underWay.delete(key))
       underWay.set(key, ending)
     }
     return await ending

@@ -13,14 +13,16 @@ interface Presented {
   delivery: Delivery
   /** Whose token it has to be; undefined where the token alone tells. */
   clientId: string | undefined
+  /** Of the caller. */
+  network: string
 }
 
 type LogoutDeps = Parameters<typeof createEnding>[0] & { serverKeys: KeyList }
 
 export function createLogout(deps: LogoutDeps, semaphore: Pick<Semaphore, 'run'>): Logout {
   const end = createEnding(deps, semaphore)
-  return async (operation, { token: text, delivery, clientId }) => {
+  return async (operation, { token: text, ...rest }) => {
     const token = text === undefined ? undefined : authenticateToken(deps.serverKeys, text)
-    if (token) await end(operation, { family: token.family, delivery, clientId, cause: 'logout' })
+    if (token) await end(operation, { family: token.family, cause: 'logout', ...rest })
   }
 }

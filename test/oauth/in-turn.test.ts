@@ -4,6 +4,7 @@ import { newClientId } from '../../src/clients/identifiers.ts'
 import { Problem } from '../../src/errors.ts'
 import { createClientAuthentication, SERVICES } from '../../src/oauth/authenticate-client.ts'
 import { createSemaphore } from '../../src/semaphore.ts'
+import { STRANGERS } from '../../src/sessions/authenticate.ts'
 import { createTestApp, refreshTokenOf } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
 import { addServiceClient } from '../support/clients.ts'
@@ -101,6 +102,30 @@ async function waitingForLocks(): Promise<number> {
     SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(t.db)
   return rows.length
 }
+
+test('people are looked up in turn with other networks', async () => {
+  const { accessToken } = await t.signUp()
+  const ask = (remoteAddress: string) =>
+    t.inject({ method: 'GET', url: '/me', remoteAddress, headers: { authorization: `Bearer ${accessToken}` } })
+  const { find } = t.deps.clients
+  const held = Promise.withResolvers<void>()
+  const looked = vi.spyOn(t.deps.clients, 'find').mockImplementation(async (id) => {
+    await held.promise
+    return await find(id)
+  })
+  let answered = 0
+  const flood = atOnce(300, () => ask('192.0.2.69').then(() => void answered++))
+  await vi.waitFor(() => expect(looked).toHaveBeenCalledTimes(STRANGERS.permits))
+  const honest = ask('198.51.100.2').then(({ statusCode }) => ({ statusCode, answered }))
+  // What each takes from a limit first is asked of the database in order, and of a sign-out without a token nothing else is.
+  await t.inject({ method: 'POST', url: '/logout', headers: { origin: t.config.ISSUER } })
+  await settled()
+  held.resolve()
+  const found = await honest
+  expect(found.statusCode).toBe(200)
+  expect(found.answered).toBeLessThan(150)
+  await flood
+})
 
 test('who finds no room is refused at the pace of refusals', async () => {
   const semaphore = createSemaphore({ permits: 1, queue: 0 })

@@ -3,6 +3,7 @@ import { Problem } from '../../errors.ts'
 import type { Principal } from '../../principal.ts'
 import { challenge } from '../replies/problems.ts'
 import { authorizationOf } from '../requests/authorization.ts'
+import { networkOf } from './proxies.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -27,8 +28,8 @@ type Access = 'public' | 'optional' | Principal['kind']
 const KNOWN: readonly unknown[] = ['public', 'optional', 'user'] satisfies Access[]
 
 export interface AccessRules {
-  /** Resolves to the caller behind a token. @throws Problem `invalid_token`. */
-  authenticate(token: string): Promise<Principal>
+  /** Resolves to the caller behind a token. @param network that the request came from. @throws Problem `invalid_token`. */
+  authenticate(token: string, network: string): Promise<Principal>
   /** The scope that every route needs unless it is public. */
   scope: string
   /** Names this server in challenges. */
@@ -69,7 +70,7 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
   })
 
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const principal = await authenticate(bearerToken(request))
+    const principal = await authenticate(bearerToken(request), networkOf(request.source.address))
     // The token is valid, but for another kind of caller, so no other scope would help: none is named in the challenge.
     const { access } = request.routeOptions.config
     if (principal.kind !== (access === 'optional' ? 'user' : access)) {

@@ -16,7 +16,14 @@ import { verifyAccessToken } from '../../tokens/verify.ts'
  * @throws Problem `invalid_grant` for a token of another client, whose session goes on; `unsupported_token_type` for one
  * that has no session to end.
  */
-export type Revoke = (operation: Operation, input: { clientId: string; token: string }) => Promise<void>
+export type Revoke = (operation: Operation, input: Asked) => Promise<void>
+
+interface Asked {
+  clientId: string
+  token: string
+  /** Of the caller. */
+  network: string
+}
 
 type RevokeDeps = Parameters<typeof createEnding>[0] & {
   clock: Clock
@@ -29,11 +36,11 @@ export function createRevoke(deps: RevokeDeps, semaphore: Pick<Semaphore, 'run'>
   const end = createEnding(deps, semaphore)
   const cause = 'revoked_by_client'
 
-  return async (operation, { clientId, token: text }) => {
+  return async (operation, { clientId, token: text, network }) => {
     const token = authenticateToken(deps.serverKeys, text)
     if (token) {
       // Nobody but the browser has a token of a cookie: one that comes in a form was copied out of it.
-      const done = await end(operation, { family: token.family, clientId, delivery: 'body', cause })
+      const done = await end(operation, { family: token.family, clientId, delivery: 'body', cause, network })
       if (done !== 'ended') throw new Problem('invalid_grant', { reason: done })
       return
     }
@@ -45,7 +52,7 @@ export function createRevoke(deps: RevokeDeps, semaphore: Pick<Semaphore, 'run'>
     // Every service that a token is sent to knows it, and the id of a public client is no secret. Without the scope it
     // may not touch the account, so it may not end the session either.
     if (!scope.split(' ').includes(ACCOUNT_SCOPE)) throw new Problem('unsupported_token_type', { detail: NO_ACCOUNT })
-    await end(operation, { family: sid, clientId, cause })
+    await end(operation, { family: sid, clientId, cause, network })
   }
 }
 

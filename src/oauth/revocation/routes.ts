@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import type { Clients } from '../../clients/clients.ts'
 import type { ServiceClient } from '../../clients/service.ts'
 import { refuseForeignOrigin } from '../../http/guards/origin.ts'
+import { networkOf } from '../../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { type ClientForm, clientParameters, isProved } from '../../http/requests/client.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
@@ -49,7 +50,8 @@ export function revocationEndpoint(
       if (named) refuseForeignOrigin(request, named)
       refuseOver(await limits.logout(request), deps.metrics)
       const client = named ?? (await authenticateClient(request, body))
-      await revoke(operationOf(request, deps.clock()), { clientId: client.id, token: body.token })
+      const network = networkOf(request.source.address)
+      await revoke(operationOf(request, deps.clock()), { clientId: client.id, token: body.token, network })
       return reply.code(200).send(undefined)
     },
   )

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { refuseLostCookie } from '../../http/guards/origin.ts'
+import { networkOf } from '../../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { expectRoom } from '../../http/limits/room.ts'
 import { clearRefreshCookie, deviceCookies, refreshCookies, setTokenCookies } from '../../http/replies/cookies.ts'
@@ -99,7 +100,8 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
         const { id: clientId } = visits.clientOf(request)
         const [token, another] = refreshCookies(request, clientId)
         if (another !== undefined) throw new Problem('invalid_request', { detail: 'Send one refresh token.' })
-        await logout(visits.operation(request), { token, delivery: 'cookie', clientId })
+        const network = networkOf(request.source.address)
+        await logout(visits.operation(request), { token, delivery: 'cookie', clientId, network })
         clearRefreshCookie(reply, clientId)
         const { title, text, signIn: label } = view.words.signedOut
         return sendPage(reply, donePage(view, { title, text, label, path: '/account/sign-in' }))

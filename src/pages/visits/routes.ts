@@ -6,6 +6,7 @@ import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/config.ts'
 import { Problem } from '../../errors.ts'
 import { requireOwnPage } from '../../http/guards/origin.ts'
+import { networkOf } from '../../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { refreshCookies } from '../../http/replies/cookies.ts'
 import { sendPage, sendProblemPage } from '../../http/replies/pages.ts'
@@ -118,7 +119,8 @@ export function createVisits(
     // what another site asks for.
     if (cookie === undefined || another !== undefined || isForeign(request)) return undefined
     if (!counted) refuseOver(await limits.account(request), deps.metrics)
-    const visitor = await semaphore.run(() => findVisitor(deps, { text: cookie, clientId }))
+    const find = () => findVisitor(deps, { text: cookie, clientId })
+    const visitor = await semaphore.run(find, networkOf(request.source.address))
     if (visitor) request.noted = { userId: visitor.subject.id, familyId: visitor.sessionId }
     return visitor
   }

@@ -6,6 +6,7 @@ import type { Origins } from '../../config/origins.ts'
 import type { Delivery } from '../../db/schema.ts'
 import { Problem } from '../../errors.ts'
 import { refuseForeignOrigin, requireOrigin } from '../../http/guards/origin.ts'
+import { networkOf } from '../../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../../http/replies/cookies.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
@@ -95,7 +96,8 @@ export function refreshEndpoints(
         const { refresh_token: inBody, client_id: named } = request.body ?? {}
         const { owner, ...credential } = readCredential(request, clients, inBody, named)
         refuseOver(await limits.logout(request), deps.metrics)
-        await logout(operationOf(request, deps.clock()), credential)
+        const network = networkOf(request.source.address)
+        await logout(operationOf(request, deps.clock()), { ...credential, network })
         // A cookie that the named client does not own is left alone, as its session is.
         if (credential.delivery === 'cookie' && credential.clientId === owner) clearRefreshCookie(reply, owner)
         return reply.code(204).send(null)
