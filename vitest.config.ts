@@ -16,6 +16,8 @@ export default defineConfig({
     // More than cores: tests that wait for a timer, a hash or the database leave half of each idle.
     maxWorkers: Math.min(4, availableParallelism() + 2),
     sequence: { sequencer: LongestFirst },
+    // What a test replaces is as before for the next one, in whichever file that is.
+    restoreMocks: true,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },
