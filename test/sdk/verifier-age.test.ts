@@ -30,39 +30,41 @@ const cases: Case[] = [
     age: 20,
   },
   {
-    what: 'the newest took three seconds longer than the quickest',
+    what: 'the newest took three seconds longer than the second quickest',
     heard: [
       [0, at(2)],
       [2, at(3)],
-      [4, at(8)],
+      [4, at(9)],
     ],
-    now: at(9),
+    now: at(10),
     age: 4,
   },
   {
-    what: 'the quickest was five minutes ago, and nearly ten',
+    what: 'the quickest were nearly two minutes ago',
     heard: [
       [0, at(0)],
-      [302, at(305)],
-      [590, at(596)],
+      [1, at(1)],
+      [60, at(63)],
+      [113, at(119)],
     ],
-    now: at(596),
+    now: at(119),
     age: 6,
   },
   {
-    what: 'it was longer ago than that',
+    what: 'they were longer ago than that',
     heard: [
       [0, at(0)],
-      [301, at(305)],
-      [603, at(607)],
-      [910, at(914)],
+      [1, at(1)],
+      [118, at(122)],
+      [124, at(128)],
     ],
-    now: at(914),
+    now: at(128),
     age: 0,
   },
   {
     what: 'all are held back for twenty seconds',
     heard: [
+      [98, at(98)],
       [100, at(100)],
       [102, at(122)],
     ],
@@ -70,24 +72,66 @@ const cases: Case[] = [
     age: 20,
   },
   {
-    what: 'the same, and our clock is ten behind, so that half of it is not to be told',
+    what: 'the same, and our clock is 25 behind',
     heard: [
-      [110, at(100)],
-      [112, at(122)],
+      [98, at(98, 73)],
+      [100, at(100, 75)],
+      [102, at(122, 97)],
     ],
-    now: at(122),
-    age: 10,
+    now: at(122, 97),
+    age: 20,
   },
   {
-    what: 'two were signed by a clock that was ahead, and nothing is late for that',
+    what: 'they are held back from the second on, which only clocks can tell',
     heard: [
       [100, at(100)],
+      [102, at(122)],
+      [104, at(124)],
+    ],
+    now: at(124),
+    age: 0,
+  },
+  {
+    what: 'one was signed by a clock that was ahead, and nothing is late for that',
+    heard: [
+      [98, at(98)],
+      [100, at(100)],
       [127, at(102)],
-      [129, at(104)],
       [130, at(131)],
     ],
     now: at(131),
     age: 1,
+  },
+  {
+    what: 'it was the first, and our clock is ten ahead',
+    heard: [
+      [125, at(100, 110)],
+      [127, at(127, 137)],
+      [129, at(129, 139)],
+    ],
+    now: at(129, 139),
+    age: 0,
+  },
+  {
+    what: 'two were, as if all were held back now',
+    heard: [
+      [100, at(100)],
+      [127, at(102)],
+      [129, at(104)],
+      [130, at(130)],
+    ],
+    now: at(130),
+    age: 25,
+  },
+  {
+    what: 'two were, more than two minutes ago',
+    heard: [
+      [127, at(102)],
+      [129, at(104)],
+      [230, at(230)],
+    ],
+    now: at(230),
+    age: 0,
   },
   {
     what: 'every message is later than the one before, by little',
@@ -109,6 +153,7 @@ test('another epoch may have another clock, but not one beyond the tolerance', (
   view.page(statement('a', 100), undefined, at(100))
   view.page(statement('b', 110), undefined, at(130))
   expect(view.age(at(130))).toBe(0)
+  view.heartbeat(statement('b', 111), at(131))
   view.heartbeat(statement('b', 112), at(135))
   expect(view.age(at(135))).toBe(3000)
   view.page(statement('c', 120), undefined, at(155))

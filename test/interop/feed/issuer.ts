@@ -51,6 +51,8 @@ export interface Saying {
   iss?: string
   /** Seconds by which its clock is slow. */
   behind?: number
+  /** Only the next list or heartbeat. */
+  once?: true
   /** Of these epochs, by turns: the last list that was said. */
   replayed?: string[]
 }
@@ -109,6 +111,7 @@ export async function startFeedIssuer() {
       return said.findLast((each) => each.epoch === turn)?.text ?? ''
     }
     const text = sign('revocations+jwt', { seq, after, ttl: 2, revocations }, saying)
+    if (saying.once) saying = {}
     said.push({ text, epoch })
     return text
   }

@@ -10,6 +10,7 @@ import jwt
 
 SILENCE = 5  # seconds. The stream has a heartbeat every two.
 CLOCKS_APART = 30
+MEMORY = 120  # seconds. What is known of how quick messages are.
 
 log = logging.getLogger("revocations")
 
@@ -171,11 +172,12 @@ class Revocations:
         if claims["epoch"] != self.epoch:
             self.offsets = []  # Another database may have another clock.
         self.epoch, self.seq, self.iat = claims["epoch"], claims["seq"], iat
-        # How much later it came than the quickest in ten minutes. The rest is the difference between two clocks.
-        self.offsets = [each for each in self.offsets if each[0] > monotonic - 600] + [(monotonic, monotonic - iat)]
-        late = monotonic - iat - min(offset for _, offset in self.offsets)
-        # No more than our clock says, as the quickest may have been signed by a clock that was ahead.
-        self.heard = monotonic, wall, max(0, min(late, wall - iat))
+        # How much later it came than the second quickest, as the quickest may have been signed by a clock that was
+        # ahead. The rest is the difference between two clocks.
+        offset = monotonic - iat
+        self.offsets = [each for each in self.offsets if each[0] > monotonic - MEMORY] + [(monotonic, offset)]
+        quickest = sorted(each for _, each in self.offsets)[:2]
+        self.heard = monotonic, wall, max(0, offset - quickest[-1])
         # By both clocks: ours may have been set for a moment, and tokens are judged by it.
         # A key is never forgotten: whoever has it chooses how long its tokens live.
         past = min(iat, wall)

@@ -16,8 +16,11 @@ export function mayHaveSlept(from: Moment, to: Moment): boolean {
   return to.wall - from.wall - (to.monotonic - from.monotonic) > JUMP
 }
 
-/** How long the shortest delivery is remembered, in milliseconds: at least so, and at most twice. */
-const WINDOW = 300_000
+/**
+ * For how long it is remembered how quick messages are, in milliseconds. Whoever holds messages back is noticed for as
+ * long. So long do messages look late, too, once this reader has moved from a replica whose clock is ahead to another.
+ */
+const MEMORY = 120_000
 
 export interface Age {
   /**
@@ -40,37 +43,29 @@ export interface Age {
 export function createAge(clockTolerance: number): Age {
   const tolerance = clockTolerance * 1000
   let newest: { iat: number; at: Moment; delay: number } | undefined
-  let shortest: { since: number; difference: number; before: number } | undefined
+  let recent: { came: number; difference: number }[] = []
 
   /**
-   * How much longer than the quickest message of the last minutes this one took. The clocks of the two machines stand
-   * differently, so one message alone says nothing. It is measured with the monotonic clock, as setting the other one
-   * delays no message.
-   *
-   * But never longer than the wall clock says: one message signed by a clock that is ahead would look the quickest, and
-   * make all that follow look late for minutes. So a delay goes unnoticed up to what our own clock is behind, within the
-   * tolerance. That much an attacker has anyway, if he delays everything from the first message on.
+   * How much longer than the second quickest message of the last minutes this one took: the quickest may have been signed
+   * by a clock that was ahead for a moment. The clocks of the two machines stand differently, so one message alone says
+   * nothing, and neither does what our own clock says of it: whether a replica was ahead or our clock is behind cannot be
+   * told. It is measured with the monotonic clock, as setting the other one delays no message.
    */
-  const delayOf = (iat: number, { monotonic, wall }: Moment): number => {
-    const difference = monotonic - iat
-    const old = shortest ? monotonic - shortest.since : Number.POSITIVE_INFINITY
-    if (!shortest || old > WINDOW) {
-      const before = shortest && old <= 2 * WINDOW ? shortest.difference : Number.POSITIVE_INFINITY
-      shortest = { since: monotonic, difference, before }
-    }
-    shortest.difference = Math.min(shortest.difference, difference)
-    const late = difference - Math.min(shortest.difference, shortest.before)
-    return Math.max(0, Math.min(late, wall - iat))
+  const delayOf = (iat: number, came: number): number => {
+    const difference = came - iat
+    recent = [...recent.filter((each) => each.came > came - MEMORY), { came, difference }]
+    const quickest = recent.map((each) => each.difference).toSorted((a, b) => a - b)
+    return Math.max(0, difference - (quickest[1] ?? difference))
   }
 
   return {
     heard: (seconds, at) => {
       const iat = seconds * 1000
       if (newest && iat <= newest.iat) return
-      newest = { iat, at, delay: delayOf(iat, at) }
+      newest = { iat, at, delay: delayOf(iat, at.monotonic) }
     },
     begin: () => {
-      shortest = undefined
+      recent = []
     },
     at: ({ monotonic, wall }) => {
       if (!newest) return Number.POSITIVE_INFINITY

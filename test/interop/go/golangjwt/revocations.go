@@ -25,6 +25,7 @@ import (
 const (
 	silence    = 5 * time.Second // The stream has a heartbeat every two.
 	clocksDiff = 30 * time.Second
+	memory     = 2 * time.Minute // What is known of how quick messages are.
 )
 
 var (
@@ -357,12 +358,14 @@ func (r *Revocations) reached(signed *message) {
 	if signed.Epoch != r.epoch {
 		r.offsets = nil // Another database may have another clock.
 	}
-	// How much later it came than the quickest in ten minutes. The rest is the difference between two clocks.
-	late := now.Sub(start) - time.Duration(iat.UnixNano())
+	// How much later it came than the second quickest, as the quickest may have been signed by a clock that was ahead.
+	// The rest is the difference between two clocks.
+	value := now.Sub(start) - time.Duration(iat.UnixNano())
 	r.offsets = append(slices.DeleteFunc(r.offsets, func(old offset) bool {
-		return now.Sub(old.at) > 10*time.Minute
-	}), offset{now, late})
-	quickest := slices.MinFunc(r.offsets, func(a, b offset) int { return cmp.Compare(a.value, b.value) })
+		return now.Sub(old.at) > memory
+	}), offset{now, value})
+	quickest := slices.SortedFunc(slices.Values(r.offsets), func(a, b offset) int { return cmp.Compare(a.value, b.value) })
+	second := quickest[min(1, len(quickest)-1)]
 	// By both clocks: ours may have been set for a moment, and tokens are judged by it.
 	past := float64(min(now.Unix(), iat.Unix()))
 	r.mutex.Lock()
@@ -371,8 +374,7 @@ func (r *Revocations) reached(signed *message) {
 		close(r.ready)
 	}
 	r.epoch, r.seq, r.iat = signed.Epoch, signed.Seq, iat
-	// No more than our clock says, as the quickest may have been signed by a clock that was ahead.
-	r.heard, r.delay = now, max(0, min(late-quickest.value, now.Sub(iat)))
+	r.heard, r.delay = now, max(0, value-second.value)
 	// A key is never forgotten: whoever has it chooses how long its tokens live.
 	maps.DeleteFunc(r.entries, func(key string, each span) bool {
 		return each.end <= past && !strings.HasPrefix(key, "kid ")
