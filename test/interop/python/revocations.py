@@ -15,6 +15,10 @@ MEMORY = 120  # seconds. What is known of how quick messages are.
 log = logging.getLogger("revocations")
 
 
+def clocks():
+    return time.monotonic(), time.time()
+
+
 class Revoked(jwt.InvalidTokenError):
     """Answer 401, as for any other bad token."""
 
@@ -84,6 +88,7 @@ class Revocations:
             time.sleep(random.uniform(0.2, pause))
 
     def _follow(self):
+        asked = clocks()
         with urllib.request.urlopen(self.stream, timeout=SILENCE) as stream:
             # The stream begins with the present. What comes while the list is read waits in it.
             self._catch_up()
@@ -95,10 +100,10 @@ class Revocations:
                 if line.strip():
                     message[name] = value
                     continue
-                self._receive(message.get("event"), message.get("data", ""))
+                self._receive(message.get("event"), message.get("data", ""), asked)
                 message = {}
 
-    def _receive(self, event, data):
+    def _receive(self, event, data, asked):
         if event == "revocation":
             claims = self._open(data, "secevent+jwt")
             # A changed password has a number, but ends nothing by itself.
@@ -111,7 +116,7 @@ class Revocations:
         elif event == "heartbeat":
             claims = self._open(data, "revocations+jwt")
             if claims["epoch"] == self.epoch and claims["seq"] <= self.seq:
-                self._reached(claims)
+                self._reached(claims, asked)
             else:
                 self._catch_up()
         elif event == "reset":
@@ -122,6 +127,7 @@ class Revocations:
         epoch, seq = self.epoch, self.seq
         while True:
             since = f"?since={epoch}.{seq}" if epoch else ""
+            asked = clocks()
             with urllib.request.urlopen(self.url + since, timeout=SILENCE) as reply:
                 page = self._open(reply.read().decode(), "revocations+jwt")
             if page["epoch"] != epoch:
@@ -133,7 +139,7 @@ class Revocations:
                 self._hold(entry)
             last = max((entry["seq"] for entry in page["revocations"]), default=page["seq"])
             if last == page["seq"]:
-                return self._reached(page)
+                return self._reached(page, asked)
             # A copy of a part that is known says nothing new. The next heartbeat has it asked for again.
             if last <= seq:
                 return None
@@ -163,9 +169,12 @@ class Revocations:
         before, end = self.entries.get(key, (0, 0))
         self.entries[key] = max(until, before), max(entry["expires_at"], end)
 
-    def _reached(self, claims):
-        """All that had been revoked when this was signed is held."""
-        monotonic, wall, iat = time.monotonic(), time.time(), claims["iat"]
+    def _reached(self, claims, asked):
+        """All that had been revoked when this was signed is held. It was asked for at a moment by both clocks."""
+        (monotonic, wall), iat = clocks(), claims["iat"]
+        # The monotonic clock stands still while the machine sleeps, and what lay in a buffer would look new.
+        if wall - asked[1] - (monotonic - asked[0]) > 2:
+            raise ValueError("this machine slept, or its clock was set")
         # Replays and old copies do not make the view any fresher.
         if iat <= self.iat:
             return

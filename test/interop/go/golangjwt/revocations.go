@@ -180,6 +180,7 @@ func (r *Revocations) follow(ctx context.Context) error {
 	streaming, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.alarm = time.AfterFunc(silence, cancel)
+	asked := time.Now()
 	stream, err := get(streaming, r.url+"/stream", r.client)
 	if err != nil {
 		return err
@@ -196,7 +197,7 @@ func (r *Revocations) follow(ctx context.Context) error {
 			fields[name] = value
 			continue
 		}
-		if err := r.receive(ctx, fields["event"], fields["data"]); err != nil {
+		if err := r.receive(ctx, fields["event"], fields["data"], asked); err != nil {
 			return err
 		}
 		clear(fields)
@@ -204,7 +205,7 @@ func (r *Revocations) follow(ctx context.Context) error {
 	return lines.Err()
 }
 
-func (r *Revocations) receive(ctx context.Context, event, data string) error {
+func (r *Revocations) receive(ctx context.Context, event, data string, asked time.Time) error {
 	switch event {
 	case "revocation":
 		set, err := r.open(data, "secevent+jwt")
@@ -228,8 +229,7 @@ func (r *Revocations) receive(ctx context.Context, event, data string) error {
 			return err
 		}
 		if heartbeat.Epoch == r.epoch && heartbeat.Seq <= r.seq {
-			r.reached(heartbeat)
-			return nil
+			return r.reached(heartbeat, asked)
 		}
 		return r.catchUp(ctx)
 	case "reset":
@@ -245,6 +245,7 @@ func (r *Revocations) catchUp(ctx context.Context) error {
 		if epoch != "" {
 			url += fmt.Sprintf("?since=%s.%d", epoch, seq)
 		}
+		asked := time.Now()
 		page, err := r.read(ctx, url)
 		if err != nil {
 			return err
@@ -264,8 +265,7 @@ func (r *Revocations) catchUp(ctx context.Context) error {
 			return err
 		}
 		if len(page.Revocations) == 0 || last == page.Seq {
-			r.reached(page)
-			return nil
+			return r.reached(page, asked)
 		}
 		// A copy of a part that is known says nothing new. The next heartbeat has it asked for again.
 		if last <= seq {
@@ -348,11 +348,15 @@ func (r *Revocations) hold(entries ...entry) error {
 }
 
 // reached is told that all that had been revoked when this was signed is held.
-func (r *Revocations) reached(signed *message) {
+func (r *Revocations) reached(signed *message, asked time.Time) error {
 	now, iat := time.Now(), signed.IssuedAt.Time
+	// The monotonic clock stands still while the machine sleeps, and what lay in a buffer would look new.
+	if now.Round(0).Sub(asked.Round(0))-now.Sub(asked) > 2*time.Second {
+		return errors.New("this machine slept, or its clock was set")
+	}
 	// Replays and old copies do not make the view any fresher.
 	if !iat.After(r.iat) {
-		return
+		return nil
 	}
 	r.alarm.Reset(silence)
 	if signed.Epoch != r.epoch {
@@ -379,4 +383,5 @@ func (r *Revocations) reached(signed *message) {
 	maps.DeleteFunc(r.entries, func(key string, each span) bool {
 		return each.end <= past && !strings.HasPrefix(key, "kid ")
 	})
+	return nil
 }
