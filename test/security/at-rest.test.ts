@@ -11,6 +11,10 @@ const { token } = mintFirst([deriveServerKeys(randomBytes(32))])
 test.each([
   ['a refresh token', `{"msg":"x","body":"${token}"}`],
   ['a refresh token in hexadecimal', `families \\x${Buffer.from(token).toString('hex')}`],
+  ['a refresh token', `{"url":"/x?next=%2F%3Ftoken%3D${token}"}`],
+  ['a refresh token', `{"msg":"first line\\n${token}"}`],
+  ['a refresh token', `users (x,${token},y)`],
+  ['a refresh token', token],
   ['a device token', `{"msg":"dt1_${'aB3'.repeat(24)}"}`],
   ['a JWT', 'authorization: Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0abc.c2lnbmF0dXJlYWJj'],
   ['a private key (PEM)', '-----BEGIN PRIVATE KEY-----'],
@@ -24,6 +28,12 @@ test.each([
 test('the search for secrets at rest passes what may be there', () => {
   const line = `families (0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b,"\\\\x${hashToken(token).toString('hex')}")\nusers $argon2id$v=19$x`
   expect(findSecrets(line, ['four quiet otters hum'], 'dump')).toEqual([])
+})
+
+test('the search for secrets at rest passes a public key whose letters spell the beginning of a token', () => {
+  const modulus = `${'ZTWNrq0a'.repeat(8)}rt1_${'kbHGjllR'.repeat(30)}`
+  const sealed = `7274315f${randomBytes(200).toString('hex')}`
+  expect(findSecrets(`signing_keys ("{""n"": ""${modulus}""}","\\\\x${sealed}")`, [], 'dump')).toEqual([])
 })
 
 test('a dump of the database yields no usable refresh token, not even to somebody who knows how they are made', async () => {

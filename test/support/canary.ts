@@ -46,12 +46,20 @@ export async function keepDump(databaseUrl: string): Promise<void> {
   }
 }
 
+/**
+ * Where a token may begin: not within a longer word of its letters, or one public key in fifty thousand would hold one by
+ * chance. In URLs and in strings of JSON, what stands before it may end with a letter.
+ */
+const BEGINNING = String.raw`(?<=^|[^A-Za-z0-9_-]|%[0-9A-Fa-f]{2}|\\[nrt])`
+const tokenOf = (prefix: string) => new RegExp(`${BEGINNING}${prefix}_[A-Za-z0-9_-]{40,}`)
+
 /** What no dump and no log may hold, whoever's it is. */
 const FORMS: Record<string, RegExp> = {
-  'a refresh token': /rt1_[A-Za-z0-9_-]{40,}/,
-  'a refresh token in hexadecimal': /7274315f[0-9a-f]{40,}/,
-  'a device token': /dt1_[A-Za-z0-9_-]{40,}/,
-  'a secret of a service client': /cvs1_[A-Za-z0-9_-]{40,}/,
+  'a refresh token': tokenOf('rt1'),
+  // Of the bytes after the prefix each is a letter of base64url, so that no hash and nothing sealed has this form by chance.
+  'a refresh token in hexadecimal': /7274315f(?:2d|5f|3[0-9]|[46][1-9a-f]|[57][0-9a]){40,}/,
+  'a device token': tokenOf('dt1'),
+  'a secret of a service client': tokenOf('cvs1'),
   'a JWT': /eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}/,
   'a private key (PEM)': /BEGIN [A-Z ]*PRIVATE KEY/,
   'a private key (PKCS #8)': /MII[A-Za-z0-9+/]{3}IBADANBgkqhki/,
