@@ -18,11 +18,12 @@ import { sendHeaders } from './http/replies/headers.ts'
 import { handleProblems } from './http/replies/problems.ts'
 import { parseBodies } from './http/requests/body.ts'
 import { type ClientForm, clientsOfRequests, presentedClient } from './http/requests/client.ts'
+import { createKeyProof, sendNonces } from './http/requests/dpop.ts'
 import type { Route } from './http/requests/endpoint.ts'
 import { operationOf } from './http/requests/facts.ts'
 import { boundConnections } from './http/server/connections.ts'
 import { healthEndpoints, type Lifecycle } from './http/server/health.ts'
-import { httpOptions } from './http/server/options.ts'
+import { httpOptions, TIMEOUTS } from './http/server/options.ts'
 import { logRequests, noteCallers, retireConnections } from './http/server/request-log.ts'
 import { type Stalls, watchStalls } from './http/server/stalls.ts'
 import { keySet } from './keys/routes.ts'
@@ -36,20 +37,13 @@ import { answerWithPages } from './pages/visits/routes.ts'
 import { RECEIPTS, REVOCATION_STREAM, REVOCATIONS } from './revocations/paths.ts'
 import { feedEndpoints } from './revocations/routes.ts'
 import { createSemaphore, type Semaphore } from './semaphore.ts'
-import { authenticate, STRANGERS } from './sessions/authenticate.ts'
+import { createAuthentication, STRANGERS } from './sessions/authenticate.ts'
 import { createRefresh } from './sessions/refresh/refresh.ts'
 import { refreshEndpoints } from './sessions/refresh/routes.ts'
 import { sessionEndpoints } from './sessions/routes.ts'
 import { mailboxEndpoints } from './sign-in/mailbox/routes.ts'
 import { signInEndpoints } from './sign-in/routes.ts'
 import { userEndpoints } from './users/routes.ts'
-
-/** Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. */
-const TIMEOUTS = {
-  headersTimeout: 10_000,
-  requestTimeout: 15_000,
-  connectionsCheckingInterval: 3000,
-}
 
 interface Parts {
   clients: Clients
@@ -66,6 +60,10 @@ interface Parts {
   feed: ReturnType<typeof feedEndpoints>
 }
 
+/** The handler takes from the limit once it knows that the request does not come from a foreign page. */
+const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
+const memory = { none: 'from memory' }
+
 /** Every endpoint but the pages. Nothing else is served. */
 function listRoutes(deps: Deps, parts: Parts): Route[] {
   const { clients, limits, semaphore, stalls, lifecycle, description, feed } = parts
@@ -80,9 +78,6 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
   const metadata = metadataEndpoints(deps.config)
   const password = passwordPointer(deps.config)
   const probes = healthEndpoints(deps, lifecycle)
-  /** The handler takes from the limit once it knows that the request does not come from a foreign page. */
-  const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
-  const memory = { none: 'from memory' }
   const services = { none: 'for services that have proved themselves: what counts is failures to do so' }
   const signed = { none: 'one signature a second for each part, whoever asks' }
   const streams = { none: 'so many are open at a time, of an address and of all' }
@@ -139,8 +134,6 @@ function listRoutes(deps: Deps, parts: Parts): Route[] {
 function listPages(deps: Deps, parts: Parts): Route[] {
   if (deps.config.PAGES === 'off') return []
   const pages = pageEndpoints(deps, parts)
-  const handler = (name: LimitName) => ({ name, by: 'handler' }) as const
-  const memory = { none: 'from memory' }
 
   // biome-ignore format: columns
   const routes: Route[] = [
@@ -208,6 +201,7 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   const paths = collectPaths(app)
   handleProblems(app, config, paths)
   sendHeaders(app, config)
+  sendNonces(app, deps.dpop)
   findSources(app, config)
   logRequests(app, metrics, config)
   retireConnections(app, lifecycle)
@@ -220,7 +214,8 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { stopping: false }
   )
   limitRates(app, limits, metrics)
   guardAccess(app, {
-    authenticate: (token, network) => semaphore.run(() => authenticate(deps, clients, token), network),
+    authenticate: createAuthentication(deps, semaphore),
+    proveKey: createKeyProof(deps.dpop),
     scope: ACCOUNT_SCOPE,
     issuer: config.ISSUER,
   })

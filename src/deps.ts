@@ -11,6 +11,7 @@ import type { ComputeTag } from './credentials/passwords/argon2.ts'
 import { createPasswordHasher, type PasswordHasher } from './credentials/passwords/hasher.ts'
 import { pruneFailures, pruneSprays } from './credentials/pruning.ts'
 import type { Db } from './db/schema.ts'
+import { createDpopJudge } from './dpop/judge.ts'
 import { createFetch, type Fetch } from './fetch.ts'
 import { pruneWindows } from './http/limits/pruning.ts'
 import type { RevokeKey } from './keys/changes.ts'
@@ -23,6 +24,7 @@ import { pruneAssertionIds, pruneClientFailures } from './oauth/pruning.ts'
 import type { Mailer } from './outbox/mail/mailer.ts'
 import type { Handlers } from './outbox/outbox.ts'
 import { pruneOutbox } from './outbox/pruning.ts'
+import type { DpopJudge } from './proven-key.ts'
 import type { Pruning } from './prune.ts'
 import { keyRevoker } from './revocations/append.ts'
 import { createFeed, type Feed } from './revocations/feed.ts'
@@ -47,6 +49,8 @@ export interface Deps {
   /** Keys derived from CLAVIGER_SECRET. */
   serverKeys: KeyList
   keyring: Keyring
+  /** Judges proofs of possession. */
+  dpop: DpopJudge
   /** Those that people sign in with, as they are now. */
   clients: Clients
   /** Whether services hold a key that is to sign, as far as they tell. */
@@ -96,6 +100,7 @@ export async function createDeps(
   const parts = {
     ...foundation,
     keyring: keys.keyring,
+    dpop: createDpopJudge(foundation),
     clients: clients.clients,
     mayActivate,
     hasher,

@@ -15,6 +15,8 @@ const PROBLEMS = {
   unsupported_token_type: { status: 400, title: 'Tokens of this kind cannot be revoked' },
   invalid_scope: { status: 400, title: 'The scope exceeds what may be granted' },
   invalid_target: { status: 400, title: 'The audience exceeds what may be granted' },
+  invalid_dpop_proof: { status: 400, title: 'The DPoP proof is missing or not acceptable' },
+  use_dpop_nonce: { status: 400, title: 'The DPoP proof needs the nonce of this answer' },
   invalid_credentials: { status: 401, title: 'The e-mail address or the password is wrong' },
   invalid_grant: { status: 401, title: 'Sign in again' },
   invalid_token: { status: 401, title: 'The access token is missing or not valid' },
@@ -98,6 +100,19 @@ export type Reason =
   | 'client_gone'
   | 'secret_gone'
   | 'nothing is left of what was granted'
+  // Proofs of possession: what is wrong with them, and those that a token is not bound to.
+  | 'proof shape'
+  | 'proof header'
+  | 'proof key'
+  | 'proof claims'
+  | 'proof htm'
+  | 'proof htu'
+  | 'proof iat'
+  | 'proof ath'
+  | 'proof signature'
+  | 'proof replayed'
+  | 'other_key'
+  | 'nonce'
   // Access tokens: what is wrong with them, or how many bytes one would have.
   | 'missing'
   | 'malformed'
@@ -112,6 +127,7 @@ export type Reason =
   | 'iat'
   | 'nbf'
   | 'aud'
+  | 'cnf'
   | 'session'
   | 'client'
   | 'another kind of caller'
@@ -166,7 +182,10 @@ interface ProblemOptions {
    * the client's address.
    */
   reason?: Reason
-  /** Of a client that failed to prove itself in the header Authorization: the answer is 401, with a challenge. */
+  /**
+   * Of whoever failed to prove what the header Authorization takes, as a client or as the owner of a bound token: the answer
+   * is 401, with a challenge.
+   */
   unproven?: true
   cause?: unknown
 }

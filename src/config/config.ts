@@ -46,6 +46,8 @@ export const settings = {
   /** How long a retry without a key counts as honest. A longer grace forgives slower clients, and gives thieves as long. */
   REFRESH_GRACE_SECONDS: integer(10, 0, 60),
   REFRESH_LATE_RETRY: oneOf(['revoke', 'recover'], 'revoke'),
+  /** Whether proofs of possession must have a nonce of ours, so that none can be made in advance. */
+  DPOP_NONCE: oneOf(['optional', 'required'], 'optional'),
   REFRESH_ROLL_FORWARD: oneOf(['on', 'off'], 'on'),
   SESSION_IDLE_SECONDS: integer(12 * HOUR, 2, DAY),
   SESSION_MAX_SECONDS: integer(DAY, 2, DAY),

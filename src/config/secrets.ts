@@ -23,6 +23,8 @@ export interface ServerKeys {
   readonly codes: Buffer
   /** Seals what is to be delivered. */
   readonly outbox: Buffer
+  /** Makes nonces for proofs of possession. */
+  readonly dpopNonce: Buffer
 }
 
 /** Newest first: the first mints and seals, all are accepted. Never empty. */
@@ -42,6 +44,7 @@ export function deriveServerKeys(secret: Uint8Array): ServerKeys {
     identifiers: derive('identifier-hash'),
     codes: derive('one-time-code'),
     outbox: derive('outbox-sealing'),
+    dpopNonce: derive('dpop-nonce'),
   }
 }
 

@@ -6,7 +6,9 @@ import type { Db } from '../db/schema.ts'
 import { Problem } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Principal, ServicePrincipal } from '../principal.ts'
-import type { ServiceClaims, SessionClaims } from '../tokens/claims.ts'
+import type { ProvenKey } from '../proven-key.ts'
+import type { Semaphore } from '../semaphore.ts'
+import type { AccessTokenClaims, ServiceClaims, SessionClaims } from '../tokens/claims.ts'
 import { verifyAccessToken } from '../tokens/verify.ts'
 import { isUuid } from '../uuid.ts'
 import { findLive } from './queries.ts'
@@ -18,25 +20,37 @@ import { findLive } from './queries.ts'
  */
 export const STRANGERS = { permits: 8, queue: 1024, patienceMs: 2000 }
 
+interface Deps {
+  db: Db
+  clock: Clock
+  keyring: Keyring
+  config: Config
+  clients: Clients
+}
+
+/** For `guardAccess`: `authenticate`, as many at a time as the semaphore admits. */
+export function createAuthentication(deps: Deps, semaphore: Pick<Semaphore, 'run'>) {
+  return (token: string, key: ProvenKey | undefined, network: string): Promise<Principal> =>
+    semaphore.run(() => authenticate(deps, token, key), network)
+}
+
 /**
  * Verifies an access token for our own bearer endpoints and looks up its session, so that a logout takes effect here at
  * once.
- * @param token as after `Bearer `.
- * @throws Problem `invalid_token`, with what failed as the reason for the log.
+ * @param token as after `Bearer ` or `DPoP `.
+ * @param key that the sender has proved; undefined for the scheme Bearer.
+ * @throws Problem `invalid_token`, `invalid_dpop_proof`, with what failed as the reason for the log.
  */
-export async function authenticate(
-  deps: { db: Db; clock: Clock; keyring: Keyring; config: Config },
-  clients: Clients,
-  token: string,
-): Promise<Principal> {
+async function authenticate(deps: Deps, token: string, key: ProvenKey | undefined): Promise<Principal> {
   const now = deps.clock()
   const verified = await verifyAccessToken(deps.keyring, token, deps.config.ISSUER, now)
   if (verified.kind === 'refused') throw new Problem('invalid_token', { reason: verified.reason })
   const { claims } = verified
+  checkBinding(claims, key)
   if (claims.sid === undefined) return await serviceOf(deps, now, claims)
 
   // Any audience of the token's client is accepted: see docs/divergences.md.
-  const client = await clients.find(claims.client_id)
+  const client = await deps.clients.find(claims.client_id)
   const audiences = [claims.aud].flat()
   if (!client || !audiences.some((item) => client.audiences.includes(item))) {
     throw new Problem('invalid_token', { reason: 'aud' })
@@ -51,6 +65,18 @@ export async function authenticate(
     scope: claims.scope.split(' '),
     authTime: session.authTime,
   }
+}
+
+/**
+ * A token that is bound to a key is good for the owner of that key alone. One that is not may not come by the scheme DPoP (RFC 9449
+ * §7.1): what its sender takes for bound would be worth something to a thief.
+ * @throws Problem `invalid_dpop_proof`, `invalid_token`.
+ */
+function checkBinding({ cnf }: AccessTokenClaims, key: ProvenKey | undefined): void {
+  if (cnf === undefined && key === undefined) return
+  if (cnf === undefined) throw new Problem('invalid_token', { reason: 'cnf' })
+  if (key === undefined) throw new Problem('invalid_dpop_proof', { reason: 'no_proof', unproven: true })
+  if (key.jkt !== cnf.jkt) throw new Problem('invalid_dpop_proof', { reason: 'other_key', unproven: true })
 }
 
 /** Looked up for the same reason as a session: a client that was disabled is refused at once. */

@@ -10,6 +10,8 @@ interface CommonClaims {
   exp: number
   /** 128 random bits. */
   jti: string
+  /** The key that the sender must prove (RFC 9449 §6.1): its RFC 7638 thumbprint. Absent from tokens that anybody may send. */
+  cnf?: { jkt: string }
   [custom: string]: unknown
 }
 

@@ -3,7 +3,19 @@ import type { Keyring } from '../keys/keyring.ts'
 import type { AccessTokenClaims } from './claims.ts'
 
 /** What is wrong with a token: a claim, or what comes before the claims. */
-type Fault = 'shape' | 'header' | 'kid' | 'encoding' | 'signature' | 'claims' | 'iss' | 'exp' | 'iat' | 'nbf' | 'aud'
+type Fault =
+  | 'shape'
+  | 'header'
+  | 'kid'
+  | 'encoding'
+  | 'signature'
+  | 'claims'
+  | 'iss'
+  | 'exp'
+  | 'iat'
+  | 'nbf'
+  | 'aud'
+  | 'cnf'
 
 /** `kind` tells the two apart: a claim may have any name, so no claim could. */
 export type Verified = { kind: 'accepted'; claims: AccessTokenClaims } | { kind: 'refused'; reason: Fault }
@@ -54,7 +66,15 @@ function faultOf(claims: Record<string, unknown>, issuer: string, now: number): 
   const texts = ['sub', 'client_id', 'jti'] as const
   if (texts.some((name) => typeof claims[name] !== 'string') || !saysWhose(claims)) return 'claims'
   if (typeof claims.aud !== 'string' && !Array.isArray(claims.aud)) return 'aud'
+  if (claims.cnf !== undefined && !isThumbprint(claims.cnf)) return 'cnf'
   return undefined
+}
+
+/** Alone: with another kind of confirmation beside it (RFC 7800), the token would be bound to something that nobody checks. */
+function isThumbprint(cnf: unknown): boolean {
+  if (typeof cnf !== 'object' || cnf === null) return false
+  const { jkt, ...others } = cnf as Record<string, unknown>
+  return typeof jkt === 'string' && /^[A-Za-z0-9_-]{43}$/.test(jkt) && Object.keys(others).length === 0
 }
 
 /** A token is of a session or of a service, and nothing between: one that lost its `sid` could not be ended. */

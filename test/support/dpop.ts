@@ -1,12 +1,4 @@
-import {
-  constants,
-  createHash,
-  generateKeyPairSync, 
-  type JsonWebKey,type KeyObject,
-  type KeyObject,
-  randomUUID,
-  sign,
-} from 'node:crypto'
+import { constants, createHash, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
 import { encode } from './jwt.ts'
 
 /** What a proof is for. Times are seconds; whatever is undefined in `header` and `claims` is left out of the proof. */

@@ -55,7 +55,10 @@ export interface RouteFacts {
 export function refusals(route: RouteFacts): Record<string, Reply> {
   const isOAuth = route.errors === 'oauth'
   const refusal = isOAuth ? oauthRefusal : problemRefusal
-  const statusOf = (code: ProblemCode) => (isOAuth ? oauthErrorOf(code) : problems[code]).status
+  // Beside an access token, a bad proof is answered like a bad token.
+  const proofStatus = route.access === 'public' ? 400 : 401
+  const statusOf = (code: ProblemCode) =>
+    PROOFS.includes(code) ? proofStatus : (isOAuth ? oauthErrorOf(code) : problems[code]).status
   const byStatus = Map.groupBy(codesOf(route), statusOf)
   const stated = [...byStatus]
     .toSorted(([a], [b]) => a - b)
@@ -70,10 +73,12 @@ function codesOf({ method, access, limit, problems: own }: RouteFacts): ProblemC
   const codes: ProblemCode[] = ['invalid_request']
   // Whether or not a body is expected: one that is sent is judged before the endpoint has a say.
   if (method !== 'GET') codes.push('origin_not_allowed', 'payload_too_large', 'unsupported_media_type')
-  if (access !== 'public') codes.push('invalid_token', 'insufficient_scope')
+  if (access !== 'public') codes.push('invalid_token', 'insufficient_scope', ...PROOFS)
   if (limit) codes.push('too_many_requests', 'unavailable')
   return [...codes, ...own]
 }
+
+const PROOFS: ProblemCode[] = ['invalid_dpop_proof', 'use_dpop_nonce']
 
 /** Refusals that do not depend on the endpoint. */
 const ANYWHERE: ProblemCode[] = [
@@ -91,7 +96,9 @@ const SCHEMA = { $ref: '#/components/schemas/Problem' }
 const OAUTH_SCHEMA = { $ref: '#/components/schemas/OAuthError' }
 /** The headers of all refusals with a status. */
 const HEADERS: Record<number, Reply['headers']> = {
-  401: { 'WWW-Authenticate': { description: 'A Bearer challenge (RFC 6750).', schema: { type: 'string' } } },
+  401: {
+    'WWW-Authenticate': { description: 'A Bearer or DPoP challenge (RFC 6750, RFC 9449).', schema: { type: 'string' } },
+  },
   429: {
     'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } },
     'RateLimit-Policy': {
@@ -121,7 +128,7 @@ function oauthRefusal(status: number, codes: ProblemCode[], { form }: RouteFacts
 }
 
 function problemRefusal(status: number, codes: ProblemCode[], { limit }: RouteFacts): Reply {
-  const examples = Object.fromEntries(codes.map((code) => [code, { value: example(code, limit) }]))
+  const examples = Object.fromEntries(codes.map((code) => [code, { value: example(status, code, limit) }]))
   const headers = HEADERS[status]
   return {
     description: codes.map((code) => problems[code].title).join('; '),
@@ -130,8 +137,8 @@ function problemRefusal(status: number, codes: ProblemCode[], { limit }: RouteFa
   }
 }
 
-function example(code: ProblemCode, limit: LimitName | undefined) {
-  const { status, title } = problems[code]
+function example(stated: number, code: ProblemCode, limit: LimitName | undefined) {
+  const { status, title } = { ...problems[code], ...(stated === 0 ? {} : { status: stated }) }
   const violated = code === 'too_many_requests' ? { 'violated-policies': [`${limit}-ip`] } : {}
   return { type: typeOf(code), title, status, code, instance: '019f2b6e-6c1a-7c40-9d0e-2f6f4f1c9a55', ...violated }
 }

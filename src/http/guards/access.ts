@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import type { Principal } from '../../principal.ts'
-import { challenge } from '../replies/problems.ts'
+import type { ProvenKey } from '../../proven-key.ts'
+import { challenge, type TokenScheme } from '../replies/problems.ts'
 import { authorizationOf } from '../requests/authorization.ts'
 import { networkOf } from './proxies.ts'
 
@@ -28,8 +29,15 @@ type Access = 'public' | 'optional' | Principal['kind']
 const KNOWN: readonly unknown[] = ['public', 'optional', 'user'] satisfies Access[]
 
 export interface AccessRules {
-  /** Resolves to the caller behind a token. @param network that the request came from. @throws Problem `invalid_token`. */
-  authenticate(token: string, network: string): Promise<Principal>
+  /**
+   * Resolves to the caller behind a token.
+   * @param key that the caller has proved; undefined for the scheme Bearer.
+   * @param network that the request came from.
+   * @throws Problem `invalid_token`, `invalid_dpop_proof`.
+   */
+  authenticate(token: string, key: ProvenKey | undefined, network: string): Promise<Principal>
+  /** Proves the key of the sender. @throws Problem `invalid_dpop_proof`, `use_dpop_nonce`, with the status 401. */
+  proveKey(request: FastifyRequest, token: string, network: string): Promise<ProvenKey>
   /** The scope that every route needs unless it is public. */
   scope: string
   /** Names this server in challenges. */
@@ -40,7 +48,7 @@ export interface AccessRules {
  * Checks that every route declares who may call it, or else the server does not boot, and admits only those callers.
  * Order: before any route; after `limitRates`, before `parseBodies` has any effect.
  */
-export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer }: AccessRules): void {
+export function guardAccess(app: FastifyInstance, { authenticate, proveKey, scope, issuer }: AccessRules): void {
   app.addHook('onRoute', ({ method, url, config }) => {
     if (!KNOWN.includes(config?.access)) throw new Error(`${String(method)} ${url} declares no access`)
   })
@@ -70,15 +78,18 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
   })
 
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const principal = await authenticate(bearerToken(request), networkOf(request.source.address))
+    const { scheme, token } = presentedToken(request)
+    const network = networkOf(request.source.address)
+    const key = scheme === 'DPoP' ? await proveKey(request, token, network) : undefined
+    const principal = await authenticate(token, key, network)
     // The token is valid, but for another kind of caller, so no other scope would help: none is named in the challenge.
     const { access } = request.routeOptions.config
     if (principal.kind !== (access === 'optional' ? 'user' : access)) {
-      reply.header('www-authenticate', challenge(issuer, { error: 'insufficient_scope' }))
+      reply.header('www-authenticate', challenge(scheme, issuer, { error: 'insufficient_scope' }))
       throw new Problem('insufficient_scope', { reason: 'another kind of caller' })
     }
     if (!principal.scope.includes(scope)) {
-      reply.header('www-authenticate', challenge(issuer, { error: 'insufficient_scope', scope }))
+      reply.header('www-authenticate', challenge(scheme, issuer, { error: 'insufficient_scope', scope }))
       throw new Problem('insufficient_scope')
     }
     principals.set(request, principal)
@@ -87,11 +98,15 @@ export function guardAccess(app: FastifyInstance, { authenticate, scope, issuer 
 
 const MAX_HEADER = 8192
 
-/** The bearer token of the Authorization header (RFC 6750 §2.1), the only place that counts. The cookie must never count here. */
-function bearerToken(request: FastifyRequest): string {
+/**
+ * The access token of the Authorization header (RFC 6750 §2.1, RFC 9449 §7.1), the only place that counts. The cookie must
+ * never count here.
+ */
+function presentedToken(request: FastifyRequest): { scheme: TokenScheme; token: string } {
   const header = authorizationOf(request)
   if (header === undefined) throw new Problem('invalid_token', { reason: 'missing' })
-  const token = header.length <= MAX_HEADER ? /^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(header)?.[1] : undefined
+  const parts = header.length <= MAX_HEADER ? /^(bearer|dpop) +([A-Za-z0-9._~+/-]+=*)$/i.exec(header) : undefined
+  const [, scheme = '', token] = parts ?? []
   if (token === undefined) throw new Problem('invalid_token', { reason: 'malformed' })
-  return token
+  return { scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', token }
 }

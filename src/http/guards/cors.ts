@@ -6,7 +6,8 @@ import { reportOrigins } from './refused-origins.ts'
 /** Headers that our endpoints read or that tracing libraries add to all requests of a page: omitting one blocks sign-in. */
 const REQUEST_HEADERS =
   'content-type, authorization, idempotency-key, dpop, traceparent, tracestate, baggage, sentry-trace'
-const READABLE_HEADERS = 'retry-after, ratelimit, ratelimit-policy, x-request-id'
+/** With what a page needs to sign the next proof: the nonce, why the last one was refused, and the right time. */
+const READABLE_HEADERS = 'retry-after, ratelimit, ratelimit-policy, x-request-id, dpop-nonce, www-authenticate, date'
 
 /**
  * Tells browsers which pages may read replies (Fetch standard, CORS protocol). Origins are compared with the list as

@@ -20,6 +20,8 @@ const MEANT: Partial<Record<ProblemCode, Partial<Omit<OAuthError, 'error'>>>> = 
   unsupported_token_type: {},
   invalid_scope: {},
   invalid_target: {},
+  invalid_dpop_proof: {},
+  use_dpop_nonce: {},
 }
 
 /** What a problem is to OAuth clients. The status stays unless OAuth has another for the error. */

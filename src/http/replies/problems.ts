@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Config } from '../../config/config.ts'
 import { isTurnedAway, isUnavailable, isUnprepared } from '../../db/errors.ts'
 import { Problem, type ProblemCode, type Reason, typeOf } from '../../errors.ts'
+import { PROOF_ALGORITHMS } from '../../proven-key.ts'
 import type { KnownPaths } from '../guards/methods.ts'
 import type { LimitConfig } from '../limits/policies.ts'
 import { rateLimitHeaders, type StatedPolicy, statedPolicy } from '../limits/stated.ts'
@@ -35,10 +36,29 @@ export function problemDocument(problem: Problem, requestId: string, violated?: 
   }
 }
 
-/** A Bearer challenge (RFC 6750 §3). Values are ours and hold no quotation marks. */
-export function challenge(issuer: string, parameters: { error?: string; scope?: string } = {}): string {
-  const pairs = Object.entries({ realm: issuer, ...parameters }).map(([name, value]) => `${name}="${value}"`)
-  return `Bearer ${pairs.join(', ')}`
+/** How access tokens may come; those that are bound to a key, by DPoP alone. */
+export type TokenScheme = 'Bearer' | 'DPoP'
+
+/** A challenge (RFC 6750 §3, RFC 9449 §7.1). Values are ours and hold no quotation marks. */
+export function challenge(
+  scheme: TokenScheme,
+  issuer: string,
+  parameters: { error?: string; scope?: string } = {},
+): string {
+  const algs = scheme === 'DPoP' ? { algs: PROOF_ALGORITHMS.join(' ') } : {}
+  const pairs = Object.entries({ realm: issuer, ...parameters, ...algs }).map(([name, value]) => `${name}="${value}"`)
+  return `${scheme} ${pairs.join(', ')}`
+}
+
+/** `error` is only for a token or a proof that was sent and is bad. */
+function tokenChallenge({ code }: Problem, { headers, routeOptions }: FastifyRequest, issuer: string): string {
+  if (code === 'invalid_dpop_proof' || code === 'use_dpop_nonce') return challenge('DPoP', issuer, { error: code })
+  const scheme = /^(bearer|dpop)\b/i.exec(headers.authorization ?? '')?.[1]
+  if (code === 'invalid_token' && scheme !== undefined)
+    return challenge(scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', issuer, { error: code })
+  const bearer = challenge('Bearer', issuer)
+  // Endpoints that take no access token have no use for a second scheme.
+  return routeOptions.config.access === 'public' ? bearer : `${bearer}, ${challenge('DPoP', issuer)}`
 }
 
 /** Names the scheme by which clients may authenticate (RFC 6749 §5.2). The realm is ours. */
@@ -103,12 +123,11 @@ export function setProblemHeaders(
     reply.header('retry-after', String(seconds))
     if (violated) reply.headers(rateLimitHeaders(violated, seconds))
   }
-  // RFC 9110 §15.5.2 requires a challenge with every 401. `error` is only for a bearer token that was sent and is bad.
-  if (problem.unproven) {
+  // RFC 9110 §15.5.2 requires a challenge with every 401.
+  if (problem.unproven && problem.code === 'invalid_client') {
     reply.header('www-authenticate', clientChallenge(config.ISSUER))
   } else if (problem.status === 401) {
-    const bad = problem.code === 'invalid_token' && /^bearer\b/i.test(request.headers.authorization ?? '')
-    reply.header('www-authenticate', challenge(config.ISSUER, bad ? { error: 'invalid_token' } : {}))
+    reply.header('www-authenticate', tokenChallenge(problem, request, config.ISSUER))
   }
   return violated
 }

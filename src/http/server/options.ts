@@ -8,6 +8,13 @@ import { clientErrorHandler } from './client-errors.ts'
 
 type HttpConfig = ProblemConfig & Pick<Config, 'HSTS' | 'TRUSTED_PROXIES'>
 
+/** Slow senders are cut off within 18 s: Fastify's defaults would let them hold a connection for ever. */
+export const TIMEOUTS = {
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  connectionsCheckingInterval: 3000,
+}
+
 /**
  * The options of Fastify that the rest of this folder relies on; `app.ts` adds the logger and the timeouts. An absent
  * Host is accepted by Node and refused here, because Node would refuse it without our headers.

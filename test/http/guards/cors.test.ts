@@ -21,7 +21,8 @@ describe('CORS', () => {
       expect(cors(answer.headers)).toEqual({
         'access-control-allow-origin': ORIGIN,
         'access-control-allow-credentials': 'true',
-        'access-control-expose-headers': 'retry-after, ratelimit, ratelimit-policy, x-request-id',
+        'access-control-expose-headers':
+          'retry-after, ratelimit, ratelimit-policy, x-request-id, dpop-nonce, www-authenticate, date',
       })
       expect(answer.headers.vary).toBe('Origin')
     }

@@ -290,7 +290,8 @@ describe('CORS', () => {
       expect(cors(answer)).toEqual({
         'access-control-allow-origin': origin,
         'access-control-allow-credentials': 'true',
-        'access-control-expose-headers': 'retry-after, ratelimit, ratelimit-policy, x-request-id',
+        'access-control-expose-headers':
+          'retry-after, ratelimit, ratelimit-policy, x-request-id, dpop-nonce, www-authenticate, date',
       })
       expect(answer.headers.vary).toBe('Origin')
     }

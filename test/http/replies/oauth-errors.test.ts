@@ -43,6 +43,8 @@ const SEEN: Partial<Record<ProblemCode, [status: number, error: string]>> = {
   unsupported_token_type: [400, 'unsupported_token_type'],
   invalid_scope: [400, 'invalid_scope'],
   invalid_target: [400, 'invalid_target'],
+  invalid_dpop_proof: [400, 'invalid_dpop_proof'],
+  use_dpop_nonce: [400, 'use_dpop_nonce'],
   too_many_requests: [429, 'temporarily_unavailable'],
   overloaded: [503, 'temporarily_unavailable'],
   unavailable: [503, 'temporarily_unavailable'],

@@ -1,0 +1,42 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Problem } from '../../errors.ts'
+import type { DpopJudge, ProofRequest, ProvenKey } from '../../proven-key.ts'
+import { splitTarget } from '../guards/target.ts'
+
+/** The part of a request that `DpopJudge.read` takes. */
+export function proofRequestOf({ raw }: Pick<FastifyRequest, 'raw'>): ProofRequest {
+  // Node joins several headers into one, so they are taken from the raw list.
+  const proofs = raw.rawHeaders.filter((_value, at, all) => at % 2 === 1 && all[at - 1]?.toLowerCase() === 'dpop')
+  return { proofs, method: raw.method ?? '', path: splitTarget(raw.url ?? '').path }
+}
+
+/**
+ * Proves the key of whoever sends an access token by the scheme DPoP (RFC 9449 §7.1). Each proof is good for one request.
+ * @returns a function that throws Problem `invalid_dpop_proof` or `use_dpop_nonce`, with the status 401.
+ */
+export function createKeyProof(dpop: DpopJudge) {
+  return async (request: FastifyRequest, accessToken: string, network: string): Promise<ProvenKey> => {
+    try {
+      const proof = dpop.read(proofRequestOf(request), { accessToken })
+      if (!proof) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
+      return await dpop.prove(proof, network, 'once')
+    } catch (error) {
+      if (!(error instanceof Problem) || (error.code !== 'invalid_dpop_proof' && error.code !== 'use_dpop_nonce'))
+        throw error
+      throw new Problem(error.code, { unproven: true, ...(error.reason ? { reason: error.reason } : {}) })
+    }
+  }
+}
+
+/**
+ * Hands the nonce for the next proof to whoever has sent one (RFC 9449 §8.2), whatever the answer is. Not with public
+ * documents, which caches keep.
+ * Order: after `sendHeaders`, before anything that refuses proofs.
+ */
+export function sendNonces(app: FastifyInstance, dpop: Pick<DpopJudge, 'nonce'>): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.headers.dpop !== undefined && request.routeOptions.config.cors !== 'public')
+      reply.header('dpop-nonce', dpop.nonce())
+    done()
+  })
+}
