@@ -100,7 +100,6 @@ export async function createDeps(
   const parts = {
     ...foundation,
     keyring: keys.keyring,
-    dpop: createDpopJudge(foundation),
     clients: clients.clients,
     mayActivate,
     hasher,
@@ -112,7 +111,11 @@ export async function createDeps(
     revokeKey,
   }
   const feed = createFeed({ ...parts, reloadKeys: keys.reload })
-  return { deps: Object.assign(parts, { feed, tally: createTally(parts) }), keys, clients }
+  return {
+    deps: Object.assign(parts, { feed, dpop: createDpopJudge(parts), tally: createTally(parts) }),
+    keys,
+    clients,
+  }
 }
 
 /** The retention of each feature's rows. */

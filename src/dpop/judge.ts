@@ -22,8 +22,9 @@ interface JudgeDeps {
   clock: Clock
 }
 
-export function createDpopJudge({ config, serverKeys, clock }: JudgeDeps): DpopJudge {
-  const nonces = createNonces(serverKeys, clock)
+export function createDpopJudge(deps: JudgeDeps): DpopJudge {
+  const { config } = deps
+  const nonces = createNonces(deps.serverKeys, () => deps.clock())
   const replays = createReplays()
   const semaphore = createSemaphore(VERIFICATIONS)
   const needsNonce = config.DPOP_NONCE === 'required'
@@ -33,7 +34,7 @@ export function createDpopJudge({ config, serverKeys, clock }: JudgeDeps): DpopJ
       if (text === undefined) return undefined
       if (another !== undefined) throw new Problem('invalid_dpop_proof', { reason: 'proof shape' })
       // Never by the header Host, which the sender chooses (RFC 9449 §4.3).
-      const proof = readProof(text, { method, url: config.ISSUER + path, accessToken, now: clock() })
+      const proof = readProof(text, { method, url: config.ISSUER + path, accessToken, now: deps.clock() })
       const isWrong = proof.nonce === undefined ? needsNonce : !nonces.judge(proof.nonce)
       if (isWrong) throw new Problem('use_dpop_nonce', { reason: 'nonce' })
       return proof

@@ -52,6 +52,9 @@ async function ownerOf(
   if (verified.kind === 'refused') return verified.reason
   const { claims } = verified
   if (claims.sid !== undefined) return 'another kind of caller'
+  // Whoever stole a token that is bound to a key must not learn by it who signs out. No proof is taken here: a stream is opened
+  // once, and secrets and signed JWTs serve as well.
+  if (claims.cnf !== undefined) return 'no_proof'
   // Alone: with another audience beside it, that one has been sent the token as well.
   if (claims.aud !== audienceOfFeed(deps.config.ISSUER)) return 'aud'
   return (await semaphore.run(() => findServiceOf(deps, now, claims), network)) ?? 'client'

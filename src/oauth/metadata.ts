@@ -1,3 +1,4 @@
+import { PROOF_ALGORITHMS } from '../proven-key.ts'
 import { ALGORITHMS } from './assertion/assertion.ts'
 
 /** Where the documents are. The issuer has no path, so RFC 8414 and OpenID Connect Discovery agree on how to find them. */
@@ -38,6 +39,8 @@ export function authorizationServerMetadata(issuer: string) {
     revocation_endpoint: issuer + REVOCATION,
     revocation_endpoint_auth_methods_supported: METHODS,
     revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+    // RFC 9449 §5.1.
+    dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
   }
 }
 

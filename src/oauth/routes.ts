@@ -23,6 +23,7 @@ const Metadata = Type.Object({
   revocation_endpoint: Type.String(),
   revocation_endpoint_auth_methods_supported: Names,
   revocation_endpoint_auth_signing_alg_values_supported: Names,
+  dpop_signing_alg_values_supported: Names,
 })
 const OpenidMetadata = Type.Object({ ...Metadata.properties, subject_types_supported: Names })
 const About = Type.Object({

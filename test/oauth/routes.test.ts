@@ -30,6 +30,7 @@ test('metadata says what there is, and nothing else', async () => {
     revocation_endpoint: 'https://auth.example.test/oauth/revoke',
     revocation_endpoint_auth_methods_supported: [...services, 'none'],
     revocation_endpoint_auth_signing_alg_values_supported: algorithms,
+    dpop_signing_alg_values_supported: ['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA', 'PS256', 'RS256'],
   })
   const openid = await app.inject('/.well-known/openid-configuration')
   expect(openid.json()).toEqual({ ...oauth.json(), subject_types_supported: ['public'] })

@@ -4,7 +4,8 @@ import type { OpenApi, OperationObject } from './shapes.ts'
 
 const GROUPS = {
   Sessions: 'Sign in, stay signed in, sign out.',
-  Account: 'What a signed-in person sees and changes. Send the access token as `Authorization: Bearer …`.',
+  Account:
+    'What a signed-in person sees and changes. Send the access token as `Authorization: Bearer …`, one that is bound to a key as `Authorization: DPoP …` with a proof.',
   Recovery: 'What somebody can do who reads the mailbox of an account. None of it signs in.',
   OAuth: 'For OAuth libraries, and for services that act for nobody but themselves.',
   Keys: 'For services that verify access tokens themselves, without a call per request.',
@@ -46,6 +47,12 @@ export function skeleton({ ISSUER }: Pick<Config, 'ISSUER'>) {
           scheme: 'bearer',
           bearerFormat: 'JWT',
           description: 'Access token with the scope `account`.',
+        },
+        boundToken: {
+          type: 'http',
+          scheme: 'dpop',
+          description:
+            'The same, bound to a key (RFC 9449): `Authorization: DPoP …` and, in the header `DPoP`, a proof of the key for this request.',
         },
         feedToken: {
           type: 'http',
@@ -89,8 +96,8 @@ export function complete(made: OpenApi, routes: ReadonlyMap<string, RouteFacts>)
 
 /** An empty requirement says that the request may come without (OpenAPI 3.1 §4.8.30). */
 function securityOf({ access }: RouteFacts): Record<string, string[]>[] {
-  const token = { accessToken: [] }
-  return access === 'optional' ? [{}, token] : [token]
+  const tokens = [{ accessToken: [] }, { boundToken: [] }]
+  return access === 'optional' ? [{}, ...tokens] : tokens
 }
 
 /** @fastify/swagger takes every body for JSON. */

@@ -113,10 +113,17 @@ const HEADERS: Record<number, Reply['headers']> = {
   503: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } } },
 }
 
+/** Besides those of the status, the nonce that goes with a refused proof. */
+function headersOf(codes: ProblemCode[], ofStatus: Reply['headers']): Reply['headers'] {
+  if (!codes.includes('use_dpop_nonce')) return ofStatus
+  const description = 'For a request with a DPoP header: the nonce for the next proof (RFC 9449 §8).'
+  return { ...ofStatus, 'DPoP-Nonce': { description, schema: { type: 'string' } } }
+}
+
 const CLIENT_CHALLENGE = { description: 'A Basic challenge (RFC 6749 §5.2).', schema: { type: 'string' } }
 
 function oauthRefusal(status: number, codes: ProblemCode[], { form }: RouteFacts): Reply {
-  const headers = status === 401 ? { 'WWW-Authenticate': CLIENT_CHALLENGE } : HEADERS[status]
+  const headers = headersOf(codes, status === 401 ? { 'WWW-Authenticate': CLIENT_CHALLENGE } : HEADERS[status])
   const detailOf = (code: ProblemCode) => (form && code === 'unsupported_media_type' ? FORM_EXPECTED : undefined)
   const value = (code: ProblemCode) => oauthErrorBody({ code, detail: detailOf(code) })
   const examples = Object.fromEntries(codes.map((code) => [code, { value: value(code) }]))
@@ -128,8 +135,9 @@ function oauthRefusal(status: number, codes: ProblemCode[], { form }: RouteFacts
 }
 
 function problemRefusal(status: number, codes: ProblemCode[], { limit }: RouteFacts): Reply {
-  const examples = Object.fromEntries(codes.map((code) => [code, { value: example(status, code, limit) }]))
-  const headers = HEADERS[status]
+  const statusOf = (code: ProblemCode) => (status === 0 ? problems[code].status : status)
+  const examples = Object.fromEntries(codes.map((code) => [code, { value: example(code, statusOf(code), limit) }]))
+  const headers = headersOf(codes, HEADERS[status])
   return {
     description: codes.map((code) => problems[code].title).join('; '),
     ...(headers ? { headers } : {}),
@@ -137,8 +145,8 @@ function problemRefusal(status: number, codes: ProblemCode[], { limit }: RouteFa
   }
 }
 
-function example(stated: number, code: ProblemCode, limit: LimitName | undefined) {
-  const { status, title } = { ...problems[code], ...(stated === 0 ? {} : { status: stated }) }
+function example(code: ProblemCode, status: number, limit: LimitName | undefined) {
+  const { title } = problems[code]
   const violated = code === 'too_many_requests' ? { 'violated-policies': [`${limit}-ip`] } : {}
   return { type: typeOf(code), title, status, code, instance: '019f2b6e-6c1a-7c40-9d0e-2f6f4f1c9a55', ...violated }
 }

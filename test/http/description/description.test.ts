@@ -66,7 +66,11 @@ describe('the description', () => {
     expect(refresh?.parameters).toContainEqual(expect.objectContaining({ name: 'idempotency-key', in: 'header' }))
     expect(refresh?.responses['401']?.content?.['application/problem+json']?.examples).toHaveProperty('invalid_grant')
     const me = paths['/me']?.get
-    expect(me?.security).toEqual([{ accessToken: [] }])
+    expect(me?.security).toEqual([{ accessToken: [] }, { boundToken: [] }])
+    expect(me?.responses['401']).toMatchObject({
+      headers: { 'WWW-Authenticate': {}, 'DPoP-Nonce': {} },
+      content: { 'application/problem+json': { examples: { use_dpop_nonce: { value: { status: 401 } } } } },
+    })
     expect(me?.responses['200']?.content?.['application/json']?.schema?.properties).toHaveProperty('email')
     const revoke = paths['/oauth/revoke']?.post
     expect(Object.keys(revoke?.requestBody?.content ?? {})).toEqual(['application/x-www-form-urlencoded'])
