@@ -153,6 +153,7 @@ export type Reason =
   | 'Sec-Fetch-Site disagrees'
   | 'plain http'
   | 'return_to is no origin of the client'
+  | 'dpop_jkt is missing or malformed'
   | `FST_${string}`
   // What is not there, or has no room.
   | 'no signing key'

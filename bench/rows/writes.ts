@@ -112,7 +112,7 @@ async function rotate(stage: Stage, database: Database, tokens: string[], rotati
       const rotated = await rotateThoseCurrent(db, now, { clients, perMinute: 1_000_000, room: () => 1000 }, [
         {
           family: token.family,
-          presented: { ...token, keyHash: null, delivery: 'body', clientId: null },
+          presented: { ...token, keyHash: null, delivery: 'body', clientId: null, proof: null },
           successor: { hash: hashToken(successor), salt },
           arrivedAt: now,
           narrow: { scope: null, audience: null },

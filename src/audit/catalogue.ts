@@ -119,6 +119,14 @@ export const CATALOGUE = {
       },
     },
   },
+  'refresh.dpop_refused': {
+    meaning:
+      'a genuine refresh token that is bound to a key came without a proof of that key: somebody has a copy of the token alone. Its session goes on',
+    failure: {
+      tallied: true,
+      reasons: { no_proof: 'the request had no proof', other_key: 'the proof was of another key' },
+    },
+  },
   'refresh.key_mismatch': {
     meaning:
       'a refresh was repeated within the grace without the `Idempotency-Key` of the first time: somebody else may hold the token',

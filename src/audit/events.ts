@@ -59,6 +59,9 @@ export type LoginFailure = ReasonOf<'login'>
 /** Why an authentic refresh token was refused without ending anything. */
 export type RefreshRefusal = ReasonOf<'refresh.refused'>
 
+/** Why an authentic refresh token of a bound family was refused for want of its key. */
+export type ProofRefusal = ReasonOf<'refresh.dpop_refused'>
+
 /** By which rule a refresh token was judged to be a replay. */
 export type ReuseReason = ReasonOf<'refresh.reuse_detected'>
 

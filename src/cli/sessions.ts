@@ -49,11 +49,12 @@ type Filter = Parameters<typeof listLive>[2]
 async function showLive(db: Opened['db'], now: Date, filter: Filter): Promise<Listing> {
   const { sessions, more } = await listLive(db, now, filter)
   return {
-    headings: ['ID', 'USER', 'CLIENT', 'STARTED', 'LAST USED', 'ENDS IF UNUSED', 'ADDRESS', 'USER AGENT'],
+    headings: ['ID', 'USER', 'CLIENT', 'TOKENS', 'STARTED', 'LAST USED', 'ENDS IF UNUSED', 'ADDRESS', 'USER AGENT'],
     rows: sessions.map((session) => [
       session.id,
       session.email,
       session.clientId,
+      session.bound ? 'bound' : 'bearer',
       iso(session.createdAt),
       relative(session.lastUsedAt, now),
       relative(session.expiresAt, now),
@@ -65,6 +66,7 @@ async function showLive(db: Opened['db'], now: Date, filter: Filter): Promise<Li
       user_id: session.userId,
       email: session.email,
       client_id: session.clientId,
+      bound: session.bound,
       created_at: session.createdAt,
       last_used_at: session.lastUsedAt,
       expires_at: session.expiresAt,

@@ -60,7 +60,13 @@ export async function tellOfSession({ db, clock }: Pick<Opened, 'db' | 'clock'>,
   const now = clock()
   const story = await findOut(db, now, id)
   const email = story.userId === undefined ? undefined : await emailOf(db, story.userId)
-  return { id, email, story, sentence: explain({ id, email }, story.fate, now) }
+  const bound = isBound(story) === true
+  return { id, email, story, sentence: explain({ id, email, bound }, story.fate, now) }
+}
+
+/** Whether the tokens of a session are bound to a key. @returns null once it has been pruned: the trail does not say. */
+function isBound({ family }: Story): boolean | null {
+  return family ? family.dpopJkt !== null : null
 }
 
 async function answerOf(opened: Opened, { id, email, story, sentence }: Told): Promise<Answer> {
@@ -76,7 +82,7 @@ async function answerOf(opened: Opened, { id, email, story, sentence }: Told): P
     details: event.details,
   }))
   const reach = state === 'ended' ? await findReach(opened, id, story) : undefined
-  const whose = { user_id: story.family?.userId ?? null, email: email ?? null }
+  const whose = { user_id: story.family?.userId ?? null, email: email ?? null, bound: isBound(story) }
   const heard = reach ? reachToJson(reach) : { revocation: null, heard: [] }
   // Where no service reports there is nothing to be told.
   const heardOf = reach && reach.instances.length > 0 ? [describeReach(reach, opened.clock())] : []
@@ -106,11 +112,11 @@ async function tell(
   { sessions: begun, more }: Page<string>,
   paint: Paint,
 ): Promise<Answer> {
-  const sessions: { id: string; state: string; cause: string | null; at: Date | null; sentence: string }[] = []
+  const sessions: Record<'id' | 'state' | 'cause' | 'at' | 'bound' | 'sentence', unknown>[] = []
   for (const session of begun) {
     const { story, sentence } = await tellOfSession(opened, session)
     const { state, cause, at } = story.fate
-    sessions.push({ id: session, state, cause, at, sentence })
+    sessions.push({ id: session, state, cause, at, bound: isBound(story), sentence })
   }
   const live = sessions.filter(({ state }) => state === 'live').length
   const name = email === null ? `account ${id}, which is gone` : paint('bold', email)

@@ -2,9 +2,17 @@ import type { Fate, Reuse } from '../sessions/why.ts'
 import { printable } from './terminal.ts'
 import { duration, iso, when } from './times.ts'
 
-/** One sentence that tells whether and why a session is over. @param email missing if the user was deleted. */
-export function explain({ id, email }: { id: string; email: string | undefined }, fate: Fate, now: Date): string {
-  const subject = `Session ${id}${email ? ` of ${email}` : ''}`
+export interface Named {
+  id: string
+  /** Missing if the user was deleted. */
+  email: string | undefined
+  /** Whether its tokens are bound to a key. */
+  bound: boolean
+}
+
+/** One sentence that tells whether and why a session is over. */
+export function explain({ id, email, bound }: Named, fate: Fate, now: Date): string {
+  const subject = `Session ${id}${email ? ` of ${email}` : ''}${bound ? ', bound to a key,' : ''}`
   switch (fate.state) {
     case 'live': {
       const last = fate.endsBy === 'idle' ? 'if unused' : 'in any case'

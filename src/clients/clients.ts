@@ -14,6 +14,8 @@ export interface Client {
   /** The first is the default; the others may be asked for. */
   audiences: readonly string[]
   lifetimes: Lifetimes
+  /** Whether each of its sessions is bound to a key (RFC 9449), and none begins without the proof of one. */
+  dpopRequired: boolean
 }
 
 /** In seconds. */
@@ -67,6 +69,8 @@ export function builtInClients(config: ClientSettings, webViews: readonly string
     scopes: withAccount(config.SCOPES),
     audiences: config.AUDIENCE,
     lifetimes: lifetimesOf(config),
+    // Whoever sends a proof is bound all the same.
+    dpopRequired: false,
   }
   const pages = listed(explicitPages(config))
   const web: Client = {

@@ -25,6 +25,7 @@ export function registeredClient(config: ClientSettings, row: ClientRow): Client
       rememberMax: row.remember_max_seconds ?? usual.rememberMax,
       accessToken: row.access_token_seconds ?? usual.accessToken,
     },
+    dpopRequired: row.dpop_required,
   }
 }
 

@@ -6,6 +6,8 @@ import type { Client } from './clients.ts'
 
 /** In bytes, for roles and custom claims. With less, ISSUER, audiences and scopes are too long for access tokens. */
 export const ENOUGH_ROOM = 512
+/** As long as every SHA-256 thumbprint in base64url. */
+const THUMBPRINT = 'A'.repeat(43)
 const UUID = '00000000-0000-0000-0000-000000000000'
 
 /**
@@ -31,6 +33,7 @@ function roomBeside({ ISSUER }: Pick<Config, 'ISSUER'>, { id, scopes, audiences 
     amr: ['pwd'],
     roles: [],
     claims: {},
+    dpopJkt: THUMBPRINT,
   })
   const left = MAX_ACCESS_TOKEN - lengthOfJwt('at+jwt', claims, LARGEST_KEY_BITS)
   return Math.floor((left * 3) / 4)

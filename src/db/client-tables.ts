@@ -22,6 +22,7 @@ export interface ClientsTable {
   jwks_uri: string | null
   workload: ColumnType<Record<string, unknown> | null, string | null>
   states_visitor_address: Defaulted<boolean>
+  dpop_required: Defaulted<boolean>
   disabled_at: Defaulted<Date | null>
   created_at: Date
   changed_at: Date

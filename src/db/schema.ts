@@ -52,6 +52,7 @@ export interface FamiliesTable {
   address: string | null
   ended_at: Date | null
   end_cause: string | null
+  dpop_jkt: Defaulted<string | null>
 }
 
 export type KeyState = 'next' | 'active' | 'retiring' | 'removed'

@@ -17,6 +17,8 @@ export interface Wishes {
   return_to?: string
   /** A browser client other than `web`, whose session and cookie the page is about. */
   client_id?: string
+  /** Thumbprint of the key that the session is to be bound to (RFC 9449 §10). */
+  dpop_jkt?: string
 }
 
 /** How a page looks for a particular visitor. */
@@ -50,6 +52,12 @@ export function createView(
 export function checkReturnTo(returnTo: string | undefined, origins: Origins): void {
   if (returnTo === undefined || origins.has(returnTo)) return
   throw new Problem('invalid_request', { reason: 'return_to is no origin of the client' })
+}
+
+/** @throws Problem `invalid_request` for what is no SHA-256 thumbprint (RFC 7638). */
+export function checkThumbprint(jkt: string | undefined): void {
+  if (jkt === undefined || /^[A-Za-z0-9_-]{43}$/.test(jkt)) return
+  throw new Problem('invalid_request', { reason: 'dpop_jkt is missing or malformed' })
 }
 
 /** The address of a page for the same visitor. @param other wishes that replace theirs. */

@@ -23,6 +23,8 @@ export interface Session {
 /** Everything a token reply says. Durations are in seconds. */
 export interface Issued {
   accessToken: string
+  /** Whether the tokens are bound to a key (RFC 9449 §5) or good for whoever bears them. */
+  tokenType: 'Bearer' | 'DPoP'
   expiresIn: number
   scope: string
   refreshToken: string
@@ -52,6 +54,7 @@ export async function issue(
   if (accessToken.length > MAX_ACCESS_TOKEN) throw tooLarge(deps, session, accessToken.length)
   return {
     accessToken,
+    tokenType: family.dpopJkt === null ? 'Bearer' : 'DPoP',
     expiresIn: input.lifetimeSeconds,
     scope: grant.scope.join(' '),
     refreshToken,
@@ -95,6 +98,7 @@ function inputFor(
     amr: family.amr,
     roles: subject.roles,
     claims: subject.claims,
+    dpopJkt: family.dpopJkt,
   }
 }
 

@@ -17,7 +17,7 @@ export async function selectLive(db: Db, now: Date, { userId, limit }: Filter) {
     .$if(userId !== undefined, (qb) => qb.where('f.user_id', '=', userId as string))
     .select(['f.id', 'f.user_id as userId', 'u.email', 'f.client_id as clientId', 'f.created_at as createdAt'])
     .select(['f.rotated_at as rotatedAt', 'f.expires_at as expiresAt', 'f.idle_seconds as idleSeconds'])
-    .select(['f.user_agent as userAgent', 'f.address'])
+    .select(['f.user_agent as userAgent', 'f.address', sql<boolean>`f.dpop_jkt IS NOT NULL`.as('bound')])
     .orderBy('f.rotated_at', 'desc')
     .orderBy('f.id', 'desc')
     .limit(limit)
@@ -90,6 +90,6 @@ export async function findRecord(db: Db, id: string) {
     .selectFrom('families')
     .where('id', '=', id)
     .select(['user_id as userId', 'created_at as createdAt', 'rotated_at as rotatedAt', 'expires_at as expiresAt'])
-    .select(['idle_seconds as idleSeconds', 'ended_at as endedAt', 'end_cause as endCause'])
+    .select(['idle_seconds as idleSeconds', 'ended_at as endedAt', 'end_cause as endCause', 'dpop_jkt as dpopJkt'])
     .executeTakeFirst()
 }

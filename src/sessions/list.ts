@@ -13,6 +13,8 @@ export interface LiveSession {
   expiresAt: Date
   userAgent: string | null
   address: string | null
+  /** Whether its tokens are bound to a key. */
+  bound: boolean
 }
 
 export interface Page<T> {

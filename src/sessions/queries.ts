@@ -1,3 +1,4 @@
+import type { Selectable } from 'kysely'
 import type { Db, Delivery, FamiliesTable, Tx } from '../db/schema.ts'
 import { liveAt } from './live-queries.ts'
 import type { FamilyState } from './rotation.ts'
@@ -27,10 +28,12 @@ export interface FamilyFacts {
   rotatedAt: Date
   expiresAt: Date
   idleSeconds: number
+  /** Thumbprint of the key that its tokens are bound to, if they are. Fixed at sign-in. */
+  dpopJkt: string | null
 }
 
 export type FamilyRow = Pick<
-  FamiliesTable,
+  Selectable<FamiliesTable>,
   | 'id'
   | 'client_id'
   | 'delivery'
@@ -42,6 +45,7 @@ export type FamilyRow = Pick<
   | 'rotated_at'
   | 'expires_at'
   | 'idle_seconds'
+  | 'dpop_jkt'
 >
 export interface SubjectRow {
   user_id: string
@@ -63,6 +67,7 @@ const familyColumns = [
   'f.rotated_at',
   'f.expires_at',
   'f.idle_seconds',
+  'f.dpop_jkt',
 ] as const
 const subjectColumns = ['u.id as user_id', 'u.email', 'u.email_verified', 'u.roles', 'u.claims'] as const
 
@@ -79,6 +84,7 @@ export function factsOf(row: FamilyRow): FamilyFacts {
     rotatedAt: row.rotated_at,
     expiresAt: row.expires_at,
     idleSeconds: row.idle_seconds,
+    dpopJkt: row.dpop_jkt,
   }
 }
 
@@ -154,6 +160,7 @@ function lockedOf(row: FullRow): LockedFamily {
       idleSeconds: row.idle_seconds,
       endedAt: row.ended_at,
       userDisabledAt: row.disabled_at,
+      dpopJkt: row.dpop_jkt,
     },
     subject: subjectOf(row),
     salt: row.salt,

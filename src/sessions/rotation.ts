@@ -1,6 +1,7 @@
-import type { RefreshRefusal, ReuseReason } from '../audit/events.ts'
+import type { ProofRefusal, RefreshRefusal, ReuseReason } from '../audit/events.ts'
 import type { Config } from '../config/config.ts'
 import type { Delivery } from '../db/schema.ts'
+import type { ProvenKey } from '../proven-key.ts'
 import { type Lifetime, lifeAt } from './live.ts'
 
 // No I/O and no clock. decide() is the whole rule for a presented refresh token: the table "Refresh tokens" of
@@ -16,6 +17,8 @@ export interface Presented {
   delivery: Delivery
   /** The client that the request names, if any. */
   clientId: string | null
+  /** The key that the request has proved to hold, if any. */
+  proof: ProvenKey | null
 }
 
 /** What the row of the family says. */
@@ -29,6 +32,8 @@ export interface FamilyState extends Lifetime {
   rotatedAt: Date
   rotationKeyHash: Buffer | null
   userDisabledAt: Date | null
+  /** Thumbprint of the key that the family is bound to, if it is. */
+  dpopJkt: string | null
 }
 
 export type RotationPolicy = Pick<Config, 'REFRESH_GRACE_SECONDS' | 'REFRESH_LATE_RETRY' | 'REFRESH_ROLL_FORWARD'>
@@ -44,7 +49,7 @@ export type Verdict =
   | { kind: 'roll_forward' }
   /** A token that was replaced, used again. A thief may have a copy, and it is unknown who sent it. The family ends. */
   | { kind: 'reuse'; reason: ReuseReason }
-  | { kind: 'refuse'; reason: 'unknown_family' | 'ended' | 'expired' | RefreshRefusal }
+  | { kind: 'refuse'; reason: 'unknown_family' | 'ended' | 'expired' | RefreshRefusal | ProofRefusal }
 
 /** When a request is judged. The time from its arrival until now was spent by us, so only the absolute end counts it. */
 export interface Moment {
@@ -67,6 +72,9 @@ export function decide(
   if (presented.delivery !== family.delivery) return { kind: 'refuse', reason: 'wrong_delivery' }
   if (presented.clientId !== null && presented.clientId !== family.clientId)
     return { kind: 'refuse', reason: 'wrong_client' }
+  // Before the token is judged, whatever its generation: a thief who has one but not the key can end nothing either.
+  if (family.dpopJkt !== null && presented.proof?.jkt !== family.dpopJkt)
+    return { kind: 'refuse', reason: presented.proof === null ? 'no_proof' : 'other_key' }
 
   if (presented.hash.equals(family.currentHash)) return { kind: 'rotate' }
   // Authentic, not current, yet not older than the row: the database has lost the commit that made it, as in a
@@ -90,6 +98,8 @@ function decideRetry(presented: Presented, family: FamilyState, since: Date, pol
   if (policy.REFRESH_GRACE_SECONDS > 0 && secondsLate <= 0) return { kind: 'retry' }
   const keyed = keyHash !== null || family.rotationKeyHash !== null
   if (keyed) return { kind: 'reuse', reason: 'other_idempotency_key' }
+  // Only whoever holds the key can have made this proof, and just now: it is the client, which missed the answer.
+  if (family.dpopJkt !== null && presented.proof?.fresh) return { kind: 'retry' }
   if (policy.REFRESH_LATE_RETRY === 'recover') return { kind: 'recover', secondsLate }
   return { kind: 'reuse', reason: 'late_retry' }
 }

@@ -26,10 +26,10 @@ export async function insertFamily(
   const { rows } = await sql<{ id: string }>`
     WITH recorded AS (${event}), started AS (
       INSERT INTO families (id, user_id, client_id, delivery, remember, scope, audience, amr, auth_time, created_at,
-        expires_at, idle_seconds, user_agent, address, generation, current_hash, rotated_at, window_started_at)
+        expires_at, idle_seconds, dpop_jkt, user_agent, address, generation, current_hash, rotated_at, window_started_at)
       VALUES (${family.id}, ${family.userId}, ${family.clientId}, ${family.delivery}, ${family.remember}, ${family.scope},
         ${family.audience}, ${family.amr}, ${family.authTime}, ${now}, ${family.expiresAt}, ${family.idleSeconds},
-        ${family.userAgent}, ${family.address}, 0, ${family.currentHash}, ${now}, ${now})
+        ${family.dpopJkt}, ${family.userAgent}, ${family.address}, 0, ${family.currentHash}, ${now}, ${now})
     )
     SELECT f.id FROM families AS f WHERE f.user_id = ${family.userId} AND ${liveAt(now)}
     ORDER BY f.rotated_at DESC, f.id DESC OFFSET ${keep}`.execute(tx)

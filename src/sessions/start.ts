@@ -21,6 +21,8 @@ export interface StartInput {
   grant: Grant
   remember: boolean
   amr: string[]
+  /** Thumbprint of the key to bind the family to, if any. */
+  dpopJkt: string | null
   /** The refresh token in the browser's cookie, whose session is about to be overwritten. */
   replaces?: string | undefined
 }
@@ -61,6 +63,7 @@ export async function startSession(
     authTime: now,
     expiresAt: new Date(now.getTime() + maxSeconds * 1000),
     idleSeconds: remember ? lifetimes.rememberIdle : lifetimes.sessionIdle,
+    dpopJkt: input.dpopJkt,
   }
   const login = { type: 'login', outcome: 'success', userId: subject.id, familyId: id, clientId: client.id } as const
   const surplusIds = await insertFamily(

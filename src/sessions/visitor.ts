@@ -26,7 +26,10 @@ export async function findVisitor(
   const now = deps.clock()
   const family = await findFamily(deps.db, token.family)
   const { generation, hash } = token
-  const presented = { generation, hash, keyHash: null, delivery: 'cookie', clientId } as const
+  // Pages hand out no token, so the key is not asked for: a form cannot prove it.
+  const jkt = family?.state.dpopJkt ?? null
+  const proof = jkt === null ? null : { jkt, fresh: false }
+  const presented = { generation, hash, keyHash: null, delivery: 'cookie', clientId, proof } as const
   const verdict = decide(presented, family?.state, { arrivedAt: now, since: now, now }, deps.config)
   if (!family || (verdict.kind !== 'rotate' && verdict.kind !== 'retry')) return undefined
   return { subject: family.subject, sessionId: token.family, clientId: family.state.clientId }

@@ -1,10 +1,13 @@
 import { Type } from 'typebox'
 import { browserClientBehind, clientBehind, clientNamed } from '../clients/choose.ts'
 import type { Clients } from '../clients/clients.ts'
+import { Problem } from '../errors.ts'
 import { refuseForeignOrigin, refuseLostCookie } from '../http/guards/origin.ts'
+import { networkOf } from '../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../http/limits/limits.ts'
 import { expectRoom } from '../http/limits/room.ts'
 import { deviceCookies, refreshCookies, sendTokens } from '../http/replies/cookies.ts'
+import { proofRequestOf } from '../http/requests/dpop.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { operationOf } from '../http/requests/facts.ts'
 import { localeOf } from '../http/requests/language.ts'
@@ -20,6 +23,7 @@ import {
   UserReply,
 } from '../http/requests/schemas.ts'
 import { userOf } from '../principal.ts'
+import type { DpopJudge } from '../proven-key.ts'
 import { publicUser } from '../users/public-user.ts'
 import { changePassword } from './change-password.ts'
 import { register } from './register.ts'
@@ -45,7 +49,9 @@ const PasswordBody = Type.Object({ current_password: Password, new_password: Pas
 
 const PASSWORD_PROBLEMS = ['password_too_short', 'password_too_long', 'password_blocked'] as const
 
-type Needs = Parameters<typeof register>[0] & Parameters<typeof signIn>[0] & Parameters<typeof changePassword>[0]
+type Needs = Parameters<typeof register>[0] &
+  Parameters<typeof signIn>[0] &
+  Parameters<typeof changePassword>[0] & { dpop: DpopJudge }
 
 /** Registration, sign-in, and the user's own account. */
 export function signInEndpoints(
@@ -83,12 +89,14 @@ export function signInEndpoints(
         tags: ['Sessions'],
         summary: 'Sign in',
         description:
-          'Starts a session. A browser (`client_id` `web`, the default) gets the refresh token in an HttpOnly cookie that scripts cannot read; a native client gets it in the body. Every wrong pair gets the same answer, whether or not the account exists.',
+          'Starts a session. A browser (`client_id` `web`, the default) gets the refresh token in an HttpOnly cookie that scripts cannot read; a native client gets it in the body. A proof in the header `DPoP` (RFC 9449) binds the tokens to its key: from then on they are good only with a proof of it. Every wrong pair gets the same answer, whether or not the account exists.',
         body: LoginBody,
         response: { 200: tokenReply('The tokens of a new session') },
         problems: [
           'invalid_email',
           'invalid_client',
+          'invalid_dpop_proof',
+          'use_dpop_nonce',
           'invalid_scope',
           'invalid_target',
           'invalid_credentials',
@@ -106,14 +114,25 @@ export function signInEndpoints(
         refuseForeignOrigin(request, client)
         if (client.delivery === 'cookie') refuseLostCookie(request, deps.config.ISSUER)
         await expectRoom(deps.hasher, limits, request)
+        // Before the limit: whoever has to come again with a nonce is counted once.
+        const proof = deps.dpop.read(proofRequestOf(request))
+        if (!proof && client.dpopRequired) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
         refuseOver(await limits.login(request), deps.metrics)
+        const key = proof && (await deps.dpop.prove(proof, networkOf(request.source.address), 'once'))
         // With two cookies of the same name, it is unknown which one the browser will overwrite: neither session ends.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request, client.id) : []
         const replaces = another === undefined ? cookie : undefined
         const inBody = device_token === undefined ? [] : [device_token]
         const devices = client.delivery === 'cookie' ? deviceCookies(request) : inBody
         const operation = operationOf(request, deps.clock())
-        const issued = await signIn(deps, operation, { ...rest, client, remember, replaces, devices })
+        const issued = await signIn(deps, operation, {
+          ...rest,
+          client,
+          remember,
+          replaces,
+          dpopJkt: key?.jkt,
+          devices,
+        })
         request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
         return sendTokens(reply, issued)
       },

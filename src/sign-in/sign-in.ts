@@ -35,6 +35,8 @@ interface SignInInput {
   audience?: string | string[] | undefined
   /** The refresh token in the browser's cookie. It proves nothing here; its session ends. */
   replaces?: string | undefined
+  /** Thumbprint of the key that the session is to be bound to (RFC 7638), if any. */
+  dpopJkt?: string | undefined
   /** Device tokens that came along, newest first, genuine or not. */
   devices: readonly string[]
 }
@@ -82,8 +84,8 @@ export async function signIn(
       replaceHash: (found) => rehash(deps, found, input.password),
       commit: async (tx, subject) => {
         if (mustVerifyFirst(deps.config, subject)) return { unverified: subject.id }
-        const { remember, replaces } = input
-        const session = { subject, client, grant, remember, replaces, amr: ['pwd'] }
+        const { remember, replaces, dpopJkt = null } = input
+        const session = { subject, client, grant, remember, replaces, dpopJkt, amr: ['pwd'] }
         const started = await startSession(deps, tx, operation, session)
         const { id: familyId, clientId, rotatedAt: startedAt } = started.family
         expectTokenToFit(deps, startedAt, started)

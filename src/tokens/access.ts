@@ -18,6 +18,8 @@ export interface AccessTokenInput {
   roles: string[]
   /** Custom claims, set by operators. They never replace a claim of ours, nor add one that verifiers act on. */
   claims: Record<string, unknown>
+  /** Thumbprint of the key to bind the token to, if any. */
+  dpopJkt: string | null
 }
 
 export async function issueAccessToken(keyring: Keyring, now: Date, input: AccessTokenInput): Promise<string> {
@@ -38,6 +40,7 @@ export function claimsFor(now: Date, input: AccessTokenInput): SessionClaims {
     auth_time: Math.floor(input.authTime.getTime() / 1000),
     amr: input.amr,
     roles: input.roles,
+    ...(input.dpopJkt !== null && { cnf: { jkt: input.dpopJkt } }),
   }
 }
 

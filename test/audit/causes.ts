@@ -11,6 +11,7 @@ import { authenticate, basic, JWT_BEARER, tokenFor } from '../oauth/authenticati
 import { newSigner, seconds } from '../oauth/signer.ts'
 import { revoke } from '../oauth/support.ts'
 import { enqueueNote, receiver } from '../outbox/support.ts'
+import { keyHolder } from '../sessions/key-holder.ts'
 import {
   bearer,
   family,
@@ -289,6 +290,11 @@ export const CAUSES: Record<Kind, (t: TestApp) => Promise<unknown>> = {
     await using distrusting = await createTestApp({ join: t, env: { REFRESH_ROLL_FORWARD: 'off' } })
     await refresh(distrusting, 'body', await forgotten(distrusting))
   },
+  'refresh.dpop_refused no_proof': async (t) => refresh(t, 'body', (await boundSession(t)).token),
+  'refresh.dpop_refused other_key': async (t) => {
+    const { token } = await boundSession(t)
+    await refresh(t, 'body', token, { headers: keyHolder(t).proof('/refresh') })
+  },
   'refresh.key_mismatch no_key': async (t) => {
     const { token } = await session(t)
     granted(await refresh(t, 'body', token, { key: 'first-request' }))
@@ -408,6 +414,11 @@ async function operate(t: TestApp, ...command: string[]): Promise<void> {
 async function session(t: TestApp, body: Record<string, unknown> = {}): Promise<User & SignedIn> {
   const user = await register(t)
   return { ...user, ...(await signIn(t, user, 'body', body)) }
+}
+
+/** One that is bound to a key. */
+async function boundSession(t: TestApp): Promise<SignedIn> {
+  return await signIn(t, await register(t), 'body', {}, keyHolder(t).proof('/login'))
 }
 
 function fail(t: TestApp, email: string) {

@@ -1,7 +1,9 @@
 import { stripVTControlCharacters } from 'node:util'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
+import { keyHolder } from '../sessions/key-holder.ts'
 import { createTestApp, TEST_PASSWORD } from '../support/app.ts'
+import { sidOf } from '../support/jwt.ts'
 import { run } from './support.ts'
 
 interface Listed {
@@ -34,6 +36,7 @@ test('live sessions are listed and ended', async () => {
     user_id: expect.any(String),
     email: 'alice@example.com',
     client_id: 'web',
+    bound: false,
     created_at: expect.any(String),
     last_used_at: expect.any(String),
     expires_at: expect.any(String),
@@ -54,6 +57,30 @@ test('live sessions are listed and ended', async () => {
     'Ended 1 session of alice@example.com.\n',
   )
   expect((await list()).sessions.map(({ email }) => email)).toEqual(['bob@example.com'])
+})
+
+test('a session that is bound to a key is told from others, in the list and in its story', async () => {
+  await using t = await createTestApp()
+  const { email, password } = await t.signUp('alice@example.com')
+  const cli = async (...args: string[]) => (await run(['sessions', ...args], { env: t.env, columns: 400 })).out
+  const { access_token } = (await t.login({ email, password }, keyHolder(t).proof('/login'))).json()
+  const sid = sidOf(access_token)
+  const lines = (await cli('list')).split('\n')
+  expect(lines.find((line) => line.includes(sid))).toContain(' bound ')
+  expect(lines.filter((line) => line.includes(' bearer '))).toHaveLength(1)
+  const { sessions } = JSON.parse(await cli('list', '--json')) as { sessions: { id: string; bound: boolean }[] }
+  expect(sessions.map(({ id, bound }) => [id === sid, bound])).toEqual([
+    [true, true],
+    [false, false],
+  ])
+  expect(await cli('why', sid)).toMatch(`Session ${sid} of ${email}, bound to a key, is live: `)
+  expect(JSON.parse(await cli('why', sid, '--json'))).toMatchObject({ bound: true })
+  await cli('end', sid)
+  expect(await cli('why', sid)).toMatch(`Session ${sid} of ${email}, bound to a key, ended at `)
+  const story = JSON.parse(await cli('why', email, '--json')) as { sessions: { bound: boolean }[] }
+  expect(story.sessions.map(({ bound }) => bound)).toEqual([true, false])
+  await t.db.deleteFrom('families').where('id', '=', sid).execute()
+  expect(JSON.parse(await cli('why', sid, '--json'))).toMatchObject({ state: 'ended', bound: null })
 })
 
 test('a session past only its idle end is ended, and verifiers are told: an access token of it may live', async () => {

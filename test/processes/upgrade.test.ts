@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
 import { TEST_PASSWORD } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
+import { createProofKey } from '../support/dpop.ts'
 import { forFile } from '../support/for-file.ts'
 import { MIGRATIONS } from '../support/migrations.ts'
 import { postJson } from '../support/post-json.ts'
@@ -106,6 +107,27 @@ describe('sessions', () => {
     expect([answer.status, reply.user]).toEqual([200, expect.objectContaining({ roles: ['editor'] })])
     const claims = Buffer.from(reply.access_token.split('.')[1] ?? '', 'base64url').toString()
     expect(JSON.parse(claims)).toMatchObject({ roles: ['editor'], team: 'blue' })
+  })
+
+  test('of before are not bound to a key, whatever they prove; who signs in with a proof now is', async () => {
+    const key = createProofKey()
+    const proof = (path: string) => ({ dpop: key.proof({ method: 'POST', url: ISSUER + path }) })
+    const body = { email: addressOf('ada'), password: TEST_PASSWORD, client_id: 'native' }
+    const [old] = await query<{ dpop_jkt: null }>(database.ownerUrl, 'SELECT DISTINCT dpop_jkt FROM families')
+    expect(old).toEqual({ dpop_jkt: null })
+    const { refresh_token: token } = (await (await signIn('ada')).json()) as { refresh_token: string }
+    const unbound = await postJson(`${server.url}/refresh`, { refresh_token: token }, proof('/refresh'))
+    expect([unbound.status, await unbound.json()]).toEqual([200, expect.objectContaining({ token_type: 'Bearer' })])
+    const bound = await postJson(`${server.url}/login`, body, proof('/login'))
+    const reply = (await bound.json()) as { token_type: string; refresh_token: string }
+    expect([bound.status, reply.token_type]).toEqual([200, 'DPoP'])
+    expect((await refresh(reply.refresh_token)).status).toBe(400)
+    // As a replica of the version before rotates it, which knows of no key.
+    const rotated = await query(
+      database.ownerUrl,
+      `UPDATE families SET generation = generation + 1, rotated_at = now() WHERE dpop_jkt = '${key.jkt}' RETURNING generation`,
+    )
+    expect(rotated).toEqual([{ generation: 1 }])
   })
 
   test('a token that was replaced before is known for stolen, and ends its session', async () => {

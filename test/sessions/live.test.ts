@@ -63,7 +63,14 @@ async function arrange({ ended, absolute, idle }: Times): Promise<FamilyState> {
 }
 
 function presented(): Presented {
-  return { generation: 0, hash: Buffer.alloc(32, 1), keyHash: null, delivery: session.delivery, clientId: null }
+  return {
+    generation: 0,
+    hash: Buffer.alloc(32, 1),
+    keyHash: null,
+    delivery: session.delivery,
+    clientId: null,
+    proof: null,
+  }
 }
 
 async function rotates(arrivedAt = now): Promise<boolean> {

@@ -6,10 +6,12 @@ import { expect, vi } from 'vitest'
 import type { Schema } from '../../src/db/schema.ts'
 import { hashToken } from '../../src/tokens/refresh.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
+import { createProofKey } from '../support/dpop.ts'
 import type { Forwarder } from '../support/forwarder.ts'
 import { sidOf } from '../support/jwt.ts'
 import { type Hold, holdConnections, holdCounters, holdRow } from './holds.ts'
-import { type Expected, Model, type ModelFamily, type ModelPolicy } from './model.ts'
+import { keyHolder } from './key-holder.ts'
+import { type Expected, Model, type ModelFamily, type ModelPolicy, type Proof } from './model.ts'
 import type { Step, Waits } from './model-steps.ts'
 
 /** What all schedules of one policy share. */
@@ -51,6 +53,7 @@ const fresh = (token: string): Client => ({ token, key: undefined, until: Number
 /** One family, its honest client, a thief, and the model of what the server must do. */
 export class Run {
   readonly world: World
+  readonly keys = { own: createProofKey(), other: createProofKey() }
   model!: Model
   client!: Client
   sid = ''
@@ -77,9 +80,26 @@ export class Run {
     return this.t.deps.clock().getTime() / 1000
   }
 
+  /** What the honest client proves with each request. */
+  get proves(): Proof {
+    return ({ no: 'none', proofs: 'own', nonces: 'fresh' } as const)[this.policy.bound]
+  }
+
+  headers(proof: Proof, path = '/refresh'): Record<string, string> {
+    if (proof === 'none') return {}
+    const holder = keyHolder(this.t, proof === 'other' ? this.keys.other : this.keys.own)
+    return proof === 'fresh' ? holder.freshProof(path) : holder.proof(path)
+  }
+
+  /** Sends a refresh, and judges nothing. */
+  send(token: string, key: string | undefined, proof: Proof = this.proves): ReturnType<TestApp['refresh']> {
+    return this.t.refresh(token, { headers: this.headers(proof), ...(key === undefined ? {} : { key }) })
+  }
+
   async start(): Promise<void> {
     const { user, password } = this.world
-    const reply = (await this.t.login({ email: user.email, password })).json()
+    const { dpop } = this.headers(this.proves === 'none' ? 'none' : 'own', '/login')
+    const reply = (await this.t.login({ email: user.email, password }, dpop === undefined ? {} : { dpop })).json()
     this.model = new Model(this.policy, reply.refresh_token, await this.rotatedAt(reply.access_token))
     this.client = fresh(reply.refresh_token)
     this.accessToken = reply.access_token
@@ -123,8 +143,10 @@ export class Run {
         break
       case 'thief':
         if (this.stolen) {
-          this.excused = true
-          const { token } = await this.present(this.stolen, step.keyed ? randomUUID() : undefined)
+          const proof = ({ nothing: 'none', 'another key': 'other', 'the key': 'fresh' } as const)[step.holds]
+          // Without the key, the thief can do nothing to a family that is bound.
+          if (this.policy.bound === 'no' || proof === 'fresh') this.excused = true
+          const { token } = await this.present(this.stolen, step.keyed ? randomUUID() : undefined, proof)
           if (token) this.stolen = token
         }
         break
@@ -142,7 +164,7 @@ export class Run {
         break
       case 'logout during refresh':
         this.excused = true
-        await Promise.all([this.t.refresh(this.client.token, { key: randomUUID() }), this.logout()])
+        await Promise.all([this.send(this.client.token, randomUUID()), this.logout()])
         this.model.end()
         break
       case 'password':
@@ -180,11 +202,11 @@ export class Run {
     this.t.travel(seconds + 0.037)
   }
 
-  /** Without a key, a client that comes back too late does so at its own risk. */
+  /** Without an Idempotency-Key or a current nonce, a client that comes back too late does so at its own risk. */
   async prepare(): Promise<void> {
     const { client, policy } = this
     if (policy.keyed) client.key ??= randomUUID()
-    else if (policy.lateRetry === 'revoke' && this.now > client.until) this.excused = true
+    else if (policy.lateRetry === 'revoke' && policy.bound !== 'nonces' && this.now > client.until) this.excused = true
   }
 
   async refresh(lost: 'nothing' | 'reply' | 'request'): Promise<void> {
@@ -246,7 +268,7 @@ export class Run {
     const before = await this.row()
     const arrived = this.now
     world.line.pause('toClient')
-    const asked = this.t.refresh(client.token, client.key === undefined ? {} : { key: client.key })
+    const asked = this.send(client.token, client.key)
     await sleep(25)
     this.wait(seconds)
     const { rows } = await sql<{ at: Date }>`SELECT clock_timestamp() AS at`.execute(world.direct)
@@ -292,7 +314,7 @@ export class Run {
     for (const pause of pauses) {
       const { client } = this
       const arrived = this.now
-      const reply = await this.t.refresh(client.token, client.key === undefined ? {} : { key: client.key })
+      const reply = await this.send(client.token, client.key)
       expect(reply.statusCode).toBe(503)
       this.putOff(client.token, arrived, Number(reply.headers['retry-after']))
       this.wait(this.policy.grace > 0 ? Math.min(pause, this.policy.grace) : pause)
@@ -311,8 +333,9 @@ export class Run {
     const socket = connectSocket(Number(url.port), url.hostname)
     const head = ['POST /refresh HTTP/1.1', `Host: ${new URL(t.config.ISSUER).host}`, 'Content-Type: application/json']
     const key = this.policy.keyed ? [`Idempotency-Key: ${(client.key ??= randomUUID())}`] : []
+    const proof = Object.entries(this.headers(this.proves)).map(([name, value]) => `${name}: ${value}`)
     const { rows } = await sql<{ at: Date }>`SELECT clock_timestamp() AS at`.execute(this.world.direct)
-    socket.write(`${[...head, ...key, `Content-Length: ${body.length}`].join('\r\n')}\r\n\r\n${body}`)
+    socket.write(`${[...head, ...key, ...proof, `Content-Length: ${body.length}`].join('\r\n')}\r\n\r\n${body}`)
     // What PostgreSQL has been sent it carries out, also if it gets to it when the client is gone and the row is free.
     let answered = false
     socket.once('data', () => (answered = true))
@@ -337,10 +360,10 @@ export class Run {
   }
 
   /** Presents a token and checks the reply against the model. */
-  async present(token: string, key: string | undefined): Promise<Heard> {
+  async present(token: string, key: string | undefined, proof = this.proves): Promise<Heard> {
     const arrived = this.now
     let answeredAt = arrived
-    const reply = await this.t.refresh(token, key === undefined ? {} : { key }).then((answer) => {
+    const reply = await this.send(token, key, proof).then((answer) => {
       answeredAt = this.now
       return answer
     })
@@ -352,7 +375,7 @@ export class Run {
       if (isRetry) this.putOff(token, arrived, later, true)
       return { later }
     }
-    const expected = this.model.present(token, key, arrived, answeredAt)
+    const expected = this.model.present(token, key, proof, { arrived, now: answeredAt })
     const isOwn = token === this.client.token
     const received = await this.check(expected, reply.statusCode, reply.json())
     if (received === undefined) return {}
@@ -374,6 +397,10 @@ export class Run {
   ): Promise<string | undefined> {
     if (expected.reply === 'no') {
       expect([status, body.code]).toEqual([401, 'invalid_grant'])
+      return undefined
+    }
+    if (expected.reply === 'unproved') {
+      expect([status, body.code]).toEqual([400, 'invalid_dpop_proof'])
       return undefined
     }
     expect(status).toBe(200)
@@ -400,7 +427,7 @@ export class Run {
     const tolerant = this.policy.grace > 0 || (sameKey && this.policy.keyed)
     // A retry that finds the token already rotated under another key, or out of time, is the client's own doing.
     if (!tolerant || client.token !== this.model.family.current) this.excused = true
-    const replies = await Promise.all(keys.map((key) => this.t.refresh(client.token, key === undefined ? {} : { key })))
+    const replies = await Promise.all(keys.map((key) => this.send(client.token, key)))
     const tokens = new Set(
       replies.filter((reply) => reply.statusCode === 200).map((reply) => reply.json().refresh_token as string),
     )
@@ -421,8 +448,8 @@ export class Run {
       ...keys.filter((each) => each !== first),
       ...keys.filter((each) => each === first).slice(1),
     ]) {
-      const expected = this.model.present(this.client.token, key, this.now)
-      if (expected.reply === 'no') continue
+      const expected = this.model.present(this.client.token, key, this.proves, { arrived: this.now, now: this.now })
+      if (expected.reply === 'no' || expected.reply === 'unproved') continue
       expect(token).toBeDefined()
       if (expected.reply === 'new') {
         expected.becomes(token as string)
@@ -494,7 +521,7 @@ export class Run {
   async garbage(at: number): Promise<void> {
     const { token } = this.client
     const forged = `${token.slice(0, at)}${token[at] === 'A' ? 'B' : 'A'}${token.slice(at + 1)}`
-    const reply = await this.t.refresh(forged)
+    const reply = await this.send(forged, undefined)
     expect(reply.statusCode).toBe(401)
   }
 
@@ -515,6 +542,14 @@ export class Run {
     if (current !== undefined) expect((row.current_hash as Buffer).equals(hashToken(current))).toBe(true)
   }
 
+  /** As the client sends its access token. */
+  bearer(): Record<string, string> {
+    const { accessToken } = this
+    if (this.policy.bound === 'no') return { authorization: `Bearer ${accessToken}` }
+    const proof = keyHolder(this.t, this.keys.own).freshProof('/me', { method: 'GET', accessToken })
+    return { authorization: `DPoP ${accessToken}`, ...proof }
+  }
+
   async nothingLivesAfterAnEnd(): Promise<void> {
     for (const token of this.model.generationOf.keys()) {
       let answer = await this.t.refresh(token, { key: randomUUID() })
@@ -527,7 +562,7 @@ export class Run {
     const me = await this.t.inject({
       method: 'GET',
       url: '/me',
-      headers: { authorization: `Bearer ${this.accessToken}` },
+      headers: this.bearer(),
     })
     expect(me.statusCode).toBe(401)
     const { rows } = await sql<{

@@ -17,8 +17,8 @@ export type Step =
   | { do: 'tabs'; count: number; sameKey: boolean }
   | { do: 'wait'; seconds: number }
   | { do: 'steal' }
-  /** The thief presents what was stolen, possibly several times. */
-  | { do: 'thief'; keyed: boolean }
+  /** The thief presents what was stolen, possibly several times. With the owner's key it is a script in the page. */
+  | { do: 'thief'; keyed: boolean; holds: 'nothing' | 'another key' | 'the key' }
   /** A copy of an earlier request of the client arrives only now. */
   | { do: 'straggler'; back: number }
   | { do: 'logout' }
@@ -82,7 +82,14 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), seconds: fc.constantFrom(3601, 86_401) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('steal' as const) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('thief' as const), keyed: fc.boolean() }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('thief' as const),
+      keyed: fc.boolean(),
+      holds: fc.constantFrom('nothing', 'another key', 'the key'),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('straggler' as const), back: fc.integer({ min: 0, max: 5 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('logout' as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('logout during refresh' as const) }) },

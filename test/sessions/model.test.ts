@@ -19,7 +19,7 @@ const STEPS_PER_SCHEDULE = 40
 
 const IDLE = 3600
 const ABSOLUTE = 24 * 3600
-const LIFE = { idle: IDLE, absolute: ABSOLUTE, limited: false }
+const LIFE = { idle: IDLE, absolute: ABSOLUTE, limited: false, bound: 'no' } as const
 const policies: World['policy'][] = [
   { grace: 10, lateRetry: 'revoke', rollForward: 'on', keyed: true, ...LIFE },
   { grace: 0, lateRetry: 'revoke', rollForward: 'on', keyed: true, ...LIFE },
@@ -27,6 +27,9 @@ const policies: World['policy'][] = [
   { grace: 10, lateRetry: 'revoke', rollForward: 'off', keyed: false, ...LIFE },
   { grace: 3, lateRetry: 'recover', rollForward: 'off', keyed: true, ...LIFE },
   { grace: 10, lateRetry: 'revoke', rollForward: 'on', keyed: false, ...LIFE, limited: true },
+  { grace: 10, lateRetry: 'revoke', rollForward: 'on', keyed: false, ...LIFE, bound: 'nonces' },
+  { grace: 3, lateRetry: 'recover', rollForward: 'off', keyed: false, ...LIFE, bound: 'proofs' },
+  { grace: 0, lateRetry: 'revoke', rollForward: 'on', keyed: true, ...LIFE, bound: 'proofs' },
 ]
 /** So little that an honest client meets every limit. */
 const LIMITS = { RATE_LIMIT_REFRESH_PER_MINUTE: '8', RATE_LIMIT_FAMILY_PER_MINUTE: '5' }
@@ -45,7 +48,7 @@ const UNLIMITED_ONLY: ReadonlySet<Step['do']> = new Set([
 ])
 
 describe.each(policies)(
-  'policy $grace s, $lateRetry, roll-forward $rollForward, keys $keyed, limited $limited',
+  'policy $grace s, $lateRetry, roll-forward $rollForward, keys $keyed, limited $limited, bound $bound',
   (policy) => {
     let world: World
 

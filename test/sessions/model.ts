@@ -8,7 +8,12 @@ export interface ModelPolicy {
   rollForward: 'on' | 'off'
   idle: number
   absolute: number
+  /** Whether families are bound to a key, and whether their client knows the nonce of the moment. */
+  bound: 'no' | 'proofs' | 'nonces'
 }
+
+/** What a request proves: nothing, another key, that of the family, or that it was made just now by that of the family. */
+export type Proof = 'none' | 'other' | 'own' | 'fresh'
 
 /** What the database knows of a family; a rollback of the database puts an older copy back. */
 export interface ModelFamily {
@@ -25,6 +30,8 @@ export interface ModelFamily {
 export type Expected =
   /** Refused. */
   | { reply: 'no' }
+  /** Refused for want of the key, with nothing changed. */
+  | { reply: 'unproved' }
   /** A token never seen before. */
   | { reply: 'new'; becomes: (token: string) => void }
   /** Exactly this token; any if it is undefined, because its first answer was lost on the way. */
@@ -117,12 +124,15 @@ export class Model {
     this.owed.clear()
   }
 
-  /** @param arrived when it arrived; `now` when it was judged. */
-  present(token: string, key: string | undefined, arrived: number, now = arrived): Expected {
+  /** @param time when it arrived, and when it was judged. */
+  present(token: string, key: string | undefined, proof: Proof, time: { arrived: number; now: number }): Expected {
+    const { arrived, now } = time
     const f = this.family
     const since = this.since(token, arrived)
     const generation = this.generationOf.get(token)
     if (generation === undefined || !this.usable(arrived, now)) return { reply: 'no' }
+    const isBound = this.policy.bound !== 'no'
+    if (isBound && (proof === 'none' || proof === 'other')) return { reply: 'unproved' }
     if (token === f.current) return this.rotate(token, generation, key, now)
     if (generation >= f.generation) {
       return this.policy.rollForward === 'on' ? this.rotate(token, generation, key, now) : { reply: 'no' }
@@ -130,7 +140,8 @@ export class Model {
     if (token === f.previous) {
       const sameKey = key !== undefined && key === f.key
       const inGrace = this.policy.grace > 0 && since <= f.usedAt + this.policy.grace
-      if (sameKey || inGrace) return { reply: 'same', token: f.current }
+      const isOwners = isBound && proof === 'fresh' && key === undefined && f.key === undefined
+      if (sameKey || inGrace || isOwners) return { reply: 'same', token: f.current }
       if (this.policy.lateRetry === 'recover' && key === undefined && f.key === undefined) {
         return this.rotate(token, f.generation, key, now)
       }

@@ -18,6 +18,7 @@ const family: FamilyState = {
   idleSeconds: 1000,
   endedAt: null,
   userDisabledAt: null,
+  dpopJkt: null,
 }
 const policy: RotationPolicy = { REFRESH_GRACE_SECONDS: 10, REFRESH_LATE_RETRY: 'revoke', REFRESH_ROLL_FORWARD: 'on' }
 const present = (generation: number, more: Partial<Presented> = {}): Presented => ({
@@ -26,8 +27,15 @@ const present = (generation: number, more: Partial<Presented> = {}): Presented =
   keyHash: null,
   delivery: 'cookie',
   clientId: null,
+  proof: null,
   ...more,
 })
+
+const JKT = 'K'.repeat(43)
+/** A proof of the key that bound families here are bound to. */
+const own = { jkt: JKT, fresh: false }
+const ownFresh = { jkt: JKT, fresh: true }
+const otherKey = { jkt: 'M'.repeat(43), fresh: true }
 
 interface Case {
   name: string
@@ -275,13 +283,145 @@ const cases: Case[] = [
     verdict: refuse('wrong_delivery'),
   },
   { name: 'another client', presented: present(5, { clientId: 'native' }), verdict: refuse('wrong_client') },
+
+  { name: 'unbound: a proof of some key', presented: present(5, { proof: otherKey }), verdict: rotate },
+  {
+    name: 'unbound: late without keys, though the proof is fresh',
+    presented: present(4, { proof: ownFresh }),
+    family: { rotationKeyHash: null },
+    second: 111,
+    verdict: reuse('late_retry'),
+  },
 ]
+
+/** The same family, bound. */
+const boundCases: Case[] = [
+  { name: 'the current token with its key', presented: present(5, { proof: own }), verdict: rotate },
+  { name: 'the current token alone', presented: present(5), verdict: refuse('no_proof') },
+  {
+    name: 'the current token with another key',
+    presented: present(5, { proof: otherKey }),
+    verdict: refuse('other_key'),
+  },
+  { name: 'the previous token alone, in the grace', presented: present(4), second: 105, verdict: refuse('no_proof') },
+  {
+    name: 'the previous token alone, with the Idempotency-Key of its rotation',
+    presented: present(4, { keyHash: hash('k') }),
+    verdict: refuse('no_proof'),
+  },
+  {
+    name: 'the previous token with its key, in the grace',
+    presented: present(4, { proof: own }),
+    second: 105,
+    verdict: retry,
+  },
+  { name: 'an older token alone', presented: present(2), verdict: refuse('no_proof') },
+  { name: 'an older token with another key', presented: present(2, { proof: otherKey }), verdict: refuse('other_key') },
+  {
+    name: 'an older token with its key',
+    presented: present(2, { proof: ownFresh }),
+    verdict: reuse('older_generation'),
+  },
+  { name: 'a token ahead of the database alone', presented: present(9), verdict: refuse('no_proof') },
+  { name: 'a token ahead of the database with its key', presented: present(9, { proof: own }), verdict: rollForward },
+  {
+    name: 'a token ahead of the database alone, roll-forward off',
+    presented: present(9),
+    policy: { REFRESH_ROLL_FORWARD: 'off' },
+    verdict: refuse('no_proof'),
+  },
+  {
+    name: 'late without Idempotency-Keys, the proof fresh',
+    presented: present(4, { proof: ownFresh }),
+    family: { rotationKeyHash: null },
+    second: 900,
+    verdict: retry,
+  },
+  {
+    name: 'late without Idempotency-Keys, no grace at all, the proof fresh',
+    presented: present(4, { proof: ownFresh }),
+    family: { rotationKeyHash: null },
+    second: 100,
+    policy: { REFRESH_GRACE_SECONDS: 0 },
+    verdict: retry,
+  },
+  {
+    name: 'late without Idempotency-Keys, the proof made at any time',
+    presented: present(4, { proof: own }),
+    family: { rotationKeyHash: null },
+    second: 111,
+    verdict: reuse('late_retry'),
+  },
+  {
+    name: 'late without Idempotency-Keys, a fresh proof of another key',
+    presented: present(4, { proof: otherKey }),
+    family: { rotationKeyHash: null },
+    second: 111,
+    verdict: refuse('other_key'),
+  },
+  {
+    name: 'recover: late without Idempotency-Keys, the proof fresh',
+    presented: present(4, { proof: ownFresh }),
+    family: { rotationKeyHash: null },
+    second: 115,
+    policy: { REFRESH_LATE_RETRY: 'recover' },
+    verdict: retry,
+  },
+  {
+    name: 'recover: late without Idempotency-Keys, the proof made at any time',
+    presented: present(4, { proof: own }),
+    family: { rotationKeyHash: null },
+    second: 115,
+    policy: { REFRESH_LATE_RETRY: 'recover' },
+    verdict: { kind: 'recover', secondsLate: 5 },
+  },
+  {
+    name: 'late with another Idempotency-Key, though the proof is fresh',
+    presented: present(4, { keyHash: hash('other'), proof: ownFresh }),
+    second: 111,
+    verdict: reuse('other_idempotency_key'),
+  },
+  {
+    name: 'late with an Idempotency-Key only then, though the proof is fresh',
+    presented: present(4, { proof: ownFresh }),
+    second: 111,
+    verdict: reuse('other_idempotency_key'),
+  },
+  { name: 'an ended family, no proof', presented: present(5), family: { endedAt: at(50) }, verdict: refuse('ended') },
+  { name: 'idle too long, no proof', presented: present(5), second: 1100, verdict: refuse('expired') },
+  {
+    name: 'the user is disabled, no proof',
+    presented: present(5),
+    family: { userDisabledAt: at(1) },
+    verdict: refuse('user_disabled'),
+  },
+  {
+    name: 'the wrong delivery, no proof',
+    presented: present(5, { delivery: 'body' }),
+    verdict: refuse('wrong_delivery'),
+  },
+  { name: 'another client, no proof', presented: present(5, { clientId: 'native' }), verdict: refuse('wrong_client') },
+]
+
+function expectVerdict(c: Case, state: FamilyState | undefined): void {
+  const second = c.second ?? 101
+  const moment = { arrivedAt: at(second), since: at(c.first ?? second), now: at(c.judged ?? second) }
+  expect(decide(c.presented, state, moment, { ...policy, ...c.policy })).toEqual(c.verdict)
+}
 
 describe('verdict on a presented token', () => {
   test.each(cases)('$name', (c) => {
-    const state = 'family' in c && c.family === undefined ? undefined : { ...family, ...c.family }
-    const second = c.second ?? 101
-    const moment = { arrivedAt: at(second), since: at(c.first ?? second), now: at(c.judged ?? second) }
-    expect(decide(c.presented, state, moment, { ...policy, ...c.policy })).toEqual(c.verdict)
+    expectVerdict(c, 'family' in c && c.family === undefined ? undefined : { ...family, ...c.family })
   })
+
+  // With its key, a bound family is judged as if it were not bound.
+  test.each(cases.filter(({ presented: { proof } }) => proof === null))(
+    'bound, with the proof of its key: $name',
+    (c) => {
+      const state = 'family' in c && c.family === undefined ? undefined : { ...family, ...c.family, dpopJkt: JKT }
+      expectVerdict({ ...c, presented: { ...c.presented, proof: own } }, state)
+    },
+  )
+
+  test.each(boundCases)('bound: $name', (c) => expectVerdict(c, { ...family, ...c.family, dpopJkt: JKT }))
 })

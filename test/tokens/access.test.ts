@@ -30,6 +30,7 @@ const input: AccessTokenInput = {
   amr: ['pwd'],
   roles: ['admin'],
   claims: {},
+  dpopJkt: null,
 }
 
 const later = (seconds: number): Date => new Date(NOW.getTime() + seconds * 1000)

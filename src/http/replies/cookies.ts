@@ -60,6 +60,7 @@ function strip(text: string): string {
 /** What a sign-in or a refresh hands out. */
 export interface Tokens {
   accessToken: string
+  tokenType: 'Bearer' | 'DPoP'
   /** Seconds. */
   expiresIn: number
   scope: string
@@ -90,7 +91,7 @@ export function sendTokens(reply: FastifyReply, tokens: Tokens) {
   const { id, email, emailVerified, roles } = tokens.subject
   return {
     access_token: tokens.accessToken,
-    token_type: 'Bearer' as const,
+    token_type: tokens.tokenType,
     expires_in: tokens.expiresIn,
     scope: tokens.scope,
     refresh_expires_in: tokens.refreshExpiresIn,

@@ -66,6 +66,12 @@ const Roles = Type.Array(Type.String(), { examples: [['editor']] })
 /** The scope that was granted. `Scope` is what may be asked for. */
 const Granted = Type.String({ description: 'Space-separated.', examples: ['account'] })
 
+/** Whether the access token is good for whoever bears it, or only with a proof of the key that it is bound to. */
+export const TokenType = Type.Union([Type.Literal('Bearer'), Type.Literal('DPoP')], {
+  description: '`DPoP` if the tokens are bound to a key (RFC 9449).',
+  examples: ['Bearer'],
+})
+
 /** A user as token replies show them. */
 const TokenUser = Type.Object({ id: Id, email: Address, email_verified: Type.Boolean(), roles: Roles }, closed)
 
@@ -88,7 +94,7 @@ export const UserReply = Type.Object(
 export const TokenReply = Type.Object(
   {
     access_token: Type.String({ examples: ['eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIs…'] }),
-    token_type: Type.Literal('Bearer'),
+    token_type: TokenType,
     expires_in: Type.Integer({ description: 'Seconds.', examples: [600] }),
     scope: Granted,
     refresh_expires_in: Type.Integer({

@@ -10,6 +10,7 @@ import { type ClientForm, clientParameters, isProved, networkOfCaller } from '..
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
+import { TokenType } from '../../http/requests/schemas.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
 import type { Semaphore } from '../../semaphore.ts'
 import type { Refresh } from '../../sessions/refresh/refresh.ts'
@@ -29,7 +30,7 @@ const TokenBody = Type.Object({
 
 const Reply = Type.Object({
   access_token: Type.String({ examples: ['eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIs…'] }),
-  token_type: Type.Literal('Bearer'),
+  token_type: TokenType,
   expires_in: Type.Integer({ description: 'Seconds.', examples: [600] }),
   scope: Type.Optional(Type.String({ description: 'Space-separated; absent if there is none.' })),
   refresh_token: Type.Optional(Type.String({ description: 'The successor, with `refresh_token`.' })),
@@ -123,6 +124,7 @@ async function forRefreshToken(deps: Deps, parts: Parts, request: FastifyRequest
     delivery: 'body',
     clientId: id,
     idempotencyKey: idempotencyKeyOf(request),
+    prove: async () => undefined,
     scope,
     audience,
     isGone: () => request.raw.socket.destroyed,
@@ -133,7 +135,7 @@ async function forRefreshToken(deps: Deps, parts: Parts, request: FastifyRequest
   request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
   return {
     access_token: issued.accessToken,
-    token_type: BEARER,
+    token_type: issued.tokenType,
     expires_in: issued.expiresIn,
     scope: issued.scope,
     refresh_token: issued.refreshToken,

@@ -45,6 +45,7 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
       ...input,
       client,
       replaces,
+      dpopJkt: view.wishes.dpop_jkt,
       devices: deviceCookies(request),
     })
     request.noted = { userId: issued.subject.id, familyId: issued.sessionId }
@@ -56,7 +57,9 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
   return {
     signIn: visits.shown(async (request, reply, view) => {
       const visitor = await visits.visitorOf(request)
-      return sendPage(reply, visitor ? signedInPage(view, visitor.subject.email) : signInPage(view))
+      if (visitor) return sendPage(reply, signedInPage(view, visitor.subject.email))
+      expectKey(request, view)
+      return sendPage(reply, signInPage(view))
     }),
 
     sendSignIn: visits.sent(['email', 'password', 'remember'], {
@@ -64,13 +67,15 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
       problems: { invalid_email: 'email' },
       act: async ({ request, reply, view, fields }) => {
         expectFilled(fields, ['email', 'password'])
+        expectKey(request, view)
         const { email, password, remember } = fields
         return await start(request, reply, view, { email, password, remember: remember !== '' })
       },
     }),
 
-    register: visits.shown(async (_request, reply, view) => {
+    register: visits.shown(async (request, reply, view) => {
       expectOpen()
+      expectKey(request, view)
       return sendPage(reply, registerPage(view))
     }),
 
@@ -79,6 +84,7 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
       problems: { invalid_email: 'email', email_taken: 'email', ...PASSWORD_FAULTS },
       act: async ({ request, reply, view, fields }) => {
         expectOpen()
+        expectKey(request, view)
         expectFilled(fields, ['email', 'password'])
         await expectRoom(deps.hasher, limits, request)
         refuseOver(await limits.register(request), deps.metrics)
@@ -107,6 +113,15 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
         return sendPage(reply, donePage(view, { title, text, label, path: '/account/sign-in' }))
       },
     }),
+  }
+
+  /**
+   * The key is named and not proved here: the site that led here has it, and without it nobody can do anything with the session.
+   * @throws Problem `invalid_request` if the client has bound sessions only, and no key is named.
+   */
+  function expectKey(request: FastifyRequest, { wishes }: View): void {
+    if (wishes.dpop_jkt === undefined && visits.clientOf(request).dpopRequired)
+      throw new Problem('invalid_request', { reason: 'dpop_jkt is missing or malformed' })
   }
 
   function expectOpen(): void {

@@ -20,7 +20,7 @@ import { findVisitor, type Visitor } from '../../sessions/visitor.ts'
 import { type FieldsByProblem, faultOf } from '../faults.ts'
 import type { Fault } from '../fields.ts'
 import { passagePage, problemPage } from '../plain-pages.ts'
-import { checkReturnTo, createView, linkTo, type View, type Wishes } from '../view.ts'
+import { checkReturnTo, checkThumbprint, createView, linkTo, type View, type Wishes } from '../view.ts'
 
 // What all pages do with a request: how it is to be answered, who asks, and which forms are taken from whom.
 
@@ -31,6 +31,7 @@ const WishesQuery = Type.Object({
   theme: Type.Optional(Type.String({ maxLength: 200 })),
   return_to: Type.Optional(Type.String({ maxLength: 300 })),
   client_id: Type.Optional(Type.String({ maxLength: 200 })),
+  dpop_jkt: Type.Optional(Type.String({ maxLength: 200 })),
 })
 
 interface Sent<N extends string, Before> {
@@ -59,10 +60,11 @@ export function createVisits(
   const { config } = deps
   const ownOrigin = new URL(config.ISSUER).origin
 
-  /** @throws Problem `invalid_request` for a site to return to that is not the client's. */
+  /** @throws Problem `invalid_request` for a site to return to that is not the client's, or a thumbprint that is none. */
   function viewOf(request: FastifyRequest): View {
     const view = tolerantView(config, request)
     checkReturnTo(view.returnTo, clientOf(request).origins)
+    checkThumbprint(view.wishes.dpop_jkt)
     return view
   }
 
@@ -170,7 +172,7 @@ function tolerantView(config: Config, request: FastifyRequest): View {
 function wishesOf(request: FastifyRequest): Wishes {
   const query = (request.query ?? {}) as Record<string, unknown>
   const wishes: Wishes = {}
-  for (const name of ['ui_locales', 'theme', 'return_to', 'client_id'] as const) {
+  for (const name of ['ui_locales', 'theme', 'return_to', 'client_id', 'dpop_jkt'] as const) {
     const value = query[name]
     if (typeof value === 'string') wishes[name] = value
   }

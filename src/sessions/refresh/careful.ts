@@ -125,6 +125,10 @@ function refuse(family: LockedFamily | undefined, { reason }: Verdict & { kind: 
   if (!family || reason === 'unknown_family' || reason === 'ended' || reason === 'expired') {
     return { kind: 'problem', problem }
   }
+  if (reason === 'no_proof' || reason === 'other_key') {
+    const refusal = { type: 'refresh.dpop_refused', outcome: 'failure', reason, ...about(family) } as const
+    return { kind: 'problem', problem: new Problem('invalid_dpop_proof', { reason }), refusal }
+  }
   const refusal = { type: 'refresh.refused', outcome: 'failure', reason, ...about(family) } as const
   return { kind: 'problem', problem, refusal }
 }

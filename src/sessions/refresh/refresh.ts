@@ -11,6 +11,7 @@ import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
 import type { NoticeDeps } from '../../outbox/mail/notices.ts'
+import type { ProvenKey } from '../../proven-key.ts'
 import { randomBytes } from '../../random.ts'
 import type { AppendDeps } from '../../revocations/append.ts'
 import { type AuthenticToken, authenticateToken, hashToken, mintSuccessor } from '../../tokens/refresh.ts'
@@ -22,6 +23,7 @@ import type { Refreshed } from './outcome.ts'
 import { createOwed, type Debt } from './owed.ts'
 import { WINDOW_MS } from './rotation-queries.ts'
 import { createRotator } from './rotator.ts'
+import { createUnderWay } from './under-way.ts'
 
 export interface RefreshInput {
   /** Undefined if none was sent, which is refused like any other bad token. */
@@ -31,6 +33,11 @@ export interface RefreshInput {
   idempotencyKey: string | undefined
   scope: string | undefined
   audience: string | string[] | undefined
+  /**
+   * Verifies the proof of possession that came along; undefined if none did. Called before the token is judged and before any query.
+   * @throws Problem `invalid_dpop_proof`; `unavailable` after too long a wait.
+   */
+  prove: () => Promise<ProvenKey | undefined>
   /** Whether the client has hung up. */
   isGone: () => boolean
   /** Spends one refresh of the budget of the client's address. */
@@ -58,8 +65,9 @@ type RefreshDeps = NoticeDeps &
 /**
  * Exchanges a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). The operation is of the moment when the request was there
  * to be read.
- * @throws Problem `invalid_grant`, the same for every cause; `invalid_scope` or `invalid_target` if the request asks for
- * more than was granted, or nothing of the grant is left; `token_too_large`; `too_many_requests`; `unavailable`.
+ * @throws Problem `invalid_grant`, the same for every cause; `invalid_dpop_proof` without the key that the family is bound
+ * to; `invalid_scope` or `invalid_target` if the request asks for more than was granted, or nothing of the grant is left;
+ * `token_too_large`; `too_many_requests`; `unavailable`.
  */
 export type Refresh = (operation: Operation, input: RefreshInput) => Promise<Issued>
 
@@ -84,7 +92,7 @@ export function createRefresh(
     operation: Operation,
     token: AuthenticToken,
     input: RefreshInput,
-    since: Date,
+    { proof, since }: { proof: ProvenKey | undefined; since: Date },
   ): Promise<Exchanged> => {
     const narrow = narrowing(input)
     const spent = await input.spend()
@@ -96,7 +104,7 @@ export function createRefresh(
       comeBackSoon(await spendRetry(token.family), 'retry_per_minute')
     }
 
-    const presented = presentedBy(token, input)
+    const presented = presentedBy(token, input, proof)
     const salt = randomBytes(16)
     const refreshToken = mintSuccessor(deps.serverKeys[0], token, token.generation + 1, salt)
     const successor = { hash: hashToken(refreshToken), salt }
@@ -154,7 +162,9 @@ export function createRefresh(
     const { now: arrivedAt } = operation
     const debt = owed.find(token.hash, arrivedAt)
     try {
-      const exchanged = await exchange(operation, token, input, debt?.since ?? arrivedAt)
+      // In here, so that a client that has to wait for this is owed the time as well.
+      const proof = await input.prove()
+      const exchanged = await exchange(operation, token, input, { proof, since: debt?.since ?? arrivedAt })
       const { verdict, family, subject, refreshToken, narrow } = exchanged
       const client = await clients.find(family.clientId)
       if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
@@ -194,39 +204,27 @@ interface Answer {
   rotatedAt: Date
 }
 
-/** Counts the requests that are under way in this process, by token. */
-function createUnderWay() {
-  const counts = new Map<string, number>()
-  const count = (tokenHash: Buffer): number => counts.get(tokenHash.toString('base64')) ?? 0
-  return {
-    isAlone: (tokenHash: Buffer): boolean => count(tokenHash) <= 1,
-    during: async <T>(tokenHash: Buffer, work: () => Promise<T>): Promise<T> => {
-      const key = tokenHash.toString('base64')
-      counts.set(key, count(tokenHash) + 1)
-      try {
-        return await work()
-      } finally {
-        if (count(tokenHash) === 1) counts.delete(key)
-        else counts.set(key, count(tokenHash) - 1)
-      }
-    },
-  }
-}
-
 type Exchanged = Refreshed & { narrow: Narrowing }
 
-function presentedBy(token: AuthenticToken, { idempotencyKey, delivery, clientId }: RefreshInput): Presented {
+function presentedBy(
+  token: AuthenticToken,
+  { idempotencyKey, delivery, clientId }: RefreshInput,
+  proof: ProvenKey | undefined,
+): Presented {
   return {
     generation: token.generation,
     hash: token.hash,
     keyHash: idempotencyKey === undefined ? null : createHash('sha256').update(idempotencyKey).digest(),
     delivery,
     clientId: clientId ?? null,
+    proof: proof ?? null,
   }
 }
 
 /** Limited like any other request. If the counters cannot be reached, the token is refused all the same. */
-async function refuseUnknown({ metrics }: RefreshDeps, { token, spendOnGarbage }: RefreshInput): Promise<never> {
+async function refuseUnknown({ metrics }: RefreshDeps, input: RefreshInput): Promise<never> {
+  const { token, prove, spendOnGarbage } = input
+  await prove()
   const spent = await spendOnGarbage().catch((): Spent => ({ allowed: true }))
   if (!spent.allowed) {
     const reason = 'refresh_per_minute'

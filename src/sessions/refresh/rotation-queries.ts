@@ -28,7 +28,7 @@ export interface RotationRules {
 export type Rotated = FamilyFacts & { subject: Subject }
 
 const COLUMNS =
-  'family, generation, hash, delivery, client_id, next_hash, salt, arrived_at, key_hash, asked_scope, asked_audience'
+  'family, generation, hash, delivery, client_id, next_hash, salt, arrived_at, key_hash, jkt, asked_scope, asked_audience'
 
 /**
  * The hot path: one statement checks everything that a plain rotation requires, and rotates; $1 is now. The row lock
@@ -43,10 +43,10 @@ const COLUMNS =
 const ROTATE = `
   WITH a (${COLUMNS}) AS MATERIALIZED (
     SELECT * FROM unnest($4::uuid[], $5::int[], $6::bytea[], $7::text[], $8::text[], $9::bytea[], $10::bytea[],
-      $11::timestamptz[], $12::bytea[], $13::text[], $14::text[])
+      $11::timestamptz[], $12::bytea[], $13::text[], $14::text[], $15::text[])
   ), clients (id, scopes, audiences) AS MATERIALIZED (
     SELECT id, string_to_array(scopes, ' '), string_to_array(audiences, ' ')
-    FROM unnest($15::text[], $16::text[], $17::text[]) AS c (id, scopes, audiences)
+    FROM unnest($16::text[], $17::text[], $18::text[]) AS c (id, scopes, audiences)
   ), free AS MATERIALIZED (
     SELECT f.id FROM families f WHERE f.id = ANY ($4) FOR NO KEY UPDATE SKIP LOCKED
   )
@@ -68,6 +68,7 @@ const ROTATE = `
     AND f.generation = a.generation
     AND f.current_hash = a.hash
     AND f.delivery = a.delivery
+    AND (f.dpop_jkt IS NULL OR f.dpop_jkt = a.jkt)
     AND (a.client_id IS NULL OR f.client_id = a.client_id)
     AND f.ended_at IS NULL
     AND f.expires_at > $1
@@ -79,16 +80,16 @@ const ROTATE = `
     AND coalesce(string_to_array(a.asked_scope, ' '), f.scope) && c.scopes
     AND coalesce(string_to_array(a.asked_audience, ' '), f.audience) && c.audiences
     AND u.id = f.user_id AND u.disabled_at IS NULL
-    AND octet_length(u.claims::text) + octet_length(to_json(u.roles)::text) <= $18::int
+    AND octet_length(u.claims::text) + octet_length(to_json(u.roles)::text) <= $19::int
   RETURNING f.id, f.client_id, f.delivery, f.remember, f.scope, f.audience, f.amr, f.auth_time, f.rotated_at, f.expires_at,
-    f.idle_seconds, u.id AS user_id, u.email, u.email_verified, u.roles, u.claims`
+    f.idle_seconds, f.dpop_jkt, u.id AS user_id, u.email, u.email_verified, u.roles, u.claims`
 
 /** Length of the windows in which a family's rotations are counted. */
 export const WINDOW_MS = 60_000
 
 /** The values of one rotation, in the order of COLUMNS. */
 function columnsOf({ family, presented, successor, arrivedAt, narrow }: Rotation): unknown[] {
-  const { generation, hash, delivery, clientId, keyHash } = presented
+  const { generation, hash, delivery, clientId, keyHash, proof } = presented
   const [scope, audience] = [narrow.scope?.join(' '), narrow.audience?.join(' ')]
   return [
     family,
@@ -100,6 +101,7 @@ function columnsOf({ family, presented, successor, arrivedAt, narrow }: Rotation
     successor.salt,
     arrivedAt,
     keyHash,
+    proof?.jkt,
     scope,
     audience,
   ]

@@ -9,12 +9,14 @@ import { refuseForeignOrigin, requireOrigin } from '../../http/guards/origin.ts'
 import { networkOf } from '../../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../../http/replies/cookies.ts'
+import { proofRequestOf } from '../../http/requests/dpop.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
 import { Audience, ClientId, Scope, tokenReply } from '../../http/requests/schemas.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
 import type { Metrics } from '../../metrics.ts'
+import type { DpopJudge } from '../../proven-key.ts'
 import type { Semaphore } from '../../semaphore.ts'
 import { createLogout } from '../logout.ts'
 import type { Refresh } from './refresh.ts'
@@ -40,7 +42,7 @@ const LogoutBody = Type.Object(
 /** The empty alternative is for clients that send the token in the body. */
 const CREDENTIAL = [{ refreshCookie: [] }, {}]
 
-type Needs = Parameters<typeof createLogout>[0] & { metrics: Metrics }
+type Needs = Parameters<typeof createLogout>[0] & { metrics: Metrics; dpop: DpopJudge }
 
 /** The endpoints that take a refresh token: refresh and logout. */
 export function refreshEndpoints(
@@ -56,20 +58,29 @@ export function refreshEndpoints(
         tags: ['Sessions'],
         summary: 'Exchange the refresh token for new tokens',
         description:
-          'Each refresh token is good for one exchange. Sending it again within a few seconds, because an answer got lost or two tabs raced, returns the same successor; with an `Idempotency-Key` that holds at any time. Sending it later means that two parties hold it, and ends the session. A browser needs no body.',
+          'Each refresh token is good for one exchange. Sending it again within a few seconds, because an answer got lost or two tabs raced, returns the same successor; with an `Idempotency-Key` that holds at any time. Sending it later means that two parties hold it, and ends the session. A browser needs no body. Tokens that are bound to a key need a proof of it in the header `DPoP` (RFC 9449); without one nothing changes.',
         security: CREDENTIAL,
         headers: RetryHeaders,
         body: Type.Optional(RefreshBody),
         response: { 200: tokenReply('New tokens; the presented refresh token is spent') },
-        problems: ['invalid_grant', 'invalid_scope', 'invalid_target', 'token_too_large'],
+        problems: [
+          'invalid_grant',
+          'invalid_dpop_proof',
+          'use_dpop_nonce',
+          'invalid_scope',
+          'invalid_target',
+          'token_too_large',
+        ],
       },
       async (request, reply) => {
         const body = request.body ?? {}
         const { owner: _owner, ...credential } = readCredential(request, clients, body.refresh_token, body.client_id)
+        const proof = deps.dpop.read(proofRequestOf(request))
         const arrivedAt = new Date(deps.clock().getTime() - load.stalls.before())
         const issued = await load.refresh(operationOf(request, arrivedAt), {
           ...credential,
           idempotencyKey: idempotencyKeyOf(request),
+          prove: async () => proof && (await deps.dpop.prove(proof, networkOf(request.source.address), 'family')),
           scope: body.scope,
           audience: body.audience,
           isGone: () => request.raw.socket.destroyed,

@@ -38,6 +38,7 @@ const t = await createHttpApp((app) => void app.register(routes))
 
 const issued = (extra: Partial<Tokens>): Tokens => ({
   accessToken: 'at',
+  tokenType: 'Bearer',
   expiresIn: 600,
   scope: 'account',
   refreshToken: token,

@@ -28,6 +28,7 @@ const clientWith = (scopes: readonly string[], audiences: readonly string[]): Cl
   scopes,
   audiences,
   lifetimes: { sessionIdle: 1, sessionMax: 1, rememberIdle: 1, rememberMax: 1, accessToken: 1 },
+  dpopRequired: false,
 })
 
 /** The grant, its lists in the order of the alphabet, or the code of the refusal. */
