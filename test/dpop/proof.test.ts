@@ -1,5 +1,6 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { describe, expect, test } from 'vitest'
 import { createDpopJudge } from '../../src/dpop/judge.ts'
 import { readProof } from '../../src/dpop/proof.ts'
@@ -76,6 +77,14 @@ test('a proof under the longest key that is accepted has room', async () => {
   expect(proof.length).toBeLessThan(3200)
   expect(await outcomeOf(proof)).toBe('accepted')
 }, 30_000)
+
+test.each(Object.keys(KEYS))('a proof that jose has signed by %s is accepted', async (alg) => {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
+  const jwk = await exportJWK(publicKey)
+  const proof = await new SignJWT(claims()).setProtectedHeader({ typ: 'dpop+jwt', alg, jwk }).sign(privateKey)
+  expect(readProof(proof, expected).jkt).toBe(await calculateJwkThumbprint(jwk))
+  expect(await outcomeOf(proof)).toBe('accepted')
+})
 
 describe('the shape', () => {
   test('no more than 4 KiB are read', async () => {
