@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { register, signIn, signingKey, startApp, stopClock } from '../sessions/support.ts'
-import type { TestApp } from '../support/app.ts'
+import { createTestApp, type TestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { createProofKey, type ProofInput } from '../support/dpop.ts'
 import { forFile } from '../support/for-file.ts'
@@ -170,15 +170,17 @@ test('where a nonce is required, a proof without one is told it, and good with i
 })
 
 test('where a token is optional, a bound one that does not count is refused and not ignored', async () => {
-  await using mailing = await startApp({ SMTP_URL: 'smtp://127.0.0.1:1', MAIL_FROM: 'no-reply@example.com' })
-  const token = signJwt((await signingKey(mailing)).privateKey, headerOf(unbound), {
-    ...claimsOf(unbound),
-    cnf: { jkt: key.jkt },
-  })
-  for (const authorization of [`Bearer ${token}`, `DPoP ${token}`]) {
-    const answer = await mailing.inject({ method: 'POST', url: '/email/confirm', headers: { authorization } })
-    expect([answer.statusCode, reasonOf(mailing)], authorization).toEqual([401, 'no_proof'])
+  const env = { SMTP_URL: 'smtp://127.0.0.1:1', MAIL_FROM: 'no-reply@example.com' }
+  await using mailing = await createTestApp({ join: t, env })
+  const confirm = (headers: Record<string, string>) =>
+    mailing.inject({ method: 'POST', url: '/email/confirm', headers, payload: { code: '00000000' } })
+  for (const scheme of ['Bearer', 'DPoP']) {
+    const answer = await confirm({ authorization: `${scheme} ${bound}` })
+    expect([answer.statusCode, reasonOf(mailing)], scheme).toEqual([401, 'no_proof'])
   }
+  const answer = await confirm({ authorization: `DPoP ${bound}`, dpop: proofFor('POST', '/email/confirm') })
+  expect([answer.statusCode, answer.json().code]).toEqual([400, 'invalid_code'])
+  expect(mailing.logs.findLast(({ msg }) => msg === 'request')?.userId).toBe(user.id)
 })
 
 test('the feed takes no bound token: whoever stole one does not learn by it who signs out', async () => {
