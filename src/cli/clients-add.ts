@@ -35,6 +35,8 @@ Options may be repeated, or hold several values with commas or blanks between th
                          how long its access tokens are good; without it ACCESS_TOKEN_SECONDS
   --session-idle-seconds N, --session-max-seconds N, --remember-idle-seconds N, --remember-max-seconds N
                          sessions, as the settings of these names say of others
+  --dpop required        its tokens are bound to a key of its own (RFC 9449): without the proof of one, nobody signs in with it, and a
+                         service gets no token. Without this option, whoever sends a proof gets bound tokens
   --states-visitor-address
                          of a service that is a site and renders on its server: it is believed about the address of the visitor
                          for whom it calls. Goes with --auth client_secret_basic
@@ -72,6 +74,7 @@ How a service proves itself:
     'remember-idle-seconds': text,
     'remember-max-seconds': text,
     'access-token-seconds': text,
+    dpop: text,
   },
   run: async ({ io, open, paint }, [name = ''], values) => {
     const registration = registrationOf({
@@ -93,6 +96,7 @@ How a service proves itself:
       rememberIdleSeconds: values['remember-idle-seconds'],
       rememberMaxSeconds: values['remember-max-seconds'],
       accessTokenSeconds: values['access-token-seconds'],
+      dpop: values.dpop,
     })
     const opened = await open()
     const operation = opened.operation()
@@ -156,6 +160,7 @@ const OPTIONS: Record<Fault['about'], string> = {
   rememberIdleSeconds: '--remember-idle-seconds',
   rememberMaxSeconds: '--remember-max-seconds',
   accessTokenSeconds: '--access-token-seconds',
+  dpop: '--dpop',
 }
 
 export function wordFault({ about, message }: Fault): string {

@@ -36,6 +36,7 @@ export function describe(client: ClientRecord, config: Config, paint: Paint, now
   ]
   if (client.type !== 'service') lines.push(['origins', client.origins ? listOf(client.origins) : settingOf(client)])
   lines.push(...lifetimesOf(client, config), ...authOf(client))
+  if (client.dpopRequired) lines.push(['dpop', 'required: each of its tokens is bound to a key'])
   if (client.statesVisitorAddress) lines.push(['addresses', 'it states those of its visitors'])
   for (const secret of client.secrets) {
     const used = secret.lastUsedAt ? `last used ${when(secret.lastUsedAt, now)}` : 'not used yet'
@@ -118,6 +119,7 @@ export function toJson(client: ClientRecord) {
     access_token_seconds: client.accessTokenSeconds,
     auth: auth?.method ?? null,
     states_visitor_address: client.statesVisitorAddress,
+    dpop_required: client.dpopRequired,
     jwks: (auth?.method === 'private_key_jwt' && auth.jwks) || null,
     jwks_uri: (auth?.method === 'private_key_jwt' && auth.jwksUri) || null,
     workload:

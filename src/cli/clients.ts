@@ -24,9 +24,10 @@ const list = command({
       client.type,
       stateOf(client, paint),
       client.auth?.method ?? '-',
+      client.dpopRequired ? 'required' : '-',
       client.createdAt ? iso(client.createdAt) : '-',
     ])
-    const headings = ['CLIENT ID', 'NAME', 'TYPE', 'STATE', 'PROVES ITSELF BY', 'CREATED']
+    const headings = ['CLIENT ID', 'NAME', 'TYPE', 'STATE', 'PROVES ITSELF BY', 'DPOP', 'CREATED']
     return { json: { clients: clients.map(toJson) }, text: table(headings, rows, { paint, width }) }
   },
 })

@@ -105,6 +105,7 @@ function columnsOf(input: Registration) {
     jwks_uri: auth?.method === 'private_key_jwt' ? (auth.jwksUri ?? null) : null,
     workload: auth?.method === 'workload' ? JSON.stringify(workloadOf(auth)) : null,
     states_visitor_address: input.type === 'service' && input.statesVisitorAddress === true,
+    dpop_required: input.dpopRequired === true,
   }
 }
 

@@ -25,6 +25,7 @@ export interface ClientRecord {
   /** Of a service. */
   auth: ServiceAuth | null
   statesVisitorAddress: boolean
+  dpopRequired: boolean
   /** Newest first, expired ones included. */
   secrets: Omit<StoredSecret, 'hash'>[]
   disabledAt: Date | null
@@ -63,6 +64,7 @@ function builtInRecords(config: Config): ClientRecord[] {
     origins: null,
     auth: null,
     statesVisitorAddress: false,
+    dpopRequired: false,
     secrets: [],
     ...NO_LIFETIMES,
   }
@@ -105,6 +107,7 @@ async function recordsOf(db: Db, rows: readonly ClientRow[]): Promise<ClientReco
     accessTokenSeconds: row.access_token_seconds,
     auth: row.type === 'service' ? authOf(row) : null,
     statesVisitorAddress: row.states_visitor_address,
+    dpopRequired: row.dpop_required,
     secrets: secrets
       .filter(({ clientId }) => clientId === row.id)
       .map(({ id, createdAt, expiresAt, lastUsedAt }) => ({ id, createdAt, expiresAt, lastUsedAt })),

@@ -19,6 +19,7 @@ export interface Fault {
     | 'rememberIdleSeconds'
     | 'rememberMaxSeconds'
     | 'accessTokenSeconds'
+    | 'dpop'
   message: string
 }
 

@@ -9,6 +9,8 @@ interface Common {
   scopes?: string[] | undefined
   audiences?: string[] | undefined
   accessTokenSeconds?: number | undefined
+  /** Whether all its tokens are bound to a key, and none is issued without the proof of one (RFC 9449). */
+  dpopRequired?: boolean | undefined
 }
 
 export interface PublicRegistration extends Common {

@@ -18,6 +18,8 @@ export interface ServiceClient {
   auth: ServiceAuth
   /** Whether it is believed about its visitors' addresses. */
   statesVisitorAddress: boolean
+  /** Whether all its tokens are bound to a key, and none is issued without the proof of one (RFC 9449). */
+  dpopRequired: boolean
   /** Those that have not expired, two at most. */
   secrets: readonly StoredSecret[]
   /** When an operator last changed something about it, its secrets included. */
@@ -43,6 +45,7 @@ export async function findServiceClient(
       accessTokenSeconds: row.access_token_seconds ?? config.ACCESS_TOKEN_SECONDS,
       auth: authOf(row),
       statesVisitorAddress: row.states_visitor_address,
+      dpopRequired: row.dpop_required,
       secrets: row.secrets,
       changedAt: row.changed_at,
     }

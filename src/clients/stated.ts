@@ -24,6 +24,7 @@ export interface Stated {
   rememberIdleSeconds?: string | undefined
   rememberMaxSeconds?: string | undefined
   accessTokenSeconds?: string | undefined
+  dpop?: string | undefined
 }
 
 type About = Exclude<keyof Stated, 'name' | 'type'>
@@ -38,8 +39,10 @@ const METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt',
  * @throws ClientRefused naming everything that does not go together.
  */
 export function registrationOf(stated: Stated): Registration {
-  const { name, type, scopes, audiences } = stated
-  const common = { name, scopes, audiences, accessTokenSeconds: secondsOf(stated.accessTokenSeconds) }
+  const { name, type, scopes, audiences, dpop } = stated
+  if (dpop !== undefined && dpop !== 'required') throw refused(['dpop'], 'must be required, or left out')
+  const accessTokenSeconds = secondsOf(stated.accessTokenSeconds)
+  const common = { name, scopes, audiences, accessTokenSeconds, dpopRequired: dpop === 'required' }
   if (type === 'service')
     return { ...common, type, auth: authOf(stated), statesVisitorAddress: stated.statesVisitorAddress }
   if (type !== 'browser' && type !== 'native')

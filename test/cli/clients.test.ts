@@ -84,6 +84,23 @@ describe('add', () => {
     expect((await cli('show', 'shop-app')).out).toContain('capacitor://localhost, ionic://localhost')
   })
 
+  test('registers clients whose tokens are all bound to a key, and shows which they are', async () => {
+    for (const type of ['service', 'browser', 'native']) {
+      await json('add', `bound ${type}`, '--type', type, '--dpop', 'required')
+      expect(await json<{ client: object }>('show', `bound ${type}`)).toMatchObject({ client: { dpop_required: true } })
+      expect((await cli('show', `bound ${type}`)).out).toMatch(
+        /^dpop +required: each of its tokens is bound to a key$/m,
+      )
+    }
+    await addServiceClient(t, { name: 'free' })
+    expect(await json<{ client: object }>('show', 'free')).toMatchObject({ client: { dpop_required: false } })
+    expect((await cli('show', 'free')).out).not.toMatch(/^dpop/m)
+    const { out } = await cli('list')
+    expect(out).toMatch(/^CLIENT ID .* PROVES ITSELF BY +DPOP +CREATED$/m)
+    expect(out).toMatch(/ bound native +native +enabled +- +required +\S+Z$/m)
+    expect(out).toMatch(/ free +service +enabled +client_secret_basic +- +\S+Z$/m)
+  })
+
   test('takes keys from standard input, and the tokens of a workload', async () => {
     const { publicKey } = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
       'sign',
@@ -132,6 +149,7 @@ describe('add', () => {
     [['x', '--type', 'browser', '--auth', 'client_secret_basic'], 2, '--auth is for services'],
     [['x', '--type', 'browser', '--origin', 'http://a/b'], 2, '--origin http://a/b: must be a plain origin'],
     [['x', '--type', 'service', '--jwks-uri', 'https://a.example'], 2, '--jwks-uri goes with private_key_jwt'],
+    [['x', '--type', 'native', '--dpop', 'accepted'], 2, '--dpop must be required, or left out'],
     [['x', '--type', 'service', '--scope', ''], 0, ''],
     [['x', '--type', 'service'], 1, 'a client is called “x” already'],
     [['web', '--type', 'service'], 1, 'a client is called “web” already'],
@@ -195,7 +213,7 @@ test('list shows the built-in ones first, and the state of each', async () => {
   const list = () => run(['clients', 'list'], { env: app.env })
   expect((await list()).out).toMatch(
     new RegExp(
-      `^CLIENT ID .*\\nweb +web +browser +built in.*\\nnative +native +native +built in.*\\n${clientId} +stock +service +enabled +client_secret_basic +\\S+Z\\n$`,
+      `^CLIENT ID .*\\nweb +web +browser +built in.*\\nnative +native +native +built in.*\\n${clientId} +stock +service +enabled +client_secret_basic +- +\\S+Z\\n$`,
     ),
   )
   await run(['clients', 'disable', 'stock'], { env: app.env })

@@ -27,6 +27,7 @@ const service = (days: number[], rest: Partial<ClientRecord> = {}): ClientRecord
   accessTokenSeconds: null,
   auth: { method: 'client_secret_basic' },
   statesVisitorAddress: false,
+  dpopRequired: false,
   secrets: days.map((each) => {
     const expiresAt = new Date(NOW.getTime() + each * DAY)
     return { id: `${each}`, createdAt: NOW, expiresAt, lastUsedAt: null }

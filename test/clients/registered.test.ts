@@ -62,6 +62,13 @@ describe('a service client', () => {
     )
   })
 
+  test('gets bound tokens alone where it is registered so', async () => {
+    expect(await find((await addServiceClient(t, { dpopRequired: true })).clientId)).toMatchObject({
+      dpopRequired: true,
+    })
+    expect(await find((await addServiceClient(t)).clientId)).toMatchObject({ dpopRequired: false })
+  })
+
   test.each(['', 'web', 'native', 'cl_', 'cl_\0', `cl_${'a'.repeat(22)}`, '00000000-0000-4000-8000-000000000000'])(
     'is not found as %j',
     async (id) => expect(await find(id)).toBeUndefined(),
@@ -115,6 +122,13 @@ describe('a client that people sign in with', () => {
     })
     expect(t.deps.clients.pages.has('https://shop.example')).toBe(true)
     expect(t.deps.clients.values().map(({ id }) => id)).toEqual(['web', 'native', clientId])
+  })
+
+  test('has bound sessions alone where it is registered so, which neither of those built in is', async () => {
+    const bound = await addPublicClient(t, { type: 'native', dpopRequired: true })
+    const other = await addPublicClient(t)
+    const required = [bound.clientId, other.clientId, 'web', 'native'].map((id) => t.deps.clients.get(id)?.dpopRequired)
+    expect(required).toEqual([true, false, false, false])
   })
 
   test('reaches another replica by itself within five seconds', async () => {

@@ -34,6 +34,8 @@ describe('accepted', () => {
       { type: 'browser', origins: ['https://shop.example'], sessionIdleSeconds: '60', accessTokenSeconds: '5' },
       { origins: ['https://shop.example'], sessionIdleSeconds: 60, accessTokenSeconds: 5 },
     ],
+    ['bound tokens', { type: 'service', dpop: 'required' }, { type: 'service', dpopRequired: true }],
+    ['bound sessions', { type: 'native', dpop: 'required' }, { type: 'native', dpopRequired: true }],
     ['a web view', { type: 'native', origins: ['capacitor://localhost'] }, { origins: ['capacitor://localhost'] }],
     ['a key', { ...keyed, jwks: p256 }, { auth: { method: 'private_key_jwt', jwks: { keys: [JSON.parse(p256)] } } }],
     [
@@ -98,6 +100,8 @@ test.each<[Partial<Stated>, string]>([
   [{ type: 'service', subject: 'x' }, 'subject goes with workload'],
   [{ type: 'browser', statesVisitorAddress: true }, 'statesVisitorAddress is for services'],
   [{ ...workload, statesVisitorAddress: true }, 'statesVisitorAddress goes with client_secret_basic'],
+  [{ type: 'browser', dpop: 'optional' }, 'dpop must be required, or left out'],
+  [{ type: 'service', dpop: '' }, 'dpop must be required, or left out'],
   [keyed, 'must be given, one of the two'],
   [{ ...keyed, jwks: p256, jwksUri: 'https://a.example' }, 'must be given, one of the two'],
   [{ ...keyed, jwksUri: 'http://a.example/keys' }, 'jwksUri http://a.example/keys: must begin with https://'],

@@ -18,6 +18,7 @@ const SITE: ServiceClient = {
   accessTokenSeconds: 600,
   auth: { method: 'client_secret_basic' },
   statesVisitorAddress: true,
+  dpopRequired: false,
   secrets: [],
   changedAt: new Date(0),
 }
