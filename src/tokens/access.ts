@@ -50,12 +50,17 @@ export interface ServiceTokenInput {
   clientId: string
   scope: readonly string[]
   audience: readonly string[]
+  /** Thumbprint of the key to bind the token to, if any. */
+  dpopJkt: string | null
 }
 
 /** The access token of a service (RFC 9068 §2.2 without what tells of a sign-in). */
 export async function issueServiceToken(keyring: Keyring, now: Date, input: ServiceTokenInput): Promise<string> {
-  const scope = input.scope.length === 0 ? {} : { scope: input.scope.join(' ') }
-  const claims: ServiceClaims = { ...commonClaims(now, { ...input, subject: input.clientId }), ...scope }
+  const claims: ServiceClaims = {
+    ...commonClaims(now, { ...input, subject: input.clientId }),
+    ...(input.scope.length > 0 && { scope: input.scope.join(' ') }),
+    ...(input.dpopJkt !== null && { cnf: { jkt: input.dpopJkt } }),
+  }
   return await keyring.sign('at+jwt', claims)
 }
 

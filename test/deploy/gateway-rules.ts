@@ -3,6 +3,7 @@ import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import type { SignedUp, TestApp } from '../support/app.ts'
+import { createProofKey } from '../support/dpop.ts'
 
 export interface Echo extends AsyncDisposable {
   /** Host and port. */
@@ -116,5 +117,30 @@ export function testRules(given: () => { t: TestApp; port: number; user: SignedU
   test('passes on what the service itself refuses', async () => {
     const { port, user } = given()
     expect(await ask(port, user.accessToken, { path: '/forbidden' })).toMatchObject({ status: 403, reached: true })
+  })
+}
+
+/** What a gateway does that cannot check a proof of possession. */
+export function testBoundTokens(given: () => { t: TestApp; port: number; user: SignedUp }): void {
+  test('lets nothing pass with a token that is bound to a key: no gateway here checks a proof', async () => {
+    const { t, port, user } = given()
+    const key = createProofKey()
+    const login = key.proof({ method: 'POST', url: `${t.config.ISSUER}/login` })
+    const answer = await t.login({ email: user.email, password: user.password }, { dpop: login })
+    const { access_token: token, token_type: type } = answer.json<{ access_token: string; token_type: string }>()
+    expect(type).toBe('DPoP')
+    const dpop = key.proof({ method: 'GET', url: `http://127.0.0.1:${port}/`, accessToken: token })
+    const calls: [string, Record<string, string>][] = [
+      ['stolen', {}],
+      ['with a proof, as Bearer', { dpop }],
+      ['with a proof', { dpop, authorization: `DPoP ${token}` }],
+    ]
+    for (const [name, headers] of calls) {
+      // Twice, because the first answer may be kept.
+      for (let time = 0; time < 2; time++) {
+        const { status, reached } = await ask(port, token, { headers })
+        expect([name, status, reached]).toEqual([name, 401, false])
+      }
+    }
   })
 }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createTestApp, type SignedUp, type TestApp } from '../support/app.ts'
 import { addServiceClient } from '../support/clients.ts'
 import type { Middleman } from '../support/middleman.ts'
-import { ask, type Echo, signIn, signOut, startEcho, testRules } from './gateway-rules.ts'
+import { ask, type Echo, signIn, signOut, startEcho, testBoundTokens, testRules } from './gateway-rules.ts'
 import { type Client, type Issuer, kinds, SECONDS, startGateway, startTlsFront } from './gateways.ts'
 import { findTool } from './tools.ts'
 
@@ -46,6 +46,7 @@ describe.each(programs.filter(({ program }) => program))('$name', ({ kind, progr
   const questions = () => t.logs.filter(({ route }) => route === '/oauth/introspect').length
 
   testRules(() => ({ t, port: gateway.port, user }))
+  testBoundTokens(() => ({ t, port: gateway.port, user }))
 
   test('asks once for as long as it may keep the answer, and never lets one token’s answer count for another', async () => {
     const [mine, theirs] = [await signIn(t, user), await t.signUp()]

@@ -141,7 +141,7 @@ describe('verified', () => {
   test('that of a service is accepted, which has no session and need not have a scope', async () => {
     expect(await verdict(forge(header(), { ...good, ...service }))).toBe('accepted')
     expect(await verdict(forge(header(), { ...good, ...service, scope: undefined }))).toBe('accepted')
-    const own = { issuer: ISSUER, lifetimeSeconds: 600, clientId: 'cl_s', scope: [], audience: ['a'] }
+    const own = { issuer: ISSUER, lifetimeSeconds: 600, clientId: 'cl_s', scope: [], audience: ['a'], dpopJkt: null }
     expect(await verdict(await issueServiceToken(keyring, NOW, own))).toBe('accepted')
   })
 

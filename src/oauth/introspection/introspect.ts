@@ -10,7 +10,7 @@ import { verifyAccessToken } from '../../tokens/verify.ts'
 import { findServiceOf } from '../service-of-token.ts'
 
 /** What a token is to whoever asks (RFC 7662 §2.2). */
-export type Introspection = { active: false } | (AccessTokenClaims & { active: true; token_type: 'Bearer' })
+export type Introspection = { active: false } | (AccessTokenClaims & { active: true; token_type: 'Bearer' | 'DPoP' })
 
 export interface IntrospectionDeps {
   db: Db
@@ -39,7 +39,8 @@ export async function introspect(
   const { claims } = verified
   const isMeant = [claims.aud].flat().some((audience) => audience === caller.id || caller.audiences.includes(audience))
   if (!isMeant || !(await isLive(deps, clients, now, claims))) return INACTIVE
-  return { ...claims, active: true, token_type: 'Bearer' }
+  // RFC 9449 §6.2: whoever asks has to see the proof that belongs to a bound token, by its `cnf`.
+  return { ...claims, active: true, token_type: claims.cnf ? 'DPoP' : 'Bearer' }
 }
 
 async function isLive(

@@ -5,6 +5,7 @@ import type { ServiceClient } from '../../clients/service.ts'
 import { asksFor } from '../../http/requests/accept.ts'
 import { type ClientForm, clientParameters, networkOfCaller } from '../../http/requests/client.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
+import { TokenType } from '../../http/requests/schemas.ts'
 import type { Semaphore } from '../../semaphore.ts'
 import { type Introspection, type IntrospectionDeps, introspect } from './introspect.ts'
 
@@ -16,16 +17,17 @@ const IntrospectBody = Type.Object({
   response: Type.Optional(
     Type.Literal('headers', {
       description:
-        'For gateways that read no bodies: the answer is 403 for a token that is not active, and has `Claviger-Subject`, `Claviger-Client-Id` and `Claviger-Scope` for one that is.',
+        'For gateways that read no bodies: the answer is 403 for a token that is not active, and for one that is bound to a key, whose proof they could not check. For any other it has `Claviger-Subject`, `Claviger-Client-Id` and `Claviger-Scope`.',
     }),
   ),
   ...clientParameters,
 })
 
 const IntrospectionReply = Type.Object(
-  { active: Type.Boolean(), token_type: Type.Optional(Type.Literal('Bearer')) },
+  { active: Type.Boolean(), token_type: Type.Optional(TokenType) },
   {
-    description: 'The claims of the token are beside these. Of a token that is not active there are none.',
+    description:
+      'The claims of the token are beside these. Of a token that is not active there are none. One whose `token_type` is `DPoP` is good only with a proof of the key that its `cnf` names (RFC 9449 §6.2).',
     additionalProperties: true,
     examples: [
       {
@@ -48,9 +50,12 @@ const IntrospectionReply = Type.Object(
   },
 )
 
-/** Not 401 for a token that is not active: that is about the credentials of whoever asks. */
+/**
+ * Not 401 for a token that is refused: that is about the credentials of whoever asks. A bound token is among those, because who
+ * reads no body cannot tell it from others, and would let in whoever stole it.
+ */
 function showInHeaders(reply: FastifyReply, found: Introspection): void {
-  if (!found.active) return void reply.code(403)
+  if (!found.active || found.token_type === 'DPoP') return void reply.code(403)
   reply.headers({ 'claviger-subject': found.sub, 'claviger-client-id': found.client_id })
   if (found.scope) reply.header('claviger-scope', found.scope)
 }

@@ -6,11 +6,14 @@ import { Problem } from '../../errors.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Operation } from '../../operation.ts'
+import type { ProvenKey } from '../../proven-key.ts'
 import { audienceOfFeed } from '../../revocations/paths.ts'
 import { issueServiceToken, MAX_ACCESS_TOKEN } from '../../tokens/access.ts'
 
 export interface ServiceToken {
   accessToken: string
+  /** Whether it is bound to a key (RFC 9449 §5) or good for whoever bears it. */
+  tokenType: 'Bearer' | 'DPoP'
   /** Seconds. */
   expiresIn: number
   /** Empty if the client may do nothing that has a name. */
@@ -19,16 +22,17 @@ export interface ServiceToken {
 
 /**
  * The access token of a service that has proved itself (RFC 6749 §4.4): of all its scopes and its first audience, unless it
- * asks for others that are its own, or for the feed’s.
- * @throws Problem `invalid_scope` or `invalid_target` if it asks for more; `token_too_large`; `unavailable` without a
- * signing key.
+ * asks for others that are its own, or for the feed’s. It is bound to the key that the service has proved, if it has.
+ * @throws Problem `invalid_scope` or `invalid_target` if it asks for more; `invalid_dpop_proof` without a key that its registration
+ * demands; `token_too_large`; `unavailable` without a signing key.
  */
 export async function grantToService(
   deps: { config: Pick<Config, 'ISSUER'>; keyring: Keyring; metrics: Metrics; tally: Tally },
   operation: Operation,
   client: ServiceClient,
-  asked: Asked,
+  { key, ...asked }: Asked & { key: ProvenKey | undefined },
 ): Promise<ServiceToken> {
+  if (client.dpopRequired && !key) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
   // Every service may follow the feed.
   const audiences = [...client.audiences, audienceOfFeed(deps.config.ISSUER)]
   const { scope, audience } = grantFor({ scopes: client.scopes, audiences }, asked)
@@ -39,6 +43,7 @@ export async function grantToService(
     clientId: client.id,
     scope,
     audience,
+    dpopJkt: key?.jkt ?? null,
   })
   deps.metrics.signSeconds.observe((performance.now() - started) / 1000)
   if (accessToken.length > MAX_ACCESS_TOKEN) {
@@ -49,5 +54,5 @@ export async function grantToService(
     { ...operation, actor: `client:${client.id}` },
     { type: 'client.authenticated', outcome: 'success', clientId: client.id },
   )
-  return { accessToken, expiresIn: client.accessTokenSeconds, scope }
+  return { accessToken, tokenType: key ? 'DPoP' : 'Bearer', expiresIn: client.accessTokenSeconds, scope }
 }

@@ -5,13 +5,16 @@ import type { ServiceClient } from '../../clients/service.ts'
 import type { Clock } from '../../clock.ts'
 import { Problem } from '../../errors.ts'
 import { refuseForeignOrigin } from '../../http/guards/origin.ts'
+import { networkOf } from '../../http/guards/proxies.ts'
 import type { Limits } from '../../http/limits/limits.ts'
 import { type ClientForm, clientParameters, isProved, networkOfCaller } from '../../http/requests/client.ts'
+import { proofRequestOf } from '../../http/requests/dpop.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
 import { TokenType } from '../../http/requests/schemas.ts'
 import type { Stalls } from '../../http/server/stalls.ts'
+import type { DpopJudge } from '../../proven-key.ts'
 import type { Semaphore } from '../../semaphore.ts'
 import type { Refresh } from '../../sessions/refresh/refresh.ts'
 import { grantToService } from './client-credentials.ts'
@@ -39,7 +42,7 @@ const Reply = Type.Object({
   ),
 })
 
-type Deps = Parameters<typeof grantToService>[0] & { clock: Clock }
+type Deps = Parameters<typeof grantToService>[0] & { clock: Clock; dpop: DpopJudge }
 
 interface Parts {
   clients: Clients
@@ -57,19 +60,21 @@ export function tokenEndpoint(deps: Deps, parts: Parts): Endpoint {
       tags: ['OAuth'],
       summary: 'Get an access token',
       description:
-        'As OAuth libraries ask for one (RFC 6749): a service for itself, or a native client in exchange for its refresh token, by the same rule as `/refresh`.',
+        'As OAuth libraries ask for one (RFC 6749): a service for itself, or a native client in exchange for its refresh token, by the same rule as `/refresh`. A proof in the header `DPoP` (RFC 9449) binds the token of a service to its key; a refresh token that is bound to a key needs one of that key.',
       security: [{ clientSecret: [] }, {}],
       headers: RetryHeaders,
       body: TokenBody,
       response: { 200: { ...Reply, description: 'The tokens' } },
       problems: [
         'invalid_client',
+        'invalid_dpop_proof',
         'invalid_grant',
         'invalid_scope',
         'invalid_target',
         'token_too_large',
         'unauthorized_client',
         'unsupported_grant_type',
+        'use_dpop_nonce',
       ],
     },
     async (request) => {
@@ -91,13 +96,18 @@ async function forService(deps: Deps, parts: Parts, request: FastifyRequest, for
     throw new Problem('unauthorized_client')
   // Dated before the client is read: what verifiers are told when it is disabled reaches as far as that (`disableClient`).
   const operation = operationOf(request, deps.clock())
+  // Before the client is looked up: an assertion is good once, and not used up where the proof needs another nonce.
+  const proof = deps.dpop.read(proofRequestOf(request))
   const client = await authenticateClient(request, form)
+  const network = networkOfCaller(request)
+  // After that, so that whoever is no client has nothing verified and nothing remembered.
+  const key = proof && (await deps.dpop.prove(proof, network, 'once'))
   // Nothing limits how many it asks for, and the signatures of people's refreshes are made by the same threads.
-  const grant = () => grantToService(deps, operation, client, askedBy(form))
-  const { accessToken, expiresIn, scope } = await services.run(grant, networkOfCaller(request))
+  const grant = () => grantToService(deps, operation, client, { ...askedBy(form), key })
+  const { accessToken, tokenType, expiresIn, scope } = await services.run(grant, network)
   return {
     access_token: accessToken,
-    token_type: BEARER,
+    token_type: tokenType,
     expires_in: expiresIn,
     ...(scope.length > 0 && { scope: scope.join(' ') }),
   }
@@ -117,6 +127,7 @@ async function forRefreshToken(deps: Deps, parts: Parts, request: FastifyRequest
   const client = clients.get(id)
   if (!client) throw new Problem('invalid_client', { reason: 'unknown_client' })
   refuseForeignOrigin(request, client)
+  const proof = deps.dpop.read(proofRequestOf(request))
   const arrivedAt = new Date(deps.clock().getTime() - stalls.before())
   const { scope, audience } = askedBy(form)
   const issued = await refresh(operationOf(request, arrivedAt), {
@@ -124,7 +135,7 @@ async function forRefreshToken(deps: Deps, parts: Parts, request: FastifyRequest
     delivery: 'body',
     clientId: id,
     idempotencyKey: idempotencyKeyOf(request),
-    prove: async () => undefined,
+    prove: async () => proof && (await deps.dpop.prove(proof, networkOf(request.source.address), 'family')),
     scope,
     audience,
     isGone: () => request.raw.socket.destroyed,
@@ -142,8 +153,6 @@ async function forRefreshToken(deps: Deps, parts: Parts, request: FastifyRequest
     refresh_expires_in: issued.refreshExpiresIn,
   }
 }
-
-const BEARER = 'Bearer' as const
 
 type Form = Static<typeof TokenBody>
 
