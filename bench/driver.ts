@@ -1,6 +1,7 @@
 // The process that makes the load. It is apart from the server so that its CPU time is not the server's, and keeps the
 // token chains from one task to the next.
 import { type Outcome, type Pace, runLoad, type Source } from './load.ts'
+import { proving } from './proofs.ts'
 import { createRing } from './ring.ts'
 import { flooding, get, refreshing, repeating, signingIn, signingOut, type Work } from './sources.ts'
 import { refreshTwice } from './twice.ts'
@@ -26,7 +27,12 @@ async function perform(task: Task): Promise<Outcome | undefined> {
 function sourceOf(host: string, work: Work): Source {
   switch (work.kind) {
     case 'refresh':
-      return refreshing(host, ring, work.apart)
+      return refreshing(
+        host,
+        ring,
+        work.apart,
+        work.key === undefined ? undefined : proving(`http://${host}/refresh`, work.key),
+      )
     case 'login':
       return signingIn(host, work.emails, work.password)
     case 'logout':

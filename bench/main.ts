@@ -6,6 +6,7 @@ import { type Cluster, openCluster } from './cluster.ts'
 import { isMet, type Line } from './line.ts'
 import { describeMachine, inWords } from './machine.ts'
 import { type Report, readOptions, readReport } from './options.ts'
+import { dpop } from './rows/dpop.ts'
 import { feed } from './rows/feed.ts'
 import { flood } from './rows/flood.ts'
 import { growth } from './rows/growth.ts'
@@ -30,6 +31,7 @@ type Row = (stage: Stage) => Promise<Line[]>
 
 const rows: Record<string, Row> = {
   refresh,
+  dpop,
   'round-trips': roundTrips,
   login,
   logout,

@@ -3,8 +3,10 @@ import type { Source } from './load.ts'
 import type { Ring } from './ring.ts'
 
 export type Work =
-  /** `apart`: as if through a proxy, each request from an address of its own. */
-  | { kind: 'refresh'; apart?: boolean }
+  /**
+   * `apart`: as if through a proxy, each request from an address of its own. `key`: the private one (PEM) that the families are bound to.
+   */
+  | { kind: 'refresh'; apart?: boolean; key?: string }
   /** `emails` in turn. A 503 is believed: that caller waits as long as Retry-After says. */
   | { kind: 'login'; emails: string[]; password: string }
   | { kind: 'get'; path: string }
@@ -47,14 +49,16 @@ export function tokenIn(body: string): string | undefined {
 /**
  * Real token chains: each token is used once and its successor comes back into the ring, so that at most one request per
  * family is under way. A chain whose token was refused leaves the ring.
+ * @param proof gives a header that proves the key of the families.
  */
-export function refreshing(host: string, ring: Ring, apart = false): Source {
+export function refreshing(host: string, ring: Ring, apart = false, proof = () => ''): Source {
   let client = 0
+  const headers = (): string => (apart ? forwardedFor(18, client++) : '') + proof()
   return () => {
     const token = ring.take()
     if (token === undefined) return undefined
     return {
-      request: post(host, '/refresh', `{"refresh_token":"${token}"}`, apart ? forwardedFor(18, client++) : ''),
+      request: post(host, '/refresh', `{"refresh_token":"${token}"}`, headers()),
       judge: (answer) => {
         const next = answer?.status === 200 ? tokenIn(answer.body) : undefined
         if (next) ring.put(next)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { deriveServerKeys, type KeyList } from '../src/config/secrets.ts'
 import type { Cluster, Database } from './cluster.ts'
 import type { Report, Task } from './driver.ts'
-import type { Outcome, Pace } from './load.ts'
+import { type Outcome, type Pace, sumFaults } from './load.ts'
 import { cpuOfFamily } from './processes.ts'
 import { mintChains, seed } from './seed.ts'
 import { type Server, type ServerOptions, startServer } from './server.ts'
@@ -136,6 +136,18 @@ export async function withCosts(
     ...outcome,
     node: (after[0] - before[0]) / outcome.done,
     postgres: (after[1] - before[1]) / outcome.done,
+  }
+}
+
+/** Of several measurements of one thing. */
+export function sumUp(rounds: (Outcome & Costs)[]) {
+  const sum = (read: (round: Outcome & Costs) => number): number => rounds.reduce((all, each) => all + read(each), 0)
+  const done = sum((each) => each.done)
+  return {
+    perSecond: done / sum((each) => each.seconds),
+    node: sum((each) => each.node * each.done) / done,
+    postgres: sum((each) => each.postgres * each.done) / done,
+    faults: sumFaults(...rounds),
   }
 }
 

@@ -1,11 +1,11 @@
 import { costOf, rsa } from '../ceilings.ts'
 import { createConnection } from '../connection.ts'
 import type { Line } from '../line.ts'
-import { type Outcome, sumFaults } from '../load.ts'
+import type { Outcome } from '../load.ts'
 import { refreshOnce } from '../refresh-once.ts'
 import { addService } from '../seed.ts'
 import { get, postForm } from '../sources.ts'
-import { type Costs, type Stage, withCosts } from '../stage.ts'
+import { type Costs, type Stage, sumUp, withCosts } from '../stage.ts'
 
 const ROUNDS = 2
 
@@ -58,15 +58,4 @@ export async function services(stage: Stage): Promise<Line[]> {
       unit: '×',
     },
   ]
-}
-
-function sumUp(rounds: (Outcome & Costs)[]) {
-  const sum = (read: (round: Outcome & Costs) => number): number => rounds.reduce((all, each) => all + read(each), 0)
-  const done = sum((each) => each.done)
-  return {
-    perSecond: done / sum((each) => each.seconds),
-    node: sum((each) => each.node * each.done) / done,
-    postgres: sum((each) => each.postgres * each.done) / done,
-    faults: sumFaults(...rounds),
-  }
 }

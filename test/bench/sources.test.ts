@@ -1,5 +1,7 @@
+import { createHash, createPublicKey, verify } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { Answer, Connection } from '../../bench/connection.ts'
+import { makeProofKey, proving } from '../../bench/proofs.ts'
 import { createRing } from '../../bench/ring.ts'
 import { flooding, get, post, postForm, refreshing, repeating, signingIn, tokenIn } from '../../bench/sources.ts'
 import { refreshTwice } from '../../bench/twice.ts'
@@ -57,6 +59,23 @@ test('refreshing apart: each request comes from an address of its own, as a prox
   const addresses = [source(), source()].map((item) => /^x-forwarded-for: (\S+)\r$/m.exec(item?.request ?? '')?.[1])
   expect(addresses).toEqual(['198.18.0.0', '198.18.0.1'])
   expect(refreshing('h', createRing(['a']))()?.request).not.toContain('x-forwarded-for')
+})
+
+test('refreshing with a proof: each request has one that was made for it within the last second', () => {
+  const { key, jkt } = makeProofKey()
+  const url = 'http://localhost:3000/refresh'
+  const item = refreshing('localhost:3000', createRing(['a']), false, proving(url, key))()
+  const [, header = '', claims = '', signature = ''] =
+    /^dpop: ([\w-]+)\.([\w-]+)\.([\w-]+)\r$/m.exec(item?.request ?? '') ?? []
+  const { jwk, ...rest } = JSON.parse(Buffer.from(header, 'base64url').toString())
+  expect(rest).toEqual({ typ: 'dpop+jwt', alg: 'ES256' })
+  expect(createHash('sha256').update(JSON.stringify(jwk)).digest('base64url')).toBe(jkt)
+  const { iat, ...others } = JSON.parse(Buffer.from(claims, 'base64url').toString())
+  expect(others).toEqual({ jti: expect.any(String), htm: 'POST', htu: url })
+  expect(Math.abs(Date.now() / 1000 - iat)).toBeLessThan(30)
+  const verifying = { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' } as const
+  const input = Buffer.from(`${header}.${claims}`)
+  expect(verify('sha256', input, verifying, Buffer.from(signature, 'base64url'))).toBe(true)
 })
 
 test('a flood sends its requests in turn and counts every answer by its status', () => {
