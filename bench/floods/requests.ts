@@ -1,3 +1,4 @@
+import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto'
 import { forwardedFor, get, post } from '../sources.ts'
 
 /** What a stranger with an account of their own has to send. */
@@ -32,6 +33,35 @@ export const floods: Flood[] = [
       get(host, '/me', `authorization: Bearer ${accessToken}\r\n${headers}`),
   },
   {
+    what: '/refresh with forged proofs',
+    request: (host, _stranger, _turn, headers) =>
+      post(
+        host,
+        '/refresh',
+        '{"refresh_token":"none"}',
+        `dpop: ${forgedProof(host, 'POST', '/refresh')}\r\n${headers}`,
+      ),
+  },
+  {
+    what: '/refresh with forged proofs and tokens of their own',
+    request: (host, { refreshToken }, _turn, headers) =>
+      post(
+        host,
+        '/refresh',
+        JSON.stringify({ refresh_token: refreshToken, client_id: 'web' }),
+        `dpop: ${forgedProof(host, 'POST', '/refresh')}\r\n${headers}`,
+      ),
+  },
+  {
+    what: '/me with forged proofs',
+    request: (host, { accessToken }, _turn, headers) =>
+      get(
+        host,
+        '/me',
+        `authorization: DPoP ${accessToken}\r\ndpop: ${forgedProof(host, 'GET', '/me', accessToken)}\r\n${headers}`,
+      ),
+  },
+  {
     what: '/register',
     request: (host, _stranger, turn, headers) => {
       const account = { email: `stranger-${turn}@flood.example`, password: 'seven green lanterns 42' }
@@ -55,4 +85,16 @@ export function requestsOf(flood: Flood, host: string, strangers: Stranger[]): s
     const from = turn % strangers.length
     return flood.request(host, strangers[from] as Stranger, turn, forwardedFor(19, from))
   })
+}
+
+/** Of all keys that are accepted, the slowest to verify with. */
+const jwk = generateKeyPairSync('ec', { namedCurve: 'P-521' }).publicKey.export({ format: 'jwk' })
+
+/** A proof of possession (RFC 9449) that is right in all that is cheap to check. Its signature costs the sender nothing. */
+function forgedProof(host: string, htm: string, path: string, accessToken = ''): string {
+  const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url')
+  const ath = createHash('sha256').update(accessToken).digest('base64url')
+  const iat = Math.floor(Date.now() / 1000) + 30
+  const claims = { jti: randomUUID(), htm, htu: `http://${host}${path}`, iat, ath }
+  return `${encode({ typ: 'dpop+jwt', alg: 'ES512', jwk })}.${encode(claims)}.${'B'.repeat(176)}`
 }

@@ -34,7 +34,8 @@ export interface RefreshInput {
   scope: string | undefined
   audience: string | string[] | undefined
   /**
-   * Verifies the proof of possession that came along; undefined if none did. Called before the token is judged and before any query.
+   * Verifies the proof of possession that came along; undefined if none did. Called before the token is judged, once the request is
+   * within its limit.
    * @throws Problem `invalid_dpop_proof`; `unavailable` after too long a wait.
    */
   prove: () => Promise<ProvenKey | undefined>
@@ -92,19 +93,17 @@ export function createRefresh(
     operation: Operation,
     token: AuthenticToken,
     input: RefreshInput,
-    { proof, since }: { proof: ProvenKey | undefined; since: Date },
+    since: Date,
   ): Promise<Exchanged> => {
     const narrow = narrowing(input)
     const spent = await input.spend()
     // Checked before the rotation: without an access token, the client would have to retry anyway.
     if (!deps.keyring.ready()) throw new Problem('unavailable', { reason: 'no signing key', retryAfter: 5 })
     // Retries are answered even over the limit. Only the database can tell a retry, so asking it is limited as well.
-    if (!spent.allowed) {
-      comeBackSoon(await input.spendLook(), 'look_over_per_minute')
-      comeBackSoon(await spendRetry(token.family), 'retry_per_minute')
-    }
-
-    const presented = presentedBy(token, input, proof)
+    if (!spent.allowed) comeBackSoon(await input.spendLook(), 'look_over_per_minute')
+    // A thousand proofs that cost their sender nothing keep a processor busy for a second, so each is paid for like a refresh.
+    const presented = presentedBy(token, input, await input.prove())
+    if (!spent.allowed) comeBackSoon(await spendRetry(token.family), 'retry_per_minute')
     const salt = randomBytes(16)
     const refreshToken = mintSuccessor(deps.serverKeys[0], token, token.generation + 1, salt)
     const successor = { hash: hashToken(refreshToken), salt }
@@ -162,9 +161,7 @@ export function createRefresh(
     const { now: arrivedAt } = operation
     const debt = owed.find(token.hash, arrivedAt)
     try {
-      // In here, so that a client that has to wait for this is owed the time as well.
-      const proof = await input.prove()
-      const exchanged = await exchange(operation, token, input, { proof, since: debt?.since ?? arrivedAt })
+      const exchanged = await exchange(operation, token, input, debt?.since ?? arrivedAt)
       const { verdict, family, subject, refreshToken, narrow } = exchanged
       const client = await clients.find(family.clientId)
       if (!client) throw new Problem('invalid_grant', { reason: 'client_gone' })
@@ -224,13 +221,13 @@ function presentedBy(
 /** Limited like any other request. If the counters cannot be reached, the token is refused all the same. */
 async function refuseUnknown({ metrics }: RefreshDeps, input: RefreshInput): Promise<never> {
   const { token, prove, spendOnGarbage } = input
-  await prove()
   const spent = await spendOnGarbage().catch((): Spent => ({ allowed: true }))
   if (!spent.allowed) {
     const reason = 'refresh_per_minute'
     metrics.throttled.inc({ policy: reason })
     throw new Problem('too_many_requests', { reason, retryAfter: Math.ceil(spent.remainingMs / 1000) })
   }
+  await prove()
   metrics.refreshes.inc({ outcome: 'not_ours' })
   throw new Problem('invalid_grant', { reason: token === undefined ? 'no_token' : 'not_ours' })
 }
