@@ -7,7 +7,7 @@ import { networkOf } from '../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../http/limits/limits.ts'
 import { expectRoom } from '../http/limits/room.ts'
 import { deviceCookies, refreshCookies, sendTokens } from '../http/replies/cookies.ts'
-import { proofRequestOf } from '../http/requests/dpop.ts'
+import { proofHeader, proofRequestOf } from '../http/requests/dpop.ts'
 import { endpoint } from '../http/requests/endpoint.ts'
 import { operationOf } from '../http/requests/facts.ts'
 import { localeOf } from '../http/requests/language.ts'
@@ -90,6 +90,7 @@ export function signInEndpoints(
         summary: 'Sign in',
         description:
           'Starts a session. A browser (`client_id` `web`, the default) gets the refresh token in an HttpOnly cookie that scripts cannot read; a native client gets it in the body. A proof in the header `DPoP` (RFC 9449) binds the tokens to its key: from then on they are good only with a proof of it. Every wrong pair gets the same answer, whether or not the account exists.',
+        headers: Type.Object(proofHeader),
         body: LoginBody,
         response: { 200: tokenReply('The tokens of a new session') },
         problems: [

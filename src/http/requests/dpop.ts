@@ -1,7 +1,19 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import { Problem } from '../../errors.ts'
 import type { DpopJudge, ProofRequest, ProvenKey } from '../../proven-key.ts'
 import { splitTarget } from '../guards/target.ts'
+
+/** The header of requests whose tokens are bound to a key, or are to be. Judged by `DpopJudge` and not by the schema. */
+export const proofHeader = {
+  dpop: Type.Optional(
+    Type.String({
+      description:
+        'A proof of the key that the tokens are bound to, or are to be bound to, made for this request (RFC 9449 §4).',
+      examples: ['eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2Iiwi…'],
+    }),
+  ),
+}
 
 /** The part of a request that `DpopJudge.read` takes. */
 export function proofRequestOf({ raw }: Pick<FastifyRequest, 'raw'>): ProofRequest {

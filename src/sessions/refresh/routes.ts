@@ -9,7 +9,7 @@ import { refuseForeignOrigin, requireOrigin } from '../../http/guards/origin.ts'
 import { networkOf } from '../../http/guards/proxies.ts'
 import { type Limits, refuseOver } from '../../http/limits/limits.ts'
 import { clearRefreshCookie, refreshCookies, sendTokens } from '../../http/replies/cookies.ts'
-import { proofRequestOf } from '../../http/requests/dpop.ts'
+import { proofHeader, proofRequestOf } from '../../http/requests/dpop.ts'
 import { endpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
@@ -60,7 +60,7 @@ export function refreshEndpoints(
         description:
           'Each refresh token is good for one exchange. Sending it again within a few seconds, because an answer got lost or two tabs raced, returns the same successor; with an `Idempotency-Key` that holds at any time. Sending it later means that two parties hold it, and ends the session. A browser needs no body. Tokens that are bound to a key need a proof of it in the header `DPoP` (RFC 9449); without one nothing changes.',
         security: CREDENTIAL,
-        headers: RetryHeaders,
+        headers: Type.Object({ ...RetryHeaders.properties, ...proofHeader }),
         body: Type.Optional(RefreshBody),
         response: { 200: tokenReply('New tokens; the presented refresh token is spent') },
         problems: [
