@@ -11,9 +11,7 @@ const SITE = 'https://app.example.com'
 const t = forFile(await createTestApp({ env: { ALLOWED_ORIGINS: SITE } }))
 const owner = keyHolder(t)
 const { email, password } = await t.signUp()
-const { clientId } = await addPublicClient(t, { origins: ['https://bank.example'] })
-await t.db.updateTable('clients').set({ dpop_required: true }).where('id', '=', clientId).execute()
-await t.clients.reload()
+const { clientId } = await addPublicClient(t, { origins: ['https://bank.example'], dpopRequired: true })
 
 const at = (path: string, query: Record<string, string>): string => `${path}?${new URLSearchParams(query).toString()}`
 const SIGN_IN = at('/account/sign-in', { return_to: SITE, dpop_jkt: owner.key.jkt })

@@ -72,9 +72,7 @@ describe('where nonces are required', () => {
 })
 
 describe('a client with bound sessions alone', async () => {
-  const { clientId } = await addPublicClient(t, { type: 'native' })
-  await t.db.updateTable('clients').set({ dpop_required: true }).where('id', '=', clientId).execute()
-  await t.clients.reload()
+  const { clientId } = await addPublicClient(t, { type: 'native', dpopRequired: true })
 
   test('signs nobody in without a proof, and the password is not looked at', async () => {
     const asked = await statements(t, async () => {

@@ -8,7 +8,7 @@ import { refuseForeignOrigin } from '../../http/guards/origin.ts'
 import { networkOf } from '../../http/guards/proxies.ts'
 import type { Limits } from '../../http/limits/limits.ts'
 import { type ClientForm, clientParameters, isProved, networkOfCaller } from '../../http/requests/client.ts'
-import { proofRequestOf } from '../../http/requests/dpop.ts'
+import { proofHeader, proofRequestOf } from '../../http/requests/dpop.ts'
 import { type Endpoint, oauthEndpoint } from '../../http/requests/endpoint.ts'
 import { operationOf } from '../../http/requests/facts.ts'
 import { idempotencyKeyOf, RetryHeaders } from '../../http/requests/idempotency-key.ts'
@@ -62,7 +62,7 @@ export function tokenEndpoint(deps: Deps, parts: Parts): Endpoint {
       description:
         'As OAuth libraries ask for one (RFC 6749): a service for itself, or a native client in exchange for its refresh token, by the same rule as `/refresh`. A proof in the header `DPoP` (RFC 9449) binds the token of a service to its key; a refresh token that is bound to a key needs one of that key.',
       security: [{ clientSecret: [] }, {}],
-      headers: RetryHeaders,
+      headers: Type.Object({ ...RetryHeaders.properties, ...proofHeader }),
       body: TokenBody,
       response: { 200: { ...Reply, description: 'The tokens' } },
       problems: [
