@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { badClaims } from './vectors/bad-claims.ts'
 import { badShapes } from './vectors/bad-shapes.ts'
 import { badSignatures } from './vectors/bad-signatures.ts'
+import { type DpopVectors, dpop } from './vectors/dpop.ts'
 import { retiringKey, signingKey } from './vectors/keys.ts'
 import { AUDIENCE, type BadVector, createMint, type ValidVector } from './vectors/mint.ts'
 import { type RevocationVectors, revocations } from './vectors/revocations.ts'
@@ -21,6 +22,8 @@ export interface Vectors {
   bad: BadVector[]
   /** Messages of the feed of revocations. */
   revocations: RevocationVectors
+  /** Tokens that are bound to a key, each with a proof. */
+  dpop: DpopVectors
 }
 
 /**
@@ -31,13 +34,14 @@ export function makeVectors(issuer: string): Vectors {
   const mint = createMint(issuer)
   return {
     about:
-      'Test vectors for verifiers of access tokens (RFC 9068), and of the messages that tell which were revoked. The keys are public: never trust them. "optional": the standards leave it open; @claviger/verifier does as listed here. Made by make-vectors.ts.',
+      'Test vectors for verifiers of access tokens (RFC 9068), of the messages that tell which were revoked, and of proofs that a token is bound to its sender (RFC 9449). The keys are public: never trust them. "optional": the standards leave it open; @claviger/verifier does as listed here. Made by make-vectors.ts.',
     issuer,
     audience: AUDIENCE,
     jwks: { keys: [published(signingKey), published(retiringKey)] },
     valid: validTokens(mint),
     bad: [...badSignatures(mint), ...badShapes(mint), ...badClaims(mint)],
     revocations: revocations(mint),
+    dpop: dpop(mint),
   }
 }
 

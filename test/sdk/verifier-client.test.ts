@@ -31,7 +31,7 @@ describe('a client that has no secret', () => {
   const saidBy = ({ errors }: { errors: Error[] }): string => errors.map(({ message }) => message).join()
 
   test.each<[string, () => string | Promise<string>, string]>([
-    ['is never given', never, 'it gave none within 5 s'],
+    ['is never given', never, 'no answer within 5 s'],
     [
       'throws',
       () => {

@@ -19,6 +19,8 @@ export interface Claims {
   auth_time?: number
   amr?: string[]
   acr?: string
+  /** The key that the token is bound to, by its thumbprint (RFC 9449 §6.1). Its proof has been judged. */
+  cnf?: { jkt: string }
   [custom: string]: unknown
 }
 
@@ -70,6 +72,11 @@ const isTime = (value: unknown): value is number =>
 const isText = (value: unknown): value is string => typeof value === 'string'
 const isName = (value: unknown): boolean => typeof value === 'string' && value !== ''
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText)
+/** A token that is bound to anything else is refused: what is not understood was not proved. */
+const isBinding = (value: unknown): boolean => {
+  const { jkt, ...others } = (value ?? {}) as Record<string, unknown>
+  return typeof jkt === 'string' && /^[A-Za-z0-9_-]{43}$/.test(jkt) && Object.keys(others).length === 0
+}
 const isAudience = (value: unknown): value is string | string[] => isText(value) || isTexts(value)
 
 const REQUIRED = ['sub', 'client_id', 'jti'] as const
@@ -81,6 +88,7 @@ const OPTIONAL = [
   ['auth_time', isTime],
   ['amr', isTexts],
   ['acr', isText],
+  ['cnf', isBinding],
 ] as const
 
 function wrong(name: string, value: unknown): VerificationError {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { admit, answerTo, authorizationOf, parseRoute, type RouteRequirements } from './bearer.ts'
+import { admit, answerTo, credentialsOf, parseRoute, type RouteRequirements } from './bearer.ts'
 import type { Claims } from './claims.ts'
 import { VerificationError } from './errors.ts'
 import type { Verifier } from './verifier.ts'
@@ -42,7 +42,7 @@ export function bearerAuth(verify: Verifier, { onRefused, ...requirements }: Exp
       const { status, headers, body } = answerTo(error)
       response.writeHead(status, headers).end(body)
     }
-    admit(verify, authorizationOf(request), parsed)
+    admit(verify, credentialsOf(request), parsed)
       .then((claims) => {
         request.claims = claims
         next()

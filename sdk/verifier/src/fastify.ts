@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { admit, authorizationOf, type ParsedRoute, parseRoute, type RouteRequirements } from './bearer.ts'
+import { admit, credentialsOf, type ParsedRoute, parseRoute, type RouteRequirements } from './bearer.ts'
 import type { Claims } from './claims.ts'
+import type { RouteDpop } from './dpop/options.ts'
 import { VerificationError } from './errors.ts'
 import { parseRequirements, type Requirements, requireAll } from './requirements.ts'
 import type { Verifier } from './verifier.ts'
@@ -20,12 +21,13 @@ declare module 'fastify' {
 
 export interface FastifyOptions {
   verify: Verifier
+  /** For the routes that say nothing of it. What is left out stays as it is in the verifier. */
+  dpop?: RouteDpop
 }
 
-const NOTHING: ParsedRoute = { requirements: { scopes: [], roles: [] }, options: {} }
-
-const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
+const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify, dpop }) => {
   if (typeof verify !== 'function') throw new TypeError('bearerAuth needs { verify }, made by createVerifier')
+  const readAuth = createReader(verify, dpop)
   const verified = new WeakMap<FastifyRequest, Claims>()
   app.decorateRequest('claims', {
     getter(this: FastifyRequest) {
@@ -38,7 +40,7 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
   // A mistake in the configuration of a route shows at the start, not at the first request.
   app.addHook('onRoute', ({ method, url, config }) => {
     try {
-      readAuth(config?.auth, verify)
+      readAuth(config?.auth)
     } catch (error) {
       throw new TypeError(`${String(method)} ${url}: ${(error as Error).message}`)
     }
@@ -47,22 +49,30 @@ const plugin: FastifyPluginAsync<FastifyOptions> = async (app, { verify }) => {
   // In the first hook, so that the body of a caller without access is not read.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return
-    const needed = readAuth(request.routeOptions.config.auth, verify)
+    const needed = readAuth(request.routeOptions.config.auth)
     if (needed === 'public') return
     try {
-      verified.set(request, await admit(verify, authorizationOf(request.raw), needed))
+      verified.set(request, await admit(verify, credentialsOf(request.raw), needed))
     } catch (error) {
       throw error instanceof VerificationError ? refuse(error, reply) : error
     }
   })
 }
 
-/** What the route requires; a token unless it says otherwise. @throws TypeError */
-function readAuth(auth: unknown, verify: Verifier): 'public' | ParsedRoute {
-  if (auth === undefined) return NOTHING
-  if (auth === 'public') return auth
-  if (typeof auth !== 'object') throw new TypeError('config.auth is "public" or { scope, role, revocations }')
-  return parseRoute(auth, verify)
+/** What a route requires; a token unless it says otherwise. @throws TypeError */
+function createReader(verify: Verifier, usual: RouteDpop | undefined): (auth: unknown) => 'public' | ParsedRoute {
+  const nothing = parseRoute({}, verify, usual)
+  const parsed = new WeakMap<object, ParsedRoute>()
+  return (auth) => {
+    if (auth === undefined) return nothing
+    if (auth === 'public') return auth
+    if (typeof auth !== 'object' || auth === null) {
+      throw new TypeError('config.auth is "public" or { scope, role, revocations, dpop }')
+    }
+    const route = parsed.get(auth) ?? parseRoute(auth, verify, usual)
+    parsed.set(auth, route)
+    return route
+  }
 }
 
 /**

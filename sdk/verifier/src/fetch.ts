@@ -24,7 +24,8 @@ export function bearerAuth<Rest extends unknown[]>(
   const parsed = parseRoute(requirements, verify)
   return async (request, ...rest) => {
     try {
-      const claims = await admit(verify, request.headers.get('authorization'), parsed)
+      const { method, url, headers } = request
+      const claims = await admit(verify, { method, url, header: (name) => headers.get(name) }, parsed)
       return await handler(request, claims, ...rest)
     } catch (error) {
       if (!(error instanceof VerificationError)) throw error

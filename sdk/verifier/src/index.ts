@@ -1,6 +1,8 @@
 import { buildVerifier, type Verifier, type VerifierOptions } from './verifier.ts'
 
 export type { Claims } from './claims.ts'
+export type { SentProof } from './dpop/judge.ts'
+export type { DpopMode, DpopSettings, RouteDpop } from './dpop/options.ts'
 export { type Check, VerificationError } from './errors.ts'
 export { type Requirements, requireRole, requireScope } from './requirements.ts'
 export type { RevocationsStatus } from './revocations/feed.ts'

@@ -27,7 +27,7 @@ export interface Kind {
  * @returns its header, still encoded.
  * @throws VerificationError
  */
-export function checkSpelling(jws: unknown, { name, maxLength }: Kind): string {
+export function checkSpelling(jws: unknown, { name, maxLength }: Pick<Kind, 'name' | 'maxLength'>): string {
   if (typeof jws !== 'string') throw malformed(`the ${name} is not a string`)
   if (jws.length > maxLength) throw malformed(`the ${name} has ${jws.length} characters`)
   if (!SHAPE.test(jws)) throw malformed(`the ${name} is not three parts in base64url`)
@@ -57,6 +57,11 @@ export function readPayload(bytes: Uint8Array): Record<string, unknown> {
   return parseObject(bytes, 'payload')
 }
 
+/** Whether it is base64url, in the one spelling of its bytes. */
+export function isBase64url(text: string): boolean {
+  return /^[A-Za-z0-9_-]+$/.test(text) && isCanonical(text, 0, text.length)
+}
+
 /**
  * The last character may have spare bits, and then several spellings mean the same bytes (RFC 4648 §3.5). Only the
  * issuer's own spelling, with zeros there, is accepted, so that a list of revoked tokens by text cannot be evaded.
@@ -68,7 +73,8 @@ function isCanonical(text: string, from: number, to: number): boolean {
   return spare === 2 ? 'AQgw'.includes(last) : spare === 3 && 'AEIMQUYcgkosw048'.includes(last)
 }
 
-function parseObject(bytes: Uint8Array, part: string): Record<string, unknown> {
+/** @param part for messages of errors. @throws VerificationError `malformed`. */
+export function parseObject(bytes: Uint8Array, part: string): Record<string, unknown> {
   let text: string
   let value: unknown
   try {
@@ -80,16 +86,24 @@ function parseObject(bytes: Uint8Array, part: string): Record<string, unknown> {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw malformed(`the ${part} is not an object`)
-  if (countMembers(text) !== Object.keys(value).length) throw malformed(`the ${part} has a name twice`)
+  if (countColons(text) !== countMembers(value)) throw malformed(`the ${part} has a name twice`)
   return value as Record<string, unknown>
 }
 
+/** Of the object, and of those within it. */
+function countMembers(value: object): number {
+  let count = Array.isArray(value) ? 0 : Object.keys(value).length
+  for (const each of Object.values(value) as unknown[]) {
+    if (typeof each === 'object' && each !== null) count += countMembers(each)
+  }
+  return count
+}
+
 /**
- * Counts the members of the outermost object. Of repeated members, `JSON.parse` silently keeps the last, but a gateway in
- * front of this service may have read the first. In valid JSON, every member has one colon outside of strings.
+ * Of repeated members, `JSON.parse` silently keeps the last, but a gateway in front of this service may have read the first. In
+ * valid JSON, every member has one colon outside of strings.
  */
-function countMembers(json: string): number {
-  let depth = 0
+function countColons(json: string): number {
   let count = 0
   for (let at = 0; at < json.length; at++) {
     const code = json.charCodeAt(at)
@@ -97,16 +111,12 @@ function countMembers(json: string): number {
       do {
         at = json.indexOf('"', at + 1)
       } while (isEscaped(json, at))
-    } else if (code === COLON) {
-      if (depth === 1) count++
-    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++
-    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth--
+    } else if (code === COLON) count++
   }
   return count
 }
 
-const [QUOTE, COLON, OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x22, 0x3a, 0x7b, 0x7d, 0x5b, 0x5d]
-const BACKSLASH = 0x5c
+const [QUOTE, COLON, BACKSLASH] = [0x22, 0x3a, 0x5c]
 
 /** Whether an odd number of backslashes stands before it. */
 function isEscaped(json: string, at: number): boolean {

@@ -1,3 +1,4 @@
+import type { Schemes } from './challenges.ts'
 import type { Claims } from './claims.ts'
 import { VerificationError } from './errors.ts'
 
@@ -14,21 +15,32 @@ const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
  * @param scope one scope.
  * @throws VerificationError `scope`, which is a 403, if the token does not grant it.
  */
-export function requireScope(claims: Pick<Claims, 'scope'>, scope: string): void {
+export function requireScope(claims: Pick<Claims, 'scope' | 'cnf'>, scope: string): void {
   if (!SCOPE.test(scope)) throw new TypeError('a scope is one word of printable ASCII; ask for several one by one')
   if (typeof claims.scope === 'string' && claims.scope.split(' ').includes(scope)) return
-  throw new VerificationError('scope', `the token does not grant the scope ${scope}`, { scope })
+  throw new VerificationError('scope', `the token does not grant the scope ${scope}`, {
+    scope,
+    schemes: schemesOf(claims),
+  })
 }
 
 /**
  * @param role one role.
  * @throws VerificationError `role`, which is a 403, if the user does not have it.
  */
-export function requireRole(claims: Pick<Claims, 'roles'>, role: string): void {
+export function requireRole(claims: Pick<Claims, 'roles' | 'cnf'>, role: string): void {
   if (role === '') throw new TypeError('a role has a name')
   // It must be an array: a string that merely contains the word would pass `includes`.
   if (Array.isArray(claims.roles) && claims.roles.includes(role)) return
-  throw new VerificationError('role', `the user does not have the role ${JSON.stringify(role)}`)
+  throw new VerificationError('role', `the user does not have the role ${JSON.stringify(role)}`, {
+    schemes: schemesOf(claims),
+  })
+}
+
+/** By which the token has come: a bound one has no other. */
+function schemesOf({ cnf }: Pick<Claims, 'cnf'>): Schemes {
+  const used = cnf === undefined ? 'Bearer' : 'DPoP'
+  return { used, taken: [used] }
 }
 
 /** @throws VerificationError `scope` or `role`. */

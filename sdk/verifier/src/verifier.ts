@@ -1,8 +1,17 @@
 import { compactVerify, type JSONWebKeySet } from 'jose'
+import type { Scheme, Schemes } from './challenges.ts'
 import { type Claims, checkClaims, type Expectations } from './claims.ts'
 import { checkIssuer, createLoader } from './discovery.ts'
 import type { Fetch } from './download.ts'
-import { VerificationError } from './errors.ts'
+import { createDpopJudge, type SentProof } from './dpop/judge.ts'
+import {
+  createDpopPolicies,
+  type DpopMode,
+  type DpopPolicy,
+  type DpopSettings,
+  type RouteDpop,
+} from './dpop/options.ts'
+import { restate, VerificationError } from './errors.ts'
 import { readPayload } from './jws.ts'
 import { createFixedKeySource, createKeySource, type Timing } from './key-source.ts'
 import type { ClientCredentials } from './revocations/credentials.ts'
@@ -28,6 +37,11 @@ export interface VerifierOptions {
    * about a second, not only once they have expired. Without it, nothing is fetched but keys.
    */
   revocations?: RevocationOptions
+  /**
+   * Takes tokens that are bound to a key of their client (RFC 9449), each with a proof for its request. Without it they are
+   * refused, as they would be worth no more than unbound ones.
+   */
+  dpop?: DpopMode | DpopSettings
   /** This service as a client of the issuer: for `introspect`, for receipts, and for a larger share of the streams. */
   client?: ClientCredentials
   /** Known public keys, so that none are fetched: for tests, and for services that cannot reach the issuer. */
@@ -43,12 +57,16 @@ export interface VerifierOptions {
 export interface VerifyOptions {
   /** For this token, in place of what the verifier was made with. What is left out stays as it is there. */
   revocations?: RevocationOptions | undefined
+  /** The same for `dpop`. */
+  dpop?: RouteDpop | undefined
+  /** Of a token that came by the scheme DPoP. It is judged also where nobody has asked for `dpop`. */
+  proof?: SentProof | undefined
 }
 
 export interface Verifier {
   /**
-   * @param token as after `Bearer `.
-   * @throws VerificationError
+   * @param token as after `Bearer ` or `DPoP `.
+   * @throws VerificationError; TypeError if the options make no sense.
    */
   (token: string, options?: VerifyOptions): Promise<Claims>
   readonly issuer: string
@@ -62,6 +80,11 @@ export interface Verifier {
   revocations(): RevocationsStatus
   /** @throws TypeError if this verifier cannot do what the options say. For those who take options for a route. */
   checkOptions(options: VerifyOptions): void
+  /**
+   * For those who read requests: the schemes of `Authorization` that are taken under these options.
+   * @throws TypeError if DPoP is one, and no `origin` says by which URL clients reach this service.
+   */
+  schemes(options: VerifyOptions): readonly Scheme[]
   /** Stops renewing the keys in the background, and leaves the feed, whose connection keeps the process alive. */
   close(): void
 }
@@ -106,22 +129,37 @@ export function buildVerifier(options: VerifierOptions, changed: Partial<Surroun
     return policies.of(revocations)
   }
 
+  const dpopOf = createDpopPolicies(options.dpop)
+  const judgeProof = createDpopJudge(around)
   const known: KnownHeaders = new Map()
-  const verify = async (token: string, { revocations }: VerifyOptions = {}): Promise<Claims> => {
+
+  const verify = async (token: string, { revocations, dpop, proof }: VerifyOptions = {}): Promise<Claims> => {
     const policy = revocations === undefined ? policies?.usual : policyOf(revocations)
-    const kid = readHeader(token, known)
-    const found = source.find(kid)
-    const { key } = found instanceof Promise ? await found : found
-    let payload: Uint8Array
+    const binding = dpopOf(dpop)
+    const schemes: Schemes = { used: proof?.header === undefined ? 'Bearer' : 'DPoP', taken: taken(binding) }
     try {
-      ;({ payload } = await compactVerify(token, key, SIGNATURE))
-    } catch {
-      throw new VerificationError('signature', 'the key that the token names did not sign it')
+      const kid = readHeader(token, known)
+      const found = source.find(kid)
+      const { key } = found instanceof Promise ? await found : found
+      let payload: Uint8Array
+      try {
+        ;({ payload } = await compactVerify(token, key, SIGNATURE))
+      } catch {
+        throw new VerificationError('signature', 'the key that the token names did not sign it')
+      }
+      const claims = checkClaims(readPayload(payload), expected, around.now() / 1000)
+      const jkt = claims.cnf?.jkt
+      if (jkt !== undefined && proof?.header !== undefined) await judgeProof(token, jkt, proof, binding ?? UNASKED)
+      else if (jkt !== undefined) throw new VerificationError('dpop', 'the token is bound to a key, and has no proof')
+      else if (schemes.used === 'DPoP' || binding?.mode === 'required') {
+        throw new VerificationError('claim', 'the claim cnf is missing: the token is bound to no key')
+      }
+      const judged = policy && feed?.judge(token, kid, claims, policy)
+      if (judged) await judged
+      return claims
+    } catch (error) {
+      throw error instanceof VerificationError ? restate(error, schemes) : error
     }
-    const claims = checkClaims(readPayload(payload), expected, around.now() / 1000)
-    const judged = policy && feed?.judge(token, kid, claims, policy)
-    if (judged) await judged
-    return claims
   }
   return Object.assign(verify, {
     issuer: expected.issuer,
@@ -130,7 +168,17 @@ export function buildVerifier(options: VerifierOptions, changed: Partial<Surroun
       await feed?.ready()
     },
     revocations: () => feed?.status() ?? OFF,
-    checkOptions: ({ revocations }: VerifyOptions) => void (revocations === undefined || policyOf(revocations)),
+    checkOptions: ({ revocations, dpop }: VerifyOptions) => {
+      if (revocations !== undefined) policyOf(revocations)
+      dpopOf(dpop)
+    },
+    schemes: ({ dpop }: VerifyOptions) => {
+      const binding = dpopOf(dpop)
+      if (binding && binding.origin === undefined) {
+        throw new TypeError('dpop needs an origin here: what a request says of its host is its sender’s to choose')
+      }
+      return taken(binding)
+    },
     close: () => {
       source.close()
       feed?.close()
@@ -139,6 +187,14 @@ export function buildVerifier(options: VerifierOptions, changed: Partial<Surroun
 }
 
 const OFF: RevocationsStatus = { state: 'off', age: undefined, epoch: undefined, seq: undefined, entries: 0 }
+
+/** Of a proof that was handed in where no options of `dpop` are. */
+const UNASKED: Omit<DpopPolicy, 'mode'> = { maxAge: 60 }
+
+function taken(policy: DpopPolicy | undefined): readonly Scheme[] {
+  if (policy === undefined) return ['Bearer']
+  return policy.mode === 'required' ? ['DPoP'] : ['Bearer', 'DPoP']
+}
 
 /** Looked up at each call, so that instrumentation which replaces it later is used. */
 const globalFetch: Fetch = (url, init) => fetch(url, init)

@@ -1,4 +1,6 @@
 import { ABSENT, AUDIENCE, type BadVector, header, type Mint } from './mint.ts'
+import { proofKey } from './proof-keys.ts'
+import { thumbprint } from './sign.ts'
 
 /** 2099: so far ahead that no leeway helps. */
 const LATER = 4070908800
@@ -103,6 +105,22 @@ export function badClaims(mint: Mint): BadVector[] {
         ['client-id-empty', { client_id: '' }],
         ['client-id-list', { client_id: ['web'] }],
         ['jti-number', { jti: 1 }],
+      ],
+      true,
+    ),
+    ...claims('dpop', 'bound to a key (RFC 9449 §6.1), and no proof is there: §7.2', [
+      ['bound-to-a-key', { cnf: { jkt: thumbprint(proofKey) } }],
+    ]),
+    ...claims(
+      'claim',
+      'bound to something that is not understood (RFC 7800 §3.1), so nothing can prove it',
+      [
+        ['bound-to-a-certificate', { cnf: { 'x5t#S256': thumbprint(proofKey) } }],
+        ['bound-to-a-key-and-more', { cnf: { jkt: thumbprint(proofKey), 'x5t#S256': thumbprint(proofKey) } }],
+        ['bound-to-nothing', { cnf: {} }],
+        ['bound-to-null', { cnf: null }],
+        ['bound-to-a-text', { cnf: thumbprint(proofKey) }],
+        ['bound-to-no-thumbprint', { cnf: { jkt: '' } }],
       ],
       true,
     ),

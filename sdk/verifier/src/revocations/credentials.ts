@@ -1,4 +1,5 @@
 import { exchange, refuseUnless } from '../download.ts'
+import { inTime } from '../in-time.ts'
 import { backOff } from './back-off.ts'
 import type { Surroundings } from './surroundings.ts'
 
@@ -58,22 +59,15 @@ function byAssertion(
   /** The issuer has said when to ask again. */
   let pause: { until: number; error: Error } | undefined
 
-  /** Code of the caller's. All that needs credentials waits for it, and would for good if it never settled. */
   const prove = async (): Promise<string> => {
-    let callOff = (): void => {}
-    const late = new Promise<never>((_resolve, reject) => {
-      callOff = after(timeoutMs, () => reject(new Error(`it gave none within ${timeoutMs / 1000} s`)))
-    })
     try {
-      const given: unknown = await Promise.race([assertion(), late])
+      const given: unknown = await inTime(assertion, { timeoutMs, after })
       if (typeof given !== 'string') throw new Error('it gave no text')
       return given
     } catch (error) {
       // Anything may have been thrown.
       const reason = error instanceof Error ? error.message : String(error)
       throw new Error(`the function for the client's assertion failed: ${reason}`)
-    } finally {
-      callOff()
     }
   }
 
