@@ -114,7 +114,7 @@ const CURVES: Record<string, Curve> = {
   'P-521': {
     name: 'secp521r1',
     hash: 'sha512',
-    order: BigInt(`0x1${'f'.repeat(64)}a51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409`),
+    order: BigInt(`0x1${'f'.repeat(65)}a51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409`),
     bytes: 66,
   },
 }

@@ -50,6 +50,9 @@ def create_verifier(issuer, audience):
         # Authlib refuses another type, but not a missing one, and extensions only if it does not know their names.
         if "typ" not in claims.header or "crit" in claims.header:
             raise InvalidTokenError("not an access token, or one with an extension")
+        # Bound to a key (RFC 9449): without a proof of it, which is not looked at here, it may be stolen.
+        if "cnf" in claims:
+            raise InvalidTokenError("bound to a key")
         # Else the token of a user without roles is refused.
         for name in ("roles", "scope"):
             claims.options[name]["allow_blank"] = True

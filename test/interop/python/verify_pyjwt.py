@@ -34,6 +34,9 @@ def create_verifier(issuer, audience):
         # Else any other JWT of this issuer would pass for an access token.
         if str(decoded["header"].get("typ")).lower() not in ACCESS_TOKEN_TYPES:
             raise jwt.InvalidTokenError("not an access token")
+        # Bound to a key (RFC 9449): without a proof of it, which is not looked at here, it may be stolen.
+        if "cnf" in claims:
+            raise jwt.InvalidTokenError("bound to a key")
         # PyJWT takes a time that is a text for a number.
         if any(isinstance(claims.get(name), str) for name in ("iat", "exp", "nbf")):
             raise jwt.InvalidTokenError("a time is not a number")

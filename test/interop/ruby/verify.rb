@@ -72,6 +72,8 @@ class Verifier
     raise JWT::DecodeError, 'a time is not a number' unless %w[iat exp].all? { |name| claims[name].is_a?(Numeric) } &&
                                                           claims.fetch('nbf', 0).is_a?(Numeric)
     raise JWT::DecodeError, 'a name is not a text' unless %w[sub client_id jti].all? { |name| claims[name].is_a?(String) }
+    # Without a proof of the key (RFC 9449), which is not looked at here, it may be stolen.
+    raise JWT::DecodeError, 'bound to a key' if claims.key?('cnf')
 
     claims
   end

@@ -51,6 +51,10 @@ func NewVerifier(ctx context.Context, issuer, audience string) (func(string) (jw
 		if _, present := token.Header["crit"]; present {
 			return nil, errors.New("an unknown extension")
 		}
+		// Bound to a key (RFC 9449): without a proof of it, which is not looked at here, it may be stolen.
+		if _, bound := claims["cnf"]; bound {
+			return nil, errors.New("bound to a key")
+		}
 		for _, name := range []string{"sub", "client_id", "jti"} {
 			if text, _ := claims[name].(string); text == "" {
 				return nil, errors.New("no " + name)

@@ -46,6 +46,10 @@ func NewVerifier(issuer, audience string) (func(context.Context, string) (map[st
 		if err := verified.Claims(&claims); err != nil {
 			return nil, err
 		}
+		// Bound to a key (RFC 9449): without a proof of it, which is not looked at here, it may be stolen.
+		if _, bound := claims["cnf"]; bound {
+			return nil, errors.New("bound to a key")
+		}
 		for _, name := range []string{"sub", "client_id", "jti"} {
 			if text, _ := claims[name].(string); text == "" {
 				return nil, errors.New("no " + name)

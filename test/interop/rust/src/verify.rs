@@ -105,6 +105,10 @@ impl Verifier {
         if claims.iat > (now + LEEWAY) as f64 {
             return Err("iat is in the future".into());
         }
+        // Without a proof of the key (RFC 9449), which is not looked at here, it may be stolen.
+        if claims.others.contains_key("cnf") {
+            return Err("bound to a key".into());
+        }
         Ok(claims)
     }
 

@@ -55,7 +55,9 @@ class AccessTokens {
                     && jwt.getHeader().getCriticalParams() == null
                     && issuer.equals(claims.get("iss"))
                     && claims.get("sub") instanceof String
-                    && claims.get("iat") instanceof Number;
+                    && claims.get("iat") instanceof Number
+                    // Bound to a key (RFC 9449): without a proof of it, which is not looked at here, it may be stolen.
+                    && !claims.containsKey("cnf");
         } catch (ParseException e) {
             return false;
         }

@@ -73,6 +73,10 @@ public final class NimbusVerifier {
         if (!(claims.get("sub") instanceof String) || !(claims.get("exp") instanceof Number)) {
             throw new BadJWTException("sub is no text or exp no number");
         }
+        // Without a proof of the key (RFC 9449), which is not looked at here, it may be stolen.
+        if (claims.containsKey("cnf")) {
+            throw new BadJWTException("bound to a key");
+        }
         return processor.process(jwt, null);
     }
 }
