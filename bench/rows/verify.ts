@@ -1,4 +1,4 @@
-import { type CryptoKey, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
+import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import { createVerifier } from '../../sdk/verifier/src/index.ts'
 import type { Line } from '../line.ts'
 import type { Stage } from '../stage.ts'
@@ -24,6 +24,7 @@ const REVOKED = 6000
  */
 export async function verify(stage: Stage): Promise<Line[]> {
   stage.say('verify')
+  const bound = await verifyBound(stage)
   const { tokens, publicKey, ours, withFeed } = await prepare(stage.issuer)
   const works = [ours, withFeed, (token: string) => jwtVerify(token, publicKey)].map((one) => run(tokens, one))
   const rounds: Round[][] = works.map(() => [])
@@ -58,7 +59,62 @@ export async function verify(stage: Stage): Promise<Line[]> {
       unit: '×',
       target: { atMost: 1.02 },
     },
+    bound,
   ]
+}
+
+/** Tokens that are bound to one key each, with a proof of it (RFC 9449), against the same without. Clients send many proofs with one key. */
+async function verifyBound({ issuer, options }: Stage): Promise<Line> {
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
+  const kid = 'the-key'
+  const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid, use: 'sig', alg: 'RS256' }] }
+  const origin = 'https://orders.example'
+  const verifier = createVerifier({ issuer, audience: AUDIENCE, jwks, dpop: { mode: 'accepted', origin } })
+  await verifier.ready()
+  const tokens = await mint(issuer, kid, privateKey)
+  const clients = await Promise.all(Array.from({ length: TOKENS }, () => createProver(issuer, kid, privateKey, origin)))
+  const rounds: [Round[], Round[]] = [[], []]
+  const endAt = performance.now() + options.seconds * 1000
+  for (let round = 0; performance.now() < endAt; round++) {
+    const sent = await Promise.all(clients.map((client) => client()))
+    const proofs = new Map(sent.map(({ token, proof }) => [token, { header: proof, method: 'GET', url: '/items' }]))
+    const unbound = run(tokens, verifier)
+    const bound = run([...proofs.keys()], (token) => verifier(token, { proof: proofs.get(token) }))
+    const works: [typeof bound, number][] = [
+      [unbound, 0],
+      [bound, 1],
+    ]
+    for (const [work, index] of round % 2 ? works.toReversed() : works) {
+      const done = await work()
+      if (round > 3) rounds[index]?.push(done)
+    }
+  }
+  const [without, withProof] = rounds
+  return {
+    what: 'verify a bound token and its proof ÷ an unbound one',
+    perSecond: perSecond(withProof),
+    node: cpuEach(withProof),
+    against: `unbound ${cpuEach(without).toFixed(3)} ms`,
+    figure: medianRatio(withProof, without),
+    unit: '×',
+  }
+}
+
+/** @returns a function that makes one more proof for the token. */
+async function createProver(issuer: string, kid: string, key: CryptoKey, origin: string) {
+  const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true })
+  const jwk = await exportJWK(publicKey)
+  const [token = ''] = await mint(issuer, kid, key, 1, { cnf: { jkt: await calculateJwkThumbprint(jwk) } })
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(token))
+  const ath = Buffer.from(digest).toString('base64url')
+  return async () => ({
+    token,
+    proof: await new SignJWT({ htm: 'GET', htu: `${origin}/items`, ath })
+      .setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk })
+      .setJti(crypto.randomUUID())
+      .setIssuedAt()
+      .sign(privateKey),
+  })
 }
 
 async function prepare(issuer: string) {
@@ -99,10 +155,10 @@ function signList(iss: string, sids: string[], kid: string, key: CryptoKey): Pro
     .sign(key)
 }
 
-function mint(issuer: string, kid: string, key: CryptoKey): Promise<string[]> {
-  const claims = { client_id: 'web', scope: 'account', amr: ['pwd'], roles: [], auth_time: 1 }
+function mint(issuer: string, kid: string, key: CryptoKey, count = TOKENS, more: object = {}): Promise<string[]> {
+  const claims = { client_id: 'web', scope: 'account', amr: ['pwd'], roles: [], auth_time: 1, ...more }
   return Promise.all(
-    Array.from({ length: TOKENS }, () =>
+    Array.from({ length: count }, () =>
       // Each of a session of its own, as elsewhere: one that was looked up before is found faster.
       new SignJWT({ ...claims, sid: crypto.randomUUID() })
         .setProtectedHeader({ alg: 'RS256', typ: 'at+jwt', kid })

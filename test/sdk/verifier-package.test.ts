@@ -63,6 +63,12 @@ if (seen.join() !== '401,200,403,200') throw new Error(seen.join())`,
   if (seen.map(({ status }) => status).join() !== '401,200') throw new Error('other answers')
 })`,
   },
+  'Bound tokens': {
+    after: `const headers = { authorization: 'Bearer ' + process.env.TOKEN }
+const seen: unknown[] = []
+for (const [method, url] of [['GET', '/orders'], ['POST', '/payments']] as const) seen.push((await app.inject({ method, url, headers })).statusCode)
+if (seen.join() !== '200,401') throw new Error(seen.join())`,
+  },
   Options: { after: `await verify(process.env.TOKEN_OF_LOCALHOST ?? '')` },
   Errors: {
     before: `import { createVerifier } from '@claviger/verifier'
@@ -155,7 +161,7 @@ test('holds what it should, and depends on jose only', async () => {
   const files = (await readdir(installed, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1))
-  const others = files.filter((file) => !/^dist\/(revocations\/)?[a-z-]+\.(js|d\.ts)$/.test(file)).toSorted()
+  const others = files.filter((file) => !/^dist\/((revocations|dpop)\/)?[a-z-]+\.(js|d\.ts)$/.test(file)).toSorted()
   expect(others).toEqual(['LICENSE', 'README.md', 'package.json', 'vectors.json'])
   for (const entry of ['index', 'fastify', 'express', 'fetch']) {
     expect(files).toContain(`dist/${entry}.js`)
@@ -164,7 +170,7 @@ test('holds what it should, and depends on jose only', async () => {
   for (const file of files.filter((each) => each.endsWith('.js'))) {
     const code = await readFile(join(installed, file), 'utf8')
     const targets = [...code.matchAll(/(?:from|import) '([^']+)'/g)].map((match) => match[1] ?? '')
-    for (const target of targets) expect(target).toMatch(/^(jose|\.\.?\/(revocations\/)?[a-z-]+\.js)$/)
+    for (const target of targets) expect(target).toMatch(/^(jose|\.\.?\/((revocations|dpop)\/)?[a-z-]+\.js)$/)
   }
   expect(
     (await readdir(join(folder, 'project/node_modules'))).filter((name) => !name.startsWith('.')).toSorted(),

@@ -2,11 +2,11 @@ import { base64url } from 'jose'
 import { VerificationError } from '../errors.ts'
 import { inTime } from '../in-time.ts'
 import type { Timing } from '../key-source.ts'
+import { sha256 } from './hash.ts'
 import { createKnownKeys } from './known-keys.ts'
 import type { DpopPolicy } from './options.ts'
 import { checkProofClaims, splitProof } from './proof.ts'
 import { createReplays } from './replays.ts'
-import { sha256 } from './sha256.ts'
 import { targetOf } from './target.ts'
 
 /** What came with a token by the scheme DPoP. */

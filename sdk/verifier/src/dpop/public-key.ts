@@ -1,7 +1,7 @@
 import { base64url } from 'jose'
 import { isBase64url } from '../jws.ts'
 import { ALGORITHMS, type Algorithm } from './algorithms.ts'
-import { sha256 } from './sha256.ts'
+import { sha256 } from './hash.ts'
 
 type Members = Record<string, unknown>
 
