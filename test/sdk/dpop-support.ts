@@ -1,7 +1,7 @@
 import { createVerifier, type DpopSettings, type VerifierOptions } from '../../sdk/verifier/src/index.ts'
-import { type Client, createClient } from '../../sdk/verifier/vectors/dpop.ts'
 import { AUDIENCE, createMint } from '../../sdk/verifier/vectors/mint.ts'
 import { proofKey } from '../../sdk/verifier/vectors/proof-keys.ts'
+import { type Client, createClient } from '../../sdk/verifier/vectors/prover.ts'
 import { ecdsa } from '../../sdk/verifier/vectors/sign.ts'
 import { first } from './verifier-support.ts'
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, request as httpRequest, type RequestListener } from 'node:http'
+import { createServer, request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import Fastify, { type FastifyContextConfig } from 'fastify'
@@ -30,7 +30,7 @@ async function serve(listener: RequestListener): Promise<Service> {
   return {
     get: async (path, headers = {}, method = 'GET') => {
       const asked = httpRequest({ host: '127.0.0.1', port, path, method, headers }).end()
-      const [answer] = (await once(asked, 'response')) as [import('node:http').IncomingMessage]
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage]
       answer.resume()
       return { status: answer.statusCode ?? 0, challenge: answer.headers['www-authenticate'] }
     },

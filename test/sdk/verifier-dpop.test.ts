@@ -8,7 +8,7 @@ import { bySubtle, sha256 } from '../../sdk/verifier/src/dpop/hash.ts'
 import { createReplays } from '../../sdk/verifier/src/dpop/replays.ts'
 import { normalise, targetOf } from '../../sdk/verifier/src/dpop/target.ts'
 import { type DpopSettings, type SentProof, VerificationError } from '../../sdk/verifier/src/index.ts'
-import { NOW, TARGET } from '../../sdk/verifier/vectors/dpop.ts'
+import { NOW, TARGET } from '../../sdk/verifier/vectors/prover.ts'
 import { client, issuer, mint, ORIGIN, settings, verifierWith } from './dpop-support.ts'
 import { checkOf, fakeTime, SECOND } from './verifier-support.ts'
 
@@ -164,7 +164,7 @@ describe('a proof that comes twice', () => {
     [
       'rejects',
       async () => {
-        throw 'away'
+        throw new TypeError('away')
       },
     ],
     ['gives nothing', () => undefined],
@@ -247,7 +247,12 @@ test('whatever stands in the header, nothing but VerificationError is thrown', a
     fc.constantFrom('kty', 'crv', 'x', 'y', 'n', 'e', 'use'),
     fc.oneof(fc.jsonValue(), fc.constantFrom('EC', 'RSA', 'OKP', 'P-256', 'AQAB', client.jwk.x, client.jwk.y)),
   )
-  const built = fc.record({ alg: fc.constantFrom(...ALGS.split(' ')), jwk }).map((header) => client.prove({}, header))
+  const built = fc
+    .record({ alg: fc.constantFrom(...ALGS.split(' ')), jwk })
+    .map(
+      (header) =>
+        `${Buffer.from(JSON.stringify({ ...client.header, ...header })).toString('base64url')}.${payload}.${signature}`,
+    )
   const header = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.tuple(part, part, part).map((parts) => parts.join('.')),
@@ -259,7 +264,7 @@ test('whatever stands in the header, nothing but VerificationError is thrown', a
       const error: unknown = await verify(client.token, sent).catch((reason: unknown) => reason)
       expect(error).toBeInstanceOf(VerificationError)
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   )
 })
 

@@ -1,7 +1,7 @@
-import { type BadProofVector, type Client, createClient, METHOD, NOW, publicPart, TARGET } from './dpop.ts'
 import { strangerCurveKey, strangerKey } from './keys.ts'
 import { ABSENT, encode, type Mint } from './mint.ts'
 import { proofKey, proofKeyEd25519 } from './proof-keys.ts'
+import { type BadProofVector, type Client, createClient, METHOD, NOW, publicPart, TARGET } from './prover.ts'
 import { byStranger, ecdsa, es256, hmac, nobody, rs384 } from './sign.ts'
 
 type Json = Record<string, unknown>

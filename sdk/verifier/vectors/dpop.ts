@@ -1,22 +1,10 @@
-import { createHash, type webcrypto } from 'node:crypto'
+import type { webcrypto } from 'node:crypto'
 import { badProofs } from './bad-proofs.ts'
 import { strangerKey } from './keys.ts'
-import { encode, type Mint } from './mint.ts'
+import type { Mint } from './mint.ts'
 import { proofKey, proofKey384, proofKey521, proofKeyEd25519 } from './proof-keys.ts'
-import { byStranger, ecdsa, ed25519, pss, type Signer, thumbprint } from './sign.ts'
-
-export interface ProofVector {
-  name: string
-  token: string
-  /** The value of the header `DPoP`. */
-  proof: string
-}
-
-export interface BadProofVector extends ProofVector {
-  why: string
-  /** A verifier may accept it and still keep the standard; @claviger/verifier does not. */
-  optional?: true
-}
+import { type BadProofVector, createClient, METHOD, NOW, type ProofVector, TARGET } from './prover.ts'
+import { byStranger, ecdsa, ed25519, pss, type Signer } from './sign.ts'
 
 export interface DpopVectors {
   /** Of the request, as it was sent. */
@@ -28,54 +16,7 @@ export interface DpopVectors {
   bad: BadProofVector[]
 }
 
-/** Of the request for which all proofs are, unless they are for another one. */
-export const METHOD = 'POST'
-export const TARGET = 'https://orders.example/items'
-export const NOW = 1750000000
-
 type Json = Record<string, unknown>
-
-export interface Client {
-  alg: string
-  /** The public key. */
-  jwk: webcrypto.JsonWebKey
-  signer: Signer
-  token: string
-  header: Json
-  claims: Json
-  /** A proof for the client's token, with these members in place of its own. */
-  prove(claims?: Json, header?: Json, signer?: Signer): string
-  /** Header and payload as they stand here. */
-  raw(header: string, payload: string, signer?: Signer): string
-}
-
-export const ath = (token: string): string => createHash('sha256').update(token).digest('base64url')
-
-export function createClient(mint: Mint, alg: string, key: webcrypto.JsonWebKey, signer: Signer): Client {
-  const jwk = publicPart(key)
-  const token = mint.withClaims({ cnf: { jkt: thumbprint(jwk) } })
-  const header = { typ: 'dpop+jwt', alg, jwk }
-  const claims = { jti: 'n3rV8bXk2mQw', htm: METHOD, htu: TARGET, iat: NOW - 5, ath: ath(token) }
-  const raw: Client['raw'] = (head, payload, by = signer) => {
-    const input = `${encode(head)}.${encode(payload)}`
-    return `${input}.${by(input).toString('base64url')}`
-  }
-  return {
-    alg,
-    jwk,
-    signer,
-    token,
-    header,
-    claims,
-    raw,
-    prove: (changed, changedHeader, by) =>
-      raw(JSON.stringify({ ...header, ...changedHeader }), JSON.stringify({ ...claims, ...changed }), by),
-  }
-}
-
-export function publicPart({ kty, crv, x, y, n, e }: webcrypto.JsonWebKey): webcrypto.JsonWebKey {
-  return JSON.parse(JSON.stringify({ kty, crv, x, y, n, e })) as webcrypto.JsonWebKey
-}
 
 /** @param mint of the tokens. */
 export function dpop(mint: Mint): DpopVectors {

@@ -1,8 +1,10 @@
 import { base64url } from 'jose'
 
-const node = (
-  globalThis as { process?: { getBuiltinModule?: (name: 'node:crypto') => typeof import('node:crypto') | undefined } }
-).process?.getBuiltinModule?.('node:crypto')
+interface Builtin {
+  createHash(name: 'sha256'): { update(text: string): { digest(encoding: 'base64url'): string } }
+}
+const { process } = globalThis as { process?: { getBuiltinModule?: (name: 'node:crypto') => Builtin | undefined } }
+const node = process?.getBuiltinModule?.('node:crypto')
 
 const encoder = new TextEncoder()
 
