@@ -181,6 +181,7 @@ test('no page names a setting that does not exist', () => {
     // Of services that are clients.
     'CLIENT_ID',
     'CLIENT_SECRET',
+    'PUBLIC_URL',
   ])
   const found = pages.flatMap((page) =>
     [...read(page).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map(([, name = '']) => ({ page, name })),

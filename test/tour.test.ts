@@ -10,7 +10,7 @@ import { pages, read } from './support/pages.ts'
 import { freePort } from './support/server.ts'
 import { isInstalled, paste, type Shell, shells } from './support/shells.ts'
 
-// What the README, docs/logout.md and the server itself ask a newcomer to paste, in the shells that newcomers have.
+// What the README, docs/logout.md, docs/dpop.md and the server itself ask a newcomer to paste, in the shells that newcomers have.
 
 const root = join(import.meta.dirname, '..')
 
@@ -33,7 +33,7 @@ function shapeOf(output: string): string {
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
     .replace(/(?<![\w-])(eyJ|rt1_|dt1_)[\w.-]+/g, '<token>')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z( \([^)]*\))?/g, '<time>')
-    .replace(/"(kid|n)":"[\w-]+"/g, '"$1":"<key>"')
+    .replace(/"(kid|n|jkt)":"[\w-]+"/g, '"$1":"<key>"')
     .replace(/\bcl_[\w-]+/g, '<client>')
     .replace(/"(iat|exp)":\d+|"jti":"[\w-]+"/g, '<of the token>')
     .replace(/ {2,}(REPORTED|now|\d+ s ago) +/g, ' <moments ago> ')
@@ -104,6 +104,37 @@ test(title('docs/logout.md'), { timeout: 120_000 }, async () => {
     expect(shape).toMatch(/^Session <id> of grace@example\.com ended at <time> because its user signed out/m)
     expect(shape).toMatch(/^All services that report have heard of it: 1 instance\.$/m)
     expect(shape).toMatch(/^Removed orders\.$/m)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+})
+
+test(title('docs/dpop.md'), { timeout: 120_000 }, async () => {
+  // A proof names the URL, so that has to be the issuer's.
+  await using line = await startForwarder()
+  const issuer = `http://localhost:${line.port}`
+  const folder = await mkdtemp(join(tmpdir(), 'claviger-dpop-'))
+  try {
+    const walk = commandsOf('docs/dpop.md', 'Try it').replaceAll('/tmp/dpop', join(folder, 'dpop'))
+    expect(walk).toContain('URL=http://localhost:3000')
+    const commands = (_t: TestApp, url: string) => {
+      line.lead(Number(new URL(url).port))
+      return walk.replaceAll('http://localhost:3000', issuer)
+    }
+    const shape = await inEachShell(commands, { ISSUER: issuer })
+    const refused = '{"type":"urn:claviger:problem:invalid_dpop_proof".*"status":400,.*}'
+    const lines = [
+      'DPoP',
+      '"cnf":{"jkt":"<key>"}',
+      refused,
+      refused,
+      '401',
+      '401',
+      '200',
+      'DPoP',
+      'Session <id> of ada@example\\.com, bound to a key, is live:.*',
+    ]
+    expect(shape).toMatch(new RegExp(`^${lines.join('\\n')}\\s*$`))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

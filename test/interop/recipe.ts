@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises'
+import { tryBound } from '../recipes/bound.ts'
 import { prepareIssuer } from '../recipes/issuer.ts'
 import { tryNative } from '../recipes/native.ts'
-import { layOut, readRecipe } from '../recipes/page.ts'
+import { layOut, type Recipe, readRecipe } from '../recipes/page.ts'
 import { tryService } from '../recipes/service.ts'
 import { startService } from '../recipes/start.ts'
 import { askGateway } from './gateway.ts'
@@ -21,6 +22,8 @@ interface ServiceRecipe extends Page {
   known?: Program['known']
   /** Unless it says so, it follows the feed. */
   withoutFeed?: true
+  /** The page that it goes on from: it takes tokens that are bound to a key, besides. */
+  after?: string
 }
 
 /** RFC 6750 §2.1 has one space or more between `Bearer` and the token, and so have most frameworks. */
@@ -29,9 +32,18 @@ export const spacesAreHttp = { 'space-before': 'in a header, this is the good to
 /** Where the files of a page are laid out. */
 export const recipeFolder = (page: string): string => workFolder(`recipes/${page}`)
 
+/** What somebody has who has followed a page after the one that it goes on from. */
+async function readBoth(page: string, after: string | undefined): Promise<Recipe> {
+  const own = await readRecipe(page)
+  if (after === undefined) return own
+  const before = await readRecipe(after)
+  const kept = before.files.filter(({ name }) => !own.files.some((file) => file.name === name))
+  return { files: [...kept, ...own.files], copies: [...before.copies, ...own.copies], run: own.run }
+}
+
 /** Writes the files of a page where its program finds them, and leaves what was built beside them. */
-async function layOutRecipe(page: string, hurry: ServiceRecipe['hurry']): Promise<void> {
-  const { files, copies } = await readRecipe(page)
+async function layOutRecipe(page: string, hurry: ServiceRecipe['hurry'], after?: string): Promise<void> {
+  const { files, copies } = await readBoth(page, after)
   const changed = files.map(({ name, code }) => ({
     name,
     code: hurry.reduce((text, [from, to]) => text.replace(from, to), code),
@@ -44,23 +56,27 @@ async function layOutRecipe(page: string, hurry: ServiceRecipe['hurry']): Promis
 }
 
 /** What both kinds have in common: the files of the page are there before anything is built. */
-const programOf = ({ page, title, detect, prepare, versions }: Page, hurry: ServiceRecipe['hurry'] = []) => ({
+const programOf = (
+  { page, title, detect, prepare, versions }: Page,
+  hurry: ServiceRecipe['hurry'] = [],
+  after?: string,
+) => ({
   name: `recipe-${page}`,
   title: `Recipe: ${title}`,
   detect,
   prepare: async (run: Run) => {
-    await layOutRecipe(page, hurry)
+    await layOutRecipe(page, hurry, after)
     await prepare(run)
   },
   versions,
 })
 
 /** A page whose service judges the vectors over HTTP, and then is tried as its callers would. */
-export function serviceRecipe({ env, hurry, known = {}, withoutFeed, ...page }: ServiceRecipe): Program {
+export function serviceRecipe({ env, hurry, known = {}, withoutFeed, after, ...page }: ServiceRecipe): Program {
   const start = async (issuer: string, signal: AbortSignal, more: Record<string, string> = {}) =>
     startService(await readRecipe(page.page), recipeFolder(page.page), { issuer, signal, env: { ...env, ...more } })
   return {
-    ...programOf(page, hurry),
+    ...programOf(page, hurry, after),
     check: async (job) => {
       await using service = await start(job.issuer, job.signal)
       return await askGateway(service.port, job)
@@ -68,6 +84,10 @@ export function serviceRecipe({ env, hurry, known = {}, withoutFeed, ...page }: 
     trial: async ({ databaseUrl, signal }) => {
       await using issuer = await prepareIssuer(databaseUrl)
       await tryService(issuer, (credentials) => start(issuer.url, signal, credentials), { withoutFeed })
+      if (after === undefined) return
+      await issuer.start()
+      await using service = await start(issuer.url, signal)
+      await tryBound(issuer, service)
     },
     known,
   }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { testEnvironment } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
+import type { ProofKey } from '../support/dpop.ts'
 import { postJson } from '../support/post-json.ts'
 import { freePort, type RunningProcess, startServer } from '../support/server.ts'
 
@@ -33,8 +34,8 @@ export interface OrdersIssuer extends AsyncDisposable {
   rotations(): Promise<number>
   /** Registered at the first start. */
   accounts: Record<Who, Account>
-  /** As a native client. @returns the access token. */
-  signIn(who: Who, asked?: { scope?: string; audience?: string }): Promise<string>
+  /** As a native client. @param key that the session is bound to. @returns the access token. */
+  signIn(who: Who, asked?: { scope?: string; audience?: string }, key?: ProofKey): Promise<string>
   registerService(): Promise<ServiceClient>
   start(): Promise<void>
   stop(): Promise<void>
@@ -84,8 +85,10 @@ export async function prepareIssuer(
       if (!registered) await register()
       registered = true
     },
-    signIn: async (who, asked = {}) => {
-      const reply = await post(`${url}/login`, { ...accounts[who], client_id: 'native', ...asked })
+    signIn: async (who, asked = {}, key) => {
+      const proof = key?.proof({ method: 'POST', url: `${url}/login` })
+      const body = { ...accounts[who], client_id: 'native', ...asked }
+      const reply = await post(`${url}/login`, body, proof === undefined ? {} : { dpop: proof })
       return String(reply.access_token)
     },
     registerService: async () => {
@@ -114,8 +117,8 @@ function inventAccount(): Account {
   return { email: `user-${randomUUID()}@example.com`, password }
 }
 
-async function post(url: string, body: object): Promise<Record<string, unknown>> {
-  const answer = await postJson(url, body)
+async function post(url: string, body: object, headers: Record<string, string> = {}): Promise<Record<string, unknown>> {
+  const answer = await postJson(url, body, headers)
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${url} was answered ${answer.status}: ${text}`)
   return JSON.parse(text) as Record<string, unknown>
