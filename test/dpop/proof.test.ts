@@ -50,6 +50,7 @@ describe.each(Object.entries(KEYS))('%s', (alg, { proof, jkt, jwk, sign }) => {
     expect(await outcomeOf(`${head}.${body}.${other}`)).toBe('proof signature')
     const bytes = Buffer.from(signature, 'base64url')
     const longer = Buffer.concat([bytes, Buffer.alloc(1)]).toString('base64url')
+    expect(() => readProof(`${head}.${body}.${longer}`, expected)).toThrow('proof signature')
     expect(await outcomeOf(`${head}.${body}.${longer}`)).toBe('proof signature')
     expect(await outcomeOf(`${head}.${body}.${bytes.subarray(1).toString('base64url')}`)).toBe('proof signature')
     expect(await outcomeOf(`${head}.${body}.${signature}=`)).toBe('proof shape')

@@ -41,7 +41,10 @@ test('a key fits its algorithm alone', () => {
   }
   for (const { jwk } of ALGORITHMS.map((alg) => createProofKey(alg)))
     expect(ALGORITHMS.filter((alg) => readKey(jwk, alg))).toEqual(fits[jwk.crv ?? 'RSA'])
-  // Its private half would sign, but not by these algorithms.
+  // Of the same size as P-256.
+  const { publicKey: koblitz } = generateKeyPairSync('ec', { namedCurve: 'secp256k1' })
+  for (const crv of ['secp256k1', 'P-256K', 'p-256', undefined])
+    expect(readKey({ ...koblitz.export({ format: 'jwk' }), crv }, 'ES256')).toBeUndefined()
   const { publicKey } = generateKeyPairSync('x25519')
   for (const alg of ALGORITHMS) expect(readKey(publicKey.export({ format: 'jwk' }), alg)).toBeUndefined()
 })
