@@ -281,6 +281,15 @@ describe('the URL', () => {
   })
 })
 
+test('a request whose own URL cannot be read has no proof that is for it, least of all one without a URL', () => {
+  for (const url of ['', '/login', 'https://auth.example.com/lo gin', 'https://me@auth.example.com/login']) {
+    for (const htu of [undefined, null, '', url]) {
+      const proof = key.proof({ ...own, claims: { htu } })
+      expect(() => readProof(proof, { ...expected, url })).toThrow('proof htu')
+    }
+  }
+})
+
 test('whatever a proof is, it is refused with a reason and nothing else is thrown', async () => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const odd = fc.oneof(fc.jsonValue(), fc.constantFrom(privateKey.export({ format: 'jwk' }), key.jwk, '__proto__'))
