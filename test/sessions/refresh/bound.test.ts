@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { LightMyRequestResponse } from 'fastify'
 import { describe, expect, test } from 'vitest'
+import { Problem } from '../../../src/errors.ts'
 import { createTestApp, type TestApp } from '../../support/app.ts'
 import { atOnce } from '../../support/at-once.ts'
 import { forFile } from '../../support/for-file.ts'
@@ -327,19 +328,25 @@ test('an attempt that waited for the signature to be verified is owed the time',
   const { token } = await signInBound()
   const successor = granted(await refreshBy(owner, 'body', token))
   const { dpop } = t.deps
-  t.deps.dpop = { ...dpop, prove: () => Promise.reject(new Error('too many wait')) }
-  t.travel(9)
+  const full = new Problem('unavailable', { reason: 'too many wait for their turn', retryAfter: 1 })
+  t.deps.dpop = { ...dpop, prove: () => Promise.reject(full) }
+  t.travel(5)
   try {
-    expect((await refreshBy(owner, 'body', token)).statusCode).toBe(500)
+    expect((await refreshBy(owner, 'body', token)).statusCode).toBe(503)
   } finally {
     t.deps.dpop = dpop
   }
-  t.travel(5)
+  t.travel(6)
   expect(granted(await refreshBy(owner, 'body', token))).toBe(successor)
 })
 
-test('many refusals of one session are few events', async () => {
+test('many refusals of one session are few events, and each is counted', async () => {
   const { token, sid } = await signInBound()
+  const counted = async () =>
+    (await t.deps.metrics.refreshes.get()).values.find(({ labels }) => labels.outcome === 'invalid_dpop_proof')
+      ?.value ?? 0
+  const before = await counted()
   for (let i = 0; i < 20; i++) expectUnproved(await refresh(t, 'body', token))
+  expect(await counted()).toBe(before + 20)
   expect((await trail(t, sid)).length).toBeLessThan(5)
 })
