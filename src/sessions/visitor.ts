@@ -10,12 +10,14 @@ export interface Visitor {
   subject: Subject
   sessionId: string
   clientId: string
+  /** Thumbprint of the key that the session is bound to, if it is. */
+  dpopJkt: string | null
 }
 
 /**
  * Finds out who has the refresh token in the cookie of a client, without using it: nothing is rotated, and a token that would end its
  * family as reused ends nothing here, because a page is also fetched by prefetching browsers and by the back button.
- * @returns undefined unless a refresh with it would succeed.
+ * @returns undefined unless a refresh with it, and with the key of its session, would succeed.
  */
 export async function findVisitor(
   deps: { db: Db; clock: Clock; serverKeys: KeyList; config: RotationPolicy },
@@ -27,10 +29,10 @@ export async function findVisitor(
   const family = await findFamily(deps.db, token.family)
   const { generation, hash } = token
   // Pages hand out no token, so the key is not asked for: a form cannot prove it.
-  const jkt = family?.state.dpopJkt ?? null
-  const proof = jkt === null ? null : { jkt, fresh: false }
+  const dpopJkt = family?.state.dpopJkt ?? null
+  const proof = dpopJkt === null ? null : { jkt: dpopJkt, fresh: false }
   const presented = { generation, hash, keyHash: null, delivery: 'cookie', clientId, proof } as const
   const verdict = decide(presented, family?.state, { arrivedAt: now, since: now, now }, deps.config)
   if (!family || (verdict.kind !== 'rotate' && verdict.kind !== 'retry')) return undefined
-  return { subject: family.subject, sessionId: token.family, clientId: family.state.clientId }
+  return { subject: family.subject, sessionId: token.family, clientId: family.state.clientId, dpopJkt }
 }

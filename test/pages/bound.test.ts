@@ -67,6 +67,21 @@ test('a session that is there keeps its key, whatever the address names', async 
   expect(answer.json().code).toBe('invalid_dpop_proof')
 })
 
+test('whose key the site has lost signs in again, and the session of the lost key ends', async () => {
+  const browser = await boundBrowser()
+  const lost = browser.cookie ?? ''
+  expect((await browser.get(SIGN_IN)).body).not.toContain('type="password"')
+  // The account page leads back to a site that does not say which key it has.
+  expect((await browser.get('/account/sign-in')).body).not.toContain('type="password"')
+  const made = keyHolder(t)
+  const path = at('/account/sign-in', { return_to: SITE, dpop_jkt: made.key.jkt })
+  expect((await browser.get(path)).body).toContain('type="password"')
+  expect((await browser.send(path, { email, password })).statusCode).toBe(200)
+  const answer = await t.refresh(browser.cookie ?? '', { via: 'cookie', headers: made.proof('/refresh') })
+  expect(answer.statusCode).toBe(200)
+  expect((await t.refresh(lost, { via: 'cookie', headers: owner.proof('/refresh') })).statusCode).toBe(401)
+})
+
 describe('a client with bound sessions alone', () => {
   const pages = [
     ['/account/sign-in', { email, password }],

@@ -8,6 +8,7 @@ import { clearRefreshCookie, deviceCookies, refreshCookies, setTokenCookies } fr
 import { sendPage } from '../../http/replies/pages.ts'
 import type { Semaphore } from '../../semaphore.ts'
 import { createLogout } from '../../sessions/logout.ts'
+import type { Visitor } from '../../sessions/visitor.ts'
 import { register } from '../../sign-in/register.ts'
 import { signIn } from '../../sign-in/sign-in.ts'
 import { expectFilled } from '../faults.ts'
@@ -57,7 +58,7 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
   return {
     signIn: visits.shown(async (request, reply, view) => {
       const visitor = await visits.visitorOf(request)
-      if (visitor) return sendPage(reply, signedInPage(view, visitor.subject.email))
+      if (visitor && !isOfAnotherKey(visitor, view)) return sendPage(reply, signedInPage(view, visitor.subject.email))
       expectKey(request, view)
       return sendPage(reply, signInPage(view))
     }),
@@ -122,6 +123,14 @@ export function signInPages(deps: Needs, visits: Visits, { limits, semaphore }: 
   function expectKey(request: FastifyRequest, { wishes }: View): void {
     if (wishes.dpop_jkt === undefined && visits.clientOf(request).dpopRequired)
       throw new Problem('invalid_request', { reason: 'dpop_jkt is missing or malformed' })
+  }
+
+  /**
+   * Browsers delete what a site has stored, its key as well, and keep our cookie. The site can do nothing with that session, and would
+   * be led here again and again.
+   */
+  function isOfAnotherKey({ dpopJkt }: Visitor, { wishes }: View): boolean {
+    return dpopJkt !== null && wishes.dpop_jkt !== undefined && wishes.dpop_jkt !== dpopJkt
   }
 
   function expectOpen(): void {
