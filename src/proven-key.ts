@@ -25,8 +25,6 @@ export interface UnverifiedProof {
   jwk: Readonly<Record<string, string>>
   jkt: string
   jti: string
-  /** In seconds. */
-  iat: number
   nonce: string | undefined
   /** What is signed. */
   input: string

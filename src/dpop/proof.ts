@@ -50,7 +50,7 @@ export function readProof(text: string, expected: Expected): UnverifiedProof {
   if (Math.abs(expected.now.getTime() / 1000 - iat) > MAX_AGE_SECONDS) refuse('proof iat')
   if (expected.accessToken !== undefined && claims.ath !== hash('sha256', expected.accessToken, 'base64url'))
     refuse('proof ath')
-  return { alg: known, jwk: key.jwk, jkt: key.jkt, jti, iat, nonce, input: `${head}.${body}`, signature }
+  return { alg: known, jwk: key.jwk, jkt: key.jkt, jti, nonce, input: `${head}.${body}`, signature }
 }
 
 function readObject(part: string): Record<string, unknown> {
