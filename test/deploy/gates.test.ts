@@ -6,7 +6,7 @@ import type { Middleman } from '../support/middleman.ts'
 import { freePort } from '../support/server.ts'
 import { kinds, STALE_SECONDS, startGate, startGateway } from './gates.ts'
 import { page } from './gateway-files.ts'
-import { ask, type Echo, signIn, signOut, startEcho, testRules } from './gateway-rules.ts'
+import { ask, type Echo, signIn, signOut, startEcho, testBoundTokens, testRules } from './gateway-rules.ts'
 import { kinds as introspecting } from './gateways.ts'
 import { findTool } from './tools.ts'
 
@@ -56,6 +56,7 @@ describe.each(programs)('$name', ({ kind, program }) => {
   const statusOf = async (token: string) => (await ask(gateway.port, token)).status
 
   testRules(() => ({ t, port: gateway.port, user }))
+  testBoundTokens(() => ({ t, port: gateway.port, user }))
 
   test('hears of a logout within a second or two, and others go on', async () => {
     const mine = await signIn(t, user)
