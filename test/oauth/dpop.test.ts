@@ -294,6 +294,29 @@ test('a bound token is revoked without a proof: whoever wants to end a session m
   }
 })
 
+test('a service that gets bound tokens alone reports with its secret, and with none of those tokens', async () => {
+  const by = await addServiceClient(t, { dpopRequired: true })
+  const path = '/.well-known/revocations/receipts'
+  const authorization = basic(by.clientId, by.secret)
+  const fields = { grant_type: 'client_credentials', audience: `${t.config.ISSUER}/.well-known/revocations` }
+  const issued = await askForToken(t, fields, { authorization, dpop: proofBy(key) })
+  const token = issued.json().access_token as string
+  expect(claimsOf(token)).toMatchObject({ aud: fields.audience, cnf: { jkt: key.jkt } })
+  const report = (headers: Record<string, string>) =>
+    t.inject({
+      method: 'POST',
+      url: path,
+      headers: { 'content-type': 'application/json', ...headers },
+      payload: { epoch: 'e'.repeat(22), seq: 1, kids: [], instance: 'web-1' },
+    })
+  const dpop = key.proof({ method: 'POST', url: t.config.ISSUER + path, accessToken: token })
+  for (const sent of [`Bearer ${token}`, `DPoP ${token}`]) {
+    const answer = await report({ authorization: sent, dpop })
+    expect([answer.statusCode, answer.json().error]).toEqual([401, 'invalid_client'])
+  }
+  expect((await report({ authorization })).statusCode).toBe(204)
+})
+
 describe('whoever asks about a bound token', async () => {
   const SIGNED = 'application/token-introspection+jwt'
   const bound = async () => [
