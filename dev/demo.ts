@@ -91,6 +91,7 @@ async function start(): Promise<void> {
       ISSUER: issuer,
       AUDIENCE: audience,
       ALLOWED_ORIGIN: page,
+      PUBLIC_URL: orders,
       PORT: `${ports.ORDERS_PORT}`,
       CLIENT_ID: id,
       CLIENT_SECRET: secret,

@@ -15,6 +15,8 @@ export interface OrdersOptions {
   origin: string
   /** Base URL of the issuer as this process reaches it, where that is another one. */
   issuerInside?: string | undefined
+  /** Base URL of this service as its clients know it: what proofs name. */
+  url: string
   /** This service as a client of the issuer, to report what it has heard. Without it, it hears all the same. */
   client?: { id: string; secret: string; instance: string } | undefined
 }
@@ -27,14 +29,16 @@ const NewOrder = {
 } as const
 
 export async function createOrders(options: OrdersOptions): Promise<FastifyInstance> {
-  const { issuer, audience, origin, issuerInside = issuer, client } = options
+  const { issuer, audience, origin, issuerInside = issuer, url, client } = options
   const verify = createVerifier({
     issuer,
     audience,
     // What has ended is refused about a second later. Where that cannot be known for ten seconds, nothing is let in.
     revocations: { maxStaleness: '10s', onStale: 'reject' },
+    // Tokens that are bound to a key come with a proof by it; others as ever.
+    dpop: { mode: 'accepted', origin: url },
     ...(client ? { client } : {}),
-    fetch: (url, init) => fetch(url.replace(issuer, issuerInside), init),
+    fetch: (asked, init) => fetch(asked.replace(issuer, issuerInside), init),
   })
   const app = fastify()
   const orders = createOrderBook()

@@ -1,6 +1,16 @@
 import type { IncomingMessage } from 'node:http'
 import type { DemoAccount } from './server.ts'
-import { type Play, phoneOrders, phoneRefreshes, signPhoneIn, thiefReplays } from './thief.ts'
+import {
+  type Address,
+  type Outcome,
+  type Play,
+  phoneOrders,
+  phoneRefreshes,
+  signPhoneIn,
+  thiefForges,
+  thiefOrders,
+  thiefRefreshes,
+} from './thief.ts'
 
 interface Answer {
   status: number
@@ -11,12 +21,18 @@ const MAX_BODY = 4096
 const MAX_PLAYS = 100
 
 /**
- * POST /play {email, password?}, then /play/{id}/phone, /play/{id}/thief and /play/{id}/orders: one move each. The tokens stay
- * here; the page is shown their first and last letters.
- * @param servers base URLs as this process reaches them
+ * POST /play {email, password?, bound?}, then /play/{id}/{who}/{act}: one move each. The tokens stay here; the page is shown
+ * their first and last letters.
  */
-export function playRoutes({ issuer, orders }: { issuer: string; orders: string }, demo: DemoAccount | undefined) {
+export function playRoutes({ issuer, orders }: { issuer: Address; orders: Address }, demo: DemoAccount | undefined) {
   const plays = new Map<string, Play>()
+  const moves: Record<string, (play: Play) => Promise<Outcome>> = {
+    'phone/refresh': (play) => phoneRefreshes(issuer, play),
+    'phone/orders': (play) => phoneOrders(orders, play),
+    'thief/refresh': (play) => thiefRefreshes(issuer, play),
+    'thief/forge': (play) => thiefForges(issuer, play),
+    'thief/orders': (play) => thiefOrders(orders, play),
+  }
 
   return async (request: IncomingMessage, path: string): Promise<Answer> => {
     // Only the page itself: another site's form or script can send neither this type nor this header.
@@ -25,16 +41,12 @@ export function playRoutes({ issuer, orders }: { issuer: string; orders: string 
       return { status: 403, body: {} }
     }
     const text = await readText(request)
-    const [, , id, who, ...rest] = path.split('/')
-    if (rest.length > 0) return { status: 404, body: {} }
+    const [, , id, ...act] = path.split('/')
     try {
       if (id === undefined) return await begin(text)
       const play = plays.get(id)
-      if (!play) return { status: 404, body: {} }
-      if (who === 'phone') return { status: 200, body: await phoneRefreshes(issuer, play) }
-      if (who === 'orders') return { status: 200, body: await phoneOrders(orders, play) }
-      if (who === 'thief') return { status: 200, body: await thiefReplays(issuer, play) }
-      return { status: 404, body: {} }
+      const move = Object.hasOwn(moves, act.join('/')) ? moves[act.join('/')] : undefined
+      return play && move ? { status: 200, body: await move(play) } : { status: 404, body: {} }
     } catch {
       // One of the servers does not answer.
       return { status: 502, body: {} }
@@ -42,10 +54,10 @@ export function playRoutes({ issuer, orders }: { issuer: string; orders: string 
   }
 
   async function begin(text: string): Promise<Answer> {
-    const { email, password } = readAccount(text)
+    const { email, password, bound } = readBeginning(text)
     const known = demo !== undefined && email === demo.email && !password ? demo.password : password
     if (!email || !known) return { status: 400, body: {} }
-    const { outcome, play } = await signPhoneIn(issuer, { email, password: known })
+    const { outcome, play } = await signPhoneIn(issuer, { email, password: known }, bound)
     if (!play) return { status: 200, body: outcome }
     const [oldest] = plays.keys()
     if (oldest !== undefined && plays.size >= MAX_PLAYS) plays.delete(oldest)
@@ -54,15 +66,16 @@ export function playRoutes({ issuer, orders }: { issuer: string; orders: string 
   }
 }
 
-function readAccount(text: string): { email?: string; password?: string } {
+function readBeginning(text: string): { email?: string; password?: string; bound: boolean } {
   try {
-    const { email, password } = JSON.parse(text) as Record<string, unknown>
+    const { email, password, bound } = JSON.parse(text) as Record<string, unknown>
     return {
       ...(typeof email === 'string' ? { email } : {}),
       ...(typeof password === 'string' ? { password } : {}),
+      bound: bound === true,
     }
   } catch {
-    return {}
+    return { bound: false }
   }
 }
 

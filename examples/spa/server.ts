@@ -44,7 +44,10 @@ export function createSpa(options: SpaOptions): Server {
     mail,
     inbox: inbox !== undefined,
   })
-  const play = playRoutes({ issuer: issuerInside, orders: ordersInside }, demo)
+  const play = playRoutes(
+    { issuer: { url: issuer, inside: issuerInside }, orders: { url: orders, inside: ordersInside } },
+    demo,
+  )
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')

@@ -53,7 +53,7 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
       // The phone and the thief send real requests; the list of sessions is the issuer's.
       await expect.poll(() => rows(page)).toHaveLength(1)
       // A press while the scene before is still being played would be none.
-      const step = page.locator('.thief .actions .plain:not([aria-busy])')
+      const step = page.locator('.play.bearer .actions .plain:not([aria-busy])')
       await step.click()
       await page.locator('.sessions .row', { hasText: 'Phone of the demo' }).waitFor()
       await step.click()
@@ -65,8 +65,8 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
       await expect.poll(() => rows(page)).toHaveLength(1)
       await step.click()
       await step.click()
-      await page.locator('.scene.end').waitFor()
-      expect(await page.locator('.answer').allInnerTexts()).toEqual([
+      await page.locator('.play.bearer .scene.end').waitFor()
+      expect(await page.locator('.play.bearer .answer').allInnerTexts()).toEqual([
         'POST /login → 200',
         'POST /refresh → 200',
         'POST /refresh → 200',
@@ -77,7 +77,7 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
 
       // The service reports as a client of the issuer, so operators see that it has heard.
       const env = testEnvironment(database.url)
-      const phone = (await page.locator('.scene.end .command').innerText()).split(' ').at(-1) ?? ''
+      const phone = (await page.locator('.play.bearer .command').innerText()).split(' ').at(-1) ?? ''
       const why = async () => (await run(['sessions', 'why', phone], { env })).out
       await expect.poll(why, { timeout: 15_000 }).toContain('All services that report have heard of it: 1 instance.')
       const verifiers = await run(['verifiers', '--check'], { env })
@@ -92,6 +92,26 @@ describe.skipIf(withoutBrowser)('the demo', patience, () => {
       await page.getByRole('button', { name: /^End the session on/ }).click()
       await expect.poll(() => rows(page)).toHaveLength(1)
       expect((await post(`${issuer}/refresh`, { refresh_token })).status).toBe(401)
+
+      // The same thief, and a session that is bound to a key.
+      await page.getByRole('button', { name: 'Play the thief against DPoP' }).click()
+      await page.locator('.play.bound .scene.end').waitFor()
+      expect(await page.locator('.play.bound .answer').allInnerTexts()).toEqual([
+        'POST /login → 200',
+        'POST /refresh → 400 invalid_dpop_proof',
+        'POST /refresh → 400 invalid_dpop_proof',
+        'GET /orders → 401 invalid_dpop_proof',
+        'POST /refresh → 200',
+        'GET /orders → 200',
+      ])
+      await page.getByText('The copies are refused. This session is alive.').waitFor()
+      expect(await page.locator('.play.bearer .story').isVisible(), 'one story at a time').toBe(false)
+      await expect.poll(() => rows(page)).toHaveLength(2)
+      const bound = (await page.locator('.play.bound .command').innerText()).split(' ').at(-1) ?? ''
+      const told = (await run(['sessions', 'why', bound, '--json'], { env })).out
+      expect(told).toContain('refresh.dpop_refused')
+      expect(told).toContain('no_proof')
+      expect(told).toContain('other_key')
 
       const orders = `http://localhost:${ORDERS_PORT}`
       const ask = (path: string, token?: string, origin = home.slice(0, -1)) =>

@@ -8,15 +8,16 @@ import { askGateway } from '../interop/gateway.ts'
 import { startVectorIssuer } from '../interop/issuers.ts'
 import { judge } from '../interop/judge.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
+import { tryBound } from './bound.ts'
 import { type OrdersIssuer, prepareIssuer } from './issuer.ts'
 import { installPackages } from './node-packages.ts'
 import { layOut, readRecipe } from './page.ts'
 import { tryService } from './service.ts'
-import { startService } from './start.ts'
+import { type Service, startService } from './start.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
-const pages = ['express', 'fastify', 'node-http']
+const pages = ['express', 'fastify', 'node-http', 'dpop-node']
 /** RFC 6750 §2.1 has one space or more between `Bearer` and the token: in a header, this is the good one. */
 const known = { 'space-before': 'two spaces' }
 
@@ -40,30 +41,36 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-describe.each(pages)('the recipe %s', (page) => {
-  const start = async (url: string, credentials: Record<string, string> = {}) => {
-    const recipe = await readRecipe(page)
-    await layOut(recipe, join(folder, page))
-    return startService(recipe, join(folder, page), {
-      issuer: url,
-      env: { ...credentials, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
-    })
-  }
+async function start(page: string, url: string, credentials: Record<string, string> = {}): Promise<Service> {
+  const recipe = await readRecipe(page)
+  await layOut(recipe, join(folder, page))
+  return startService(recipe, join(folder, page), {
+    issuer: url,
+    env: { ...credentials, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+  })
+}
 
+describe.each(pages)('the recipe %s', (page) => {
   test('answers as its page says, also while the issuer is down', async () => {
-    await tryService(issuer, (credentials) => start(issuer.url, credentials))
+    await tryService(issuer, (credentials) => start(page, issuer.url, credentials))
   }, 90_000)
 
   test('judges the vectors', async () => {
     await issuer.start()
     await using vectors = await startVectorIssuer(issuer)
-    await using service = await start(vectors.url)
+    await using service = await start(page, vectors.url)
     const job = { issuer: vectors.url, ...vectors, signal: new AbortController().signal, folder }
     expect(judge(vectors.tokens, await askGateway(service.port, job), known).surprises).toEqual([])
   }, 90_000)
 })
 
-test.each(['express', 'fastify'])(
+test('the recipe dpop-node takes bound tokens with their proof, and no others where it says so', async () => {
+  await issuer.start()
+  await using service = await start('dpop-node', issuer.url)
+  await tryBound(issuer, service)
+}, 60_000)
+
+test.each(['express', 'fastify', 'dpop-node'])(
   'the file of %s is TypeScript, too',
   async (page) => {
     const place = join(folder, `${page}-typed`)

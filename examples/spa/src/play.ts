@@ -4,7 +4,14 @@ export interface Outcome {
   code?: string
   retryAfter?: number
   /** Abbreviated. */
-  token?: { number: number; hint: string }
+  token?: Token
+}
+
+export interface Token {
+  number: number
+  hint: string
+  /** Of the access token that came with it. */
+  accessHint: string
 }
 
 export interface Begun extends Outcome {
@@ -12,11 +19,15 @@ export interface Begun extends Outcome {
   sessionId?: string
 }
 
-/** @throws TypeError if the server of this page does not answer. */
-export const begin = (email: string, password: string | undefined): Promise<Begun> =>
-  post('/play', { email, ...(password ? { password } : {}) })
+/**
+ * @param bound whether the phone binds its session to a key
+ * @throws TypeError if the server of this page does not answer.
+ */
+export const begin = (email: string, password: string | undefined, bound: boolean): Promise<Begun> =>
+  post('/play', { email, bound, ...(password ? { password } : {}) })
 
-export const move = (id: string, who: 'phone' | 'thief' | 'orders'): Promise<Outcome> => post(`/play/${id}/${who}`, {})
+export const move = (id: string, who: 'phone' | 'thief', act: 'refresh' | 'forge' | 'orders'): Promise<Outcome> =>
+  post(`/play/${id}/${who}/${act}`, {})
 
 async function post<Reply extends Outcome>(path: string, body: object): Promise<Reply> {
   const reply = await fetch(path, {

@@ -22,6 +22,7 @@ const meanings: Record<string, string> = {
   scope: 'what the application may do',
   auth_time: 'the password was typed at',
   amr: 'how they proved who they are',
+  cnf: 'the key without which it is worth nothing',
   roles: 'what the person may do',
 }
 const times = new Set(['iat', 'exp', 'auth_time'])

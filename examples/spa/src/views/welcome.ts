@@ -14,7 +14,11 @@ const points: [IconName, string, string][] = [
     'A service of its own',
     'The orders come from a server that verifies tokens offline and never asks back. It hears all the same when you sign out.',
   ],
-  ['mask', 'A thief', 'Copy a refresh token, use it, and see the session end, for the service too.'],
+  [
+    'mask',
+    'A thief',
+    'Copy a refresh token, use it, and see the session end, for the service too. Then try it where tokens are bound to a key.',
+  ],
 ]
 const mails: (typeof points)[number] = [
   'mail',
