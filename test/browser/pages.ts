@@ -11,6 +11,8 @@ export interface Site extends AsyncDisposable {
   calls: number[]
   /** Issuer whose tokens the API takes; the pages use it, too. */
   issuer: string
+  /** Of the client in `auth`, besides its issuer. */
+  options: object
   /** `/bare`, for what a test wants to show. */
   html: string
   /** Scripts by their paths, likewise. */
@@ -18,10 +20,10 @@ export interface Site extends AsyncDisposable {
 }
 
 const SDK = join(import.meta.dirname, '../../sdk/browser/src/index.ts')
-let bundle: Promise<string> | undefined
+let bundle: Promise<Map<string, string>> | undefined
 
-/** The package as a bundler puts it into an app. */
-export function bundleSdk(): Promise<string> {
+/** The package as a bundler puts it into an app, by path: `/sdk.js`, and what that loads later. */
+function bundleSdk(): Promise<Map<string, string>> {
   bundle ??= build({
     configFile: false,
     logLevel: 'error',
@@ -30,17 +32,19 @@ export function bundleSdk(): Promise<string> {
   }).then((built) => {
     const [result] = Array.isArray(built) ? built : [built]
     if (!result || !('output' in result)) throw new Error('nothing was built')
-    return result.output[0].code
+    const [entry, ...later] = result.output
+    const chunks = later.flatMap((each) => (each.type === 'chunk' ? [each] : []))
+    return new Map([['/sdk.js', entry.code], ...chunks.map(({ fileName, code }) => [`/${fileName}`, code] as const)])
   })
   return bundle
 }
 
 /** `/` is an app with a client in `auth`; `/blank` has the package and no client; `/bare` has nothing but `html`. */
-const app = (issuer: string) => `<!doctype html><title>app</title><script type="module">
+const app = ({ issuer, options }: Site) => `<!doctype html><title>app</title><script type="module">
   import { createClient, ClavigerError } from '/sdk.js'
   Object.assign(window, { createClient, ClavigerError, users: [], changes: [], statuses: [] })
   window.begin = () => {
-    window.auth = createClient({ issuer: ${JSON.stringify(issuer)} })
+    window.auth = createClient(${JSON.stringify({ issuer, ...options })})
     let last = null
     window.auth.onChange((state, user, cause) => {
       window.changes.push([state, user && user.email, cause])
@@ -62,7 +66,7 @@ export async function openSite(issuer = ''): Promise<Site> {
   let keys: ReturnType<typeof createRemoteJWKSet> | undefined
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<unknown> => {
     const path = (request.url ?? '').split('?')[0]
-    const script = path === '/sdk.js' ? await bundleSdk() : site.files.get(path ?? '')
+    const script = site.files.get(path ?? '') ?? (await bundleSdk()).get(path ?? '')
     if (script !== undefined) {
       response.setHeader('content-type', 'text/javascript')
       return response.end(script)
@@ -78,7 +82,7 @@ export async function openSite(issuer = ''): Promise<Site> {
       return response.writeHead(status).end('{}')
     }
     response.setHeader('content-type', 'text/html')
-    return response.end(path === '/bare' ? site.html : app(site.issuer))
+    return response.end(path === '/bare' ? site.html : app(site))
   }
   const server = createServer((request, response) => void serve(request, response))
   server.listen(0, '127.0.0.1')
@@ -87,6 +91,7 @@ export async function openSite(issuer = ''): Promise<Site> {
     origin: `http://localhost:${(server.address() as AddressInfo).port}`,
     calls: [],
     issuer,
+    options: {},
     html: '',
     files: new Map(),
     [Symbol.asyncDispose]: async () => {

@@ -1,7 +1,9 @@
+import { constants, sign } from 'node:crypto'
 import { createClient } from '../../sdk/browser/src/index.ts'
-import type { Client, Options } from '../../sdk/browser/src/types.ts'
+import type { Client, DpopKey, Options } from '../../sdk/browser/src/types.ts'
 import { createTestApp, type TestApp } from '../support/app.ts'
 import { noteSecret } from '../support/canary.ts'
+import { createProofKey } from '../support/dpop.ts'
 import { freePort } from '../support/server.ts'
 
 /** A server that is reached by the name that its tokens give it. */
@@ -98,6 +100,20 @@ export function createStorage() {
     change: (changes: object) => {
       for (const name of items.keys()) items.set(name, JSON.stringify({ ...record(), ...changes }))
     },
+  }
+}
+
+/** A key as a device holds it: whoever has the object can have it sign, and nothing more. */
+export function deviceKey(alg: NonNullable<DpopKey['alg']> = 'ES256'): DpopKey & { jkt: string } {
+  const { jkt, jwk, privateKey } = createProofKey(alg)
+  const digest = alg === 'Ed25519' ? null : `sha${alg.slice(2)}`
+  const rsa = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
+  return {
+    jkt,
+    alg,
+    publicJwk: () => jwk,
+    sign: (bytes) =>
+      sign(digest, bytes, { key: privateKey, dsaEncoding: 'ieee-p1363', ...(alg === 'PS256' ? rsa : {}) }),
   }
 }
 

@@ -1,4 +1,4 @@
-import { isOver, noAnswer } from './errors.ts'
+import { isBlocked, isOver } from './errors.ts'
 import { trustedOrigins } from './origins.ts'
 import { elapsed, platform } from './platform.ts'
 import { createSession } from './session.ts'
@@ -9,23 +9,18 @@ const REFUSALS_APART_MS = 10_000
 
 /** Creates a client and looks for a session at once. One per page is enough; the clients of all tabs share a session. */
 export function createClient(options: Options): Client {
-  // Looked up at each call, so that instrumentation that wraps `fetch` later takes effect.
-  const send: typeof fetch = (input, init) =>
-    (options.fetch ?? fetch)(input, init).catch((error) => {
-      // A TypeError is how `fetch` reports that there was no answer.
-      throw error.name === 'TypeError' ? noAnswer(error) : error
-    })
   if (!/^https?:\/\/./i.test(options.issuer)) throw new TypeError(`issuer: ${options.issuer} is no URL of a server`)
   const issuer = new URL(options.issuer).origin
   const trusted = trustedOrigins(issuer, options.resources)
-  const session = createSession(options, issuer, send)
+  const session = createSession(options, issuer)
+  const send = session.send
   let refusedAt = -REFUSALS_APART_MS
   let replacing: Promise<unknown> | undefined
 
   /** Undefined if nobody is or can be signed in: the request is then sent without a token. */
   const token = (refused?: string): Promise<string | undefined> =>
     session.token(refused).catch((error) => {
-      if (isOver(error) || error.code === 'cookie_blocked') return undefined
+      if (isOver(error) || isBlocked(error)) return undefined
       throw error
     })
 

@@ -26,6 +26,11 @@ export const signedOut = (): ClavigerError => new ClavigerError('invalid_grant',
 export const noAnswer = (cause: unknown): ClavigerError =>
   new ClavigerError('network', 0, 'No answer for this origin', undefined, cause)
 
+/** @throws ClavigerError for a TypeError, which is how `fetch` reports that there was no answer, and `import`. */
+export const asNoAnswer = (error: Error): never => {
+  throw error.name === 'TypeError' ? noAnswer(error) : error
+}
+
 /** @param name by which the server calls itself, if it is an issuer at all. */
 export const wrongIssuer = (issuer: string, status: number, name = 'no Claviger'): ClavigerError =>
   new ClavigerError('wrong_issuer', status, `issuer: at ${issuer} is ${name}`)
@@ -43,4 +48,7 @@ export const isOver = (error: unknown): boolean => (error as ClavigerError | und
 
 /** Whether it is worth asking again: there was no answer, the client was throttled, or the server is in trouble. */
 export const isPassing = (error: unknown): error is ClavigerError =>
-  error instanceof ClavigerError && /^(0|408|429|5..)$/.test(`${error.status}`)
+  error instanceof ClavigerError && /^(network|408|429|5..)$/.test(`${error.status || error.code}`)
+
+/** Whether the browser does not let a session be. */
+export const isBlocked = (error: unknown): boolean => /_blocked/.test((error as ClavigerError).code)

@@ -137,7 +137,14 @@ export function createExchange(
       reply = await ask('/refresh', { refresh_token: record.token }, { 'idempotency-key': key })
     } catch (error) {
       // A late answer may be about the previous session.
-      if (isOver(error)) return (await hasMoved()) ? refresh(before) : end(record)
+      const isKeyLost = (error as ClavigerError).code === 'invalid_dpop_proof'
+      if (isOver(error) || isKeyLost) {
+        if (await hasMoved()) return refresh(before)
+        if (!isKeyLost) return end(record)
+        // Nothing is noted: the session is alive, and a tab that has the key may be using it.
+        state.become('key-lost')
+        throw signedOut()
+      }
       if (isPassing(error)) {
         const wait = onTrouble(error)
         // Stored for the other tabs and after a reload, unless only this tab has no network.

@@ -15,10 +15,15 @@ export interface PageOptions {
   theme?: 'light' | 'dark' | undefined
 }
 
-/** The address of one of the issuer's own pages. @throws TypeError if `returnTo` is no URL. */
-type PageUrl = (auth: Pick<Client, 'issuer'>, options?: PageOptions) => string
+/**
+ * The address of one of the issuer's own pages.
+ * @throws TypeError if `returnTo` is no URL; Error if the client has `dpop` and `ready` has not found its key.
+ */
+type PageUrl = (auth: Issuer, options?: PageOptions) => string
 
-function pageUrl(path: string, { issuer }: Pick<Client, 'issuer'>, options: PageOptions = {}): string {
+type Issuer = Pick<Client, 'issuer'> & Partial<Pick<Client, 'dpop'>>
+
+function pageUrl(path: string, { issuer, dpop }: Issuer, options: PageOptions = {}): string {
   const { returnTo = platform.origin, clientId, uiLocales, theme } = options
   // The origin of a page in a sandbox is `null`, and that of `javascript:` and the like: there is nowhere to lead back to.
   const site = !returnTo || returnTo === 'null' ? 'null' : new URL(returnTo, platform.origin).origin
@@ -26,6 +31,9 @@ function pageUrl(path: string, { issuer }: Pick<Client, 'issuer'>, options: Page
   if (site !== 'null') url.searchParams.set('return_to', site)
   if (clientId) url.searchParams.set('client_id', clientId)
   if (uiLocales) url.searchParams.set('ui_locales', uiLocales)
+  // A page that is not told of the key would begin a session without one.
+  if (dpop === null) throw new Error('The key for DPoP is not there yet: await `ready` first')
+  if (dpop) url.searchParams.set('dpop_jkt', dpop.jkt)
   if (theme) url.searchParams.set('theme', theme)
   return url.href
 }

@@ -1,4 +1,5 @@
-import { ClavigerError, isOver, isPassing, signedOut } from './errors.ts'
+import type { Prover } from './dpop/prover.ts'
+import { asNoAnswer, ClavigerError, isBlocked, isOver, isPassing, signedOut } from './errors.ts'
 import { createExchange, SIGNED_IN } from './exchange.ts'
 import { dueIn, isUsable } from './held.ts'
 import { createPost } from './issuer.ts'
@@ -24,8 +25,8 @@ const OFFLINE_MS = 30_000
 const LONGEST_TIMER_MS = 30_000
 
 /** Keeps a valid token at hand: decides when to refresh, when to try again and when to give up. */
-export function createSession(options: Options, issuer: string, send: typeof fetch) {
-  const { storage, audience, scope, clientId = storage ? 'native' : 'web' } = options
+export function createSession(options: Options, issuer: string) {
+  const { storage, audience, scope, dpop, clientId = storage ? 'native' : 'web' } = options
   const native = storage !== undefined
   /** Why a session is impossible here, if it is. */
   let obstacle = native ? undefined : findObstacle(issuer)
@@ -35,7 +36,16 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   const name = `claviger_${issuer}_${clientId}`.replace(/[^\w.-]+/g, '_')
   const records = openRecord(name, storage)
   const closing = new AbortController()
-  const state = createState(name, JSON.stringify([audience, scope]), inBrowser, closing.signal)
+  const state = createState(name, JSON.stringify([audience, scope, !!dpop]), inBrowser, closing.signal)
+  // Looked up at each call, so that instrumentation that wraps `fetch` later takes effect.
+  const plain: typeof fetch = (...request) => (options.fetch ?? fetch)(...request).catch(asNoAnswer)
+  let prover: Prover | undefined
+  /** Its code is for those who want it, and is asked for again where it has not come. */
+  const loadProver = async (): Promise<Prover> => {
+    const { createProver } = await import('./dpop/prover.ts').catch(asNoAnswer)
+    return (prover ??= createProver(name, issuer, Object(dpop), plain, ClavigerError))
+  }
+  const send: typeof fetch = dpop ? async (...request) => (await loadProver()).send(...request) : plain
   const post = createPost(issuer, native ? 'omit' : 'include', send)
   const exchange = createExchange(
     {
@@ -183,13 +193,14 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   /** Looks for a session. @param atStart on loading the page, when a known answer is not asked for again. */
   async function find(atStart?: boolean): Promise<User | null> {
     try {
+      if (dpop && !obstacle) await (await loadProver()).prepare()
       if (atStart && inBrowser && !returned && (await records.read()).none === RELEASE) state.become('found')
       else await renew(atStart ? PATIENCE_MS / 2 : PATIENCE_MS, state.held?.token)
     } catch (error) {
       const { code } = error as ClavigerError
       // On a server that renders pages there is no session to look for.
       if (!isOver(error) && code !== 'no_storage') {
-        if (state.status === 'loading') state.become(code === 'cookie_blocked' ? 'found' : 'unreachable')
+        if (state.status === 'loading') state.become(isBlocked(error) ? 'found' : 'unreachable')
         throw error
       }
     }
@@ -207,6 +218,7 @@ export function createSession(options: Options, issuer: string, send: typeof fet
   ready.catch(() => {})
   return {
     state,
+    send,
     token: unobstructed(token),
     /** The calls that are passed to the app as they are. */
     calls: {
@@ -218,6 +230,9 @@ export function createSession(options: Options, issuer: string, send: typeof fet
       },
       get cause() {
         return state.cause
+      },
+      get dpop() {
+        return prover?.binding(state.held?.token) ?? (dpop ? null : undefined)
       },
       ready,
       login: unobstructed(exchange.login),
