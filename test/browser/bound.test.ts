@@ -82,6 +82,14 @@ describe.skipIf(withoutBrowser)('a session that is bound to a key', patience, ()
 
   test('ten tabs that start at once end with one key, and pass its tokens on', async () => {
     await using world = await createBoundWorld(browser)
+    // Slow, so that each finds that there is none and makes one.
+    await world.context.addInitScript(() => {
+      const { generateKey } = SubtleCrypto.prototype
+      SubtleCrypto.prototype.generateKey = async function (this: SubtleCrypto, ...given: never[]) {
+        await new Promise((resolve) => setTimeout(resolve, 1000))
+        return (await Reflect.apply(generateKey, this, given)) as never
+      }
+    })
     const pages = await atOnce(10, () => world.open('/blank'))
     await Promise.all(pages.map((page) => page.evaluate('begin(), auth.ready')))
     const keys = await Promise.all(pages.map(binding))
