@@ -1,7 +1,7 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createDpopJudge } from '../../src/dpop/judge.ts'
 import { readProof } from '../../src/dpop/proof.ts'
 import { Problem } from '../../src/errors.ts'
@@ -93,6 +93,17 @@ describe('the shape', () => {
     expect(await reading({ claims: { other: 'x'.repeat(Math.floor(room * 0.75) - 4) } })).toBe('accepted')
     expect(await reading({ claims: { other: 'x'.repeat(room) } })).toBe('proof shape')
     expect(await reading({ claims: { other: 'x'.repeat(6000) } })).toBe('proof shape')
+  })
+
+  test('one that would take long to read is refused before it is read', async () => {
+    const many = Array.from({ length: 300 }, (_, n) => n.toString(36))
+    expect(await reading({ claims: Object.fromEntries(many.map((name) => [name, 0])) })).toBe('proof shape')
+    expect(await reading({ claims: { other: many.map(() => []) } })).toBe('proof shape')
+    expect(await reading({ header: { jwk: { ...key.jwk, key_ops: many } } })).toBe('proof shape')
+    expect(await reading({ claims: { other: many.slice(0, 50) } })).toBe('accepted')
+    const parse = vi.spyOn(URL, 'canParse')
+    expect(await reading({ claims: { htu: `${URL_OF_LOGIN}/${'\u{1f511}'.repeat(600)}` } })).toBe('proof htu')
+    expect(parse).not.toHaveBeenCalled()
   })
 
   test('it is a compact JWS of two objects', async () => {
