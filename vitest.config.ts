@@ -19,6 +19,8 @@ export default defineConfig({
     // What a test replaces is as before for the next one, in whichever file that is.
     restoreMocks: true,
     testTimeout: 30_000,
+    // What is waited for is a matter of milliseconds; a second, the default, is too little where a machine is busy with other work.
+    expect: { poll: { timeout: 10_000 } },
     hookTimeout: 60_000,
   },
 })
