@@ -215,6 +215,31 @@ describe('without the option', () => {
   })
 })
 
+describe('Express', () => {
+  test('a proof is good once also where the application and a route both ask for a token', async () => {
+    const app = express()
+    const verify = verifierWith(settings())
+    app.use(expressAuth(verify))
+    app.get('/orders', expressAuth(verify, { dpop: 'required' }), (_request, response) => void response.end('x'))
+    await using service = await serve(app)
+    const headers = dpop(freshProof('GET', '/orders'))
+    expect((await service.get('/orders', headers)).status).toBe(200)
+    expect((await service.get('/orders', headers)).status).toBe(401)
+    expect((await service.get('/orders', dpop(freshProof('GET', '/other')))).status).toBe(401)
+  })
+})
+
+describe('fetch', () => {
+  test('a proof is good once also where one handler is within another', async () => {
+    const verify = verifierWith(settings())
+    const inner = fetchAuth(verify, () => new Response('x'), { dpop: 'required' })
+    const outer = fetchAuth(verify, (request) => inner(request))
+    const headers = { authorization: `DPoP ${client.token}`, dpop: freshProof('GET', '/orders') }
+    const ask = async () => (await outer(new Request(`${ORIGIN}/orders`, { headers }))).status
+    expect([await ask(), await ask()]).toEqual([200, 401])
+  })
+})
+
 describe('Fastify', () => {
   test('what the plugin says goes before the verifier, and what the route says before both', async () => {
     const app = Fastify()

@@ -129,14 +129,17 @@ describe('a proof that comes twice', () => {
   test('the memory forgets what could not be proved any more, and the oldest where there is no room', () => {
     let at = 0
     const isReplay = createReplays(() => at, 3)
-    for (const key of ['a', 'b', 'c']) expect(isReplay(key, 10)).toBe(false)
-    expect(isReplay('a', 10)).toBe(true)
-    expect(isReplay('d', 10)).toBe(false)
-    expect(isReplay('b', 10)).toBe(true)
+    const keys = [...'abcdefg']
+    for (const key of keys) expect(isReplay(key, 10)).toBe(false)
+    // At least the last three.
+    for (const key of keys.slice(-3)) expect(isReplay(key, 10)).toBe(true)
+    // At most six.
     expect(isReplay('a', 10)).toBe(false)
     at = 11
-    expect(isReplay('e', 20)).toBe(false)
-    expect(isReplay('d', 20)).toBe(false)
+    expect(isReplay('h', 20)).toBe(false)
+    expect(isReplay('i', 20)).toBe(false)
+    expect(isReplay('g', 20)).toBe(false)
+    expect(isReplay('h', 20)).toBe(true)
   })
 
   test('processes share a memory, which is told a key of fixed form and until when to keep it', async () => {
@@ -151,7 +154,51 @@ describe('a proof that comes twice', () => {
     expect(await checkOf(one?.(client.token, request(proof)) ?? Promise.resolve())).toBe('ok')
     expect(await checkOf(other?.(client.token, request(proof)) ?? Promise.resolve())).toBe('dpop')
     expect([...seen.keys()].join()).toMatch(/^[\w-]{43}$/)
-    expect([...seen.values()]).toEqual([(NOW + 19.5) * 1000])
+    expect([...seen.values()]).toEqual([(NOW + 39.5) * 1000])
+  })
+
+  test('is refused also where a clock is a little behind, or is set back', async () => {
+    let now = NOW
+    const proof = client.prove({ iat: NOW })
+    const kept = new Map<string, number>()
+    const isReplay = (key: string, until: number): boolean => {
+      const known = (kept.get(key) ?? 0) > now * SECOND
+      kept.set(key, until)
+      return known
+    }
+    for (const options of [settings(), settings({ isReplay })]) {
+      now = NOW
+      const verify = verifierWith(options, { now: () => now * SECOND })
+      expect(await checkOf(verify(client.token, request(proof)))).toBe('ok')
+      now += 61
+      expect(await checkOf(verify(client.token, request(client.prove({ jti: 'a', iat: now }))))).toBe('ok')
+      // The clock of the memory is not behind.
+      const late = verifierWith(options, { now: () => (now - 5) * SECOND })
+      if (options.isReplay) expect(await checkOf(late(client.token, request(proof)))).toBe('dpop')
+      now -= 5
+      expect(await checkOf(verify(client.token, request(proof)))).toBe('dpop')
+    }
+  })
+
+  test('may be asked about several times for one request, and each memory is asked once', async () => {
+    const seen: string[] = []
+    const isReplay = (key: string): boolean => seen.includes(key) || seen.push(key) === 0
+    const verify = verifierWith(settings(), at(NOW))
+    const one = {}
+    const sent = (of: object, proof = usual) => ({ proof: { ...request(proof).proof, request: of } })
+    expect(await checkOf(verify(client.token, sent(one)))).toBe('ok')
+    expect(await checkOf(verify(client.token, { ...sent(one), dpop: 'required' }))).toBe('ok')
+    for (const again of [false, true]) {
+      expect(await checkOf(verify(client.token, { ...sent(one), dpop: { isReplay } })), `${again}`).toBe('ok')
+    }
+    expect(seen).toHaveLength(1)
+    expect(await checkOf(verify(client.token, sent({})))).toBe('dpop')
+    expect(await checkOf(verify(client.token, { ...sent({}), dpop: { isReplay } }))).toBe('dpop')
+    const other = client.prove({ jti: 'another' })
+    expect(await checkOf(verify(client.token, sent({}, other)))).toBe('ok')
+    expect(await checkOf(verify(client.token, sent(one, other)))).toBe('dpop')
+    const forged = `${usual.slice(0, -4)}AAAA`
+    expect(await checkOf(verify(client.token, sent(one, forged)))).toBe('dpop')
   })
 
   test.each<[string, unknown]>([
@@ -184,6 +231,11 @@ describe('the URL', () => {
     ['/\\attacker.example/items', ORIGIN, `${ORIGIN}//attacker.example/items`],
     ['https://attacker.example/items?x', ORIGIN, TARGET],
     ['/items', `${ORIGIN}/api`, `${ORIGIN}/api/items`],
+    ['/../items', `${ORIGIN}/%c3pi`, undefined],
+    ['/a/%2E%2e/items', `${ORIGIN}/%c3pi`, `${ORIGIN}/%C3pi/items`],
+    ['/../apis/items', `${ORIGIN}/api`, undefined],
+    ['/a/../../api/items', `${ORIGIN}/api`, `${ORIGIN}/api/items`],
+    ['/../items', ORIGIN, TARGET],
     ['/%c3%A4', ORIGIN, `${ORIGIN}/%C3%A4`],
     ['*', ORIGIN, undefined],
     ['@attacker.example/', ORIGIN, undefined],

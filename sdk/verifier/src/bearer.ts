@@ -38,6 +38,8 @@ export function parseRoute(value: unknown, verify: Verifier, usual?: RouteDpop):
 
 /** What of a request says who sends it. */
 export interface Credentials {
+  /** The same object each time that the same request is asked about. */
+  request: object
   method: string
   /** Absolute, or from its path on. */
   url: string
@@ -87,12 +89,12 @@ function readToken(
 }
 
 /** Without one, nothing need be verified. */
-function readProof({ header, method, url }: Credentials, taken: readonly Scheme[]): SentProof {
+function readProof({ request, header, method, url }: Credentials, taken: readonly Scheme[]): SentProof {
   const proof = header('dpop') ?? undefined
   if (proof === undefined) {
     throw new VerificationError('dpop', 'the token came without a proof', { schemes: { used: 'DPoP', taken } })
   }
-  return { header: proof, method, url }
+  return { header: proof, method, url, request }
 }
 
 /** Of a request of `node:http`, also under Express, which cuts `url` where it mounts a router. */
@@ -103,7 +105,7 @@ export function credentialsOf(request: {
   rawHeaders: string[]
 }): Credentials {
   const { method = '', url = '', originalUrl = url, rawHeaders } = request
-  return { method, url: originalUrl, header: (name) => headerOf(rawHeaders, name) }
+  return { request, method, url: originalUrl, header: (name) => headerOf(rawHeaders, name) }
 }
 
 /** Of several, Node keeps the first and says nothing: they are counted here. */

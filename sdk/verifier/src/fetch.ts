@@ -25,7 +25,7 @@ export function bearerAuth<Rest extends unknown[]>(
   return async (request, ...rest) => {
     try {
       const { method, url, headers } = request
-      const claims = await admit(verify, { method, url, header: (name) => headers.get(name) }, parsed)
+      const claims = await admit(verify, { request, method, url, header: (name) => headers.get(name) }, parsed)
       return await handler(request, claims, ...rest)
     } catch (error) {
       if (!(error instanceof VerificationError)) throw error

@@ -17,6 +17,8 @@ export interface SentProof {
   method: string
   /** Of the request: absolute or, where the options of `dpop` have an `origin`, from the path on. */
   url: string
+  /** The request itself, where several ask about the same one: its proof is no replay of its own. */
+  request?: object
 }
 
 export interface DpopJudge {
@@ -33,6 +35,10 @@ interface Surroundings extends Pick<Timing, 'now' | 'after'> {
 
 const encoder = new TextEncoder()
 
+type Memory = NonNullable<DpopPolicy['isReplay']>
+/** Which proof of a request each memory has let pass, as the middleware of an application and that of a route may both ask. */
+const passed = new WeakMap<object, Map<Memory, string>>()
+
 /**
  * Judges proofs (RFC 9449 §4.3) for tokens that have been verified. Cheap checks come first; only one whose key is that of the
  * token costs a signature.
@@ -42,8 +48,8 @@ export function createDpopJudge(around: Surroundings): DpopJudge {
   const ownMemory = createReplays(now)
   const keys = createKnownKeys()
 
-  const remember = async (key: string, until: number, isReplay: DpopPolicy['isReplay']): Promise<boolean> => {
-    if (!isReplay) return ownMemory(key, until)
+  const remember = async (key: string, until: number, isReplay: Memory): Promise<boolean> => {
+    if (isReplay === ownMemory) return ownMemory(key, until)
     try {
       const answer: unknown = await inTime(() => isReplay(key, until), around)
       // Somebody who forgot a `return` would have every proof pass.
@@ -55,7 +61,7 @@ export function createDpopJudge(around: Surroundings): DpopJudge {
     }
   }
 
-  return async (token, jkt, { header: proof, method, url }, { origin, maxAge, isReplay }) => {
+  return async (token, jkt, { header: proof, method, url, request }, { origin, maxAge, isReplay = ownMemory }) => {
     const target = targetOf(url, origin)
     try {
       const encoded = splitProof(proof)
@@ -70,7 +76,11 @@ export function createDpopJudge(around: Surroundings): DpopJudge {
       if (!(await key.verify(signature, signed))) throw new Error('its key did not sign it')
       // Of a fixed form: what a client chose would be a strange key in somebody's database.
       const name = await sha256(`${jkt}.${jti}`)
-      if (await remember(name, Math.ceil((iat + maxAge) * 1000), isReplay)) throw new Error('it was used before')
+      const passedHere = request && (passed.get(request) ?? new Map<Memory, string>())
+      if (passedHere?.get(isReplay) === name) return
+      // Twice as long as it is good, for clocks that are behind: those of other processes, and ours once it was set back.
+      if (await remember(name, Math.ceil((iat + 2 * maxAge) * 1000), isReplay)) throw new Error('it was used before')
+      if (request && passedHere) passed.set(request, passedHere.set(isReplay, name))
     } catch (error) {
       if (error instanceof VerificationError && error.check === 'replays') throw error
       throw new VerificationError('dpop', `the proof: ${(error as Error).message}`)

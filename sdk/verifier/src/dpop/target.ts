@@ -13,9 +13,11 @@ export function targetOf(url: string, origin: DpopPolicy['origin']): string | un
     if (!/^https?:\/\//i.test(url)) throw new TypeError('dpop needs the whole URL of the request, or an origin')
     return normalise(url)
   }
+  const pathname = path ?? (URL.canParse(url) ? new URL(url).pathname : undefined)
   // Put together as text: as a reference, "//attacker.example/" would change the host.
-  if (path !== undefined) return normalise(origin + path)
-  return URL.canParse(url) ? normalise(origin + new URL(url).pathname) : undefined
+  const target = pathname === undefined ? undefined : normalise(origin + pathname)
+  // Dot segments must not lead out of the path of the origin: behind a proxy, what lies beside it is somebody else's.
+  return target?.startsWith(normalise(`${origin}/`) ?? target) ? target : undefined
 }
 
 /**
