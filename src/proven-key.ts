@@ -43,11 +43,14 @@ export interface DpopJudge {
   /**
    * Verifies the signature off the event loop.
    * @param network that the request came from: each has a line of its own to wait in.
-   * @param replay `once` refuses a proof that was here before; `family` leaves that to the rule of the refresh token
-   * that comes along, which is good for one exchange.
    * @throws Problem `invalid_dpop_proof`, or `unavailable` if too many wait.
    */
-  prove(proof: UnverifiedProof, network: string, replay: 'once' | 'family'): Promise<ProvenKey>
+  prove(proof: UnverifiedProof, network: string): Promise<ProvenKey>
+  /**
+   * Remembers a proof that has been verified. Not for refresh tokens: each is good for one exchange, by the rule of its family.
+   * @throws Problem `invalid_dpop_proof` if it was here before.
+   */
+  useUp(proof: UnverifiedProof): void
   /** The nonce for the next proof. */
   nonce(): string
 }

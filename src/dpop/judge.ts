@@ -39,7 +39,7 @@ export function createDpopJudge(deps: JudgeDeps): DpopJudge {
       if (isWrong) throw new Problem('use_dpop_nonce', { reason: 'nonce' })
       return proof
     },
-    prove: async (proof, network, replay) => {
+    prove: async (proof, network) => {
       // Importing a key takes as long as reading the rest, so it waits for its turn too.
       const isSigned = await semaphore.run(async () => {
         const key = importKey(proof.jwk)
@@ -47,10 +47,10 @@ export function createDpopJudge(deps: JudgeDeps): DpopJudge {
         return await verifySignature(proof, key)
       }, network)
       if (!isSigned) throw new Problem('invalid_dpop_proof', { reason: 'proof signature' })
-      // After the signature: nobody can use up the proof of another, nor fill the memory without signing.
-      if (replay === 'once' && replays.isReplay(proof))
-        throw new Problem('invalid_dpop_proof', { reason: 'proof replayed' })
       return { jkt: proof.jkt, fresh: proof.nonce !== undefined }
+    },
+    useUp: (proof) => {
+      if (replays.isReplay(proof)) throw new Problem('invalid_dpop_proof', { reason: 'proof replayed' })
     },
     nonce: nonces.current,
   }

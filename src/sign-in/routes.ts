@@ -119,7 +119,8 @@ export function signInEndpoints(
         const proof = deps.dpop.read(proofRequestOf(request))
         if (!proof && client.dpopRequired) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
         refuseOver(await limits.login(request), deps.metrics)
-        const key = proof && (await deps.dpop.prove(proof, networkOf(request.source.address), 'once'))
+        const key = proof && (await deps.dpop.prove(proof, networkOf(request.source.address)))
+        if (proof) deps.dpop.useUp(proof)
         // With two cookies of the same name, it is unknown which one the browser will overwrite: neither session ends.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request, client.id) : []
         const replaces = another === undefined ? cookie : undefined

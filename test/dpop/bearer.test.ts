@@ -104,6 +104,15 @@ describe('refused with 401 and a challenge', () => {
     return stranger.proof({ method: 'GET', url: `${t.config.ISSUER}/me`, accessToken: bound, iat: sometime() })
   }
 
+  test('a proof beside a token that is not good, which is not remembered: strangers sign as well as anybody', async () => {
+    const gone = withClaims({ cnf: { jkt: key.jkt }, sid: '00000000-0000-8000-8000-000000000000' })
+    const dpop = key.proof({ method: 'GET', url: `${t.config.ISSUER}/me`, accessToken: gone, iat: sometime() })
+    for (let i = 0; i < 2; i++) {
+      expect((await me({ dpop, authorization: `DPoP ${gone}` })).statusCode).toBe(401)
+      expect(reasonOf()).toBe('session')
+    }
+  })
+
   test('a proof that was here before', async () => {
     const dpop = proofFor('GET', '/me')
     expect((await me({ dpop })).statusCode).toBe(200)

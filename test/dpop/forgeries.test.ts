@@ -29,7 +29,10 @@ function outcomeOf(alg: string, jwk: PublicJwk, signature: Buffer): Promise<stri
 async function judged(text: string): Promise<string> {
   try {
     const proof = judge.read({ proofs: [text], method: 'POST', path: '/login' })
-    if (proof) await judge.prove(proof, 'here', 'once')
+    if (proof) {
+      await judge.prove(proof, 'here')
+      judge.useUp(proof)
+    }
     return 'accepted'
   } catch (error) {
     if (!(error instanceof Problem)) throw error

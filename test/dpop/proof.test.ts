@@ -26,7 +26,7 @@ const judge = createDpopJudge({ config: testConfig(), serverKeys: testKeys(), cl
 async function outcomeOf(proof: string): Promise<string> {
   try {
     const read = judge.read({ proofs: [proof], method: 'POST', path: '/login' })
-    if (read) await judge.prove(read, 'here', 'once')
+    if (read) await judge.prove(read, 'here')
     return 'accepted'
   } catch (error) {
     if (!(error instanceof Problem)) throw error
@@ -41,7 +41,7 @@ describe.each(Object.entries(KEYS))('%s', (alg, { proof, jkt, jwk, sign }) => {
   test('a proper proof is accepted, and tells its key', async () => {
     const read = readProof(proof(own), expected)
     expect(read).toMatchObject({ alg, jkt, nonce: undefined })
-    expect(await judge.prove(read, 'here', 'once')).toEqual({ jkt, fresh: false })
+    expect(await judge.prove(read, 'here')).toEqual({ jkt, fresh: false })
   })
 
   test('a signature over something else, of another length, or spelled otherwise is refused', async () => {

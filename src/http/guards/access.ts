@@ -4,6 +4,7 @@ import type { Principal } from '../../principal.ts'
 import type { ProvenKey } from '../../proven-key.ts'
 import { challenge, type TokenScheme } from '../replies/problems.ts'
 import { authorizationOf } from '../requests/authorization.ts'
+import type { KeyProof } from '../requests/dpop.ts'
 import { networkOf } from './proxies.ts'
 
 declare module 'fastify' {
@@ -37,7 +38,7 @@ export interface AccessRules {
    */
   authenticate(token: string, key: ProvenKey | undefined, network: string): Promise<Principal>
   /** Proves the key of the sender. @throws Problem `invalid_dpop_proof`, `use_dpop_nonce`, with the status 401. */
-  proveKey(request: FastifyRequest, token: string, network: string): Promise<ProvenKey>
+  proveKey(request: FastifyRequest, token: string, network: string): Promise<KeyProof>
   /** The scope that every route needs unless it is public. */
   scope: string
   /** Names this server in challenges. */
@@ -80,8 +81,10 @@ export function guardAccess(app: FastifyInstance, { authenticate, proveKey, scop
   const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const { scheme, token } = presentedToken(request)
     const network = networkOf(request.source.address)
-    const key = scheme === 'DPoP' ? await proveKey(request, token, network) : undefined
-    const principal = await authenticate(token, key, network)
+    const proof = scheme === 'DPoP' ? await proveKey(request, token, network) : undefined
+    const principal = await authenticate(token, proof?.key, network)
+    // Not before: the memory of proofs is bounded, and strangers, who can sign as well as anybody, must not have it forget.
+    proof?.useUp()
     // The token is valid, but for another kind of caller, so no other scope would help: none is named in the challenge.
     const { access } = request.routeOptions.config
     if (principal.kind !== (access === 'optional' ? 'user' : access)) {

@@ -22,22 +22,41 @@ export function proofRequestOf({ raw }: Pick<FastifyRequest, 'raw'>): ProofReque
   return { proofs, method: raw.method ?? '', path: splitTarget(raw.url ?? '').path }
 }
 
-/**
- * Proves the key of whoever sends an access token by the scheme DPoP (RFC 9449 §7.1). Each proof is good for one request.
- * @returns a function that throws Problem `invalid_dpop_proof` or `use_dpop_nonce`, with the status 401.
- */
+/** Of the sender of an access token. Its functions throw Problem `invalid_dpop_proof` or `use_dpop_nonce`, with the status 401. */
+export interface KeyProof {
+  key: ProvenKey
+  /** Makes it the only request that the proof is good for. */
+  useUp(): void
+}
+
+/** Proves the key of whoever sends an access token by the scheme DPoP (RFC 9449 §7.1). */
 export function createKeyProof(dpop: DpopJudge) {
-  return async (request: FastifyRequest, accessToken: string, network: string): Promise<ProvenKey> => {
+  return async (request: FastifyRequest, accessToken: string, network: string): Promise<KeyProof> => {
     try {
       const proof = dpop.read(proofRequestOf(request), { accessToken })
       if (!proof) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
-      return await dpop.prove(proof, network, 'once')
+      const key = await dpop.prove(proof, network)
+      return {
+        key,
+        useUp: () => {
+          try {
+            dpop.useUp(proof)
+          } catch (error) {
+            throw unproven(error)
+          }
+        },
+      }
     } catch (error) {
-      if (!(error instanceof Problem) || (error.code !== 'invalid_dpop_proof' && error.code !== 'use_dpop_nonce'))
-        throw error
-      throw new Problem(error.code, { unproven: true, ...(error.reason ? { reason: error.reason } : {}) })
+      throw unproven(error)
     }
   }
+}
+
+/** The same refusal, for a request whose access token is the credential. */
+function unproven(error: unknown): unknown {
+  if (!(error instanceof Problem) || (error.code !== 'invalid_dpop_proof' && error.code !== 'use_dpop_nonce'))
+    return error
+  return new Problem(error.code, { unproven: true, ...(error.reason ? { reason: error.reason } : {}) })
 }
 
 /**

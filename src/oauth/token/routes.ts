@@ -101,7 +101,8 @@ async function forService(deps: Deps, parts: Parts, request: FastifyRequest, for
   const client = await authenticateClient(request, form)
   const network = networkOfCaller(request)
   // After that, so that whoever is no client has nothing verified and nothing remembered.
-  const key = proof && (await deps.dpop.prove(proof, network, 'once'))
+  const key = proof && (await deps.dpop.prove(proof, network))
+  if (proof) deps.dpop.useUp(proof)
   // Nothing limits how many it asks for, and the signatures of people's refreshes are made by the same threads.
   const grant = () => grantToService(deps, operation, client, { ...askedBy(form), key })
   const { accessToken, tokenType, expiresIn, scope } = await services.run(grant, network)
@@ -135,7 +136,7 @@ async function forRefreshToken(deps: Deps, parts: Parts, request: FastifyRequest
     delivery: 'body',
     clientId: id,
     idempotencyKey: idempotencyKeyOf(request),
-    prove: async () => proof && (await deps.dpop.prove(proof, networkOf(request.source.address), 'family')),
+    prove: async () => proof && (await deps.dpop.prove(proof, networkOf(request.source.address))),
     scope,
     audience,
     isGone: () => request.raw.socket.destroyed,

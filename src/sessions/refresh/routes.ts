@@ -80,7 +80,7 @@ export function refreshEndpoints(
         const issued = await load.refresh(operationOf(request, arrivedAt), {
           ...credential,
           idempotencyKey: idempotencyKeyOf(request),
-          prove: async () => proof && (await deps.dpop.prove(proof, networkOf(request.source.address), 'family')),
+          prove: async () => proof && (await deps.dpop.prove(proof, networkOf(request.source.address))),
           scope: body.scope,
           audience: body.audience,
           isGone: () => request.raw.socket.destroyed,
