@@ -60,6 +60,30 @@ describe.skipIf(withoutBrowser)('keys and their obstacles', patience, () => {
     expect(world.line.passed).toEqual([])
   })
 
+  // Safari has never opened some, and a frozen tab may keep the others waiting for its transaction.
+  test.for([
+    ['opening', 'IDBFactory.prototype.open = () => new EventTarget()'],
+    [
+      'a transaction',
+      `const { transaction } = IDBDatabase.prototype
+       IDBDatabase.prototype.transaction = function (...args) {
+         const found = transaction.apply(this, args)
+         found.addEventListener = () => {}
+         return found
+       }`,
+    ],
+  ] as const)('IndexedDB does not answer to %s: said, and nobody waits for good', async ([, script]) => {
+    await using world = await createBoundWorld(browser)
+    await world.context.addInitScript(script)
+    const page = await world.open('/blank')
+    const outcome = await page.evaluate(
+      'begin(), auth.ready.catch((error) => [error.code, error.status, error.message])',
+    )
+    expect(outcome).toEqual(['key_blocked', 0, expect.stringContaining('does not answer')])
+    expect(await page.evaluate('[auth.state, auth.user, auth.dpop]')).toEqual(['signed-out', null, null])
+    expect(world.line.passed).toEqual([])
+  })
+
   test('the storage is cleared: the state says that the key is lost, and a sign-in makes another', async () => {
     await using world = await createBoundWorld(browser)
     const page = await world.open()
@@ -185,6 +209,16 @@ describe.skipIf(withoutBrowser)('keys and their obstacles', patience, () => {
     const page = await world.open()
     expect(await page.evaluate('auth.state')).toBe('unreachable')
     expect(await page.evaluate('auth.ready.catch(({ code }) => code)')).toBe('network')
+    const given = JSON.stringify({ email: world.email, password: world.password })
+    expect(await page.evaluate(`auth.login(${given}).catch(({ code }) => code)`)).toBe('network')
+    expect(world.line.passed, 'nothing goes out without its proof').toEqual([])
+    // What needs none does not wait for it: else nobody could sign out in an app whose files have been replaced.
+    await page.evaluate('auth.logout()')
+    expect(world.line.passed.map(({ path }) => path)).toEqual(['/logout'])
+    await world.context.route('https://foreign.example/**', (route) =>
+      route.fulfill({ status: 204, headers: { 'access-control-allow-origin': '*' } }),
+    )
+    expect(await page.evaluate("auth.fetch('https://foreign.example/').then(({ status }) => status)")).toBe(204)
     isOffline = false
     await signIn(world, page)
     expect(await binding(page)).toEqual(BOUND)

@@ -31,7 +31,8 @@ export function createClient(options: Options): Client {
     const url = new URL(request?.url ?? (input as string), platform.document?.baseURI)
     const target = request ?? url.href
     const headers = new Headers(init?.headers ?? request?.headers)
-    if (!trusted.has(url.origin) || headers.has('authorization')) return send(target, init)
+    if (headers.has('authorization')) return send(target, init)
+    if (!trusted.has(url.origin)) return session.plain(target, init)
 
     const first = await unlessAborted(token(), init?.signal ?? request?.signal)
     if (!first) return send(target, init)

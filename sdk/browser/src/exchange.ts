@@ -15,6 +15,8 @@ interface Parts {
   state: State
   records: RecordStore
   post: Post
+  /** The same, for sign-ins and refreshes. */
+  postForToken: Post
   exclusive: Exclusive
   /** Whether the refresh token is in the record instead of a cookie. */
   native: boolean
@@ -30,12 +32,12 @@ interface Parts {
  * since: what the record and the other tabs know is then of an earlier session.
  */
 export function createExchange(
-  { issuer, state, records, post, exclusive, native, wanted, onTrouble }: Parts,
+  { issuer, state, records, post, postForToken, exclusive, native, wanted, onTrouble }: Parts,
   returned: boolean,
 ) {
   /** Asks for a token. @throws ClavigerError unless the reply has one of this issuer. */
   async function ask(path: string, body: object, headers?: { [name: string]: string }): Promise<Reply> {
-    const reply = await post(path, { ...body, ...wanted }, headers)
+    const reply = await postForToken(path, { ...body, ...wanted }, headers)
     const { access_token } = reply
     // The name in a token that cannot be read is as good as ours: others judge the token.
     let name: string | undefined = issuer

@@ -46,7 +46,9 @@ export function createSession(options: Options, issuer: string) {
     return (prover ??= createProver(name, issuer, Object(dpop), plain, ClavigerError))
   }
   const send: typeof fetch = dpop ? async (...request) => (await loadProver()).send(...request) : plain
-  const post = createPost(issuer, native ? 'omit' : 'include', send)
+  const credentials = native ? 'omit' : 'include'
+  /** For what needs no proof, and so must not need the code for it. */
+  const post = createPost(issuer, credentials, plain)
   const exchange = createExchange(
     {
       issuer,
@@ -54,6 +56,7 @@ export function createSession(options: Options, issuer: string) {
       records,
       native,
       post,
+      postForToken: createPost(issuer, credentials, send),
       exclusive: createExclusive(name),
       wanted: { client_id: clientId, audience, scope },
       onTrouble,
@@ -218,6 +221,7 @@ export function createSession(options: Options, issuer: string) {
   ready.catch(() => {})
   return {
     state,
+    plain,
     send,
     token: unobstructed(token),
     /** The calls that are passed to the app as they are. */

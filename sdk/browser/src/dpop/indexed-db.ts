@@ -29,30 +29,16 @@ const platform = globalThis as unknown as {
 }
 
 const STORE = 'keys'
-/** Safari has opened databases without ever answering. */
-const LONGEST_OPEN_MS = 10_000
 
-/** @throws Error if there is none, the browser refuses it, or does not answer. */
+/** @throws Error if there is none, or the browser refuses it. */
 export function openDatabase(name: string): Promise<Database> {
   return new Promise((resolve, reject) => {
     const { indexedDB } = platform
     if (!indexedDB) throw new Error('there is no IndexedDB')
     const request = indexedDB.open(name, 1)
-    let isLate = false
-    const timer = setTimeout(() => {
-      isLate = true
-      reject(new Error('IndexedDB does not answer'))
-    }, LONGEST_OPEN_MS)
     request.addEventListener('upgradeneeded', () => request.result.createObjectStore(STORE))
-    request.addEventListener('success', () => {
-      clearTimeout(timer)
-      if (isLate) request.result.close()
-      resolve(request.result)
-    })
-    request.addEventListener('error', () => {
-      clearTimeout(timer)
-      reject(request.error ?? new Error('IndexedDB is refused'))
-    })
+    request.addEventListener('success', () => resolve(request.result))
+    request.addEventListener('error', () => reject(request.error ?? new Error('IndexedDB is refused')))
   })
 }
 

@@ -7,11 +7,24 @@ interface KeyPair {
   privateKey: CryptoKey
 }
 
+/** Safari has opened databases without ever answering, and a frozen tab may keep the others waiting for its transaction. */
+const LONGEST_MS = 10_000
+
 /**
  * The key pair of all tabs: whichever of them comes first makes it. Scripts can use its private half, and none can read it.
- * @throws Error of whatever speaks against it: no IndexedDB, a browser that refuses it or cannot store keys, a full disk …
+ * @throws Error of whatever speaks against it: no IndexedDB, a browser that refuses it, does not answer or cannot store keys, a
+ * full disk …
  */
-export async function sharedKeyPair(name: string): Promise<KeyPair> {
+export function sharedKeyPair(name: string): Promise<KeyPair> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('IndexedDB does not answer')), LONGEST_MS)
+    findOrMake(name)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer))
+  })
+}
+
+async function findOrMake(name: string): Promise<KeyPair> {
   const database = await openDatabase(name)
   try {
     const found = await inTransaction(database, 'readonly', (store) => store.get(ID))

@@ -48,10 +48,12 @@ export function createProver(
   const places = new Map<string, Place>()
   let key: Key | undefined
 
+  const blocked = (reason: string, cause?: unknown) =>
+    new Failure('key_blocked', 0, `No key for DPoP here: ${reason}`, undefined, cause)
   /** Nothing is ever sent without the proof that belongs to it: the caller is told instead. */
   const orBlocked = <T>(work: Promise<T>): Promise<T> =>
     work.catch((error: unknown) => {
-      throw new Failure('key_blocked', 0, `No key for DPoP here: ${(error as Error).message}`, undefined, error)
+      throw blocked((error as Error).message, error)
     })
   const load = async (): Promise<Key> => (key = await orBlocked(readKey()))
 
@@ -61,13 +63,15 @@ export function createProver(
     return place
   }
 
-  /** @returns undefined if the token is bound to a key that is not here. */
-  async function keyFor(url: URL, bound: string | undefined): Promise<Key | undefined> {
+  /** @throws ClavigerError `key_blocked`, also if the token is bound to a key that is not here. */
+  async function keyFor(url: URL, bound: string | undefined): Promise<Key> {
     // A sign-in binds to the key that the other tabs and the next start will find.
     const present = (url.pathname !== '/login' && key) || (await load())
     if (!bound || present.jkt === bound) return present
     // Somebody has signed in in another tab, which has had to make a new one.
-    return (await load()).jkt === bound ? key : undefined
+    const newer = await load()
+    if (newer.jkt !== bound) throw blocked('the token is bound to another')
+    return newer
   }
 
   /** What a reply tells for the next proof. @returns milliseconds by which the other clock is ahead, if that was learnt. */
@@ -86,9 +90,9 @@ export function createProver(
     // The scheme follows the token: that of a session without a key goes as it is.
     const bound = token && jktOf(token)
     const isGrant = url.origin === issuer && GRANTS.test(url.pathname)
-    let signer = bound || isGrant ? await keyFor(url, bound) : undefined
-    if (!signer) return fetch(input, init)
+    if (!bound && !isGrant) return fetch(input, init)
 
+    let signer = await keyFor(url, bound)
     if (bound) headers.set('authorization', `DPoP ${token}`)
     const { method } = new Request(url, { method: init?.method ?? request?.method ?? 'GET' })
     // The browser would take the same proof along, to a URL that it is not for and to other origins.
@@ -120,7 +124,7 @@ export function createProver(
         if (!place.nonce || place.nonce === nonce) return response
       } else {
         // Of another tab that has signed in, if a token is bound to no key yet.
-        const other: Key = bound ? signer : await load()
+        const other = bound ? signer : await load()
         const isLate = now !== undefined && Math.abs(now - ahead) > CLOCKS_APART_MS
         if (!isLate && other.jkt === signer.jkt) return response
         signer = other
