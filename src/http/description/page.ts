@@ -81,6 +81,7 @@ body { margin: 0; }
 .swagger-ui .opblock .opblock-summary-method { color: #111; text-shadow: none; }
 .swagger-ui .info .title small, .swagger-ui .info .title small.version-stamp { background: #4a5260; }
 html:not(.dark-mode) .swagger-ui .info a { color: #1a5fb4; }
+html:not(.dark-mode) .swagger-ui .parameter__in { color: #555; }
 .swagger-ui .json-schema-2020-12-expand-deep-button { color: inherit; }
 .dark-mode .swagger-ui .headers .header-col { color: #e4e6e6; }
 .swagger-ui .response-col_links { display: none; }
