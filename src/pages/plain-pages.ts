@@ -1,4 +1,4 @@
-import type { Problem } from '../errors.ts'
+import type { Problem, Reason } from '../errors.ts'
 import { faultOf } from './faults.ts'
 import { form, notice } from './fields.ts'
 import { type Html, html } from './html.ts'
@@ -6,6 +6,8 @@ import { layout } from './layout.ts'
 import { linkTo, type View } from './view.ts'
 
 // Pages without fields: what has happened, and where to go from there.
+
+const NO_KEY = 'dpop_jkt is missing or malformed' satisfies Reason
 
 /** What a request was refused for, if no form can show it. */
 export function problemPage(view: View, problem: Problem): string {
@@ -16,14 +18,17 @@ export function problemPage(view: View, problem: Problem): string {
   const plain: View = { ...view, path: '/account/sign-in', wishes }
   const go = html`<p class="below"><a href="${linkTo(plain, plain.path)}">${words.problem.goOn}</a></p>`
   if (problem.code === 'invalid_grant') return layout(plain, { title: words.signIn.again, content: go })
-  const text = textOf(view, problem)
-  return layout(plain, { title: words.problem.refused, content: html`${notice(text, 'alert')}${go}` })
+  const text = notice(textOf(view, problem), 'alert')
+  // Only the application has the key, and signing in here without it would start a session of another client.
+  const content = problem.reason === NO_KEY ? text : html`${text}${go}`
+  return layout(plain, { title: words.problem.refused, content })
 }
 
 function textOf(view: View, problem: Problem): string {
   const { problem: words } = view.words
   if (problem.code === 'origin_not_allowed') return words.origin
   if (problem.reason === 'return_to is no origin of the client') return words.returnTo
+  if (problem.reason === NO_KEY) return words.key
   if (problem.code === 'invalid_request' || problem.status === 415 || problem.status === 413) return words.request
   return faultOf(view, problem).text
 }

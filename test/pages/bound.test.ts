@@ -96,6 +96,9 @@ describe('a client with bound sessions alone', () => {
     ]) {
       expect([answer.statusCode, answer.headers['content-type']]).toEqual([400, 'text/html; charset=utf-8'])
       expect(answer.headers['set-cookie']).toBeUndefined()
+      expect(textOf(answer)).toContain('Go back to the application')
+      // Only the application has a key: what is signed in from here would be a session of another client, and not bound.
+      expect(textOf(answer)).not.toContain('Go to the sign-in page')
     }
     const made = t.db.selectFrom('users').select('id').where('email', '=', 'not-made@example.com')
     expect(await made.execute()).toEqual([])

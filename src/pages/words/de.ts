@@ -171,6 +171,7 @@ export const de: Words = {
       'Das Formular kam nicht von einer Seite dieses Dienstes. Öffnen Sie die Seite neu und versuchen Sie es noch einmal.',
     request: 'Der Link oder das Formular, das hierher führte, ist unvollständig.',
     returnTo: 'Die Website, die hierher führte, ist bei diesem Dienst nicht eingetragen.',
+    key: 'Der Link, der hierher führte, ist unvollständig. Gehen Sie zurück zur Anwendung und melden Sie sich von dort aus an.',
     goOn: 'Zur Anmeldung',
   },
 }

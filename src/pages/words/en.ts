@@ -162,6 +162,7 @@ export const en = {
     origin: 'The form was not sent from a page of this service. Open the page again, and retry.',
     request: 'The link or the form that led here is not complete.',
     returnTo: 'The site that led here is not registered with this service.',
+    key: 'The link that led here is not complete. Go back to the application and sign in from there.',
     goOn: 'Go to the sign-in page',
   },
 }
