@@ -90,15 +90,13 @@ describe('a client with bound sessions alone', () => {
 
   test.each(pages)('has no form at %s without a key, and takes none', async (path, fields) => {
     const browser = openBrowser(t)
-    for (const answer of [
-      await browser.get(at(path, { client_id: clientId })),
-      await browser.send(at(path, { client_id: clientId }), fields),
-    ]) {
+    const shown = await browser.get(at(path, { client_id: clientId }))
+    // Only the application has a key: what is signed in from here would be a session of another client, and not bound.
+    expect(textOf(shown)).toContain('Go back to the application')
+    expect(textOf(shown)).not.toContain('Go to the sign-in page')
+    for (const answer of [shown, await browser.send(at(path, { client_id: clientId }), fields)]) {
       expect([answer.statusCode, answer.headers['content-type']]).toEqual([400, 'text/html; charset=utf-8'])
       expect(answer.headers['set-cookie']).toBeUndefined()
-      expect(textOf(answer)).toContain('Go back to the application')
-      // Only the application has a key: what is signed in from here would be a session of another client, and not bound.
-      expect(textOf(answer)).not.toContain('Go to the sign-in page')
     }
     const made = t.db.selectFrom('users').select('id').where('email', '=', 'not-made@example.com')
     expect(await made.execute()).toEqual([])
