@@ -26,6 +26,13 @@ export function parseJson(bytes: Uint8Array): unknown {
   return value
 }
 
+/** The same for an object. @throws Problem `invalid_request` for any other value too. */
+export function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  const value = parseJson(bytes)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse('The JSON is no object.')
+  return value as Record<string, unknown>
+}
+
 /** In valid JSON, matches each string, with the colon behind it if it names a member, and each bracket. */
 const TOKEN = /("[^"\\]*(?:\\.[^"\\]*)*")([ \t\r\n]*:)?|[{}[\]]/g
 

@@ -9,6 +9,11 @@ export interface ProvenKey {
   fresh: boolean
 }
 
+/** Whether a text has the form of a SHA-256 thumbprint (RFC 7638). */
+export function isThumbprint(text: unknown): text is string {
+  return typeof text === 'string' && /^[A-Za-z0-9_-]{43}$/.test(text)
+}
+
 /** What a request says of itself, as far as a proof has to agree with it. */
 export interface ProofRequest {
   /** The values of all its headers DPoP. */

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { Problem, type Reason } from '../errors.ts'
-import { parseJson } from '../json-text.ts'
+import { parseObject } from '../json-text.ts'
 import { PROOF_ALGORITHMS, type UnverifiedProof } from '../proven-key.ts'
 import { bytesOf } from './base64url.ts'
 import { readKey } from './public-key.ts'
@@ -57,14 +57,11 @@ export function readProof(text: string, expected: Expected): UnverifiedProof {
 function readObject(part: string): Record<string, unknown> {
   const bytes = bytesOf(part)
   if (!bytes || bytes.toString('latin1').split(',', MAX_COMMAS + 2).length > MAX_COMMAS + 1) refuse('proof shape')
-  let value: unknown
   try {
-    value = parseJson(bytes)
+    return parseObject(bytes)
   } catch {
-    refuse('proof shape')
+    return refuse('proof shape')
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse('proof shape')
-  return value as Record<string, unknown>
 }
 
 /** Whether two URLs are the same but for query and fragment, which a proof does not cover. */

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Origins } from '../config/origins.ts'
 import { Problem } from '../errors.ts'
 import { type Locale, negotiate } from '../languages.ts'
+import { isThumbprint } from '../proven-key.ts'
 import { de } from './words/de.ts'
 import { en, type Words } from './words/en.ts'
 import { ru } from './words/ru.ts'
@@ -56,7 +57,7 @@ export function checkReturnTo(returnTo: string | undefined, origins: Origins): v
 
 /** @throws Problem `invalid_request` for what is no SHA-256 thumbprint (RFC 7638). */
 export function checkThumbprint(jkt: string | undefined): void {
-  if (jkt === undefined || /^[A-Za-z0-9_-]{43}$/.test(jkt)) return
+  if (jkt === undefined || isThumbprint(jkt)) return
   throw new Problem('invalid_request', { reason: 'dpop_jkt is missing or malformed' })
 }
 

@@ -75,8 +75,8 @@ async function authenticate(deps: Deps, token: string, key: ProvenKey | undefine
 function checkBinding({ cnf }: AccessTokenClaims, key: ProvenKey | undefined): void {
   if (cnf === undefined && key === undefined) return
   if (cnf === undefined) throw new Problem('invalid_token', { reason: 'cnf' })
-  if (key === undefined) throw new Problem('invalid_dpop_proof', { reason: 'no_proof', unproven: true })
-  if (key.jkt !== cnf.jkt) throw new Problem('invalid_dpop_proof', { reason: 'other_key', unproven: true })
+  if (key === undefined) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
+  if (key.jkt !== cnf.jkt) throw new Problem('invalid_dpop_proof', { reason: 'other_key' })
 }
 
 /** Looked up for the same reason as a session: a client that was disabled is refused at once. */

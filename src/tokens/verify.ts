@@ -1,5 +1,6 @@
 import { compactVerify } from 'jose'
 import type { Keyring } from '../keys/keyring.ts'
+import { isThumbprint } from '../proven-key.ts'
 import type { AccessTokenClaims } from './claims.ts'
 
 /** What is wrong with a token: a claim, or what comes before the claims. */
@@ -32,7 +33,7 @@ export async function verifyAccessToken(keyring: Keyring, token: string, issuer:
   if (token.length > MAX_LENGTH || !SHAPE.test(token)) return refused('shape')
   const header = readHeader(token)
   if (!header) return refused('header')
-  const key = /^[A-Za-z0-9_-]{43}$/.test(header.kid) ? keyring.publicKey(header.kid) : undefined
+  const key = isThumbprint(header.kid) ? keyring.publicKey(header.kid) : undefined
   if (!key) return refused('kid')
   // base64url may have spare bits at the end: accept only the spelling of the signature that we made.
   const signature = token.slice(token.lastIndexOf('.') + 1)
@@ -66,15 +67,15 @@ function faultOf(claims: Record<string, unknown>, issuer: string, now: number): 
   const texts = ['sub', 'client_id', 'jti'] as const
   if (texts.some((name) => typeof claims[name] !== 'string') || !saysWhose(claims)) return 'claims'
   if (typeof claims.aud !== 'string' && !Array.isArray(claims.aud)) return 'aud'
-  if (claims.cnf !== undefined && !isThumbprint(claims.cnf)) return 'cnf'
+  if (claims.cnf !== undefined && !namesOneKey(claims.cnf)) return 'cnf'
   return undefined
 }
 
 /** Alone: with another kind of confirmation beside it (RFC 7800), the token would be bound to something that nobody checks. */
-function isThumbprint(cnf: unknown): boolean {
+function namesOneKey(cnf: unknown): boolean {
   if (typeof cnf !== 'object' || cnf === null) return false
   const { jkt, ...others } = cnf as Record<string, unknown>
-  return typeof jkt === 'string' && /^[A-Za-z0-9_-]{43}$/.test(jkt) && Object.keys(others).length === 0
+  return isThumbprint(jkt) && Object.keys(others).length === 0
 }
 
 /** A token is of a session or of a service, and nothing between: one that lost its `sid` could not be ended. */

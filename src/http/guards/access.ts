@@ -37,7 +37,7 @@ export interface AccessRules {
    * @throws Problem `invalid_token`, `invalid_dpop_proof`.
    */
   authenticate(token: string, key: ProvenKey | undefined, network: string): Promise<Principal>
-  /** Proves the key of the sender. @throws Problem `invalid_dpop_proof`, `use_dpop_nonce`, with the status 401. */
+  /** Proves the key of the sender. @throws Problem `invalid_dpop_proof`, `use_dpop_nonce`. */
   proveKey(request: FastifyRequest, token: string, network: string): Promise<KeyProof>
   /** The scope that every route needs unless it is public. */
   scope: string
@@ -78,13 +78,18 @@ export function guardAccess(app: FastifyInstance, { authenticate, proveKey, scop
     admit(request, reply).then(() => done(), done)
   })
 
-  const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const { scheme, token } = presentedToken(request)
+  const identify = async (request: FastifyRequest, scheme: TokenScheme, token: string): Promise<Principal> => {
     const network = networkOf(request.source.address)
     const proof = scheme === 'DPoP' ? await proveKey(request, token, network) : undefined
     const principal = await authenticate(token, proof?.key, network)
     // Not before: the memory of proofs is bounded, and strangers, who can sign as well as anybody, must not have it forget.
     proof?.useUp()
+    return principal
+  }
+
+  const admit = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const { scheme, token } = presentedToken(request)
+    const principal = await identify(request, scheme, token).catch(refuseCredential)
     // The token is valid, but for another kind of caller, so no other scope would help: none is named in the challenge.
     const { access } = request.routeOptions.config
     if (principal.kind !== (access === 'optional' ? 'user' : access)) {
@@ -97,6 +102,13 @@ export function guardAccess(app: FastifyInstance, { authenticate, proveKey, scop
     }
     principals.set(request, principal)
   }
+}
+
+/** Beside an access token a proof is part of the credential: what is wrong with it is a 401 (RFC 9449 §7.1). */
+function refuseCredential(error: unknown): never {
+  if (!(error instanceof Problem) || (error.code !== 'invalid_dpop_proof' && error.code !== 'use_dpop_nonce'))
+    throw error
+  throw new Problem(error.code, { unproven: true, ...(error.reason ? { reason: error.reason } : {}) })
 }
 
 const MAX_HEADER = 8192

@@ -22,41 +22,23 @@ export function proofRequestOf({ raw }: Pick<FastifyRequest, 'raw'>): ProofReque
   return { proofs, method: raw.method ?? '', path: splitTarget(raw.url ?? '').path }
 }
 
-/** Of the sender of an access token. Its functions throw Problem `invalid_dpop_proof` or `use_dpop_nonce`, with the status 401. */
+/** Of the sender of an access token. */
 export interface KeyProof {
   key: ProvenKey
-  /** Makes it the only request that the proof is good for. */
+  /** Makes it the only request that the proof is good for. @throws Problem `invalid_dpop_proof`. */
   useUp(): void
 }
 
-/** Proves the key of whoever sends an access token by the scheme DPoP (RFC 9449 §7.1). */
+/**
+ * Proves the key of whoever sends an access token by the scheme DPoP (RFC 9449 §7.1).
+ * @returns a function that throws Problem `invalid_dpop_proof`, `use_dpop_nonce`.
+ */
 export function createKeyProof(dpop: DpopJudge) {
   return async (request: FastifyRequest, accessToken: string, network: string): Promise<KeyProof> => {
-    try {
-      const proof = dpop.read(proofRequestOf(request), { accessToken })
-      if (!proof) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
-      const key = await dpop.prove(proof, network)
-      return {
-        key,
-        useUp: () => {
-          try {
-            dpop.useUp(proof)
-          } catch (error) {
-            throw unproven(error)
-          }
-        },
-      }
-    } catch (error) {
-      throw unproven(error)
-    }
+    const proof = dpop.read(proofRequestOf(request), { accessToken })
+    if (!proof) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
+    return { key: await dpop.prove(proof, network), useUp: () => dpop.useUp(proof) }
   }
-}
-
-/** The same refusal, for a request whose access token is the credential. */
-function unproven(error: unknown): unknown {
-  if (!(error instanceof Problem) || (error.code !== 'invalid_dpop_proof' && error.code !== 'use_dpop_nonce'))
-    return error
-  return new Problem(error.code, { unproven: true, ...(error.reason ? { reason: error.reason } : {}) })
 }
 
 /**

@@ -1,5 +1,5 @@
 import { compactVerify } from 'jose'
-import { parseJson } from '../../json-text.ts'
+import { parseObject } from '../../json-text.ts'
 import type { VerifyingKey } from './keys.ts'
 
 /** Symmetric algorithms are not among them: a published key would be the secret. */
@@ -33,10 +33,7 @@ export function readAssertion(text: string): Assertion | undefined {
 
 function parsePart(part: string): Record<string, unknown> | undefined {
   try {
-    const value = parseJson(Buffer.from(part, 'base64url'))
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined
+    return parseObject(Buffer.from(part, 'base64url'))
   } catch {
     return undefined
   }
