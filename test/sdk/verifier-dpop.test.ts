@@ -237,6 +237,7 @@ describe('the URL', () => {
     ['/a/../../api/items', `${ORIGIN}/api`, `${ORIGIN}/api/items`],
     ['/../items', ORIGIN, TARGET],
     ['/%c3%A4', ORIGIN, `${ORIGIN}/%C3%A4`],
+    ['/%7Eada/%2Dx%2fy%252e', ORIGIN, `${ORIGIN}/~ada/-x%2Fy%252e`],
     ['*', ORIGIN, undefined],
     ['@attacker.example/', ORIGIN, undefined],
     ['HTTPS://Orders.example:443/items?x', undefined, TARGET],

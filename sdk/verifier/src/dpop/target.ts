@@ -21,7 +21,7 @@ export function targetOf(url: string, origin: DpopPolicy['origin']): string | un
 }
 
 /**
- * RFC 3986 §6.2.2 and §6.2.3: case of scheme, host and percent-encoding, default port, dot segments. Query and fragment are left
+ * RFC 3986 §6.2.2 and §6.2.3: case of scheme and host, percent-encoding, default port, dot segments. Query and fragment are left
  * out.
  * @returns undefined if it is no URL of a request.
  */
@@ -29,5 +29,11 @@ export function normalise(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined
   const { protocol, username, password, host, pathname } = new URL(text)
   if ((protocol !== 'https:' && protocol !== 'http:') || username !== '' || password !== '') return undefined
-  return `${protocol}//${host}${pathname.replace(/%[0-9a-f]{2}/gi, (code) => code.toUpperCase())}`
+  return `${protocol}//${host}${pathname.replace(/%[0-9a-f]{2}/gi, normalEscape)}`
+}
+
+/** Letters that need no escape are the same without, and proxies differ in how they pass them on. */
+function normalEscape(escape: string): string {
+  const letter = String.fromCharCode(Number.parseInt(escape.slice(1), 16))
+  return /[A-Za-z0-9._~-]/.test(letter) ? letter : escape.toUpperCase()
 }
