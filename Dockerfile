@@ -30,7 +30,7 @@ RUN rm -f .npmrc package-lock.json docker/build-argon2 docker/prune \
  && chmod -R u=rwX,go=rX . && chmod 755 docker/claviger docker/healthcheck \
  && install -d -o node compile-cache \
  && setpriv --reuid=node --regid=node --clear-groups env NODE_COMPILE_CACHE=/app/compile-cache \
-      node --input-type=module -e 'await import("/app/src/main.ts"); await import("/app/src/cli/main.ts")' \
+      node --input-type=module -e 'for (const name of ["main", "serve", "processes/primary", "processes/worker", "cli/main"]) await import(`/app/src/${name}.ts`)' \
  && chown -R root:root compile-cache && chmod -R u=rwX,go=rX compile-cache \
  && du -sh node_modules compile-cache src
 

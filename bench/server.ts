@@ -76,7 +76,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 /** With the Dockerfile's command. A server would not fill it: Node writes it at exit, and what is killed writes nothing. */
 function compiledOnce(cache: string): string {
   if (!existsSync(cache)) {
-    const text = ['main.ts', 'cli/main.ts'].map((file) => `await import('${join(dirname(main), file)}');`).join(' ')
+    const text = ['main.ts', 'serve.ts', 'processes/primary.ts', 'processes/worker.ts', 'cli/main.ts']
+      .map((file) => `await import('${join(dirname(main), file)}');`)
+      .join(' ')
     const env = { ...plainEnvironment(), NODE_COMPILE_CACHE: cache }
     execFileSync(process.execPath, ['--input-type=module', '-e', text], { env })
   }

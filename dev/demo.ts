@@ -76,7 +76,7 @@ async function start(): Promise<void> {
   const building = buildExamples()
   building.catch(() => {})
   closing.push((await fillEnvironment(env, say)).close)
-  const { serve } = await import('../src/main.ts')
+  const { serve } = await import('../src/serve.ts')
   const server = await serve(env)
   closing.push(server.stop)
   const accounts = await demoAccounts(env)

@@ -41,12 +41,14 @@ async function start(): Promise<void> {
   const env = process.env
   closeDatabase = (await fillEnvironment(env, say)).close
   if (stopping) return end(0)
+  if (env.PROCESSES && env.PROCESSES !== '1')
+    say('one process, whatever PROCESSES says: npm run cli -- serve starts several')
   // A second server on this machine needs only another PORT: it chooses the port for its metrics itself.
   const metricsPort = 9464
   const chooses = env.NODE_ENV !== 'production' && !env.METRICS_PORT
   if (chooses && !(await isFree(metricsPort))) env.METRICS_PORT = '0'
 
-  const { serve } = await import('../src/main.ts')
+  const { serve } = await import('../src/serve.ts')
   const server = await serve(env).catch((error: Error) => {
     if (!(error instanceof ListenError) || error.setting !== 'METRICS_PORT' || !chooses) throw error
     env.METRICS_PORT = '0'

@@ -1,5 +1,5 @@
 import type { Config } from '../src/config/config.ts'
-import type { RunningServer } from '../src/main.ts'
+import type { RunningServer } from '../src/serve.ts'
 
 /** What a newcomer can read, and paste into a terminal, once the server listens. No comments in it: zsh takes none at its prompt. */
 export function tryNext({ config, url, metricsUrl }: Pick<RunningServer, 'config' | 'url' | 'metricsUrl'>): string {

@@ -1,4 +1,4 @@
-import { type DestinationStream, type LogFn, type Logger, pino } from 'pino'
+import { type DestinationStream, destination, type LogFn, type Logger, pino } from 'pino'
 import type { Config } from './config/config.ts'
 
 export type Log = Logger
@@ -7,11 +7,13 @@ export type Log = Logger
  * Writes one JSON object per line to standard output. Three walls keep secrets out: requests and replies are never
  * serialised, members with telling names are redacted at any depth, and anything in the finished line that looks like a
  * credential is redacted, wherever it came from.
+ * @param to `shared` is standard output to which other processes write as well: each line says whose it is, and goes out whole.
  */
-export function createLog(config: Pick<Config, 'LOG_LEVEL'>, destination?: DestinationStream): Log {
+export function createLog(config: Pick<Config, 'LOG_LEVEL'>, to?: DestinationStream | 'shared'): Log {
+  const shared = to === 'shared'
   const options = {
     level: config.LOG_LEVEL,
-    base: null,
+    base: shared ? { pid: process.pid } : null,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: {
       level: (label: string) => ({ level: label }),
@@ -19,9 +21,10 @@ export function createLog(config: Pick<Config, 'LOG_LEVEL'>, destination?: Desti
     },
     // A framework or a hasty debug line may log these whole, and headers, bodies and query strings hold credentials.
     serializers: { err: (error: unknown) => error, req: () => undefined, res: () => undefined },
-    hooks: { streamWrite: cleanLine, logMethod: nameErrors },
+    hooks: { streamWrite: shared ? (line: string) => wholeLine(cleanLine(line)) : cleanLine, logMethod: nameErrors },
   }
-  return destination ? pino(options, destination) : pino(options)
+  if (shared) return pino(options, destination({ maxWrite: WHOLE_BYTES }))
+  return to ? pino(options, to) : pino(options)
 }
 
 /** Without a message of ours, pino would use the error's own as `msg`, bypassing the rules for errors below. */
@@ -58,6 +61,21 @@ const CREDENTIAL =
  * line and paragraph separators, bidi controls, zero-width characters.
  */
 const DECEPTIVE = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
+
+/** What is longer may be torn apart by the lines of another process (PIPE_BUF of Linux, pipe(7)). */
+const WHOLE_BYTES = 4096
+
+/** Shortens the members of a line that is too long to be written in one piece. */
+export function wholeLine(line: string): string {
+  let whole = line
+  for (let most = 1024; Buffer.byteLength(whole) > WHOLE_BYTES && most >= 1; most /= 2) {
+    const shortened = JSON.stringify(JSON.parse(line), (_name, value: unknown) =>
+      typeof value === 'string' && value.length > most ? `${value.slice(0, most)}…` : value,
+    )
+    whole = cleanLine(`${shortened}\n`)
+  }
+  return whole
+}
 
 /** Works on the finished line: in JSON, these characters occur only within strings, where an escape is equivalent. */
 function cleanLine(line: string): string {

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { type Aggregator, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /**
  * Every metric. Labels come from small fixed sets: ids, addresses or paths would grow without bound, and would carry
@@ -74,6 +74,7 @@ export function createMetrics() {
       name: 'claviger_verifiers',
       help: 'Instances of services that report what they have heard of the revocation feed',
       labelNames: ['state'] as const,
+      aggregator: 'max',
       registers,
     }),
     revocationStreams: new Gauge({
@@ -106,11 +107,13 @@ export function createMetrics() {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5],
       registers,
     }),
-    gauge: (name: string, help: string, read: () => number) =>
+    /** @param aggregator what is told of several processes. */
+    gauge: (name: string, help: string, read: () => number, aggregator: Aggregator = 'sum') =>
       new Gauge({
         name,
         help,
         registers,
+        aggregator,
         collect() {
           this.set(read())
         },
@@ -119,3 +122,35 @@ export function createMetrics() {
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
+
+/** The values of all metrics of a process at one moment. */
+export type Snapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+
+/** What there is to be told of the processes of a server that has several. */
+export function createProcessMetrics(serving: () => number, wanted: number) {
+  const registry = new Registry()
+  const registers = [registry]
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  collectDefaultMetrics({ register: registry })
+  gauge('claviger_processes', 'Processes that serve', serving)
+  gauge('claviger_processes_wanted', 'Processes that there should be', () => wanted)
+  return {
+    registry,
+    ended: new Counter({
+      name: 'claviger_processes_ended_total',
+      help: 'Processes that ended, and whose place was taken by another',
+      labelNames: ['cause'] as const,
+      registers,
+    }),
+  }
+}
+
+export type ProcessMetrics = ReturnType<typeof createProcessMetrics>

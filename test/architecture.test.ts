@@ -47,7 +47,10 @@ const FLOOR = [
 ]
 /** The other rooms, and what they may import besides the floor. */
 const ROOMS: Record<string, string[]> = {
-  main: ['threads', 'app', 'deps', 'http', ...FEATURES],
+  main: ['threads', 'processes', 'serve'],
+  // Which the primary and the processes that it starts load each for themselves: it serves nothing.
+  processes: ['serve', 'threads', 'http'],
+  serve: ['app', 'deps', 'http', ...FEATURES],
   cli: ['main', 'deps', 'threads', ...FEATURES],
   app: ['deps', 'http', ...FEATURES],
   http: ['db'],
@@ -65,7 +68,7 @@ const PACKAGES: Record<string, RegExp> = {
   pg: /^db\/(client|connect|connections|lend)\.ts$/,
   'ipaddr.js': /^(config\/networks|http\/guards\/proxies)\.ts$/,
   pino: /^log\.ts$/,
-  'prom-client': /^(metrics|http\/server\/metrics)\.ts$/,
+  'prom-client': /^(metrics|http\/server\/metrics|processes\/totals)\.ts$/,
   argon2: /^credentials\/passwords\/argon2\.ts$/,
   bcrypt: /^credentials\/passwords\/foreign-tag\.ts$/,
   jose: /^(keys|tokens|oauth)\//,

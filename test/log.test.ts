@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createLog } from '../src/log.ts'
+import { createLog, wholeLine } from '../src/log.ts'
 
 /** What the logger writes for one call. */
 function written(call: (log: ReturnType<typeof createLog>) => void): string {
@@ -97,4 +97,17 @@ test('one line per entry, whatever is in it; nothing on it hides or reorders tex
   const deceptive = [...line.trimEnd()].filter((char) => /\p{Cc}|\p{Cf}|\p{Zl}|\p{Zp}/u.test(char))
   expect(deceptive).toEqual([])
   expect((JSON.parse(line) as { msg: string }).msg).toBe(hostile)
+})
+
+test.each([
+  ['a long stack', { err: { stack: 'at somewhere\n'.repeat(1000) } }],
+  ['many members', Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`m${index}`, 'x'.repeat(300)]))],
+  ['signs of several bytes', { text: '…'.repeat(3000), other: '\u202e'.repeat(3000) }],
+])('a line that others could tear apart is shortened: %s', (_what, members) => {
+  const line = `${JSON.stringify({ level: 'info', time: new Date().toISOString(), ...members, msg: 'so it was' })}\n`
+  const whole = wholeLine(line)
+  expect(Buffer.byteLength(whole)).toBeLessThanOrEqual(4096)
+  expect(whole).toMatch(/^\{.*\}\n$/)
+  expect(Object.keys(JSON.parse(whole) as object)).toEqual(Object.keys(JSON.parse(line) as object))
+  expect(wholeLine(whole)).toBe(whole)
 })

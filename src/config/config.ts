@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { readDatabaseUrl } from './database-url.ts'
 import { logo } from './logo.ts'
 import { serverSecrets } from './server-secrets.ts'
-import { boolean, integer, list, oneOf, type Setting, secret, share, text } from './settings.ts'
+import { boolean, count, integer, list, oneOf, type Setting, secret, share, text } from './settings.ts'
 import * as values from './values.ts'
 
 const HOUR = 3600
@@ -16,6 +16,8 @@ export const settings = {
   NODE_ENV: oneOf(['development', 'production'], 'development'),
   HOST: text('127.0.0.1', values.host),
   PORT: integer(3000, 0, 65535),
+  /** `auto`: one for each core. More than 64 would need more connections to the database than it has. */
+  PROCESSES: count(1, 64, availableParallelism),
   METRICS_HOST: text('127.0.0.1', values.host),
   METRICS_PORT: integer(9464, 0, 65535),
   SHUTDOWN_DELAY_SECONDS: integer(undefined, 0, 300),
@@ -23,7 +25,8 @@ export const settings = {
   KEEP_ALIVE_SECONDS: integer(65, 1, 7200),
   ISSUER: text(undefined, values.issuer),
   DATABASE_URL: secret(undefined, readDatabaseUrl),
-  DATABASE_POOL_SIZE: integer(10, 2, 20),
+  /** Of each process. */
+  DATABASE_POOL_SIZE: integer(undefined, 2, 20),
   CLAVIGER_SECRET: secret(undefined, serverSecrets),
   ALLOWED_ORIGINS: list([], values.origin),
   NATIVE_ORIGINS: list([], values.nativeOrigin),
@@ -93,6 +96,7 @@ export interface Config
     Settings,
     | 'CLAVIGER_SECRET'
     | 'DATABASE_URL'
+    | 'DATABASE_POOL_SIZE'
     | 'SMTP_URL'
     | 'SHUTDOWN_DELAY_SECONDS'
     | 'ISSUER'
@@ -103,6 +107,7 @@ export interface Config
   production: boolean
   /** Whether pages on http://localhost, with any port, may act for the client `web`. */
   localhostPages: boolean
+  DATABASE_POOL_SIZE: number
   SHUTDOWN_DELAY_SECONDS: number
   /** `iss`, and the base of every URL in documents. No trailing slash. */
   ISSUER: string

@@ -70,6 +70,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ...withoutSecrets(values),
     production,
     localhostPages: !production && values.ALLOWED_ORIGINS.length === 0,
+    DATABASE_POOL_SIZE: values.DATABASE_POOL_SIZE ?? poolSize(values.PROCESSES),
     // In development there is no load balancer to wait for.
     SHUTDOWN_DELAY_SECONDS: values.SHUTDOWN_DELAY_SECONDS ?? (production ? 2 : 0.1),
     ISSUER: issuer,
@@ -118,6 +119,11 @@ function oneEach(faults: readonly Fault[]): Fault[] {
     name,
     message: faults.flatMap((fault) => (fault.name === name ? [fault.message] : [])).join('; '),
   }))
+}
+
+/** Ten connections; of many processes fewer each, so that together they leave some of the hundred that PostgreSQL has by default. */
+function poolSize(processes: number): number {
+  return Math.max(3, Math.min(10, Math.floor(60 / processes)))
 }
 
 function withoutSecrets({ CLAVIGER_SECRET: _secret, DATABASE_URL: _url, SMTP_URL: _smtp, ...rest }: Settings) {

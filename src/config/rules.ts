@@ -72,6 +72,14 @@ export function warnings(config: Config): string[] {
     found.push('REMEMBER_MAX_SECONDS is above 30 days (NIST SP 800-63B-4 §2.1.3)')
   if (new URL(config.ISSUER).port === '0')
     found.push('PORT is 0 and ISSUER is not set: tokens name an address that leads nowhere. Set ISSUER')
+  const connections = config.PROCESSES * config.DATABASE_POOL_SIZE
+  if (connections > 90) {
+    found.push(
+      `PROCESSES × DATABASE_POOL_SIZE is ${connections} connections: PostgreSQL grants 100 to all replicas and commands, unless max_connections says otherwise`,
+    )
+  }
+  if (config.HASH_CONCURRENCY < config.PROCESSES)
+    found.push(`HASH_CONCURRENCY is below PROCESSES: each process hashes one password at a time even so`)
   return [...found, ...cookieWarnings(config)]
 }
 

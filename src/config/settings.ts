@@ -32,6 +32,17 @@ export function integer<D extends number | undefined>(
   }, fallback)
 }
 
+/** A number from 1 on, or `auto` for what the machine suggests, within the same bound. */
+export function count(fallback: number, maximum: number, auto: () => number): Setting<number> {
+  return setting((raw) => {
+    if (raw === 'auto') return Math.min(auto(), maximum)
+    const value = Number(raw)
+    if (!/^\d+$/.test(raw) || value < 1 || value > maximum)
+      throw new Error(`must be auto, or a whole number from 1 to ${maximum}`)
+    return value
+  }, fallback)
+}
+
 /** A share from 0 to 1, written as a decimal. */
 export function share(fallback: number): Setting<number> {
   return setting((raw) => {

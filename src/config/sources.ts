@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { isServiceAddress } from './names.ts'
 import type { Setting } from './settings.ts'
 
-type Env = Readonly<Record<string, string | undefined>>
+/** Variables of the environment. */
+export type Env = Readonly<Record<string, string | undefined>>
 
 /** The text of a setting, without white space around it or a byte order mark. */
 export function textOf(name: string, { secret }: Pick<Setting<unknown>, 'secret'>, env: Env): string | undefined {

@@ -191,8 +191,16 @@ test.each<[Partial<DatabaseFacts>, string[]]>([
   [{ databaseConnections: 0 }, ['CONNECTION LIMIT of the database allows 0']],
   [{ maxConnections: 12 }, ['max_connections, without those that are reserved, allows 9']],
 ])('connections of a server with a pool of 10 and %j', (facts, expected) => {
-  const messages = judgeConnections({ ...sound, ...facts }, 10).map(({ message }) => message)
+  const pool = { DATABASE_POOL_SIZE: 10, PROCESSES: 1 }
+  const messages = judgeConnections({ ...sound, ...facts }, pool).map(({ message }) => message)
   expect(messages).toEqual(expected.map((text) => expect.stringContaining(text)))
+})
+
+test('connections are those of all processes of a server', () => {
+  const several = { DATABASE_POOL_SIZE: 10, PROCESSES: 4 }
+  expect(judgeConnections({ ...sound, roleConnections: 40 }, several)).toEqual([])
+  const [finding] = judgeConnections({ ...sound, roleConnections: 39 }, several)
+  expect(finding?.message).toContain('allows 39, but PROCESSES × DATABASE_POOL_SIZE is 40')
 })
 
 test.each<[string, Parameters<typeof judgeRole>[1], boolean, string]>([

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { settings } from '../../src/config/config.ts'
@@ -328,4 +328,29 @@ test.each([
   'https://app.example.com/',
 ])('NATIVE_ORIGINS may not name %s', (value) => {
   expect(faultsOf({ ...good, NATIVE_ORIGINS: value })).toEqual(['NATIVE_ORIGINS'])
+})
+
+test.each([
+  [{}, 1, 10],
+  [{ PROCESSES: '6' }, 6, 10],
+  [{ PROCESSES: '8' }, 8, 7],
+  [{ PROCESSES: '64' }, 64, 3],
+  [{ PROCESSES: '64', DATABASE_POOL_SIZE: '2' }, 64, 2],
+  [{ PROCESSES: 'auto' }, Math.min(64, availableParallelism()), 10],
+])('with %j there are %i processes with %i connections each', (env, processes, connections) => {
+  const { config } = parseConfig({ ...good, ...env })
+  expect([config.PROCESSES, config.DATABASE_POOL_SIZE]).toEqual([processes, connections])
+})
+
+test.each(['0', 'x', '-1', '1000', '65', '1.5', 'AUTO', 'auto 2'])('PROCESSES=%s is refused', (PROCESSES) => {
+  expect(() => parseConfig({ ...good, PROCESSES })).toThrow('PROCESSES: must be auto, or a whole number from 1 to 64')
+})
+
+test('more connections than PostgreSQL grants by default, and fewer hashes than processes, are warned of', () => {
+  const env = { ...good, PROCESSES: '10', DATABASE_POOL_SIZE: '10', HASH_CONCURRENCY: '4' }
+  expect(parseConfig(env).warnings).toEqual([
+    expect.stringContaining('PROCESSES × DATABASE_POOL_SIZE is 100 connections'),
+    expect.stringContaining('HASH_CONCURRENCY is below PROCESSES'),
+  ])
+  expect(parseConfig({ ...env, DATABASE_POOL_SIZE: '9', HASH_CONCURRENCY: '10' }).warnings).toEqual([])
 })

@@ -23,7 +23,7 @@ test('instances are counted by how fresh they are, and not while they cannot be,
     failures++
     throw new Error('the database is away')
   }
-  const counting = countVerifiers({ ...t.deps, clock })
+  const counting = countVerifiers({ ...t.deps, clock }, () => true)
   const counted = async () => {
     const { values } = await t.deps.metrics.verifiers.get()
     return Object.fromEntries(values.map(({ labels, value }) => [labels.state, value]))

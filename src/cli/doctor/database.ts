@@ -22,7 +22,7 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
   const { db, clock, serverKeys } = opened
   const facts = await databaseFacts(db)
   yield* judgeDatabase(facts, opened.connectedIn)
-  yield* judgeConnections(facts, config.DATABASE_POOL_SIZE)
+  yield* judgeConnections(facts, config)
   yield judgeClock(opened.hostOffset)
   const schema = await checkSchema(opened, facts)
   yield schema
@@ -105,9 +105,14 @@ export function judgeRole(role: string, excess: Excess | undefined, production: 
   return excess.holder === role && chosen ? fine(check, message, remedy) : unsure(check, message, remedy)
 }
 
-/** Compares the pool of one server with each limit: the database does not know how many servers there are. */
-export function judgeConnections(facts: DatabaseFacts, poolSize: number): Finding[] {
+/** Compares the pools of one server with each limit: the database does not know how many servers there are. */
+export function judgeConnections(
+  facts: DatabaseFacts,
+  { DATABASE_POOL_SIZE, PROCESSES }: Pick<Config, 'DATABASE_POOL_SIZE' | 'PROCESSES'>,
+): Finding[] {
   const check = 'connections'
+  const needed = DATABASE_POOL_SIZE * PROCESSES
+  const what = PROCESSES === 1 ? 'DATABASE_POOL_SIZE' : 'PROCESSES × DATABASE_POOL_SIZE'
   const { connections, maxConnections, reservedConnections, roleConnections, databaseConnections } = facts
   const limits = [
     { of: 'CONNECTION LIMIT of the role', allows: roleConnections },
@@ -115,11 +120,11 @@ export function judgeConnections(facts: DatabaseFacts, poolSize: number): Findin
     { of: 'max_connections, without those that are reserved,', allows: maxConnections - reservedConnections },
   ]
   const findings = limits
-    .filter(({ allows }) => allows !== null && allows < poolSize)
+    .filter(({ allows }) => allows !== null && allows < needed)
     .map(({ of, allows }) =>
       unsure(
         check,
-        `${of} allows ${allows}, but DATABASE_POOL_SIZE is ${poolSize}: requests wait for each other`,
+        `${of} allows ${allows}, but ${what} is ${needed}: requests wait for each other`,
         'raise it to the pools of all replicas and two for each command, or lower DATABASE_POOL_SIZE',
       ),
     )

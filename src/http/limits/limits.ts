@@ -7,7 +7,7 @@ import { Problem } from '../../errors.ts'
 import type { Metrics } from '../../metrics.ts'
 import { networkOf } from '../guards/proxies.ts'
 import { createPace } from './pacing.ts'
-import { type LimitName, type Policy, perMinute, policiesOf } from './policies.ts'
+import { type LimitName, leased, type Policy, perMinute, policiesOf } from './policies.ts'
 import { createAllowance, type Verdict } from './rate-limit-store.ts'
 
 declare module 'fastify' {
@@ -68,11 +68,11 @@ export function createLimits(deps: { config: Config; db: Db; refreshDb: Db; cloc
     // Not paced, because over this limit retries are still answered.
     refresh: byAddress(refreshes),
     garbage: byAddress(paced(refreshes)),
-    lookOver: of(deps.refreshDb, [perMinute('look_over', config.RATE_LIMIT_REFRESH_PER_MINUTE)]),
+    lookOver: of(deps.refreshDb, [leased('look_over', config.RATE_LIMIT_REFRESH_PER_MINUTE, config)]),
     logout: of(deps.db, policies.logout),
     account: of(deps.db, policies.account),
-    retry: paced(count(deps.refreshDb, [perMinute('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE)])),
-    clientFailure: paced(count(deps.db, [perMinute('client_failure', CLIENT_FAILURES, 1)])),
+    retry: paced(count(deps.refreshDb, [leased('retry', config.RATE_LIMIT_FAMILY_PER_MINUTE, config)])),
+    clientFailure: paced(count(deps.db, [perMinute('client_failure', CLIENT_FAILURES)])),
     turnAway: (request) => sleep(pace(networkOf(request.source.address))),
   }
 }

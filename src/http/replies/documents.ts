@@ -6,7 +6,7 @@ import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import { targetCheck } from '../guards/target.ts'
 import type { Endpoint, PublicDocument, Route } from '../requests/endpoint.ts'
-import type { Lifecycle } from '../server/health.ts'
+import { endsConnections, type Lifecycle } from '../server/health.ts'
 import { requestIds, securityHeaders } from './headers.ts'
 
 /**
@@ -122,7 +122,7 @@ export function answerDocuments(
 
   const [route] = app.server.listeners('request') as [RequestListener]
   app.server.removeAllListeners('request').on('request', (request, reply) => {
-    const send = request.method === 'GET' && !lifecycle.stopping ? byPath.get(request.url ?? '') : undefined
+    const send = request.method === 'GET' && !endsConnections(lifecycle) ? byPath.get(request.url ?? '') : undefined
     if (send && request.headers['if-none-match'] === undefined && passes(request)) send(request, reply)
     else route(request, reply)
   })

@@ -8,6 +8,13 @@ import { endpoint } from '../requests/endpoint.ts'
 export interface Lifecycle {
   /** The process was told to stop: requests under way are finished, and no more should come. */
   stopping: boolean
+  /** This process leaves the work to others of its server, which goes on: it is as ready as before. */
+  leaving?: boolean
+}
+
+/** Whether each reply is to be the last of its connection. */
+export function endsConnections({ stopping, leaving = false }: Lifecycle): boolean {
+  return stopping || leaving
 }
 
 const Alive = Type.Object({ status: Type.Literal('ok') })

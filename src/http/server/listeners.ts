@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../../config/config.ts'
@@ -24,6 +24,22 @@ export async function drain(
   const cutOff = setTimeout(() => app.server.closeAllConnections(), CUT_OFF_MS)
   await app.close()
   clearTimeout(cutOff)
+}
+
+/**
+ * Takes no new connections, where other processes take them, and waits until those that are open have ended, `patienceMs` at
+ * most. Idle ones are not closed: a request may be on its way, and it would be lost.
+ */
+export async function stepAside(
+  { server }: Pick<FastifyInstance, 'server'>,
+  lifecycle: Lifecycle,
+  { patienceMs, hurry }: { patienceMs: number; hurry: AbortSignal },
+): Promise<void> {
+  lifecycle.leaving = true
+  // Not the method of HTTP servers, which closes idle connections as well.
+  const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()))
+  const waited = sleep(patienceMs, undefined, { signal: hurry }).catch(() => {})
+  await Promise.race([closed, waited])
 }
 
 /** Resolves when the port is open. @throws the system's error, such as EADDRINUSE. */

@@ -1,9 +1,11 @@
 import { createServer, type Server } from 'node:http'
 import { collectDefaultMetrics } from 'prom-client'
 import type { DatabaseClock } from '../../clock.ts'
+import type { Config } from '../../config/config.ts'
 import type { Database } from '../../db/connect.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
+import { listen, opening } from './listeners.ts'
 
 /** What the feed of revocations tells of itself. */
 interface FeedFacts {
@@ -30,33 +32,50 @@ export function registerGauges(
     'claviger_clock_offset_seconds',
     'Clock of this host minus clock of the database',
     () => clock.hostOffset() / 1000,
+    'max',
   )
-  metrics.gauge('claviger_active_key_age_seconds', 'How long the active key has been signing', () => {
-    const since = activeSince()
-    return since ? (clock.now().getTime() - since.getTime()) / 1000 : Number.NaN
-  })
-  metrics.gauge('claviger_outbox_oldest_due_seconds', 'How long the oldest delivery that is due has been so', () => {
-    const since = outboxDue()
-    return since ? Math.max(0, (clock.now().getTime() - since.getTime()) / 1000) : 0
-  })
+  const age = (since: Date | undefined) => (since ? (clock.now().getTime() - since.getTime()) / 1000 : undefined)
+  metrics.gauge(
+    'claviger_active_key_age_seconds',
+    'How long the active key has been signing',
+    () => age(activeSince()) ?? Number.NaN,
+    'max',
+  )
+  metrics.gauge(
+    'claviger_outbox_oldest_due_seconds',
+    'How long the oldest delivery that is due has been so',
+    () => Math.max(0, age(outboxDue()) ?? 0),
+    'max',
+  )
   metrics.gauge(
     'claviger_revocations_listed',
     'Revocations that verifiers are told of',
     () => feed.held.listed().length,
+    'max',
   )
-  metrics.gauge('claviger_revocation_feed_age_seconds', 'How old the view is that verifiers are given', () => {
-    const asOf = feed.held.asOf()
-    return asOf ? (clock.now().getTime() - asOf.getTime()) / 1000 : Number.NaN
-  })
+  metrics.gauge(
+    'claviger_revocation_feed_age_seconds',
+    'How old the view is that verifiers are given',
+    () => age(feed.held.asOf()) ?? Number.NaN,
+    'max',
+  )
   collectDefaultMetrics({ register: metrics.registry })
+  // Of several processes the library tells the average, in which one that is stuck would not be seen.
+  for (const metric of metrics.registry.getMetricsAsArray())
+    if (metric.name.startsWith('nodejs_eventloop_lag_')) metric.aggregator = 'max'
+}
+
+/** What a scrape is answered with. */
+interface Scraped {
+  metrics(): Promise<string>
+  readonly contentType: string
 }
 
 /**
  * The listener for Prometheus. It is a separate server, so that no mistake in routes or proxy rules exposes it on the
  * public port. It answers only `GET /metrics`.
  */
-export function createMetricsServer({ metrics, log }: { metrics: Metrics; log: Log }): Server {
-  const { registry } = metrics
+export function createMetricsServer({ registry, log }: { registry: Scraped; log: Log }): Server {
   return createServer(
     { requestTimeout: 10_000, headersTimeout: 5000, connectionsCheckingInterval: 2500 },
     (request, reply) => {
@@ -74,4 +93,13 @@ export function createMetricsServer({ metrics, log }: { metrics: Metrics; log: L
       )
     },
   )
+}
+
+/** Opens that listener. @throws ListenError, or the system's error. */
+export function openMetrics(
+  server: Server,
+  config: Pick<Config, 'HOST' | 'PORT' | 'METRICS_HOST' | 'METRICS_PORT'>,
+): Promise<void> {
+  const opened = listen(server, config.METRICS_HOST, config.METRICS_PORT)
+  return opening({ host: 'METRICS_HOST', port: 'METRICS_PORT' }, config, opened)
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import type { Metrics } from '../../metrics.ts'
-import type { Lifecycle } from './health.ts'
+import { endsConnections, type Lifecycle } from './health.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -72,10 +72,10 @@ export function noteCallers(app: FastifyInstance): void {
   })
 }
 
-/** Once the server is stopping, every reply ends its connection: the client's next one goes elsewhere. */
+/** Once the process is to end, every reply ends its connection: the client's next one goes elsewhere. */
 export function retireConnections(app: FastifyInstance, lifecycle: Lifecycle): void {
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (lifecycle.stopping) reply.header('connection', 'close')
+    if (endsConnections(lifecycle)) reply.header('connection', 'close')
     done(null, payload)
   })
 }

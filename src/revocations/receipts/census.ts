@@ -9,18 +9,18 @@ import { listVerifiers } from './verifiers.ts'
 
 const EVERY_MS = 15 * SECOND
 
-/** Counts the instances of services by how fresh they are, for the gauge. While they cannot be counted it says nothing. */
-export function countVerifiers({
-  db,
-  clock,
-  log,
-  metrics,
-}: {
+interface CensusDeps {
   db: Db
   clock: Clock
   log: Log
   metrics: Pick<Metrics, 'verifiers'>
-}): Schedule {
+}
+
+/**
+ * Counts the instances of services by how fresh they are, for the gauge. While they cannot be counted it says nothing.
+ * @param isDue asked each time: whether it is for this process to count.
+ */
+export function countVerifiers({ db, clock, log, metrics }: CensusDeps, isDue: () => boolean): Schedule {
   const counting = repeat(log, {
     name: 'verifiers',
     everyMs: EVERY_MS,
@@ -29,6 +29,7 @@ export function countVerifiers({
       ends: 'the services that follow the feed can be counted again',
     },
     work: async () => {
+      if (!isDue()) return
       try {
         const { verifiers } = await listVerifiers(db, clock())
         for (const state of STATES) {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect, type Database } from '../../../src/db/connect.ts'
-import type { Policy } from '../../../src/http/limits/policies.ts'
+import { leased, type Policy } from '../../../src/http/limits/policies.ts'
 import { deleteStaleWindows, takeUnits } from '../../../src/http/limits/queries.ts'
 import { createAllowance } from '../../../src/http/limits/rate-limit-store.ts'
 import { atOnce } from '../../support/at-once.ts'
@@ -79,6 +79,17 @@ test.each([1, 3, 7])('two instances together never allow more, with leases of %i
   expect(await countAllowed([one('a')])).toBe(1)
   const rest = await countAllowed(Array.from({ length: 100 }, () => two('a')))
   expect(rest).toBe(20 - lease)
+})
+
+test.each([1, 4, 32])('of %i processes none is refused for what the others have leased', async (PROCESSES) => {
+  const processes = Array.from({ length: PROCESSES }, () => allowance(leased('tested', 100, { PROCESSES })))
+  const once = processes.map((spend) => spend('a'))
+  expect(await countAllowed(once)).toBe(PROCESSES)
+  // The rest of what one holds is all that the others may lack.
+  const burst = Array.from({ length: 100 }, () => processes[0]?.('a') ?? Promise.reject(new Error('there is none')))
+  const allowed = PROCESSES + (await countAllowed(burst))
+  expect(allowed).toBeLessThanOrEqual(100)
+  expect(allowed).toBeGreaterThanOrEqual(95)
 })
 
 test('a lease saves round trips, and lapses with its window', async () => {
