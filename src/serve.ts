@@ -107,6 +107,7 @@ async function open(env: Env, part: Part) {
     url: secrets.databaseUrl,
     size: config.DATABASE_POOL_SIZE,
     onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
+    onMoved: (host) => log.warn({ host }, 'another host of the database takes the connections now'),
   })
   const closing: (() => unknown)[] = [close]
   const closeAll = async () => {

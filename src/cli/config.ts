@@ -1,5 +1,5 @@
 import { settings } from '../config/config.ts'
-import { describeLink, inspectLink, OPEN_LINK } from '../config/database-link.ts'
+import { describeLink, inspectLinks, OPEN_LINK } from '../config/database-link.ts'
 import { describeTarget } from '../config/database-target.ts'
 import { ConfigError, parseConfig } from '../config/parse.ts'
 import { deriveServerKeys } from '../config/secrets.ts'
@@ -65,15 +65,20 @@ async function readAll(env: Env, sources: Sources): Promise<Shown> {
         .join(', '),
       SMTP_URL: secrets.smtpUrl && `${hostOf(secrets.smtpUrl)} (user and password not shown)`,
     }
-    const link = await inspectLink(database)
-    const found = `DATABASE_URL: ${describeLink(database, link)}`
-    const fine = link.kind !== 'outside' && link.kind !== 'unknown'
-    const faults = link.kind === 'outside' && parsed.production ? [{ name: 'DATABASE_URL', message: OPEN_LINK }] : []
+    const links = await inspectLinks(database)
+    const said = (kinds: string[]) => [
+      ...new Set(
+        links.filter(({ link }) => kinds.includes(link.kind)).map((each) => `DATABASE_URL: ${describeLink(each)}`),
+      ),
+    ]
+    const doubtful = said(['outside', 'unknown'])
+    const open = links.some(({ link }) => link.kind === 'outside')
+    const faults = open && parsed.production ? [{ name: 'DATABASE_URL', message: OPEN_LINK }] : []
     return {
       rows: rowsOf((name) => redacted[name], faults),
       faults,
-      warnings: fine ? warnings : [...warnings, found],
-      notes: fine ? [found] : [],
+      warnings: [...warnings, ...doubtful],
+      notes: said(['verified', 'socket', 'inside']),
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import type { DatabaseTarget } from './database-target.ts'
+import type { DatabaseHost, DatabaseTarget } from './database-target.ts'
 import { isInside } from './networks.ts'
 
 /**
@@ -19,21 +19,37 @@ export type Resolve = (name: string) => Promise<string[]>
 /** Resolves as the driver does, the hosts file included. */
 const resolveAll: Resolve = async (name) => (await lookup(name, { all: true })).map(({ address }) => address)
 
-/** @returns undefined if the host is a name, which has to be resolved first. */
-export function linkWithoutLookup({ host, verified }: DatabaseTarget): DatabaseLink | undefined {
+/** One for each host, in their order. */
+export interface HostLink {
+  host: string
+  link: DatabaseLink
+}
+
+/** Without those whose host is a name, which has to be resolved first. */
+export function linksWithoutLookup({ hosts, verified }: DatabaseTarget): DatabaseLink[] {
+  return hosts.flatMap((each) => linkWithoutLookup(each, verified) ?? [])
+}
+
+export async function inspectLinks(
+  { hosts, verified }: DatabaseTarget,
+  resolve: Resolve = resolveAll,
+): Promise<HostLink[]> {
+  const inspect = async (each: DatabaseHost): Promise<DatabaseLink> => {
+    const known = linkWithoutLookup(each, verified)
+    if (known) return known
+    try {
+      return linkTo(await resolve(each.host))
+    } catch (error) {
+      return { kind: 'unknown', error: error as Error }
+    }
+  }
+  return await Promise.all(hosts.map(async (each) => ({ host: each.host, link: await inspect(each) })))
+}
+
+function linkWithoutLookup({ host }: DatabaseHost, verified: boolean): DatabaseLink | undefined {
   if (verified) return { kind: 'verified' }
   if (host.startsWith('/')) return { kind: 'socket' }
   return isIP(host) === 0 ? undefined : linkTo([host])
-}
-
-export async function inspectLink(target: DatabaseTarget, resolve: Resolve = resolveAll): Promise<DatabaseLink> {
-  const known = linkWithoutLookup(target)
-  if (known) return known
-  try {
-    return linkTo(await resolve(target.host))
-  } catch (error) {
-    return { kind: 'unknown', error: error as Error }
-  }
 }
 
 /** Every address must be inside, because a connection may use any of them. */
@@ -45,7 +61,7 @@ export const OPEN_LINK =
   'needs sslmode=verify-full: without it whoever is on the path can pose as the database. Plain text is accepted over a socket and to loopback, link-local and private addresses only'
 
 /** In words, for the operator. */
-export function describeLink({ host }: DatabaseTarget, link: DatabaseLink): string {
+export function describeLink({ host, link }: HostLink): string {
   switch (link.kind) {
     case 'verified':
       return 'the database has to prove who it is, by its certificate'

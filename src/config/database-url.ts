@@ -2,14 +2,18 @@ import { isIPv6 } from 'node:net'
 
 /** The parts of a URL; undefined if it does not state them. */
 export interface StatedDatabase {
-  /** A name, an IP address without brackets, or the folder of a socket. */
-  host: string | undefined
-  port: number | undefined
+  /** In the order in which they are tried; each a name, an IP address without brackets, or the folder of a socket. */
+  hosts: string[] | undefined
+  /** One for all hosts, or one for each. */
+  ports: number[] | undefined
   user: string | undefined
   password: string | undefined
   database: string | undefined
   parameters: Readonly<Record<string, string>>
 }
+
+/** PostgreSQL's, where none is stated. */
+export const DEFAULT_PORT = 5432
 
 const ESCAPES = 'in a user name or password # is written %23, / %2F, ? %3F, @ %40, : %3A and % %25'
 
@@ -35,8 +39,10 @@ export function readDatabaseUrl(value: string): StatedDatabase {
   const [, user = '', password = ''] = /^([^:]*):?(.*)$/.exec(credentials) ?? []
 
   const parameters = readQuery(query)
+  const { hosts, ports } = readAuthority(hostAndPort)
   const stated = {
-    ...readHost(hostAndPort),
+    host: hosts,
+    port: ports,
     user: decode(user) || undefined,
     password: decode(password) || undefined,
   }
@@ -45,9 +51,11 @@ export function readDatabaseUrl(value: string): StatedDatabase {
     if (stated[name] !== undefined) throw new Error(`states the ${name} twice: once before the ? and once behind it`)
   }
   const { host, port, user: userBehind, password: passwordBehind, ...others } = parameters
+  const portsBehind = port === undefined ? undefined : readPorts(port)
   return {
-    host: stated.host ?? (host === undefined ? undefined : checkHost(host)),
-    port: stated.port ?? (port === undefined ? undefined : readPort(port)),
+    hosts: hosts ?? (host === undefined ? undefined : readHosts(host)),
+    // Where a list stands before the ?, libpq does not ask PGPORT.
+    ports: ports ?? portsBehind ?? (hosts && hosts.length > 1 ? [DEFAULT_PORT] : undefined),
     user: stated.user ?? userBehind,
     password: stated.password ?? passwordBehind,
     database: readDatabaseName(path),
@@ -71,13 +79,21 @@ function decode(text: string): string {
   }
 }
 
-function readHost(text: string): Pick<StatedDatabase, 'host' | 'port'> {
-  if (text.includes(',')) throw new Error('names several hosts: only one is supported')
-  const [, host = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(text) ?? []
-  if (host === '' && text !== '') throw new Error('has a port without a host')
+function readAuthority(text: string): Pick<StatedDatabase, 'hosts' | 'ports'> {
+  if (text === '') return { hosts: undefined, ports: undefined }
+  const parts = text.split(',').map((part) => {
+    const [, host = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(part) ?? []
+    if (host === '')
+      throw new Error(part === '' ? 'has an empty place in its list of hosts' : 'has a port without a host')
+    return {
+      host: checkHost(host.startsWith('[') ? checkBrackets(host) : decode(host)),
+      port: port ? readPort(port) : undefined,
+    }
+  })
+  const none = parts.every(({ port }) => port === undefined)
   return {
-    host: host === '' ? undefined : checkHost(host.startsWith('[') ? checkBrackets(host) : decode(host)),
-    port: port ? readPort(port) : undefined,
+    hosts: parts.map(({ host }) => host),
+    ports: none ? undefined : parts.map(({ port }) => port ?? DEFAULT_PORT),
   }
 }
 
@@ -87,14 +103,23 @@ function checkBrackets(host: string): string {
   return address
 }
 
-export function checkHost(host: string): string {
-  if (host.includes(',')) throw new Error('names several hosts: only one is supported')
+export function readHosts(text: string): string[] {
+  return text.split(',').map(checkHost)
+}
+
+function checkHost(host: string): string {
+  // libpq splits the list after it has decoded it.
+  if (host.includes(',')) throw new Error('has a host with a comma in it')
   if (host.startsWith('/') || (isIPv6(host) && !host.includes('%'))) return host
   if (!/^\w([\w.-]*[\w.])?$/.test(host)) throw new Error(`has a host that is neither a name nor an address: ${ESCAPES}`)
   return host
 }
 
-export function readPort(text: string): number {
+export function readPorts(text: string): number[] {
+  return text.split(',').map(readPort)
+}
+
+function readPort(text: string): number {
   const port = Number(text)
   if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535) {
     throw new Error(`has a port that is no number from 1 to 65535: ${ESCAPES}`)
@@ -124,6 +149,7 @@ const PARAMETERS = [
   'sslnegotiation',
   'options',
   'application_name',
+  'target_session_attrs',
 ]
 /** Parameters of other programs, and what to write instead. */
 const ELSEWHERE: Record<string, string> = {
@@ -135,7 +161,7 @@ const ELSEWHERE: Record<string, string> = {
 }
 /** Parameters of libpq or of other drivers, which ours ignores. */
 const WITHOUT_EFFECT =
-  /^(channel_binding|client_encoding|connect_timeout|connection_limit|fallback_application_name|gssencmode|keepalives(_[a-z]+)?|load_balance_hosts|pgbouncer|pool_timeout|require_auth|sslcompression|sslsni|ssl_m[a-z_]+|target_session_attrs|tcp_user_timeout)$/
+  /^(channel_binding|client_encoding|connect_timeout|connection_limit|fallback_application_name|gssencmode|keepalives(_[a-z]+)?|load_balance_hosts|pgbouncer|pool_timeout|require_auth|sslcompression|sslsni|ssl_m[a-z_]+|tcp_user_timeout)$/
 
 function readQuery(query: string): Record<string, string> {
   const parameters: Record<string, string> = {}

@@ -1,5 +1,5 @@
 import { type Config, type Secrets, type Settings, settings } from './config.ts'
-import { inspectLink, OPEN_LINK, type Resolve } from './database-link.ts'
+import { inspectLinks, OPEN_LINK, type Resolve } from './database-link.ts'
 import { type CompleteDatabase, completeDatabase, type DatabaseTarget } from './database-target.ts'
 import { misspeltNames } from './names.ts'
 import { acrossSettings, insecureInProduction, warnings } from './rules.ts'
@@ -97,19 +97,21 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
 }
 
 /**
- * Checks what `parseConfig` cannot know without asking the network: where the name of the database leads. Called before
+ * Checks what `parseConfig` cannot know without asking the network: where the names of the database lead. Called before
  * each attempt at the first connection, which would send the password.
- * @throws ConfigError if the name leads out of private networks, in plain text and in production; the resolver's error if
- * it does not resolve yet.
+ * @throws ConfigError if a name leads out of private networks, in plain text and in production; the resolver's error if
+ * none resolves yet. Of several, those of machines that are away may not.
  */
 export async function judgeDatabaseLink(
   { config, database }: Pick<ParsedConfig, 'config' | 'database'>,
   resolve?: Resolve,
 ): Promise<void> {
   if (!config.production) return
-  const link = await inspectLink(database, resolve)
-  if (link.kind === 'outside') throw new ConfigError([{ name: 'DATABASE_URL', message: OPEN_LINK }])
-  if (link.kind === 'unknown') throw link.error
+  const links = (await inspectLinks(database, resolve)).map(({ link }) => link)
+  if (links.some(({ kind }) => kind === 'outside'))
+    throw new ConfigError([{ name: 'DATABASE_URL', message: OPEN_LINK }])
+  const [first] = links
+  if (first?.kind === 'unknown' && links.every(({ kind }) => kind === 'unknown')) throw first.error
 }
 
 /** Joins the faults of each setting into one. */

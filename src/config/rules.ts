@@ -1,6 +1,6 @@
 import type { Config } from './config.ts'
 import { cookieWarnings } from './cookie-warnings.ts'
-import { linkWithoutLookup, OPEN_LINK } from './database-link.ts'
+import { linksWithoutLookup, OPEN_LINK } from './database-link.ts'
 import type { DatabaseTarget } from './database-target.ts'
 import { isLoopback } from './networks.ts'
 import { type Fault, itemsOf } from './settings.ts'
@@ -59,7 +59,7 @@ export function insecureInProduction(
   }
   if (plain('APP_URL').length > 0)
     fault('APP_URL', 'must be https: whoever listens to plain http could replace the page that takes the token')
-  if (database && linkWithoutLookup(database)?.kind === 'outside') fault('DATABASE_URL', OPEN_LINK)
+  if (database && linksWithoutLookup(database).some(({ kind }) => kind === 'outside')) fault('DATABASE_URL', OPEN_LINK)
   return faults
 }
 

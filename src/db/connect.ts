@@ -1,11 +1,11 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { DAY, MINUTE } from '../durations.ts'
-import { Client } from './client.ts'
+import { connectTo } from './client.ts'
 import { watchConnections } from './connections.ts'
+import { createHosts, type Hosts } from './hosts.ts'
 import { lend } from './lend.ts'
 import type { Schema } from './schema.ts'
-import { STATE_SESSION } from './session.ts'
 
 export interface Database {
   db: Kysely<Schema>
@@ -32,7 +32,10 @@ export interface Timeouts {
 }
 
 export interface ConnectOptions {
+  /** As the configuration completes it. */
   url: string
+  /** Those of the URL, if several pools share what they find out about them. */
+  hosts?: Hosts
   /** Connections at most. */
   size: number
   /** Named in pg_stat_activity. */
@@ -63,11 +66,18 @@ const UNHURRIED: Timeouts = { acquire: 10_000, lock: DAY, statement: DAY, answer
  * requests that wait for ever.
  */
 export function connect(options: ConnectOptions): Database {
-  const { url, size, applicationName = 'claviger', unhurried = false, onIdleError, onCrowded } = options
+  const {
+    url,
+    hosts = createHosts(url),
+    size,
+    applicationName = 'claviger',
+    unhurried = false,
+    onIdleError,
+    onCrowded,
+  } = options
   const timeouts = { ...(unhurried ? UNHURRIED : HURRIED), ...options.timeouts }
   const pool = new pg.Pool({
-    Client,
-    connectionString: url,
+    ...connectTo(hosts, timeouts.acquire),
     max: size,
     connectionTimeoutMillis: timeouts.acquire,
     idleTimeoutMillis: 30_000,
@@ -77,14 +87,12 @@ export function connect(options: ConnectOptions): Database {
     lock_timeout: timeouts.lock,
     idle_in_transaction_session_timeout: timeouts.idleInTransaction,
     query_timeout: timeouts.answer,
-    // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, whatever its types say
-    onConnect: (client) => client.query(STATE_SESSION),
   })
   pool.on('error', (error) => onIdleError?.(error))
   // A connection that breaks during a query rejects the query and emits an error event as well; without a listener,
   // that event would end the process.
   pool.on('connect', (client) => client.on('error', () => {}))
-  const connections = watchConnections(pool, timeouts, onCrowded)
+  const connections = watchConnections(pool, hosts, timeouts, onCrowded)
   return {
     db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: lend(connections, pool) }) }),
     pool,

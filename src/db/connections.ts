@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { belongsToConnection, cannotWrite, hasStaleStatements, isCrowded, isSilence } from './errors.ts'
+import type { Hosts } from './hosts.ts'
 
 /** The connections of a pool, and how far each one is trusted. */
 export interface Connections {
@@ -27,9 +28,13 @@ const FULL_MS = 1000
 const SHARE_MS = 20
 const RETRY_MS = 250
 
-/** @param onCrowded called when the pool has no connection and the database refuses it one. */
+/**
+ * @param hosts where the pool opens its connections.
+ * @param onCrowded called when the pool has no connection and the database refuses it one.
+ */
 export function watchConnections(
   pool: pg.Pool,
+  hosts: Pick<Hosts, 'count' | 'hasCaused' | 'verdict'>,
   limits: { acquire: number; age: number },
   onCrowded: () => void = () => {},
 ): Connections {
@@ -63,10 +68,14 @@ export function watchConnections(
   }
 
   const takeAny = async (deadline: number): Promise<pg.PoolClient> => {
-    for (;;) {
+    for (let asked = 1; ; asked++) {
       try {
         return await inTime(deadline, pool.connect())
-      } catch (error) {
+      } catch (cause) {
+        const byHost = hosts.hasCaused(cause)
+        if (byHost && asked < hosts.count && performance.now() < deadline) continue
+        const error = byHost ? hosts.verdict(cause as Error) : cause
+        asked = 0
         const shared = Math.min(established, pool.totalCount)
         const pause = shared > 0 ? SHARE_MS : RETRY_MS
         if (!(shared > 0 || isCrowded(error)) || performance.now() + pause > deadline) throw error

@@ -14,7 +14,7 @@ const RETRYABLE = /^(40001|40P01)$/
 const BROKEN_CONNECTION =
   /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT)$/
 const DRIVER_MESSAGE =
-  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|connection error and is not queryable|Client was closed|Cannot use a pool after calling end/
+  /timeout exceeded when trying to connect|timeout expired|Connection terminated|Query read timeout|connection error and is not queryable|Client was closed|Cannot use a pool after calling end/
 
 /** Whether the database could not do its work now, as opposed to rejecting a faulty statement. */
 export function isUnavailable(error: unknown): boolean {

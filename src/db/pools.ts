@@ -1,4 +1,5 @@
 import { type ConnectOptions, connect, type Database, type Timeouts } from './connect.ts'
+import { createHosts } from './hosts.ts'
 import type { Db } from './schema.ts'
 
 export interface Pools {
@@ -28,11 +29,19 @@ const REFRESH_TIMEOUTS = { lock: 1500, statement: 1800, answer: 2000 }
  * Opens the pools of a server: `size` connections in all, at least 2. If the database grants fewer, another pool closes
  * an idle connection for the one that has none.
  */
-export function connectServer({ size, ...link }: Pick<ConnectOptions, 'url' | 'size' | 'onIdleError'>): Pools {
+export function connectServer({
+  size,
+  onMoved,
+  ...link
+}: Pick<ConnectOptions, 'url' | 'size' | 'onIdleError'> & {
+  /** Called with `host:port` when another host of the URL than before takes the connections. */
+  onMoved?: (host: string) => void
+}): Pools {
+  const hosts = createHosts(link.url, onMoved)
   const all: Database[] = []
   const makeRoom = () => all.toSorted((a, b) => b.pool.idleCount - a.pool.idleCount)[0]?.spare()
   const open = (connections: number, timeouts: Partial<Timeouts>): Database => {
-    const opened = connect({ ...link, size: connections, timeouts, onCrowded: makeRoom })
+    const opened = connect({ ...link, hosts, size: connections, timeouts, onCrowded: makeRoom })
     all.push(opened)
     return opened
   }

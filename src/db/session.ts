@@ -18,3 +18,10 @@ export const STATE_SESSION = `
   SET array_nulls = on;
   SET default_transaction_isolation = 'read committed';
   SET idle_session_timeout = 0`
+
+/**
+ * Told in the same round trip. What PostgreSQL reports of itself at the start of a connection (`in_hot_standby`) would cost
+ * none either, but a pooler welcomes its clients with what it has noted of a connection of its own, perhaps long ago.
+ */
+export const TELL_STATE = `
+  SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS "readOnly"`

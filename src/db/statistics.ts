@@ -47,6 +47,22 @@ export async function databaseFacts(db: Db): Promise<DatabaseFacts> {
   return rows[0]
 }
 
+export interface HostFacts {
+  standby: boolean
+  /** Whether this session is read-only, as every new one would be. */
+  readOnly: boolean
+  /** The same at all addresses of one server, and different at any two servers. */
+  started: string
+}
+
+export async function hostFacts(db: Db): Promise<HostFacts> {
+  const { rows } = await sql<HostFacts>`
+    SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only')::bool AS "readOnly",
+      pg_postmaster_start_time()::text AS started`.execute(db)
+  if (!rows[0]) throw new Error('the database said nothing of itself')
+  return rows[0]
+}
+
 export interface TableFacts {
   updates: number
   /** Updates that touched no index. */

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { judgeClock, judgeConnections, judgeDatabase, judgeRole } from '../../src/cli/doctor/database.ts'
+import { judgeHosts } from '../../src/cli/doctor/hosts.ts'
 import { judgePasswords } from '../../src/cli/doctor/passwords.ts'
 import { judgeFamilies, judgeKeys, judgeVerifiers, judgeWithdrawn } from '../../src/cli/doctor/tables.ts'
 import type { DatabaseFacts, TableFacts } from '../../src/db/statistics.ts'
@@ -212,6 +213,34 @@ test.each<[string, Parameters<typeof judgeRole>[1], boolean, string]>([
   ['may change the trail of a developer', { holder: 'claviger', kind: 'trail' }, false, 'warning'],
 ])('a role that %s', (_what, excess, production, status) => {
   expect(judgeRole('claviger', excess, production).status).toBe(status)
+})
+
+test('of several hosts each is asked what it is', async () => {
+  await using cli = await createTestCli()
+  const url = new URL(cli.env.DATABASE_URL ?? '')
+  const several = (hosts: string) => url.href.replace(url.host, hosts)
+  const { out } = await cli.run(['doctor'], { env: { DATABASE_URL: several(`127.0.0.1:1,${url.host}`) } })
+  expect(out).toMatch(/! database hosts +127\.0\.0\.1:1: ECONNREFUSED\n.*\n✓ +127\.0\.0\.1:\d+ takes writes/)
+  // One server under two addresses is no second primary.
+  const twice = await cli.run(['doctor'], { env: { DATABASE_URL: several(`${url.host},localhost:${url.port}`) } })
+  expect(twice.out).not.toContain('several servers take writes')
+  expect(twice.out).toMatch(/✓ +localhost:\d+ takes writes/)
+  const away = await cli.run(['users', 'list'], { env: { DATABASE_URL: several('127.0.0.1:1,nowhere.invalid:2') } })
+  expect(away.err).toMatch(/the database at 127\.0\.0\.1:1,nowhere\.invalid:2\/\w+ cannot be reached/)
+  expect(away.err.replaceAll(/\s+/g, ' ')).toContain('127.0.0.1:1: ECONNREFUSED; nowhere.invalid:2: ENOTFOUND')
+})
+
+test('what several hosts say of themselves is judged', () => {
+  const facts = { standby: false, readOnly: false, started: 'then' }
+  const statuses = (...answers: (typeof facts | Error)[]) =>
+    judgeHosts(answers.map((answer, index) => ({ name: `host-${index}`, answer }))).map(({ status }) => status)
+  expect(statuses(facts, { ...facts, standby: true, readOnly: true, started: 'later' })).toEqual(['ok', 'ok'])
+  expect(statuses(facts, { ...facts, started: 'later' }), 'two primaries').toEqual(['ok', 'ok', 'failed'])
+  expect(statuses(facts, { ...facts, readOnly: true, started: 'later' })).toEqual(['ok', 'warning'])
+  const error = (code: string) => Object.assign(new Error('as it says'), { code })
+  expect(statuses(facts, error('ECONNREFUSED'))).toEqual(['ok', 'warning'])
+  expect(statuses(facts, error('28P01')), 'a password that it does not take').toEqual(['ok', 'failed'])
+  expect(statuses(facts, error('ERR_TLS_CERT_ALTNAME_INVALID'))).toEqual(['ok', 'failed'])
 })
 
 test('a role that was granted more by mistake is pointed out', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { describeLink, inspectLink } from '../../src/config/database-link.ts'
+import { describeLink, inspectLinks } from '../../src/config/database-link.ts'
 import { isInside } from '../../src/config/networks.ts'
 import { ConfigError, judgeDatabaseLink, parseConfig } from '../../src/config/parse.ts'
 
@@ -103,16 +103,34 @@ test.each([
   expect(isInside(address)).toBe(expected)
 })
 
+test('of several hosts each is judged', async () => {
+  const several = async (addresses: Record<string, string[]>, host = 'a,b,c', query = '') =>
+    await judgeDatabaseLink(parseConfig({ ...env, DATABASE_URL: `postgres://u:p@${host}/d${query}` }), async (name) => {
+      const found = addresses[name]
+      if (!found) throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })
+      return found
+    })
+  const inside = ['10.0.0.1']
+  await several({ a: inside, b: inside, c: inside })
+  await expect(several({ a: inside, b: inside, c: ['203.0.113.9'] })).rejects.toThrow('DATABASE_URL: needs')
+  // A machine that is away may have no name, and another is the one that must be found.
+  await several({ b: inside })
+  await expect(several({ c: ['203.0.113.9'] })).rejects.toThrow('DATABASE_URL: needs')
+  await expect(several({})).rejects.toMatchObject({ code: 'ENOTFOUND' })
+  await several({ a: inside }, 'a,%2Frun%2Fpostgresql')
+  await expect(several({ a: inside }, 'a,203.0.113.9')).rejects.toThrow('DATABASE_URL: needs')
+  await several({ a: ['203.0.113.9'] }, 'a,203.0.113.9', '?sslmode=verify-full')
+})
+
 test('what was found is said', async () => {
-  const target = { host: 'db.example.com', port: 5432, database: 'd', verified: false }
-  const said = async (change: Partial<typeof target>, addresses: string[]) => {
-    const each = { ...target, ...change }
-    return describeLink(each, await inspectLink(each, async () => addresses))
+  const said = async (host: string, addresses: string[], verified = false) => {
+    const links = await inspectLinks({ hosts: [{ host, port: 5432 }], database: 'd', verified }, async () => addresses)
+    return links.map(describeLink).join()
   }
-  expect(await said({}, ['10.0.0.1', '10.0.0.2'])).toContain('db.example.com (10.0.0.1, 10.0.0.2), which the Internet')
-  expect(await said({ host: '203.0.113.9' }, [])).toBe(
-    'plain text to 203.0.113.9, which is not inside a private network',
+  expect(await said('db.example.com', ['10.0.0.1', '10.0.0.2'])).toContain(
+    'db.example.com (10.0.0.1, 10.0.0.2), which the Internet',
   )
-  expect(await said({ verified: true }, [])).toContain('certificate')
-  expect(await said({ host: '/run/postgresql' }, [])).toContain('socket')
+  expect(await said('203.0.113.9', [])).toBe('plain text to 203.0.113.9, which is not inside a private network')
+  expect(await said('db.example.com', [], true)).toContain('certificate')
+  expect(await said('/run/postgresql', [])).toContain('socket')
 })

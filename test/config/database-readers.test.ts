@@ -2,10 +2,13 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cluster, startCluster, urlOf } from '../../dev/postgres/cluster.ts'
+import type { DatabaseHost } from '../../src/config/database-target.ts'
 import { parseConfig } from '../../src/config/parse.ts'
+import { connect } from '../../src/db/connect.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { listenAt, type Told } from '../support/eavesdropper.ts'
 import { freePort } from '../support/server.ts'
@@ -17,6 +20,8 @@ import { freePort } from '../support/server.ts'
 
 const CLAVIGER_SECRET = 'TOmBwUGsNhYv8YVvKcVhrM1kxsAJsAQ8TnGmqGMuKxE='
 const [firstPort, secondPort] = [await freePort(), await freePort()]
+/** By all listeners, in order. */
+const heard: Told[] = []
 let folder: string
 let home: string
 let authority: string
@@ -34,7 +39,7 @@ beforeAll(async () => {
   writeFileSync(authority, certificate)
   const sockets = [firstPort, secondPort, 5432].map((port) => join(folder, `.s.PGSQL.${port}`))
   listeners = await Promise.all(
-    [firstPort, secondPort, ...sockets].map((door) => listenAt(door, { key, cert: certificate })),
+    [firstPort, secondPort, ...sockets].map((door) => listenAt(door, { key, cert: certificate }, heard)),
   )
   cluster = await startCluster({ home, version: '18', ephemeral: true, password: 'x' })
   libpq = new pg.Client(urlOf(cluster.port, 'x'))
@@ -49,12 +54,12 @@ afterAll(async () => {
 })
 
 async function heardOf(connect: () => Promise<unknown>): Promise<Told | string> {
-  for (const { heard } of listeners) heard.length = 0
+  heard.length = 0
   const error = await connect().then(
     () => 'it was let in',
     (failure: Error) => failure.message,
   )
-  return listeners.flatMap(({ heard }) => heard)[0] ?? error
+  return heard[0] ?? error
 }
 
 const byDriver = (url: string) => heardOf(() => new pg.Client({ connectionString: url }).connect())
@@ -63,7 +68,8 @@ const byLibpq = (url: string) => heardOf(() => libpq.query('SELECT dblink_connec
 function ours(url: string): Told & { url: string } {
   const { secrets, database } = parseConfig({ CLAVIGER_SECRET, DATABASE_URL: url })
   const { searchParams, username, password } = new URL(secrets.databaseUrl.replace('@/', '@socket/'))
-  const { host, port, verified } = database
+  const { hosts, verified } = database
+  const [{ host, port }] = hosts as [DatabaseHost]
   return {
     url: secrets.databaseUrl,
     at: host.startsWith('/') ? join(host, `.s.PGSQL.${port}`) : String(port),
@@ -161,4 +167,45 @@ test('what is accepted is the same to the driver and to libpq', { timeout: 120_0
     { numRuns: 1500 },
   )
   expect(accepted).toBeGreaterThan(100)
+})
+
+test('a list is the same to the server and to libpq: what stands first is asked first, and what is not there is passed over', async () => {
+  const nobody = await freePort()
+  const [first, second] = [firstPort, secondPort]
+  const socket = encodeURIComponent(folder)
+  const lists: [string, number | string][] = [
+    [`127.0.0.1:${first},127.0.0.1:${second}/d`, first],
+    [`127.0.0.1:${second},127.0.0.1:${first}/d`, second],
+    [`127.0.0.1:${nobody},127.0.0.1:${second}/d`, second],
+    [`127.0.0.1:${nobody},localhost:${nobody},127.0.0.1:${first}/d`, first],
+    [`127.0.0.1,127.0.0.2/d?port=${first}`, first],
+    [`127.0.0.2,127.0.0.1/d?port=${first}`, first],
+    [`127.0.0.1,localhost/d?port=${nobody},${second}`, second],
+    [`/d?host=127.0.0.1,127.0.0.1&port=${nobody}%2C${first}`, first],
+    [`/d?host=127.0.0.1%2C127.0.0.1&port=${nobody},${second}`, second],
+    [`127.0.0.1:${nobody},${socket}:${second}/d`, join(folder, `.s.PGSQL.${second}`)],
+    [`127.0.0.1:${nobody},${socket}/d`, join(folder, '.s.PGSQL.5432')],
+    [`/d?host=127.0.0.1,${folder}&port=${nobody},${first}`, join(folder, `.s.PGSQL.${first}`)],
+    [`nowhere.invalid:${first},127.0.0.1:${second}/d`, second],
+    [`127.0.0.1:${nobody},localhost:${second}/d?sslmode=verify-full&sslrootcert=${authority}`, second],
+  ]
+  for (const [list, at] of lists) {
+    const url = `postgres://u:p@${list}`
+    const expected = {
+      at: String(at),
+      tls: url.includes('verify-full'),
+      user: 'u',
+      database: 'd',
+      options: undefined,
+      password: 'p',
+    }
+    const { secrets } = parseConfig({ CLAVIGER_SECRET, DATABASE_URL: url })
+    const { db } = connect({ url: secrets.databaseUrl, size: 1 })
+    expect(await heardOf(() => sql`SELECT 1`.execute(db)), list).toEqual(expected)
+    await db.destroy()
+    expect(await byLibpq(url), list).toEqual({ ...expected, tls: expected.tls || expect.any(Boolean) })
+    // What our reading makes of it, too.
+    const readable = secrets.databaseUrl.replace(/&?sslmode=disable/, '').replace('?&', '?')
+    expect(await byLibpq(readable), list).toEqual({ ...expected, tls: expected.tls || expect.any(Boolean) })
+  }
 })

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { expect, test } from 'vitest'
 import { watchConnections } from '../../src/db/connections.ts'
 import { belongsToConnection } from '../../src/db/errors.ts'
+import { createHosts } from '../../src/db/hosts.ts'
 import { forFile } from '../support/for-file.ts'
 import { startForwarder } from '../support/forwarder.ts'
 import { cloneDatabase } from '../support/postgres.ts'
@@ -106,7 +107,7 @@ test('what was heard in the millisecond before the question that nobody answered
 /** The watch over a pool without what lends its connections. */
 async function openRaw() {
   const pool = new pg.Pool({ connectionString: database.url, max: 3 })
-  const connections = watchConnections(pool, { acquire: 2000, age: 60_000 })
+  const connections = watchConnections(pool, createHosts(database.url), { acquire: 2000, age: 60_000 })
   return { pool, connections, [Symbol.asyncDispose]: () => pool.end() }
 }
 

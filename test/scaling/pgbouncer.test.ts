@@ -7,21 +7,13 @@ import { describe, expect, inject, test } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
 import { atOnce } from '../support/at-once.ts'
 import { createHonestClient, met, signUpOver, storm } from '../support/honest-client.ts'
-import { findProgram, versionOf } from '../support/middleman.ts'
 import { postJson } from '../support/post-json.ts'
 import { cloneDatabase, query } from '../support/postgres.ts'
 import { type RunningProcess, startServer } from '../support/server.ts'
-import { POOL_SIZE, startPgBouncer } from './pgbouncer.ts'
+import { findPgBouncer, POOL_SIZE, startPgBouncer } from './pgbouncer.ts'
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-const program = findProgram('pgbouncer') ?? ''
-const [major, minor] = (await versionOf(program, '--version')) ?? [0, 0]
-const usable = major > 1 || minor >= 21
-if (!usable) {
-  console.warn(
-    `skipped: ${program ? `PgBouncer ${major}.${minor} is older than 1.21` : 'there is no pgbouncer on this machine'}`,
-  )
-}
+const { program, usable } = await findPgBouncer()
 
 const ADVISORY_LOCKS = `SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
   WHERE locktype = 'advisory' AND d.datname = current_database()`
@@ -96,16 +88,14 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
     const database = await cloneDatabase()
     const pooler = await startPgBouncer(program, database.url)
     const server = await startServer({ databaseUrl: pooler.url, env: env() })
-    const admin = new URL(pooler.url)
-    admin.pathname = '/pgbouncer'
     try {
       const { tokens } = await signUpOver(server.url, 8)
       const clients = tokens.map((each) => createHonestClient({ ...each, server: () => server.url }))
       const pause = async (milliseconds: number) => {
         await sleep(300)
-        await query(admin.href, 'PAUSE')
+        await pooler.order('PAUSE')
         await sleep(milliseconds)
-        await query(admin.href, 'RESUME')
+        await pooler.order('RESUME')
         await sleep(300)
       }
       const short = pause(1000)

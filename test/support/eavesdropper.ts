@@ -21,9 +21,9 @@ const ASK_FOR_PASSWORD = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 3])
 /**
  * Listens as a PostgreSQL would, offers TLS, asks for the password in clear, notes all it hears, and hangs up.
  * @param at a port of loopback, or the path of a socket.
+ * @param heard where it notes that, perhaps with others.
  */
-export async function listenAt(at: number | string, tls: { key: string; cert: string }) {
-  const heard: Told[] = []
+export async function listenAt(at: number | string, tls: { key: string; cert: string }, heard: Told[] = []) {
   const server = createServer((socket) => {
     socket.on('error', () => {})
     converse(socket, tls).then(

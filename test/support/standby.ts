@@ -18,6 +18,10 @@ export interface Pair extends AsyncDisposable {
   line: Forwarder
   /** Through that line, as superuser. */
   url: string
+  /** Straight to hosts, in this order, as superuser: these two, or others as `host:port`. */
+  over(...hosts: ('primary' | 'standby' | (string & {}))[]): string
+  /** Where the standby listens, for those who are led to it. */
+  standbyPort: number
   /** From the primary to the standby. */
   replication: Forwarder
   /** A statement of the operator's, on one of the two. */
@@ -25,6 +29,11 @@ export interface Pair extends AsyncDisposable {
   onStandby(statement: string): Promise<pg.QueryResultRow[]>
   /** SIGKILL of the primary: connections break, nothing is said. */
   killPrimary(): Promise<void>
+  /** As an administrator stops it: it says goodbye, and the standby has everything. */
+  stopPrimary(): Promise<void>
+  /** Starts the stopped primary as a standby of the other one. */
+  demotePrimary(): Promise<void>
+  promoteStandby(): Promise<void>
   /** Promotes the standby and leads the line to it. */
   takeOver(): Promise<void>
 }
@@ -52,19 +61,41 @@ export async function startPair(): Promise<Pair> {
   while ((await onPrimary(`SELECT FROM pg_stat_replication WHERE state = 'streaming'`)).length === 0) await sleep(20)
 
   let killed = false
+  const end = async (signal: 'SIGKILL' | 'SIGINT') => {
+    process.kill(await postmasterOf(first), signal)
+    while (await answers(primary.port)) await sleep(5)
+  }
+  const promoteStandby = async () => {
+    await onStandby('SELECT pg_promote(true, 20)')
+  }
+  const places: Record<string, string> = {
+    primary: `127.0.0.1:${primary.port}`,
+    standby: `127.0.0.1:${standby.port}`,
+  }
   return {
     line,
     url: line.through(urlOf(primary.port, password)),
+    over: (...hosts) =>
+      urlOf(primary.port, password).replace(/@[^/]*/, `@${hosts.map((host) => places[host] ?? host).join(',')}`),
+    standbyPort: standby.port,
     replication,
     onPrimary,
     onStandby,
     killPrimary: async () => {
       killed = true
-      process.kill(await postmasterOf(first), 'SIGKILL')
-      while (await answers(primary.port)) await sleep(5)
+      await end('SIGKILL')
     },
+    stopPrimary: async () => {
+      await end('SIGINT')
+      while (await isRunning(first)) await sleep(5)
+    },
+    demotePrimary: async () => {
+      await makeStandby(first, standby.port)
+      await startCluster({ ...first, port: primary.port })
+    },
+    promoteStandby,
     takeOver: async () => {
-      await onStandby('SELECT pg_promote(true, 20)')
+      await promoteStandby()
       line.lead(standby.port)
     },
     [Symbol.asyncDispose]: async () => {
@@ -83,7 +114,7 @@ const dataOf = async (options: ClusterOptions): Promise<string> => realpath(join
 /** The files of a running cluster, as a standby of it that reaches it through a port. */
 async function copy({ port }: Cluster, from: ClusterOptions, to: ClusterOptions, through: number): Promise<void> {
   const source = await dataOf(from)
-  const tools = await findTools(to.version, to.home, dataName(to))
+  const tools = await toolsOf(to)
   const data = join(tools.home, dataName(to))
   const client = new pg.Client({ connectionString: urlOf(port, from.password) })
   await client.connect()
@@ -96,13 +127,28 @@ async function copy({ port }: Cluster, from: ClusterOptions, to: ClusterOptions,
   } finally {
     await client.end()
   }
-  await writeFile(join(data, 'standby.signal'), '')
-  const link = `host=127.0.0.1 port=${through} user=postgres password=${from.password} application_name=standby`
-  await appendFile(join(data, 'postgresql.auto.conf'), `\nprimary_conninfo = '${link}'\n`)
-  await Promise.all(['backup_label', 'standby.signal'].map((file) => tools.give(join(data, file))))
+  await tools.give(join(data, 'backup_label'))
+  await makeStandby(to, through)
 }
+
+/** From the next start on, of whatever is at the port. */
+async function makeStandby(options: ClusterOptions, port: number): Promise<void> {
+  const data = await dataOf(options)
+  const link = `host=127.0.0.1 port=${port} user=postgres password=${options.password} application_name=standby`
+  await appendFile(join(data, 'postgresql.auto.conf'), `\nprimary_conninfo = '${link}'\n`)
+  await writeFile(join(data, 'standby.signal'), '')
+  await (await toolsOf(options)).give(join(data, 'standby.signal'))
+}
+
+const toolsOf = (options: ClusterOptions) => findTools(options.version, options.home, dataName(options))
 
 async function postmasterOf(options: ClusterOptions): Promise<number> {
   const [pid] = (await readFile(join(await dataOf(options), 'postmaster.pid'), 'utf8')).split('\n')
   return Number(pid)
 }
+
+const isRunning = (options: ClusterOptions): Promise<boolean> =>
+  postmasterOf(options).then(
+    () => true,
+    () => false,
+  )

@@ -1,5 +1,5 @@
 import { settings } from '../../config/config.ts'
-import { describeLink, inspectLink } from '../../config/database-link.ts'
+import { describeLink, inspectLinks } from '../../config/database-link.ts'
 import { ConfigError, judgeDatabaseLink, type ParsedConfig, parseConfig } from '../../config/parse.ts'
 import { explainRefusal } from '../../db/refusals.ts'
 import { Unreachable } from '../../db/unreachable.ts'
@@ -10,6 +10,7 @@ import { explainFailure } from '../failure.ts'
 import { wrap } from '../terminal.ts'
 import { checkDatabase } from './database.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
+import { checkHosts } from './hosts.ts'
 import { checkIssuer } from './issuer.ts'
 import { checkMail } from './mail.ts'
 import { checkImportedHashes, checkPasswords } from './passwords.ts'
@@ -26,7 +27,7 @@ const doctor = command({
     const findings: Finding[] = []
     const parsed = await checkConfiguration(await context.environment(), findings)
     if (parsed) {
-      findings.push(await checkLink(parsed))
+      findings.push(...(await checkLinks(parsed)))
       for await (const finding of databaseFindings(context, parsed)) findings.push(finding)
       const { config, secrets } = parsed
       findings.push(await checkIssuer(config, await kidsOf(context)), ...(await checkMail(config, secrets.smtpUrl)))
@@ -104,20 +105,24 @@ async function refusedInProduction(env: NodeJS.ProcessEnv, { config, database }:
   return [...new Set(names)]
 }
 
-async function checkLink({ config, database }: ParsedConfig): Promise<Finding> {
+async function checkLinks({ config, database }: ParsedConfig): Promise<Finding[]> {
   const check = 'database link'
-  const link = await inspectLink(database)
-  const message = describeLink(database, link)
   const remedy = 'use TLS with sslmode=verify-full; see “The database’s URL” in docs/operations.md'
-  if (link.kind === 'outside') return config.production ? bad(check, message, remedy) : unsure(check, message, remedy)
-  if (link.kind === 'unknown') return unsure(check, message, 'check the host in DATABASE_URL, and the name server')
-  return fine(check, message)
+  const findings = (await inspectLinks(database)).map((each) => {
+    const message = describeLink(each)
+    if (each.link.kind === 'outside') return (config.production ? bad : unsure)(check, message, remedy)
+    if (each.link.kind !== 'unknown') return fine(check, message)
+    return unsure(check, message, 'check the host in DATABASE_URL, and the name server')
+  })
+  // Of all hosts behind TLS the same is said.
+  return [...new Map(findings.map((finding) => [finding.message, finding])).values()]
 }
 
 /** Reports a failure of the database half-way as one more finding. */
-async function* databaseFindings(context: Context, { config }: ParsedConfig): AsyncGenerator<Finding> {
+async function* databaseFindings(context: Context, { config, secrets }: ParsedConfig): AsyncGenerator<Finding> {
   try {
     const opened = await context.open()
+    yield* await checkHosts(secrets.databaseUrl)
     yield* checkDatabase(opened, config)
     yield* await checkImportedHashes(opened.db)
   } catch (error) {
