@@ -31,6 +31,7 @@ import { createFeed, type Feed } from './revocations/feed.ts'
 import { pruneRevocations } from './revocations/pruning.ts'
 import { pruneVerifiers } from './revocations/receipts/pruning.ts'
 import { everybodyHolds } from './revocations/receipts/verifiers.ts'
+import type { WasSeen } from './seen.ts'
 import { pruneFamilies } from './sessions/pruning.ts'
 import { carryOut } from './sign-in/account-mail.ts'
 
@@ -70,7 +71,10 @@ export interface Deps {
 }
 
 /** What must exist before anything is wired: settings, a database and its clock. */
-export type Foundation = Pick<Deps, 'config' | 'db' | 'refreshDb' | 'rotationDb' | 'clock' | 'log' | 'serverKeys'>
+export type Foundation = Pick<Deps, 'config' | 'db' | 'refreshDb' | 'rotationDb' | 'clock' | 'log' | 'serverKeys'> & {
+  /** Remembers proofs of possession; by default in this process. */
+  wasSeen?: WasSeen | undefined
+}
 
 /**
  * Wires a server, starts its signing keys and begins to follow its clients.

@@ -53,9 +53,9 @@ export interface DpopJudge {
   prove(proof: UnverifiedProof, network: string): Promise<ProvenKey>
   /**
    * Remembers a proof that has been verified. Not for refresh tokens: each is good for one exchange, by the rule of its family.
-   * @throws Problem `invalid_dpop_proof` if it was here before.
+   * Rejects with Problem `invalid_dpop_proof` if it was here before.
    */
-  useUp(proof: UnverifiedProof): void
+  useUp(proof: UnverifiedProof): Promise<void>
   /** The nonce for the next proof. */
   nonce(): string
 }

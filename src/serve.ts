@@ -131,7 +131,7 @@ async function open(env: Env, part: Part) {
     const hashProcess = createHashProcess({ threads: config.HASH_CONCURRENCY, env, log })
     closing.push(() => hashProcess.stop())
     const serverKeys = deriveKeyList(secrets.serverSecrets)
-    const foundation = { config, db, refreshDb, rotationDb, clock: clock.now, log, serverKeys }
+    const foundation = { config, db, refreshDb, rotationDb, clock: clock.now, log, serverKeys, wasSeen: part.wasSeen }
     const { deps, keys, clients } = await createDeps(foundation, hashProcess.computeTag)
     closing.push(
       () => keys.stop(),

@@ -42,6 +42,7 @@ const FLOOR = [
   'random',
   'schedule',
   'sealing',
+  'seen',
   'semaphore',
   'uuid',
 ]

@@ -1,3 +1,4 @@
+import type { WasSeen } from '../seen.ts'
 import type { Config } from './config.ts'
 
 /** A process of a server: the only one, or one of several that serve together. */
@@ -7,6 +8,8 @@ export interface Part {
   of: number
   /** Whether it does now what is done once for all of them. */
   leads: () => boolean
+  /** What remembers proofs of possession for all of them; by default each does. */
+  wasSeen?: WasSeen | undefined
 }
 
 export const ALONE: Part = { slot: 0, of: 1, leads: () => true }

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { Problem } from '../errors.ts'
 import type { DpopJudge, UnverifiedProof } from '../proven-key.ts'
+import type { WasSeen } from '../seen.ts'
 import { createSemaphore } from '../semaphore.ts'
 import { createNonces } from './nonce.ts'
 import { readProof } from './proof.ts'
@@ -20,12 +21,14 @@ interface JudgeDeps {
   config: Pick<Config, 'ISSUER' | 'DPOP_NONCE'>
   serverKeys: KeyList
   clock: Clock
+  /** What remembers proofs; by default this process alone. */
+  wasSeen?: WasSeen | undefined
 }
 
 export function createDpopJudge(deps: JudgeDeps): DpopJudge {
   const { config } = deps
   const nonces = createNonces(deps.serverKeys, () => deps.clock())
-  const replays = createReplays()
+  const replays = createReplays(deps.wasSeen)
   const semaphore = createSemaphore(VERIFICATIONS)
   const needsNonce = config.DPOP_NONCE === 'required'
 
@@ -49,8 +52,8 @@ export function createDpopJudge(deps: JudgeDeps): DpopJudge {
       if (!isSigned) throw new Problem('invalid_dpop_proof', { reason: 'proof signature' })
       return { jkt: proof.jkt, fresh: proof.nonce !== undefined }
     },
-    useUp: (proof) => {
-      if (replays.isReplay(proof)) throw new Problem('invalid_dpop_proof', { reason: 'proof replayed' })
+    useUp: async (proof) => {
+      if (await replays.isReplay(proof)) throw new Problem('invalid_dpop_proof', { reason: 'proof replayed' })
     },
     nonce: nonces.current,
   }

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts'
 import { SECOND } from '../durations.ts'
 import type { Log } from '../log.ts'
 import type { ProcessMetrics } from '../metrics.ts'
+import { createSeen, REMEMBERED } from '../seen.ts'
 import type { Notice, Order } from './messages.ts'
 import { consequenceOf, SETTLED_MS } from './restarts.ts'
 import type { Totals } from './totals.ts'
@@ -71,6 +72,8 @@ export function startCrew(options: CrewOptions): Crew {
   let questions = 0
   /** What is to be done when a question is answered, by its id. */
   const answered = new Map<number, () => void>()
+  /** Proofs of possession, which are good once wherever they come. */
+  const wasSeen = createSeen(REMEMBERED * wanted)
 
   const order = ({ worker }: Member, what: Order): void => {
     // A worker that has just ended is noticed by its event.
@@ -105,7 +108,9 @@ export function startCrew(options: CrewOptions): Crew {
       member.unanswered = 0
       totals.keep(member.worker.id, notice.snapshot)
       if (notice.id !== undefined) answered.get(notice.id)?.()
-    } else if (notice.kind === 'ready') welcome(member, notice.url)
+    } else if (notice.kind === 'ask')
+      order(member, { kind: 'seen', id: notice.id, seen: notice.keys.map((key) => wasSeen(key)) })
+    else if (notice.kind === 'ready') welcome(member, notice.url)
     else if (member.state === 'serving') replace(member, notice.crashed)
   }
 
@@ -130,7 +135,7 @@ export function startCrew(options: CrewOptions): Crew {
 
   /** Somebody leads, unless nobody serves. */
   const appoint = (): void => {
-    if (leader?.state === 'serving') return
+    if (leader && members.has(leader) && leader.state === 'serving') return
     leader = those('serving')[0]
     if (leader) order(leader, { kind: 'lead' })
   }

@@ -8,6 +8,8 @@ export type Order =
   | { kind: 'lead' }
   /** Answer with what was measured, which also shows that the worker still runs. */
   | { kind: 'report'; id: number }
+  /** Which of the proofs were here before, in the order in which they were asked about. */
+  | { kind: 'seen'; id: number; seen: boolean[] }
   /** Others take the connections: it may leave. */
   | { kind: 'leave' }
   /** The whole server ends. */
@@ -16,6 +18,8 @@ export type Order =
 /** What a worker tells the primary. */
 export type Notice =
   | { kind: 'ready'; url: string }
+  /** Asks about proofs, by hashes. */
+  | { kind: 'ask'; id: number; keys: string[] }
   /** It was told to end, or has met an error that nothing caught, and waits for its order to leave. */
   | { kind: 'leaving'; crashed: boolean }
   /** Without an id where nobody has asked: the last before it ends. */

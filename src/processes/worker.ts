@@ -1,6 +1,7 @@
 import type { Env } from '../config/sources.ts'
 import { type RunningPart, servePart } from '../serve.ts'
 import { endWhenTold, refuseToStart } from './endings.ts'
+import { createSharedMemory } from './memory.ts'
 import type { Notice, Order } from './messages.ts'
 
 /**
@@ -13,6 +14,7 @@ export async function runWorker(env: Env): Promise<void> {
   let stopping = false
   /** What it leaves with. */
   let code: 0 | 1 = 0
+  const memory = createSharedMemory((id, keys) => void tell({ kind: 'ask', id, keys }))
   const begun = Promise.withResolvers<{ slot: number; of: number }>()
   const exit = async (): Promise<void> => {
     if (part) await tell({ kind: 'report', snapshot: await part.report() })
@@ -35,6 +37,8 @@ export async function runWorker(env: Env): Promise<void> {
         return
       case 'report':
         return part && (await tell({ kind: 'report', id: order.id, snapshot: await part.report() }))
+      case 'seen':
+        return memory.hear(order.id, order.seen)
       case 'leave':
         await part?.leave({ hurried: code !== 0 })
         // A stop that has come meanwhile ends the process itself.
@@ -48,7 +52,7 @@ export async function runWorker(env: Env): Promise<void> {
   process.on('message', (order) => void obey(order as Order))
 
   try {
-    part = await servePart(env, { ...(await begun.promise), leads: () => leads })
+    part = await servePart(env, { ...(await begun.promise), leads: () => leads, wasSeen: memory.wasSeen })
     await tell({ kind: 'ready', url: part.url })
   } catch (error) {
     refuseToStart('shared', error)

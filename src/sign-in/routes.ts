@@ -120,7 +120,7 @@ export function signInEndpoints(
         if (!proof && client.dpopRequired) throw new Problem('invalid_dpop_proof', { reason: 'no_proof' })
         refuseOver(await limits.login(request), deps.metrics)
         const key = proof && (await deps.dpop.prove(proof, networkOf(request.source.address)))
-        if (proof) deps.dpop.useUp(proof)
+        if (proof) await deps.dpop.useUp(proof)
         // With two cookies of the same name, it is unknown which one the browser will overwrite: neither session ends.
         const [cookie, another] = client.delivery === 'cookie' ? refreshCookies(request, client.id) : []
         const replaces = another === undefined ? cookie : undefined

@@ -31,7 +31,7 @@ async function judged(text: string): Promise<string> {
     const proof = judge.read({ proofs: [text], method: 'POST', path: '/login' })
     if (proof) {
       await judge.prove(proof, 'here')
-      judge.useUp(proof)
+      await judge.useUp(proof)
     }
     return 'accepted'
   } catch (error) {

@@ -3,6 +3,7 @@ import { createDpopJudge } from '../../src/dpop/judge.ts'
 import { createNonces } from '../../src/dpop/nonce.ts'
 import { createReplays } from '../../src/dpop/replays.ts'
 import type { ProofRequest } from '../../src/proven-key.ts'
+import { createSeen } from '../../src/seen.ts'
 import { testConfig } from '../http/support.ts'
 import { createProofKey, type ProofInput } from '../support/dpop.ts'
 import { testKeys } from './support.ts'
@@ -20,7 +21,7 @@ function start(env: Record<string, string> = {}, serverKeys = testKeys()) {
   const prove = async (text: string, { useUp = true } = {}) => {
     const found = judge.read(request(text))
     const proven = found && (await judge.prove(found, 'here'))
-    if (found && useUp) judge.useUp(found)
+    if (found && useUp) await judge.useUp(found)
     return proven
   }
   return { clock, judge, proof, request, read, prove }
@@ -72,7 +73,7 @@ describe('a proof that was here before', () => {
   })
 
   test('is remembered while so many others come, and the oldest are forgotten', () => {
-    const replays = createReplays(100)
+    const replays = createReplays(createSeen(100))
     const isReplay = (n: number) => replays.isReplay({ jkt: key.jkt, jti: String(n) })
     for (let n = 0; n < 1000; n++) expect(isReplay(n)).toBe(false)
     for (let n = 900; n < 1000; n++) expect(isReplay(n)).toBe(true)

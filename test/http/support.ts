@@ -85,7 +85,7 @@ export async function createHttpApp(routes: (app: FastifyInstance) => void, opti
   guardAccess(app, {
     scope: 'account',
     issuer: config.ISSUER,
-    proveKey: async () => ({ key: { jkt: 'proven', fresh: false }, useUp: () => {} }),
+    proveKey: async () => ({ key: { jkt: 'proven', fresh: false }, useUp: async () => {} }),
     authenticate: async (token) => {
       authenticated.push(token)
       if (!token.startsWith('good')) throw new Problem('invalid_token', { reason: 'signature' })

@@ -3,7 +3,9 @@ import { Agent, get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { run } from '../cli/support.ts'
+import { noteSecret } from '../support/canary.ts'
 import { hasProc } from '../support/child-processes.ts'
+import { createProofKey } from '../support/dpop.ts'
 import { createHonestClient, type HonestClient, met, progress, signUpOver, storm } from '../support/honest-client.ts'
 import { postJson } from '../support/post-json.ts'
 import { cloneDatabase, query } from '../support/postgres.ts'
@@ -218,6 +220,28 @@ describe.skipIf(!hasProc)('several processes', () => {
     expect([those(200).length, those(429).length]).toEqual([80, 120])
   })
 
+  test('a proof of possession is good once, whichever of them it comes to', { timeout: 60_000 }, async () => {
+    await using several = await start({ PROCESSES: '4' })
+    const { server } = several
+    const issuer = `http://localhost:${new URL(server.url).port}`
+    const { email, password } = await signUpOver(server.url, 1)
+    const key = createProofKey()
+    const login = await postJson(
+      `${server.url}/login`,
+      { email, password, client_id: 'native' },
+      { dpop: key.proof({ method: 'POST', url: `${issuer}/login` }) },
+    )
+    const { access_token: accessToken } = (await login.json()) as { access_token: string }
+    noteSecret(accessToken)
+    const dpop = key.proof({ method: 'GET', url: `${issuer}/me`, accessToken })
+    const headers = { authorization: `DPoP ${accessToken}`, dpop, connection: 'close' }
+    const sent = Array.from({ length: 40 }, async () => (await fetch(`${server.url}/me`, { headers })).status)
+    const statuses = await Promise.all(sent)
+    expect(statuses.toSorted((a, b) => a - b)).toEqual([200, ...Array<number>(39).fill(401)])
+    const served = new Set([...server.output().matchAll(/"pid":(\d+)[^\n]*"route":"\/me"/g)].map(([, pid]) => pid))
+    expect(served.size).toBeGreaterThan(1)
+  })
+
   test('a new signing key is made once, and is used by all', { timeout: 60_000 }, async () => {
     const env = { CLAVIGER_SECRET: randomBytes(32).toString('base64'), ISSUER: 'http://localhost:3000' }
     await using several = await start({ PROCESSES: '4', ...env })
@@ -248,9 +272,22 @@ describe.skipIf(!hasProc)('several processes', () => {
     expect(pids.size).toBe(3)
   })
 
-  test('what is once for all of them is done by one', async () => {
-    await using several = await start({ PROCESSES: '4' })
-    const rows = await query(several.database.ownerUrl, `SELECT details FROM audit WHERE type = 'server.started'`)
-    expect(rows).toHaveLength(1)
+  test('what is done once for all of them is done by one, and by another when that one has ended', {
+    timeout: 120_000,
+  }, async () => {
+    await using several = await start({ PROCESSES: '2' })
+    const { server, database } = several
+    const rows = () => query(database.ownerUrl, `SELECT details FROM audit WHERE type = 'server.started'`)
+    expect(await rows()).toHaveLength(1)
+    // Only who leads counts the services that follow the feed.
+    const areCounted = async () =>
+      (await (await fetch(`${server.metricsUrl}/metrics`)).text()).includes('claviger_verifiers{')
+    await expect.poll(areCounted).toBe(true)
+    const [leader = 0] = servingOf(server)
+    process.kill(leader, 'SIGKILL')
+    await untilServing(server, 2, [leader])
+    // What the one that has ended measured of the moment is over.
+    await expect.poll(areCounted, { timeout: 60_000 }).toBe(true)
+    expect(await rows()).toHaveLength(1)
   })
 })

@@ -83,7 +83,7 @@ export function guardAccess(app: FastifyInstance, { authenticate, proveKey, scop
     const proof = scheme === 'DPoP' ? await proveKey(request, token, network) : undefined
     const principal = await authenticate(token, proof?.key, network)
     // Not before: the memory of proofs is bounded, and strangers, who can sign as well as anybody, must not have it forget.
-    proof?.useUp()
+    await proof?.useUp()
     return principal
   }
 

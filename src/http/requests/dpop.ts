@@ -25,8 +25,8 @@ export function proofRequestOf({ raw }: Pick<FastifyRequest, 'raw'>): ProofReque
 /** Of the sender of an access token. */
 export interface KeyProof {
   key: ProvenKey
-  /** Makes it the only request that the proof is good for. @throws Problem `invalid_dpop_proof`. */
-  useUp(): void
+  /** Makes it the only request that the proof is good for. Rejects with Problem `invalid_dpop_proof`. */
+  useUp(): Promise<void>
 }
 
 /**

@@ -102,7 +102,7 @@ async function forService(deps: Deps, parts: Parts, request: FastifyRequest, for
   const network = networkOfCaller(request)
   // After that, so that whoever is no client has nothing verified and nothing remembered.
   const key = proof && (await deps.dpop.prove(proof, network))
-  if (proof) deps.dpop.useUp(proof)
+  if (proof) await deps.dpop.useUp(proof)
   // Nothing limits how many it asks for, and the signatures of people's refreshes are made by the same threads.
   const grant = () => grantToService(deps, operation, client, { ...askedBy(form), key })
   const { accessToken, tokenType, expiresIn, scope } = await services.run(grant, network)
