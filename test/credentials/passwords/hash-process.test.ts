@@ -64,6 +64,18 @@ test.skipIf(!hasProc)('its threads have that priority, and it knows no setting (
   expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain('never')
 })
 
+test.skipIf(!hasProc)('computations reuse the memory of those before them (needs /proc)', async () => {
+  const { computeTag } = start()
+  const memoryKib = 19_456
+  const pair = () => Promise.all(['one', 'two'].map((text) => computeTag(text, { ...cost, memoryKib, passes: 1 }, 32)))
+  const faults = () => Number(readFileSync(`/proc/${children()[0]}/stat`, 'utf8').split(') ')[1]?.split(' ')[7])
+  for (let turn = 0; turn < 5; turn++) await pair()
+  const before = faults()
+  for (let turn = 0; turn < 20; turn++) await pair()
+  // Memory that was given back would cost each computation one for each page: 4,864 of 4 KiB, or 10 of 2 MiB and what juts out.
+  expect(faults() - before).toBeLessThan(100)
+})
+
 test('a computation that cannot be done is an error, and the next is done', async () => {
   const { computeTag } = start()
   await expect(computeTag('text', { ...cost, memoryKib: 1 }, 32)).rejects.toThrow('argon2 failed')
