@@ -11,6 +11,7 @@ import type { ComputeTag } from './credentials/passwords/argon2.ts'
 import { createPasswordHasher, type PasswordHasher } from './credentials/passwords/hasher.ts'
 import { pruneFailures, pruneSprays } from './credentials/pruning.ts'
 import type { Db } from './db/schema.ts'
+import type { Shards } from './db/shards.ts'
 import { createDpopJudge } from './dpop/judge.ts'
 import { createFetch, type Fetch } from './fetch.ts'
 import { pruneWindows } from './http/limits/pruning.ts'
@@ -41,8 +42,10 @@ export interface Deps {
   db: Db
   /** The same database over connections reserved for refreshes. */
   refreshDb: Db
-  /** The same database over the connection reserved for rotations. */
+  /** The same database over the connections reserved for rotations. */
   rotationDb: Db
+  /** How the database divides the families. */
+  shards: Shards
   clock: Clock
   /** Records events that change nothing. */
   tally: Tally
@@ -71,7 +74,10 @@ export interface Deps {
 }
 
 /** What must exist before anything is wired: settings, a database and its clock. */
-export type Foundation = Pick<Deps, 'config' | 'db' | 'refreshDb' | 'rotationDb' | 'clock' | 'log' | 'serverKeys'> & {
+export type Foundation = Pick<
+  Deps,
+  'config' | 'db' | 'refreshDb' | 'rotationDb' | 'shards' | 'clock' | 'log' | 'serverKeys'
+> & {
   /** Remembers proofs of possession; by default in this process. */
   wasSeen?: WasSeen | undefined
 }

@@ -97,17 +97,16 @@ async function open(env: Env, part: Part) {
   const templates = templatesOf(config)
 
   const whenUp = patience(log, describeTarget(parsed.database))
-  await whenUp(async () => {
+  const { db, refreshDb, rotationDb, shards, pools, close } = await whenUp(async () => {
     await judgeDatabaseLink(parsed)
     const applied = await migrateOrWait(log, secrets.databaseUrl)
     if (applied.length > 0) log.info({ applied }, 'the schema was brought up to date')
-  })
-
-  const { db, refreshDb, rotationDb, pools, close } = connectServer({
-    url: secrets.databaseUrl,
-    size: config.DATABASE_POOL_SIZE,
-    onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
-    onMoved: (host) => log.warn({ host }, 'another host of the database takes the connections now'),
+    return await connectServer({
+      url: secrets.databaseUrl,
+      size: config.DATABASE_POOL_SIZE,
+      onIdleError: (error) => log.warn({ err: error }, 'an idle connection to the database broke'),
+      onMoved: (host) => log.warn({ host }, 'another host of the database takes the connections now'),
+    })
   })
   const closing: (() => unknown)[] = [close]
   const closeAll = async () => {
@@ -131,7 +130,8 @@ async function open(env: Env, part: Part) {
     const hashProcess = createHashProcess({ threads: config.HASH_CONCURRENCY, env, log })
     closing.push(() => hashProcess.stop())
     const serverKeys = deriveKeyList(secrets.serverSecrets)
-    const foundation = { config, db, refreshDb, rotationDb, clock: clock.now, log, serverKeys, wasSeen: part.wasSeen }
+    const { wasSeen } = part
+    const foundation = { config, db, refreshDb, rotationDb, shards, clock: clock.now, log, serverKeys, wasSeen }
     const { deps, keys, clients } = await createDeps(foundation, hashProcess.computeTag)
     closing.push(
       () => keys.stop(),

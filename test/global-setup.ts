@@ -9,6 +9,8 @@ import { makeEphemeralHome } from '../dev/postgres/ephemeral.ts'
 import { openPostgres } from '../dev/postgres.ts'
 import { atOnce } from './support/at-once.ts'
 import { CANARY_FOLDER, searchFolder } from './support/canary.ts'
+import { readNodes, urlsOf } from './support/citus.ts'
+import { query } from './support/postgres.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -16,6 +18,8 @@ declare module 'vitest' {
     databaseUrl: string
     /** Starts the names of the databases of this run: a server given by TEST_DATABASE_URL may serve several runs. */
     databasePrefix: string
+    /** Whether that is the coordinator of a Citus cluster, and every database of a test is distributed. */
+    citus: boolean
     /** RSA keys, as PEM. */
     signingKeys: string[]
   }
@@ -59,6 +63,8 @@ async function providePostgres(project: TestProject): Promise<() => Promise<void
   const databasePrefix = `claviger_test_${randomBytes(4).toString('hex')}`
   project.provide('databasePrefix', databasePrefix)
   const given = process.env.TEST_DATABASE_URL
+  const machines = given ? await readNodes(given) : []
+  project.provide('citus', machines.length > 0)
   if (given) {
     project.provide('databaseUrl', given)
     return () => dropDatabasesOf(given, databasePrefix)
@@ -82,7 +88,9 @@ async function dropDatabasesOf(server: string, prefix: string): Promise<void> {
     'SELECT datname FROM pg_database WHERE starts_with(datname, $1)',
     [prefix],
   )
-  for (const { datname } of rows) await client.query(`DROP DATABASE IF EXISTS ${datname} WITH (FORCE)`)
+  for (const url of urlsOf(await readNodes(server), server)) {
+    for (const { datname } of rows) await query(url, `DROP DATABASE IF EXISTS ${datname} WITH (FORCE)`)
+  }
   const roles = await client.query<{ rolname: string }>('SELECT rolname FROM pg_roles WHERE starts_with(rolname, $1)', [
     prefix,
   ])

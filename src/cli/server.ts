@@ -1,11 +1,14 @@
 import { describeTarget } from '../config/database-target.ts'
 import { judgeDatabaseLink, parseConfig } from '../config/parse.ts'
+import { distribute } from '../db/distribute.ts'
 import { isUnavailable } from '../db/errors.ts'
 import { migrate } from '../db/migrate.ts'
+import type { Placement } from '../db/placement.ts'
 import { explainRefusal } from '../db/refusals.ts'
 import { Unreachable } from '../db/unreachable.ts'
 import { prune } from '../prune.ts'
 import { command } from './command.ts'
+import { EXIT, Failure } from './exit.ts'
 import { table } from './terminal.ts'
 
 const serve = command({
@@ -37,20 +40,62 @@ const migrateCommand = command({
   options: { 'grant-to': { type: 'string' } },
   run: async ({ environment }, _args, { 'grant-to': grantTo }) => {
     const parsed = parseConfig(await environment())
-    const migrateThere = async () => {
-      await judgeDatabaseLink(parsed)
-      return await migrate(parsed.secrets.databaseUrl, { grantTo })
-    }
-    const applied = await migrateThere().catch((error: unknown) => {
-      throw isUnavailable(error) || explainRefusal(error)
-        ? new Unreachable(describeTarget(parsed.database), error)
-        : error
-    })
+    const applied = await reaching(parsed, () => migrate(parsed.secrets.databaseUrl, { grantTo }))
     const lines = applied.length === 0 ? ['The schema is up to date.'] : applied.map((name) => `applied ${name}`)
     if (grantTo !== undefined) lines.push(`The role “${grantTo}” may serve.`)
     return { json: { applied, ...(grantTo === undefined ? {} : { granted_to: grantTo }) }, text: lines.join('\n') }
   },
 })
+
+const WHERE: Record<Placement, string> = {
+  everywhere: 'a copy on every machine',
+  family: 'divided by session',
+  coordinator: 'on the coordinator',
+}
+
+const distributeCommand = command({
+  name: 'distribute',
+  usage: '[--shards <n>]',
+  summary: 'spread the tables over the machines of a Citus cluster',
+  details: `Takes a migrated database, empty or in use, on the coordinator of a cluster whose workers are known to it. What lies
+where it belongs is left alone: it may be run again. Rows are copied, and servers answer 503 to what writes meanwhile.
+Restart the servers afterwards, so that they send refreshes for several shards at a time. See “Sharding” in docs/scaling.md.
+
+  --shards <n>   how many parts the sessions are divided into, for good (default: as Citus is set, 32)`,
+  takes: [0, 0],
+  options: { shards: { type: 'string' } },
+  run: async ({ environment, paint, width }, _args, { shards: stated }) => {
+    const shards = stated === undefined ? undefined : Number(stated)
+    if (shards !== undefined && !(Number.isInteger(shards) && shards >= 2 && shards <= MOST_SHARDS)) {
+      throw new Failure(EXIT.usage, `--shards must be a number from 2 to ${MOST_SHARDS}`)
+    }
+    const parsed = parseConfig(await environment())
+    const url = parsed.secrets.databaseUrl
+    const done = await reaching(parsed, () => distribute(url, shards === undefined ? {} : { shards }))
+    const rows = done.placed.map(({ table: name, placement }) => [name, WHERE[placement]])
+    const text = [
+      ...(rows.length === 0
+        ? ['Everything lies where it belongs.']
+        : [table(['TABLE', 'LIES'], rows, { paint, width })]),
+      `Sessions are in ${done.shards} shards on ${done.workers} ${done.workers === 1 ? 'worker' : 'workers'}.`,
+    ].join('\n')
+    return { json: done, text }
+  },
+})
+
+const MOST_SHARDS = 1024
+
+/** Judges the link, then works. @throws Unreachable if the database does not answer. */
+async function reaching<T>(parsed: ReturnType<typeof parseConfig>, work: () => Promise<T>): Promise<T> {
+  try {
+    await judgeDatabaseLink(parsed)
+    return await work()
+  } catch (error) {
+    throw isUnavailable(error) || explainRefusal(error)
+      ? new Unreachable(describeTarget(parsed.database), error)
+      : error
+  }
+}
 
 const pruneCommand = command({
   name: 'prune',
@@ -70,4 +115,4 @@ const pruneCommand = command({
   },
 })
 
-export const serverCommands = [serve, migrateCommand, pruneCommand]
+export const serverCommands = [serve, migrateCommand, distributeCommand, pruneCommand]

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/schema.ts'
 import { columnsOfU, type User } from '../db/user.ts'
-import { FAILURES_TOGETHER, PASSWORD_DISABLED } from './counter-queries.ts'
+import { FAILURES_TOGETHER } from './counter-queries.ts'
 import { type FailedAccount, notingFailure } from './spray-queries.ts'
 
 /** When attempts are refused without checking the password. */
@@ -39,21 +39,8 @@ export interface Counters {
   devices: readonly { userId: string; identifier: Buffer }[]
 }
 
-/** Parameters of a PHC string, as in the index users_hash_parameters_idx. */
-const parametersOf = (hash: string) => sql`substring(${sql.ref(hash)} FROM '^\\$argon2id\\$v=19\\$([^$]*)\\$')`
-
-/** The most steps in that index, one for each kind of hash: a hundred imported kinds must not slow down every attempt. */
-const MOST_STEPS = 32
-
-/** The distinct parameters of the stored hashes, found by skipping from one to the next in the index. */
-const parametersInUse = sql`
-  (
-    SELECT ${parametersOf('password_hash')} AS parameters, 1 AS step FROM users
-    WHERE ${parametersOf('password_hash')} IS NOT NULL ORDER BY 1 LIMIT 1
-  ) UNION ALL SELECT (
-    SELECT ${parametersOf('password_hash')} FROM users
-    WHERE ${parametersOf('password_hash')} > in_use.parameters ORDER BY 1 LIMIT 1
-  ), step + 1 FROM in_use WHERE parameters IS NOT NULL AND step < ${sql.lit(MOST_STEPS)}`
+/** Each is a step in an index: a hundred imported kinds of hashes must not slow down every attempt. */
+const MOST_PARAMETERS = 32
 
 /**
  * Finds an account and counts an attempt on it as failed before it is made, in one statement. Otherwise an attacker
@@ -74,15 +61,15 @@ export async function reserveAttempt(
 ): Promise<{ user: User | undefined; counter: readonly Buffer[]; attempt: Attempt | undefined; inUse: string[] }> {
   const { identifiers, devices } = counters
   const blockedAfter = (failures: ReturnType<typeof sql>) => sql`
-    CASE WHEN ${failures} >= ${rule.threshold}::int THEN ${now}::timestamptz + interval '1 second'
-      * least(${rule.longestSeconds}::int, ${rule.firstSeconds}::int * 2 ^ least(20, ${failures} - ${rule.threshold}::int))
+    CASE WHEN ${failures} >= ${rule.threshold}::int THEN to_timestamp(${now.getTime() / 1000}::float8
+      + least(${rule.longestSeconds}::int, ${rule.firstSeconds}::int * 2 ^ least(20, ${failures} - ${rule.threshold}::int)))
     ELSE ${NOT_BLOCKED}::timestamptz END`
   const oldestInFlight = new Date(now.getTime() - rule.longestFlightSeconds * 1000)
   const oneMore = sql`greatest(f.failures + 1, EXCLUDED.failures)`
   type Row = { failures: number | null; device: Buffer | null; inUse: string[] }
   const { rows } = await sql<(User | { id: null }) & Pick<Attempt, 'blockedUntil' | 'ofAccount'> & Row>`
-    WITH RECURSIVE account AS (
-      SELECT * FROM users WHERE ${sql.ref(wanted.by)} = ${wanted.value}
+    WITH account AS (
+      SELECT * FROM ${wanted.by === 'id' ? sql`user_by_id(${wanted.value})` : sql`user_by_email(${wanted.value})`}
     ), known AS (
       SELECT identifier FROM unnest(
         ${devices.map(({ userId }) => userId)}::uuid[], ${devices.map(({ identifier }) => identifier)}::bytea[]
@@ -114,10 +101,10 @@ export async function reserveAttempt(
       SELECT ${FAILURES_TOGETHER} AS failures FROM login_failures WHERE user_id = (SELECT id FROM account)
         AND (of_device OR identifier_hash = ANY(${identifiers}::bytea[]))
         AND identifier_hash <> ALL(ARRAY(SELECT identifier FROM counter))
-    ), in_use AS (${parametersInUse})
+    )
     SELECT reserved.failures, (reserved.failures + others.failures)::int AS "ofAccount",
       reserved.blocked_until AS "blockedUntil", ${columnsOfU}, (SELECT identifier FROM known) AS device,
-      ARRAY(SELECT parameters FROM in_use WHERE parameters IS NOT NULL) AS "inUse"
+      users_hash_parameters(${sql.lit(MOST_PARAMETERS)}) AS "inUse"
     FROM others LEFT JOIN reserved ON true LEFT JOIN account AS u ON true`.execute(db)
   const [row] = rows
   if (!row) throw new Error('a row that is always there is missing')
@@ -155,35 +142,17 @@ export async function releaseAttempt(db: Db, attempt: Attempt, threshold: number
     FROM held WHERE f.identifier_hash = held.identifier_hash`.execute(db)
 }
 
-/** What a failure has brought about. */
-interface Settled {
-  /** The password is disabled as of this failure. */
-  disabled: boolean
-  /** As of this failure, too many accounts have failed from the network of the address. */
-  spray: boolean
-}
-
 /**
- * Notes that an attempt has failed, as it was counted from the start. The hundredth in a row disables the password. The
- * row of the network is locked last, as by a sign-in, so that the two do not deadlock.
+ * Notes that an attempt has failed, as it was counted from the start. The row of the network is locked last, as by a sign-in, so
+ * that the two do not deadlock.
+ * @returns whether, as of this failure, too many accounts have failed from the network of the address.
  */
-export async function settleAttempt(
-  db: Db,
-  now: Date,
-  attempt: Attempt,
-  failed: FailedAccount & { userId: string | null },
-): Promise<Settled> {
-  const { rows } = await sql<Settled>`
+export async function settleAttempt(db: Db, now: Date, attempt: Attempt, failed: FailedAccount): Promise<boolean> {
+  const { rows } = await sql<{ spray: boolean }>`
     WITH held AS MATERIALIZED (${rowsOf(attempt)}), settled AS (
       UPDATE login_failures AS f SET in_flight = greatest(0, f.in_flight - 1)
       FROM held WHERE f.identifier_hash = held.identifier_hash RETURNING 1
-    ), disabled AS (
-      UPDATE users SET password_disabled_at = ${now}
-      WHERE id = ${failed.userId} AND password_disabled_at IS NULL
-        AND ${attempt.ofAccount}::int >= ${PASSWORD_DISABLED}::int AND (SELECT count(*) FROM settled) >= 0
-      RETURNING 1
-    ), noted AS (${notingFailure(now, failed, 'disabled')})
-    SELECT EXISTS (SELECT FROM disabled) AS disabled,
-      EXISTS (SELECT FROM noted WHERE shrunk_until IS NOT NULL) AS spray`.execute(db)
-  return rows[0] ?? { disabled: false, spray: false }
+    ), noted AS (${notingFailure(now, failed, 'settled')})
+    SELECT EXISTS (SELECT FROM noted WHERE shrunk_until IS NOT NULL) AS spray`.execute(db)
+  return rows[0]?.spray ?? false
 }

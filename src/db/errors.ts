@@ -100,8 +100,10 @@ export function lacksSchema(error: unknown): boolean {
 
 /** The name of the constraint that was violated, if that is the error. */
 export function violatedConstraint(error: unknown): string | undefined {
-  const { code, constraint } = error as { code?: string; constraint?: string }
-  return code?.startsWith('23') ? constraint : undefined
+  const { code, constraint, message = '' } = error as { code?: string; constraint?: string; message?: string }
+  if (!code?.startsWith('23')) return undefined
+  // Citus appends the number of the shard, and of an error on another machine it passes on the message only.
+  return (constraint ?? / constraint "(.*)"/.exec(message)?.[1])?.replace(/_\d{6,}$/, '')
 }
 
 /** Whether the database rejected the values that it was given. Nothing was changed. */

@@ -16,8 +16,7 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   mail_counts: 'SELECT, INSERT, UPDATE, DELETE',
   rate_limits: 'SELECT, INSERT, UPDATE, DELETE',
   outbox: 'SELECT, INSERT, UPDATE, DELETE',
-  // No DELETE: rows go with their account.
-  notices: 'SELECT, INSERT, UPDATE',
+  notices: 'SELECT, INSERT, UPDATE, DELETE',
   revocations: 'SELECT, INSERT, UPDATE, DELETE',
   // One row, which is always there.
   revocation_feed: 'SELECT, UPDATE',
@@ -28,7 +27,14 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   audit: 'SELECT, INSERT',
   claviger_migrations: 'SELECT',
 }
-const FUNCTIONS = ['audit_count_again(uuid, integer)', 'audit_delete_old(timestamptz, integer)']
+const FUNCTIONS = [
+  'audit_count_again(uuid, integer)',
+  'audit_delete_old(timestamptz, integer)',
+  'user_by_id(uuid)',
+  'user_by_email(text)',
+  'locked_user(uuid)',
+  'users_hash_parameters(integer)',
+]
 
 /**
  * Roles that already serve: no others may insert into `audit`, `users` and `signing_keys`. A migration grants them its new

@@ -54,7 +54,8 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
     insistOnRoom(found)
     insistOnRights(found)
     return await outlastDeadlocks(db, async (tx) => {
-      await lockMigrations(tx, found.schema)
+      await lockMigrations(tx)
+      await sql`SELECT set_config('search_path', quote_ident(${found.schema}), true)`.execute(tx)
       // Another process may have migrated the schema while this one waited for the lock.
       const present = await inspect(tx, tablesOf(migrations))
       const pending = missing(migrations, present)
@@ -84,11 +85,13 @@ async function outlastDeadlocks<T>(db: Db, work: (tx: Tx) => Promise<T>): Promis
   }
 }
 
-/** The lock belongs to the transaction: behind a pooler, one that belongs to the session would guard nothing. */
-async function lockMigrations(tx: Tx, schema: string): Promise<void> {
+/**
+ * One at a time changes what the tables are like. The lock belongs to the transaction: behind a pooler, one that belongs to the
+ * session would guard nothing.
+ */
+export async function lockMigrations(tx: Tx): Promise<void> {
   // The timeouts configured for the role are meant for requests.
   await sql`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0`.execute(tx)
-  await sql`SELECT set_config('search_path', quote_ident(${schema}), true)`.execute(tx)
   await sql`SELECT pg_advisory_xact_lock(3853314791062309107)`.execute(tx)
 }
 

@@ -14,7 +14,7 @@ const SAY_AGAIN_MS = 30_000
  * @param database `host:port/database`.
  * @throws Unreachable if it does not answer by then, or refuses the connection.
  */
-export function patience(log: Log, database: string): (work: () => Promise<void>) => Promise<void> {
+export function patience(log: Log, database: string): <T>(work: () => Promise<T>) => Promise<T> {
   const giveUpAt = performance.now() + DATABASE_WAIT_MS
   return async (work) => {
     for (let attempt = 1, wait = 100; ; attempt++, wait = Math.min(wait * 2, 3000)) {

@@ -83,7 +83,7 @@ export async function tableFacts(db: Db, table: keyof Schema): Promise<TableFact
       n_dead_tup::float8 AS dead,
       pg_total_relation_size(relid)::float8 AS bytes
     FROM pg_stat_user_tables,
-      (SELECT count(*) AS counted FROM (SELECT FROM ${sql.table(table)} LIMIT 10001) AS limited) AS few
+      (SELECT count(*) AS counted FROM (SELECT 1 FROM ${sql.table(table)} LIMIT 10001) AS limited) AS few
     WHERE relid = ${table}::regclass`.execute(db)
   if (!rows[0]) throw new Error(`there are no statistics of the table ${table}`)
   return rows[0]

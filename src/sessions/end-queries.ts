@@ -44,17 +44,18 @@ export async function endFamiliesBefore(
   now: Date,
   { before, cause, after, limit }: { before: Date; cause: EndCause; after: string; limit: number },
 ): Promise<{ ended: { id: string; userId: string; usedAt: Date | null }[]; last: string | undefined }> {
-  const { rows } = await sql<{ id: string; userId: string | null; usedAt: Date | null }>`
-    WITH looked AS MATERIALIZED (SELECT id FROM families WHERE id > ${after} ORDER BY id LIMIT ${limit}), ended AS (
-      UPDATE families AS f SET ended_at = ${now}, end_cause = ${cause}
-      WHERE f.id IN (SELECT id FROM looked) AND ${endableAt(now)} AND f.created_at <= ${before}
-      RETURNING f.id, f.user_id, CASE WHEN NOT f.retried THEN f.rotated_at END AS used_at
-    )
-    SELECT looked.id, ended.user_id AS "userId", ended.used_at AS "usedAt"
-    FROM looked LEFT JOIN ended ON ended.id = looked.id
-    ORDER BY looked.id`.execute(tx)
-  const ended = rows.flatMap(({ id, userId, usedAt }) => (userId === null ? [] : [{ id, userId, usedAt }]))
-  return { ended, last: rows.length < limit ? undefined : rows.at(-1)?.id }
+  const looked = await tx
+    .selectFrom('families')
+    .select('id')
+    .where('id', '>', after)
+    .orderBy('id')
+    .limit(limit)
+    .execute()
+  const { rows: ended } = await sql<{ id: string; userId: string; usedAt: Date | null }>`
+    UPDATE families AS f SET ended_at = ${now}, end_cause = ${cause}
+    WHERE f.id = ANY(${looked.map(({ id }) => id)}::uuid[]) AND ${endableAt(now)} AND f.created_at <= ${before}
+    RETURNING f.id, f.user_id AS "userId", CASE WHEN NOT f.retried THEN f.rotated_at END AS "usedAt"`.execute(tx)
+  return { ended, last: looked.length < limit ? undefined : looked.at(-1)?.id }
 }
 
 /** The next families of a client that can be ended, in order of id. */

@@ -42,44 +42,67 @@ export interface EndedSession {
   userAgent: string | null
 }
 
-/** Sessions that are over, the last to end first. */
+/**
+ * Sessions that are over, the last to end first. Rows and trail are asked one after the other, because they may lie on different
+ * machines. Of the trail as many events as of rows are enough: whatever is among the last of all is among the last of its kind.
+ */
 export async function selectEnded(db: Db, now: Date, { userId, limit }: Filter): Promise<EndedSession[]> {
   const of = (column: string) => (userId === undefined ? sql`true` : sql`${sql.ref(column)} = ${userId}::uuid`)
-  const { rows } = await sql<EndedSession>`
-    WITH kept AS (
-      SELECT f.id, f.user_id, f.client_id, f.created_at, f.user_agent,
-        coalesce(f.ended_at, least(f.expires_at, ${idleEnd})) AS at,
-        coalesce(f.end_cause, CASE WHEN f.expires_at <= ${idleEnd} THEN 'absolute' ELSE 'idle' END) AS cause
-      FROM families AS f WHERE NOT ${liveAt(now)} AND ${of('f.user_id')}
-      ORDER BY at DESC LIMIT ${limit}
-    ), pruned AS (
-      SELECT a.family_id, a.user_id, start.client_id, start.at AS created_at, start.user_agent, a.at, a.reason
-      FROM audit AS a LEFT JOIN LATERAL (
-        SELECT client_id, at, user_agent FROM audit
-        WHERE family_id = a.family_id AND type = 'login' AND outcome = 'success' ORDER BY at LIMIT 1
-      ) AS start ON true
-      WHERE a.type = 'session.ended' AND NOT EXISTS (SELECT FROM families WHERE id = a.family_id) AND ${of('a.user_id')}
-      ORDER BY a.at DESC LIMIT ${limit}
-    ), ended AS (SELECT * FROM kept UNION ALL SELECT * FROM pruned ORDER BY at DESC, id DESC LIMIT ${limit})
-    SELECT ended.id, ended.user_id AS "userId", u.email, ended.client_id AS "clientId", ended.created_at AS "createdAt",
-      ended.at AS "endedAt", ended.cause, event.address AS "endedFrom", ended.user_agent AS "userAgent"
-    FROM ended LEFT JOIN users AS u ON u.id = ended.user_id LEFT JOIN LATERAL (
-      SELECT address FROM audit WHERE family_id = ended.id AND type = 'session.ended' ORDER BY at DESC LIMIT 1
-    ) AS event ON true
-    ORDER BY ended.at DESC, ended.id DESC`.execute(db)
-  return rows
+  const { rows: kept } = await sql<EndedSession>`
+    SELECT f.id, f.user_id AS "userId", f.client_id AS "clientId", f.created_at AS "createdAt", f.user_agent AS "userAgent",
+      coalesce(f.ended_at, least(f.expires_at, ${idleEnd})) AS "endedAt",
+      coalesce(f.end_cause, CASE WHEN f.expires_at <= ${idleEnd} THEN 'absolute' ELSE 'idle' END) AS cause
+    FROM families AS f WHERE NOT ${liveAt(now)} AND ${of('f.user_id')}
+    ORDER BY "endedAt" DESC LIMIT ${limit}`.execute(db)
+  const { rows: told } = await sql<EndedSession>`
+    SELECT a.family_id AS id, a.user_id AS "userId", start.client_id AS "clientId", start.at AS "createdAt",
+      start.user_agent AS "userAgent", a.at AS "endedAt", a.reason AS cause
+    FROM audit AS a LEFT JOIN LATERAL (
+      SELECT client_id, at, user_agent FROM audit
+      WHERE family_id = a.family_id AND type = 'login' AND outcome = 'success' ORDER BY at LIMIT 1
+    ) AS start ON true
+    WHERE a.type = 'session.ended' AND ${of('a.user_id')}
+    ORDER BY a.at DESC LIMIT ${limit}`.execute(db)
+  const known = new Set(kept.map(({ id }) => id))
+  const ended = [...kept, ...told.filter(({ id }) => !known.has(id))]
+    .toSorted((a, b) => b.endedAt.getTime() - a.endedAt.getTime() || (a.id < b.id ? 1 : -1))
+    .slice(0, limit)
+  return await nameOwners(db, ended)
+}
+
+/** Adds whose they were, and from where each was ended. */
+async function nameOwners(db: Db, ended: readonly EndedSession[]): Promise<EndedSession[]> {
+  const { rows: users } = await sql<{ id: string; email: string }>`
+    SELECT id, email FROM users WHERE id = ANY(${ended.map(({ userId }) => userId)}::uuid[])`.execute(db)
+  const { rows: events } = await sql<{ id: string; address: string | null }>`
+    SELECT DISTINCT ON (family_id) family_id AS id, address FROM audit
+    WHERE family_id = ANY(${ended.map(({ id }) => id)}::uuid[]) AND type = 'session.ended'
+    ORDER BY family_id, at DESC`.execute(db)
+  const emails = new Map(users.map(({ id, email }) => [id, email]))
+  const addresses = new Map(events.map(({ id, address }) => [id, address]))
+  return ended.map((session) => ({
+    ...session,
+    email: (session.userId && emails.get(session.userId)) ?? null,
+    endedFrom: addresses.get(session.id) ?? null,
+  }))
 }
 
 /** Ids of the sessions that have a row or a sign-in in the trail, the last to begin first. */
 export async function selectBegun(db: Db, userId: string, limit: number): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`
-    SELECT id FROM (
-      SELECT id, created_at AS at FROM families WHERE user_id = ${userId}
-      UNION ALL
-      SELECT family_id, at FROM audit
-      WHERE user_id = ${userId} AND type = 'login' AND outcome = 'success' AND family_id IS NOT NULL
-    ) AS begun GROUP BY id ORDER BY min(at) DESC, id DESC LIMIT ${limit}`.execute(db)
-  return rows.map(({ id }) => id)
+  type Begun = { id: string; at: Date }
+  const { rows: kept } = await sql<Begun>`
+    SELECT id, created_at AS at FROM families WHERE user_id = ${userId} ORDER BY created_at DESC, id DESC LIMIT ${limit}`.execute(
+    db,
+  )
+  const { rows: told } = await sql<Begun>`
+    SELECT family_id AS id, min(at) AS at FROM audit
+    WHERE user_id = ${userId} AND type = 'login' AND outcome = 'success' AND family_id IS NOT NULL
+    GROUP BY family_id ORDER BY min(at) DESC, family_id DESC LIMIT ${limit}`.execute(db)
+  const begun = new Map([...told, ...kept].map(({ id, at }) => [id, at.getTime()]))
+  return [...begun]
+    .toSorted(([a, at], [b, bt]) => bt - at || (a < b ? 1 : -1))
+    .slice(0, limit)
+    .map(([id]) => id)
 }
 
 export type FamilyRecord = NonNullable<Awaited<ReturnType<typeof findRecord>>>

@@ -22,7 +22,7 @@ export async function insertFamily(
   family: NewFamily,
   { event, keep }: { event: Recording; keep: number },
 ): Promise<string[]> {
-  // A statement does not see the rows that it inserts, so the new family is not counted. Written out, as the event is.
+  // Written out, as the event is.
   const { rows } = await sql<{ id: string }>`
     WITH recorded AS (${event}), started AS (
       INSERT INTO families (id, user_id, client_id, delivery, remember, scope, audience, amr, auth_time, created_at,
@@ -31,7 +31,7 @@ export async function insertFamily(
         ${family.audience}, ${family.amr}, ${family.authTime}, ${now}, ${family.expiresAt}, ${family.idleSeconds},
         ${family.dpopJkt}, ${family.userAgent}, ${family.address}, 0, ${family.currentHash}, ${now}, ${now})
     )
-    SELECT f.id FROM families AS f WHERE f.user_id = ${family.userId} AND ${liveAt(now)}
+    SELECT f.id FROM families AS f WHERE f.user_id = ${family.userId} AND f.id <> ${family.id} AND ${liveAt(now)}
     ORDER BY f.rotated_at DESC, f.id DESC OFFSET ${keep}`.execute(tx)
   return rows.map((row) => row.id)
 }

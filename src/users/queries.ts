@@ -68,7 +68,7 @@ export async function writeEmailVerified(tx: Tx, id: string): Promise<void> {
   await tx.updateTable('users').set({ email_verified: true }).where('id', '=', id).execute()
 }
 
-/** Deletes a row that the caller has locked. Its families and counters are deleted with it. */
+/** Deletes a row that the caller has locked, and with it its families. */
 export async function removeUser(tx: Tx, id: string): Promise<void> {
   await tx.deleteFrom('users').where('id', '=', id).execute()
 }

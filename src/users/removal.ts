@@ -1,8 +1,10 @@
 import { record } from '../audit/audit.ts'
 import type { KeyList } from '../config/secrets.ts'
 import { clearFailures } from '../credentials/attempts.ts'
+import { forgetCodes } from '../credentials/codes/codes.ts'
 import { voidInvitation } from '../credentials/codes/invitations.ts'
 import type { Operation } from '../operation.ts'
+import { forgetNotices } from '../outbox/mail/notices.ts'
 import { append } from '../revocations/append.ts'
 import { type EndDeps, endAll } from '../sessions/end.ts'
 import { withUser } from './lookup.ts'
@@ -28,6 +30,8 @@ export async function deleteUser(
     await clearFailures(tx, deps.serverKeys, user)
     // Or else an invitation would bring it back, with the roles that it was to have.
     await voidInvitation(tx, user.email)
+    await forgetCodes(tx, user.id)
+    await forgetNotices(tx, user.id)
     await removeUser(tx, user.id)
     await record(tx, operation, { type: 'user.deleted', outcome: 'success', userId: user.id })
     return ended

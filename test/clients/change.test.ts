@@ -1,5 +1,4 @@
-import { sql } from 'kysely'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { addClient } from '../../src/clients/add.ts'
 import { removeClient, rotateSecret, type SecretRotation, setClientEnabled } from '../../src/clients/change.ts'
 import { findClientBy, findRegistered, listClients } from '../../src/clients/list.ts'
@@ -10,6 +9,7 @@ import { createTestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
 import { addPublicClient, addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
+import { waitForLocks } from '../support/lock-waits.ts'
 import { byOperator } from '../support/operation.ts'
 
 const t = forFile(
@@ -143,11 +143,7 @@ test('disabling waits for the sign-ins that have seen the client enabled', async
   await t.deps.db.transaction().execute(async (tx) => {
     expect(await holdClient(tx, { id: clientId })).toBe(true)
     disabling = setClientEnabled(t.deps, now(), { id: clientId, enabled: false })
-    await vi.waitFor(async () => {
-      const { rows } = await sql`
-        SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(t.db)
-      expect(rows).toHaveLength(1)
-    })
+    await waitForLocks(t.db, 1)
   })
   expect(await disabling).toBe(true)
   await t.deps.db.transaction().execute(async (tx) => expect(await holdClient(tx, { id: clientId })).toBe(false))

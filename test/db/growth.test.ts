@@ -96,7 +96,7 @@ test.each([1, 2, 3])(
   'the pools of a server leave each other a connection, however few there may be: %i',
   async (limit) => {
     const role = await createRole(database, `ALTER ROLE $role CONNECTION LIMIT ${limit}`)
-    const { db, refreshDb, rotationDb, close } = connectServer({ url: role.url, size: 10 })
+    const { db, refreshDb, rotationDb, close } = await connectServer({ url: role.url, size: 10 })
     try {
       for (let turn = 0; turn < 2; turn++) {
         for (const one of [db, refreshDb, rotationDb]) expect((await pids({ db: one }, 4)).size).toBeGreaterThan(0)

@@ -55,7 +55,7 @@ test.each(['silent', 'lets in'] as const)(
 test('all pools of a server share what one has found out', async () => {
   await using abyss = await startAbyss()
   const moved: string[] = []
-  const pools = connectServer({
+  const pools = await connectServer({
     url: over([good, abyss.place].toReversed()),
     size: 6,
     onMoved: (host) => moved.push(host),

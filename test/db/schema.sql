@@ -307,6 +307,7 @@ TABLE users (
   CONSTRAINT users_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
   CONSTRAINT users_email_is_normalised CHECK (((email = lower(email)) AND ((octet_length(email) >= 3) AND (octet_length(email) <= 254)))),
   CONSTRAINT users_password_is_known CHECK ((password_hash ~ '^\$(argon2id|2[aby]|scrypt|pbkdf2-sha(1|256|512))\$'::text)) NOT VALID,
+  CONSTRAINT users_roles_are_named CHECK ((array_position(roles, NULL::text) IS NULL)) NOT VALID,
   CONSTRAINT users_pkey PRIMARY KEY (id),
   CONSTRAINT users_email_key UNIQUE (email)
 )
@@ -354,4 +355,53 @@ BEGIN ATOMIC
   SELECT (count(*))::integer AS count
     FROM deleted;
 END
+-- PUBLIC may not call it
+
+CREATE OR REPLACE FUNCTION public.locked_user(wanted uuid)
+ RETURNS SETOF users
+ LANGUAGE plpgsql
+ STRICT ROWS 1
+AS $function$
+BEGIN
+  RETURN QUERY SELECT * FROM users WHERE id = wanted FOR NO KEY UPDATE;
+END $function$
+-- PUBLIC may not call it
+
+CREATE OR REPLACE FUNCTION public.user_by_email(wanted text)
+ RETURNS SETOF users
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 1
+AS $function$
+BEGIN
+  RETURN QUERY SELECT * FROM users WHERE email = wanted;
+END $function$
+-- PUBLIC may not call it
+
+CREATE OR REPLACE FUNCTION public.user_by_id(wanted uuid)
+ RETURNS SETOF users
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 1
+AS $function$
+BEGIN
+  RETURN QUERY SELECT * FROM users WHERE id = wanted;
+END $function$
+-- PUBLIC may not call it
+
+CREATE OR REPLACE FUNCTION public.users_hash_parameters(most integer)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ STABLE STRICT
+AS $function$
+DECLARE
+  latest text := '';
+  found text[] := '{}';
+BEGIN
+  FOR step IN 1..most LOOP
+    SELECT substring(password_hash FROM '^\$argon2id\$v=19\$([^$]*)\$') INTO latest FROM users
+    WHERE substring(password_hash FROM '^\$argon2id\$v=19\$([^$]*)\$') > latest ORDER BY 1 LIMIT 1;
+    EXIT WHEN latest IS NULL;
+    found := found || latest;
+  END LOOP;
+  RETURN found;
+END $function$
 -- PUBLIC may not call it

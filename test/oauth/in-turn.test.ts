@@ -10,6 +10,7 @@ import { atOnce } from '../support/at-once.ts'
 import { addServiceClient } from '../support/clients.ts'
 import { forFile } from '../support/for-file.ts'
 import { startForwarder } from '../support/forwarder.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { byOperator } from '../support/operation.ts'
 import { basic, tokenFor } from './authentication.ts'
 
@@ -97,11 +98,7 @@ test.each([
   expect(answers.map(({ statusCode }) => statusCode)).not.toContain(200)
 })
 
-async function waitingForLocks(): Promise<number> {
-  const { rows } = await sql`
-    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(t.db)
-  return rows.length
-}
+const waitingForLocks = () => countLockWaits(t.db)
 
 test('people are looked up in turn with other networks', async () => {
   const { accessToken } = await t.signUp()

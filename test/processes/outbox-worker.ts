@@ -13,7 +13,7 @@ import { startWorker } from '../../src/outbox/worker.ts'
 
 const sink = process.env.SINK ?? ''
 const { config, secrets } = parseConfig(process.env)
-const { db, close } = connectServer({ url: secrets.databaseUrl, size: 4 })
+const { db, close } = await connectServer({ url: secrets.databaseUrl, size: 4 })
 const clock = createDatabaseClock(() => databaseTime(db))
 await clock.synchronise()
 const outboxBell = createBell()

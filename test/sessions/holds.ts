@@ -54,7 +54,7 @@ export const holdCounters = (db: Kysely<Schema>, policy: string): Promise<Hold> 
 
 /** Every connection that refreshes and their rotations have, or all but those of rotations. */
 export async function holdConnections(t: TestApp, wanted: { rotations?: 0 } = {}): Promise<Hold> {
-  const { rotations, refreshes } = { ...share(t.config.DATABASE_POOL_SIZE), ...wanted }
+  const { rotations, refreshes } = { ...share(t.config.DATABASE_POOL_SIZE, t.deps.shards.isDivided()), ...wanted }
   const { rotationDb, refreshDb } = t.deps
   const holdOne = (db: Kysely<Schema>) => () =>
     hold((until, taken) =>

@@ -1,10 +1,10 @@
 import argon2 from 'argon2'
-import { sql } from 'kysely'
 import { describe, expect, test, vi } from 'vitest'
 import { computeHere } from '../../src/credentials/passwords/argon2.ts'
 import { createPasswordHasher } from '../../src/credentials/passwords/hasher.ts'
 import { createUser, disableUser } from '../../src/users/accounts.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD } from '../support/app.ts'
+import { countLockWaits } from '../support/lock-waits.ts'
 import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies, statements, visible } from '../users/support.ts'
 
@@ -326,9 +326,7 @@ describe('what changes while the password is being checked', () => {
         tell()
         // Until the sign-in stands in line for the row.
         for (let tries = 0; tries < 500 && !waited; tries++) {
-          const { rows } = await sql`
-            SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(t.db)
-          waited = rows.length > 0
+          waited = (await countLockWaits(t.db)) > 0
         }
       })
       await changed

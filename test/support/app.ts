@@ -101,7 +101,7 @@ export async function createTestApp(
   line?.lead(Number(new URL(database.url).port))
   const url = line?.through(secrets.databaseUrl) ?? secrets.databaseUrl
   const { db: ownerDb } = connect({ url: database.ownerUrl, size: 10, applicationName: 'test' })
-  const { db, refreshDb, rotationDb, close } = connectServer({ url, size: config.DATABASE_POOL_SIZE })
+  const { db, refreshDb, rotationDb, shards, close } = await connectServer({ url, size: config.DATABASE_POOL_SIZE })
   const journey = join?.journey ?? { milliseconds: 0 }
   const clock = join?.deps.clock ?? (await createClock(db, journey))
 
@@ -109,7 +109,7 @@ export async function createTestApp(
   const serverKeys = deriveKeyList(secrets.serverSecrets)
   if (!join && config.KEY_BITS === '2048') await giveSigningKey({ db, clock, serverKeys })
   const { deps, keys, clients } = await createDeps(
-    { config, db, refreshDb, rotationDb, clock, log, serverKeys },
+    { config, db, refreshDb, rotationDb, shards, clock, log, serverKeys },
     computeTag,
   )
   const mailer = createMailer({ ...deps, templates: loadTemplates(config.MAIL_TEMPLATES) }, secrets.smtpUrl)

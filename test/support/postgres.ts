@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
+import { ONE_CONNECTION_PER_MACHINE } from '../../src/db/distribute.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { keepDump } from './canary.ts'
+import { makeCluster, readNodes, urlOf, urlsOf } from './citus.ts'
 
 export interface TestDatabase extends AsyncDisposable {
   /** As a role that only serves: what runs in a test has the rights that it has in production. */
@@ -18,8 +20,11 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   const template = await createTemplate()
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
   await administer(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`)
+  // Settings of a database are not copied with it.
+  if ((await nodes()).length > 0) await administer(`ALTER DATABASE ${name} SET ${ONE_CONNECTION_PER_MACHINE}`)
   const drop = async () => {
-    await keepDump(urlOf(server, name))
+    for (const url of urlsOf(await nodes(), urlOf(server, name))) await keepDump(url)
+    if ((await nodes()).length > 0) await close(name)
     await administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   }
   const url = as(servingRole(), urlOf(server, name))
@@ -86,24 +91,37 @@ async function makeTemplate(server: string, name: string): Promise<string> {
     if (rowCount) return
     // Under its name only when complete, so that a failed migration fails for every file with its own error.
     const draft = `${name}_draft`
-    await client.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`)
-    await client.query(`CREATE DATABASE ${draft} TEMPLATE template0`)
+    await administer(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`)
+    await administer(`CREATE DATABASE ${draft} TEMPLATE template0`)
     const role = servingRole()
     await client.query(`CREATE ROLE ${role.name} LOGIN PASSWORD '${role.password}'`)
-    await migrate(urlOf(server, draft), { grantTo: role.name })
-    await client.query(`ALTER DATABASE ${draft} RENAME TO ${name}`)
-    // Nobody can copy a database that somebody is connected to.
-    await client.query(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`)
+    const machines = await nodes()
+    if (machines.length > 0) await makeCluster(machines, server, draft, role.name)
+    else await migrate(urlOf(server, draft), { grantTo: role.name })
+    // Nobody can rename or copy a database that somebody is connected to, and Citus has a process of its own in each.
+    await close(draft)
+    await administer(`ALTER DATABASE ${draft} RENAME TO ${name}`)
   })
   return name
 }
 
-let administration: pg.Pool | undefined
+let machines: ReturnType<typeof readNodes> | undefined
+const nodes = () => (machines ??= readNodes(inject('databaseUrl')))
 
-/** Two statements for each database, and a new connection costs as much as either. */
+/** Ends all connections to a database, for good, and the process that Citus has in it, which would come back by itself. */
+async function close(name: string): Promise<void> {
+  await administer(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`)
+  await administer(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '${name}'`)
+}
+
+let administration: pg.Pool[] | undefined
+
+/** On each machine. Two statements for each database, and a new connection costs as much as either. */
 async function administer(statement: string): Promise<void> {
-  administration ??= new pg.Pool({ connectionString: inject('databaseUrl'), allowExitOnIdle: true })
-  await administration.query(statement)
+  administration ??= urlsOf(await nodes(), inject('databaseUrl')).map(
+    (connectionString) => new pg.Pool({ connectionString, allowExitOnIdle: true, max: 4 }),
+  )
+  await Promise.all(administration.map((pool) => pool.query(statement)))
 }
 
 /** One statement on a connection of its own. */
@@ -119,10 +137,4 @@ async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>
   } finally {
     await client.end()
   }
-}
-
-function urlOf(server: string, database: string): string {
-  const url = new URL(server)
-  url.pathname = `/${database}`
-  return url.href
 }

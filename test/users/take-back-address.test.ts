@@ -1,9 +1,9 @@
-import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
 import { issueCode } from '../../src/credentials/codes/codes.ts'
 import { createUser } from '../../src/users/accounts.ts'
 import { changeEmail, giveAddress } from '../../src/users/address.ts'
 import { createTestApp, type SignedUp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
+import { waitForLocks } from '../support/lock-waits.ts'
 import { byOperator } from '../support/operation.ts'
 import {
   addressOf,
@@ -146,9 +146,7 @@ test.each<[string, (t: TestApp, other: SignedUp) => Promise<unknown>]>([
   })
   await written.promise
   const taking = take(t, other).catch((error: unknown) => error)
-  const waiting = sql`
-    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
-  await expect.poll(async () => (await waiting.execute(t.db)).rows, { timeout: 5000 }).toHaveLength(1)
+  await waitForLocks(t.db, 1)
   leave.resolve()
   await leaving
   expect(await taking).toMatchObject({ code: 'email_taken' })

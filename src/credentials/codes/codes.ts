@@ -9,6 +9,7 @@ import {
   type CodeFacts,
   countMail,
   deleteCode,
+  deleteCodes,
   deleteCodesOf,
   findByToken,
   type Owner,
@@ -122,6 +123,11 @@ const BOUND: readonly OneTimePurpose[] = ['verify_email', 'reset_password', 'cha
 /** Voids what was sent to a user, as every change of password or address does. The caller has locked the user. */
 export async function voidCodes(tx: Tx, userId: string, purposes = BOUND): Promise<void> {
   await deleteCodesOf(tx, userId, purposes)
+}
+
+/** Forgets all that a user was sent, whose account is about to be deleted. */
+export async function forgetCodes(tx: Tx, userId: string): Promise<void> {
+  await deleteCodes(tx, userId)
 }
 
 /**

@@ -82,6 +82,11 @@ export async function deleteCodesOf(tx: Tx, userId: string, purposes: readonly O
   await tx.deleteFrom('one_time_codes').where('user_id', '=', userId).where('purpose', 'in', purposes).execute()
 }
 
+/** Deletes all that a user was sent. */
+export async function deleteCodes(tx: Tx, userId: string): Promise<void> {
+  await tx.deleteFrom('one_time_codes').where('user_id', '=', userId).execute()
+}
+
 /** Deletes those of one purpose that another address was sent. */
 export async function deleteCodesElsewhere(
   tx: Tx,

@@ -13,7 +13,7 @@ import { identify, release, reserve } from '../attempts.ts'
 import { PASSWORD_DISABLED } from '../counter-queries.ts'
 import { failedFrom, sprayIdentifiers } from '../sprays.ts'
 import type { PasswordHasher } from './hasher.ts'
-import { lockProven, writePasswordHash } from './queries.ts'
+import { disablePassword, lockProven, writePasswordHash } from './queries.ts'
 
 /** The claim that this is somebody's password. */
 interface Claim {
@@ -83,6 +83,9 @@ export async function prove<T>(
   return { kind: 'refused', user, reason: decision.reason, failures: attempt.failures, spray }
 }
 
+/** Of no account. The statement that disables is sent for it all the same, because its time would tell which accounts exist. */
+const NOBODY = '00000000-0000-0000-0000-000000000000'
+
 /**
  * Notes that the attempt has failed. The hundredth failure is an event, whether or not there is an account.
  * @returns whether it shows a spray.
@@ -95,11 +98,16 @@ async function settle(
 ): Promise<boolean> {
   const { now } = operation
   const userId = user?.id ?? null
-  const failed = { ...failedFrom(deps.serverKeys, address, email), userId }
-  if (attempt.ofAccount < PASSWORD_DISABLED) return (await settleAttempt(deps.db, now, attempt, failed)).spray
+  const failed = failedFrom(deps.serverKeys, address, email)
+  if (attempt.ofAccount < PASSWORD_DISABLED) return await settleAttempt(deps.db, now, attempt, failed)
+  // An account that does not exist is disabled by exactly the hundredth; one that does, if a failure was not settled, by a later one.
+  const due = user ? user.passwordDisabledAt === null : attempt.ofAccount === PASSWORD_DISABLED
+  if (!due) return await settleAttempt(deps.db, now, attempt, failed)
   return await transact(deps.db, async (tx) => {
-    const { disabled, spray } = await settleAttempt(tx, now, attempt, failed)
-    if (user ? !disabled : attempt.ofAccount > PASSWORD_DISABLED) return spray
+    // The account first, as by a sign-in, so that the two do not deadlock.
+    const disabled = await disablePassword(tx, userId ?? NOBODY, now)
+    const spray = await settleAttempt(tx, now, attempt, failed)
+    if (user && !disabled) return spray
     const details = { identifier: identify(deps.serverKeys, email), failures: attempt.ofAccount }
     const event = { type: 'login.password_disabled', outcome: 'success', userId, details } as const
     await record(tx, { ...operation, actor: 'server' }, event)

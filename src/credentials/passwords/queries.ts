@@ -17,7 +17,7 @@ export async function lockProven(
     WITH u AS (
       SELECT *, coalesce(
         disabled_at IS NULL AND password_disabled_at IS NULL AND password_hash = ${passwordHash}, false) AS stands
-      FROM users WHERE id = ${id} FOR NO KEY UPDATE
+      FROM locked_user(${id})
     ), held AS MATERIALIZED (
       SELECT identifier_hash FROM login_failures
       WHERE (user_id = ${id} OR identifier_hash = ANY(${counted.identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
@@ -38,9 +38,15 @@ export async function writePasswordHash(tx: Tx, id: string, passwordHash: string
   await tx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', id).execute()
 }
 
-/** The caller has locked the row. */
-export async function disablePassword(tx: Tx, id: string, since: Date): Promise<void> {
-  await tx.updateTable('users').set({ password_disabled_at: since }).where('id', '=', id).execute()
+/** @returns false if it was disabled already. */
+export async function disablePassword(tx: Tx, id: string, since: Date): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('users')
+    .set({ password_disabled_at: since })
+    .where('id', '=', id)
+    .where('password_disabled_at', 'is', null)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
 }
 
 /** Lets the password be used again. The caller has locked the row. */

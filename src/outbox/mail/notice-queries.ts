@@ -22,11 +22,15 @@ export async function countNotice(
   const { rows } = await sql<{ email: string; locale: string | null }>`
     WITH counted AS (
       INSERT INTO notices AS n (user_id, cause, sent_at)
-      SELECT id, ${cause}, ARRAY[${now}::timestamptz] FROM users WHERE id = ${userId}
+      SELECT id, ${cause}, ARRAY[${now}::timestamptz] FROM user_by_id(${userId})
       ON CONFLICT (user_id, cause) DO UPDATE SET sent_at = array_append(${recent}, ${now}::timestamptz)
       WHERE cardinality(${recent}) < ${most}::int
       RETURNING user_id
     )
-    SELECT u.email, u.locale FROM counted JOIN users AS u ON u.id = counted.user_id`.execute(tx)
+    SELECT u.email, u.locale FROM counted, user_by_id(counted.user_id) AS u`.execute(tx)
   return rows[0]
+}
+
+export async function deleteNotices(tx: Tx, userId: string): Promise<void> {
+  await tx.deleteFrom('notices').where('user_id', '=', userId).execute()
 }

@@ -8,7 +8,7 @@ import type { Operation } from '../../operation.ts'
 import { enqueue } from '../outbox.ts'
 import { askedBy } from './asked.ts'
 import type { Template } from './mail.ts'
-import { countNotice, type NoticeRule } from './notice-queries.ts'
+import { countNotice, deleteNotices, type NoticeRule } from './notice-queries.ts'
 
 /** What the owner of an account is told although nobody asked for a mail. */
 type Notice = Extract<
@@ -50,4 +50,9 @@ export async function tellOwner(
   const mail = { to: owner.email, locale, template: about.cause, asked: askedBy(operation) }
   await enqueue(tx, deps, now, { kind: 'mail', payload: mail })
   return true
+}
+
+/** Forgets what an account was told of, which is about to be deleted. */
+export async function forgetNotices(tx: Tx, userId: string): Promise<void> {
+  await deleteNotices(tx, userId)
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../clock.ts'
 import type { Db } from '../../db/schema.ts'
+import type { Shards } from '../../db/shards.ts'
 import type { Log } from '../../log.ts'
 import { hashToken } from '../../tokens/refresh.ts'
 import type { FamilyFacts } from '../queries.ts'
@@ -23,7 +24,8 @@ const LOOK_AGAIN_MS = 25
  * is slow, others are too, so they are sent in batches: while one statement is under way, the next batch gathers. A
  * locked row joins a later batch, so that nobody can hold up the others.
  */
-export function createDater({ refreshDb, clock, log }: { refreshDb: Db; clock: Clock; log: Log }): DateAnew {
+export function createDater(deps: { refreshDb: Db; shards: Shards; clock: Clock; log: Log }): DateAnew {
+  const { refreshDb, shards, clock, log } = deps
   type Dated = { at: Date; families: ReadonlyMap<string, boolean> }
   let waiting: Made[] = []
   let next: Promise<Dated> | undefined
@@ -34,13 +36,17 @@ export function createDater({ refreshDb, clock, log }: { refreshDb: Db; clock: C
     waiting = []
     next = undefined
     const at = clock()
-    try {
-      return { at, families: await dateRotations(refreshDb, at, made) }
-    } catch (err) {
-      // The rotation has been committed: a correct time is not worth losing its answer for.
-      log.warn({ err }, 'rotations whose answers were slow keep the time of their beginning')
-      return { at, families: new Map() }
+    const families = new Map<string, boolean>()
+    // A statement of its own for each shard: none locks rows of several.
+    for (const part of Map.groupBy(made, ({ family }) => shards.of(family)).values()) {
+      try {
+        for (const [family, dated] of await dateRotations(refreshDb, at, part)) families.set(family, dated)
+      } catch (err) {
+        // The rotation has been committed: a correct time is not worth losing its answer for.
+        log.warn({ err }, 'rotations whose answers were slow keep the time of their beginning')
+      }
     }
+    return { at, families }
   }
 
   return async ({ id: family, rotatedAt }, refreshToken) => {

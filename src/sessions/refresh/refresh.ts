@@ -5,6 +5,7 @@ import { grantNow, type Narrowing, narrowing } from '../../clients/grants.ts'
 import { ENOUGH_ROOM, roomForRights } from '../../clients/room.ts'
 import type { Clock } from '../../clock.ts'
 import type { Db, Delivery } from '../../db/schema.ts'
+import type { Shards } from '../../db/shards.ts'
 import { Problem, type Reason } from '../../errors.ts'
 import type { Keyring } from '../../keys/keyring.ts'
 import type { Log } from '../../log.ts'
@@ -56,6 +57,7 @@ type RefreshDeps = NoticeDeps &
   AppendDeps & {
     refreshDb: Db
     rotationDb: Db
+    shards: Shards
     clock: Clock
     keyring: Keyring
     metrics: Metrics

@@ -72,7 +72,7 @@ const ROTATE = `
     AND (a.client_id IS NULL OR f.client_id = a.client_id)
     AND f.ended_at IS NULL
     AND f.expires_at > $1
-    AND f.rotated_at + f.idle_seconds * interval '1 second' > a.arrived_at
+    AND a.arrived_at - f.rotated_at < f.idle_seconds * interval '1 second'
     AND (f.window_count < $3::int OR f.window_started_at <= $2)
     AND (a.asked_scope IS NULL OR string_to_array(a.asked_scope, ' ') <@ f.scope)
     AND (a.asked_audience IS NULL OR string_to_array(a.asked_audience, ' ') <@ f.audience)
@@ -80,7 +80,7 @@ const ROTATE = `
     AND coalesce(string_to_array(a.asked_scope, ' '), f.scope) && c.scopes
     AND coalesce(string_to_array(a.asked_audience, ' '), f.audience) && c.audiences
     AND u.id = f.user_id AND u.disabled_at IS NULL
-    AND octet_length(u.claims::text) + octet_length(to_json(u.roles)::text) <= $19::int
+    AND octet_length(u.claims::text) + octet_length(json_object(u.roles, u.roles)::text) / 2 + 1 <= $19::int
   RETURNING f.id, f.client_id, f.delivery, f.remember, f.scope, f.audience, f.amr, f.auth_time, f.rotated_at, f.expires_at,
     f.idle_seconds, f.dpop_jkt, u.id AS user_id, u.email, u.email_verified, u.roles, u.claims`
 

@@ -1,6 +1,9 @@
 import type { Clock } from '../../clock.ts'
+import type { Config } from '../../config/config.ts'
 import { isDataFault } from '../../db/errors.ts'
+import { share } from '../../db/pools.ts'
 import type { Db } from '../../db/schema.ts'
+import { type Shards, spansShards } from '../../db/shards.ts'
 import { Problem, type Reason } from '../../errors.ts'
 import { type Rotated, type Rotation, type RotationRules, rotateThoseCurrent } from './rotation-queries.ts'
 
@@ -27,19 +30,25 @@ const LONGEST_QUEUE = 1024
 /** The same as for any other wait for the database. */
 const LONGEST_WAIT_MS = 2000
 
-type RotatorDeps = { rotationDb: Db; clock: Clock }
+type RotatorDeps = { rotationDb: Db; shards: Shards; clock: Clock; config: Pick<Config, 'DATABASE_POOL_SIZE'> }
 
 /**
  * Rotations that arrive while a statement is under way are gathered and sent together in the next one, so that a round
  * trip and a commit, which waits for the disk, serve many. A rotation that arrives when nothing is under way is sent at
  * once.
  *
- * A family occurs at most once in a batch, because one statement changes a row only once.
+ * A batch is of one shard, because no statement locks rows of several, and each shard has one statement under way at most. So a
+ * family occurs at most once at a time, because one statement changes a row only once.
  */
 export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
   const waiting: Waiting[] = []
-  let busy = false
+  /** The shards whose statement is under way. */
+  const busy = new Set<number>()
+  const { rotations: mostLines } = share(deps.config.DATABASE_POOL_SIZE, deps.shards.isDivided())
+  let lines = 0
   let alarm: NodeJS.Timeout | undefined
+
+  const isFree = ({ rotation }: Waiting): boolean => !busy.has(deps.shards.of(rotation.family))
 
   /** Rejects those that have waited too long, even while the statement before them hangs. */
   const watch = (): void => {
@@ -49,30 +58,43 @@ export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
     if (waiting[0]) alarm = setTimeout(watch, LONGEST_WAIT_MS - age(waiting[0])).unref()
   }
 
+  const send = async (connection: Db): Promise<void> => {
+    const first = waiting.find(isFree)
+    if (!first) return
+    const shard = deps.shards.of(first.rotation.family)
+    const batch = takeBatch(waiting, ({ rotation }) => deps.shards.of(rotation.family) === shard)
+    busy.add(shard)
+    try {
+      if (batch.length > 0) await settle(deps, connection, rules, batch)
+    } finally {
+      busy.delete(shard)
+    }
+  }
+
   const run = async (): Promise<void> => {
-    busy = true
-    while (waiting.length > 0) {
+    lines++
+    while (waiting.some(isFree)) {
       try {
         // The connection comes first: who has hung up or waited too long, and what time it is, is found out after the
         // wait.
         await deps.rotationDb.connection().execute(async (connection) => {
           watch()
-          const batch = takeBatch(waiting)
-          if (batch.length > 0) await settle(deps, connection, rules, batch)
+          await send(connection)
         })
       } catch (error) {
         for (const { reject } of waiting.splice(0)) reject(error)
       }
     }
-    busy = false
+    lines--
   }
 
   return (rotation, isGone) =>
     new Promise((resolve, reject) => {
       if (waiting.length >= LONGEST_QUEUE) return reject(tooBusy('too many wait to rotate'))
-      waiting.push({ rotation, isGone, since: performance.now(), resolve, reject })
+      const each = { rotation, isGone, since: performance.now(), resolve, reject }
+      waiting.push(each)
       if (waiting.length === 1) watch()
-      if (!busy) void run()
+      if (lines < mostLines && isFree(each)) void run()
     })
 }
 
@@ -82,8 +104,8 @@ function tooBusy(reason: Reason): Problem {
   return new Problem('unavailable', { reason, retryAfter: 1 })
 }
 
-/** Takes those that have waited longest and have not hung up, each family once. */
-function takeBatch(waiting: Waiting[]): Waiting[] {
+/** Takes those that have waited longest and have not hung up, each family once. @param belongs whether one may be taken. */
+function takeBatch(waiting: Waiting[], belongs: (each: Waiting) => boolean): Waiting[] {
   const families = new Set<string>()
   const batch: Waiting[] = []
   const left: Waiting[] = []
@@ -92,7 +114,7 @@ function takeBatch(waiting: Waiting[]): Waiting[] {
       each.reject(new Problem('invalid_request', { reason: 'the client went away' }))
       continue
     }
-    const fits = batch.length < BATCH && !families.has(each.rotation.family)
+    const fits = batch.length < BATCH && belongs(each) && !families.has(each.rotation.family)
     families.add(each.rotation.family)
     if (fits) batch.push(each)
     else left.push(each)
@@ -109,8 +131,10 @@ async function settle(deps: RotatorDeps, connection: Db, rules: RotationRules, b
     const rotated = await rotateThoseCurrent(connection, now, rules, rotations)
     for (const { rotation, resolve } of batch) resolve(rotated.get(rotation.family))
   } catch (error) {
+    // Families were distributed, or a shard was split, since the database was asked.
+    if (spansShards(error)) await deps.shards.reload(connection).catch(() => {})
     // The database rejected the values of one rotation: the others must not fail with it.
-    if (isDataFault(error) && batch.length > 1) {
+    if ((isDataFault(error) || spansShards(error)) && batch.length > 1) {
       for (const each of batch) await settle(deps, connection, rules, [each])
       return
     }

@@ -10,7 +10,9 @@ import {
 } from '../../../src/credentials/codes/codes.ts'
 import { pruneCodes, pruneMailCounts } from '../../../src/credentials/codes/pruning.ts'
 import type { OneTimePurpose } from '../../../src/db/schema.ts'
+import { deleteUser } from '../../../src/users/removal.ts'
 import { createTestApp, type TestApp } from '../../support/app.ts'
+import { byOperator } from '../../support/operation.ts'
 
 const email = 'owner@example.com'
 
@@ -101,7 +103,7 @@ describe('a link and a code', () => {
   test('go with their account', async () => {
     await using t = await withUser()
     await issue(t, t.userId, 'reset_password')
-    await t.deps.db.deleteFrom('users').where('id', '=', t.userId).execute()
+    await deleteUser(t.deps, byOperator(t.deps), t.userId)
     expect(await t.db.selectFrom('one_time_codes').select('id').execute()).toEqual([])
   })
 })

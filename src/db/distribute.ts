@@ -1,0 +1,136 @@
+import { sql } from 'kysely'
+import { connect } from './connect.ts'
+import { lockMigrations, planMigrations } from './migrate.ts'
+import { PLACEMENTS, type Placement } from './placement.ts'
+import type { Db, Schema, Tx } from './schema.ts'
+
+/** The database cannot be distributed as it is. Nothing was changed. The message says what to do about it. */
+export class NotDistributable extends Error {
+  override readonly name = 'NotDistributable'
+}
+
+export interface Distribution {
+  /** The tables that this call has placed, in the order in which it did so. */
+  placed: { table: keyof Schema; placement: Placement }[]
+  /** How many shards the families have now. */
+  shards: number
+  /** Machines that hold shards. */
+  workers: number
+}
+
+/**
+ * Spreads the tables of a migrated database over the machines of a Citus cluster, as PLACEMENTS says, in one transaction. What
+ * lies where it belongs is left alone, so it may be called again. Rows are copied, and cannot be written meanwhile: servers
+ * answer 503 for the time.
+ * @param shards how many parts the families are divided into, once and for all; by default as Citus is set.
+ * @throws NotDistributable; the database's error. Nothing has been changed then.
+ */
+export async function distribute(databaseUrl: string, { shards }: { shards?: number } = {}): Promise<Distribution> {
+  const { db } = connect({ url: databaseUrl, size: 1, applicationName: 'claviger distribute', unhurried: true })
+  try {
+    const workers = await insistOnCluster(db)
+    const pending = await planMigrations(db)
+    if (pending.length > 0) {
+      throw new NotDistributable(`the schema is not up to date (${pending.join(', ')}): run “claviger migrate” first`)
+    }
+    return await db.transaction().execute(async (tx) => {
+      await lockMigrations(tx)
+      await oneConnectionPerMachine(tx)
+      await freeCoordinatorTables(tx)
+      return { ...(await place(tx, shards)), workers }
+    })
+  } finally {
+    await db.destroy()
+  }
+}
+
+export const ONE_CONNECTION_PER_MACHINE = `citus.multi_shard_modify_mode = 'sequential'`
+
+/** @returns the number of workers. */
+async function insistOnCluster(db: Db): Promise<number> {
+  const { rows: extensions } = await sql<{ installed: string | null }>`
+    SELECT installed_version AS installed FROM pg_available_extensions WHERE name = 'citus'`.execute(db)
+  if (!extensions[0]) {
+    throw new NotDistributable('this PostgreSQL does not have the extension Citus: the database stays on one machine')
+  }
+  if (extensions[0].installed === null) {
+    throw new NotDistributable(
+      'Citus is installed here, but not in this database: CREATE EXTENSION citus, in the database of this name on every machine',
+    )
+  }
+  type Node = { coordinator: boolean; host: string; port: number; shards: boolean; isHere: boolean }
+  const { rows: nodes } = await sql<Node>`
+    SELECT groupid = 0 AS coordinator, nodename AS host, nodeport AS port, shouldhaveshards AS shards,
+      groupid = (SELECT groupid FROM pg_dist_local_group) AS "isHere"
+    FROM pg_dist_node WHERE isactive AND noderole = 'primary'`.execute(db)
+  if (!nodes.some(({ coordinator, isHere }) => coordinator && isHere)) {
+    throw new NotDistributable(
+      nodes.some(({ isHere }) => isHere)
+        ? 'this is a worker: give DATABASE_URL of the coordinator'
+        : 'the coordinator does not know the name that workers reach it by: SELECT citus_set_coordinator_host(‘name’, port)',
+    )
+  }
+  const workers = nodes.filter((node) => node.shards).length
+  if (workers === 0) {
+    throw new NotDistributable('there are no workers: SELECT citus_add_node(‘name’, port) for each of them')
+  }
+  return workers
+}
+
+/**
+ * Families refer to users. So that a transaction may look at the sessions of a user and then change the user, Citus must ask all
+ * shards of a machine over one connection, not in parallel. Set for the database, because a pooler does not carry the settings of a
+ * session. It takes effect with the next connection.
+ */
+async function oneConnectionPerMachine(tx: Tx): Promise<void> {
+  const { rows } = await sql<{ name: string }>`SELECT quote_ident(current_database()) AS name`.execute(tx)
+  await sql`ALTER DATABASE ${sql.raw(rows[0]?.name ?? '')} SET ${sql.raw(ONE_CONNECTION_PER_MACHINE)}`.execute(tx)
+}
+
+/**
+ * What refers to users from the coordinator is deleted with them by the program. With a foreign key Citus would take the table in and plan each of its
+ * statements.
+ */
+async function freeCoordinatorTables(tx: Tx): Promise<void> {
+  const { rows } = await sql<{ table: string; name: string }>`
+    SELECT conrelid::regclass::text AS "table", conname::text AS name FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = 'users'::regclass AND conrelid <> 'families'::regclass`.execute(tx)
+  for (const { table, name } of rows)
+    await sql`ALTER TABLE ${sql.raw(table)} DROP CONSTRAINT ${sql.id(name)}`.execute(tx)
+}
+
+async function place(tx: Tx, shards: number | undefined): Promise<Omit<Distribution, 'workers'>> {
+  // Families refer to users, and Citus checks such references only if users are everywhere.
+  const order = { everywhere: 1, family: 2, coordinator: 3 }
+  const tables = (Object.entries(PLACEMENTS) as [keyof Schema, Placement][]).toSorted(
+    ([, a], [, b]) => order[a] - order[b],
+  )
+  const placed: Distribution['placed'] = []
+  for (const [table, placement] of tables) {
+    const present = await placementOf(tx, table)
+    if (present === placement) continue
+    if (present !== 'coordinator') {
+      throw new NotDistributable(`the table ${table} lies elsewhere than Claviger needs it (${present})`)
+    }
+    if (placement === 'everywhere') await sql`SELECT create_reference_table(${table}::regclass)`.execute(tx)
+    else {
+      const count = shards === undefined ? sql`` : sql`, shard_count => ${shards}::int`
+      await sql`SELECT create_distributed_table(${table}::regclass, 'id', 'hash', colocate_with => 'none' ${count})`.execute(
+        tx,
+      )
+    }
+    placed.push({ table, placement })
+  }
+  const { rows } = await sql<{ shards: number }>`
+    SELECT count(*)::int AS shards FROM pg_dist_shard WHERE logicalrelid = 'families'::regclass`.execute(tx)
+  return { placed, shards: rows[0]?.shards ?? 0 }
+}
+
+async function placementOf(tx: Tx, table: keyof Schema): Promise<Placement | 'by another key'> {
+  const { rows } = await sql<{ method: string; copied: boolean; key: string | null }>`
+    SELECT partmethod AS method, repmodel = 't' AS copied, column_to_column_name(logicalrelid, partkey) AS key
+    FROM pg_dist_partition WHERE logicalrelid = ${table}::regclass`.execute(tx)
+  const [row] = rows
+  if (row?.method === 'h') return row.key === 'id' ? 'family' : 'by another key'
+  return row?.copied ? 'everywhere' : 'coordinator'
+}
