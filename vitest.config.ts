@@ -6,6 +6,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
+    // Notes what is sent to the database, for the inspection at the end.
+    setupFiles: ['test/support/statements/start.ts'],
     // Processes, not threads: argon2 and the native database clients of one file cannot disturb another's.
     pool: 'forks',
     // The files that a process runs share what they import: a process for each would load and warm up as long as many of them run.

@@ -167,6 +167,7 @@ test('no page names a setting that does not exist', () => {
     'UV_THREADPOOL_SIZE',
     'MALLOC_ARENA_MAX',
     'TEST_POSTGRES',
+    'TEST_DATABASE_URL',
     'NODE_OPTIONS',
     'NODE_EXTRA_CA_CERTS',
     'POSTGRES_PASSWORD',

@@ -11,6 +11,7 @@ import { atOnce } from './support/at-once.ts'
 import { CANARY_FOLDER, searchFolder } from './support/canary.ts'
 import { readNodes, urlsOf } from './support/citus.ts'
 import { query } from './support/postgres.ts'
+import { inspectRun } from './support/statements/run.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -25,28 +26,43 @@ declare module 'vitest' {
   }
 }
 
-/** Around the whole run: a PostgreSQL for it, and at its end the search for secrets that it left at rest. */
+/**
+ * Around the whole run: a PostgreSQL for it, and at its end the inspection of the statements that it sent and the search for secrets
+ * that it left at rest.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'claviger-canary-'))
   process.env[CANARY_FOLDER] = folder
   process.env.TEST_LOG_FILE = join(folder, 'log')
   project.provide('signingKeys', await makeSigningKeys())
-  const close = await providePostgres(project)
+  const { url, databasePrefix, close } = await providePostgres(project)
   return async () => {
-    await close()
-    try {
-      const { logBytes, dumpBytes, secrets } = searchFolder(folder)
-      console.log(
-        `no secret at rest: ${secrets} passwords and server secrets, and every form of token and key, were looked for in ${logBytes} bytes of log and ${dumpBytes} of dumps`,
-      )
-    } catch (error) {
-      // Vitest reports an error of a teardown but forgives it.
-      process.exitCode = 1
-      throw error
-    } finally {
-      await rm(folder, { recursive: true, force: true })
+    const faults: unknown[] = []
+    const steps = [
+      async () => console.log(await inspectRun(folder, url, databasePrefix)),
+      close,
+      async () => reportSearch(folder),
+      () => rm(folder, { recursive: true, force: true }),
+    ]
+    for (const step of steps) {
+      try {
+        await step()
+      } catch (error) {
+        faults.push(error)
+      }
     }
+    if (faults.length === 0) return
+    // Vitest reports an error of a teardown but forgives it.
+    process.exitCode = 1
+    throw faults.length === 1 ? faults[0] : new AggregateError(faults, faults.map(String).join('\n'))
   }
+}
+
+function reportSearch(folder: string): void {
+  const { logBytes, dumpBytes, secrets } = searchFolder(folder)
+  console.log(
+    `no secret at rest: ${secrets} passwords and server secrets, and every form of token and key, were looked for in ${logBytes} bytes of log and ${dumpBytes} of dumps`,
+  )
 }
 
 /** More than servers that one test has at a time, each with a database of its own: none accepts what another has signed. */
@@ -58,8 +74,14 @@ async function makeSigningKeys(): Promise<string[]> {
   return keys.map((key) => key.export({ format: 'pem', type: 'pkcs8' }))
 }
 
+interface Provided {
+  url: string
+  databasePrefix: string
+  close(): Promise<void>
+}
+
 /** One PostgreSQL for the whole run: TEST_DATABASE_URL if set, else an embedded one of version TEST_POSTGRES. */
-async function providePostgres(project: TestProject): Promise<() => Promise<void>> {
+async function providePostgres(project: TestProject): Promise<Provided> {
   const databasePrefix = `claviger_test_${randomBytes(4).toString('hex')}`
   project.provide('databasePrefix', databasePrefix)
   const given = process.env.TEST_DATABASE_URL
@@ -67,7 +89,7 @@ async function providePostgres(project: TestProject): Promise<() => Promise<void
   project.provide('citus', machines.length > 0)
   if (given) {
     project.provide('databaseUrl', given)
-    return () => dropDatabasesOf(given, databasePrefix)
+    return { url: given, databasePrefix, close: () => dropDatabasesOf(given, databasePrefix) }
   }
   const version = process.env.TEST_POSTGRES ?? '18'
   if (version !== '15' && version !== '18') throw new Error('TEST_POSTGRES must be 15 or 18')
@@ -77,7 +99,7 @@ async function providePostgres(project: TestProject): Promise<() => Promise<void
     ephemeral: true,
   })
   project.provide('databaseUrl', postgres.url)
-  return postgres.close
+  return { url: postgres.url, databasePrefix, close: postgres.close }
 }
 
 /** Removes what a run has left on a server that outlives it. */

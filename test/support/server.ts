@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { testEnvironment } from './app.ts'
 import { noteSecretsOf } from './canary.ts'
+import { collecting } from './statements/collect.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
@@ -83,7 +84,7 @@ export function spawnServer(
   exited: Promise<number | null>
 } {
   noteSecretsOf(env)
-  const child = spawn(process.execPath, [script], {
+  const child = spawn(process.execPath, [...collecting(), script], {
     env: { PATH, NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
