@@ -22,6 +22,15 @@ test('a server that is stopping is alive but not ready, and ends its connections
   expect((await t.inject({ url: '/livez' })).statusCode).toBe(200)
 })
 
+test('one of several processes that leaves is as ready as its server, and ends its connections', async () => {
+  await using t = await createTestApp({ env: { LOG_LEVEL: 'info' } })
+  t.lifecycle.leaving = true
+  for (const url of ['/readyz', '/.well-known/jwks.json']) {
+    const answer = await t.inject({ url })
+    expect([answer.statusCode, answer.headers.connection]).toEqual([200, 'close'])
+  }
+})
+
 test('a database without the newest migration is not ready until it has it', async () => {
   await using t = await createTestApp()
   const { rows } = await sql<{ name: string }>`DELETE FROM claviger_migrations RETURNING name`.execute(t.db)
