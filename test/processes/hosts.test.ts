@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { startAbyss } from '../support/abyss.ts'
 import { createHonestClient, firstSuccess, met, progress, signUpOver, storm } from '../support/honest-client.ts'
 import { postJson } from '../support/post-json.ts'
@@ -32,7 +32,10 @@ async function inStorm(
   const servers = await Promise.all([1, 2].map(() => startServer({ databaseUrl, env, timeoutMs: 60_000 })))
   const either = () => servers[Math.random() < 0.5 ? 0 : 1]?.url ?? ''
   try {
-    const { email, password, tokens } = await signUpOver(either(), CLIENTS)
+    const { email, password, tokens } = await vi.waitFor(() => signUpOver(either(), CLIENTS), {
+      timeout: 60_000,
+      interval: 500,
+    })
     const clients = tokens.map((each) => createHonestClient({ ...each, server: either }))
     const login = () => postJson(`${either()}/login`, { email, password, client_id: 'native' })
     const logins: number[] = []
@@ -65,9 +68,9 @@ async function inStorm(
     ).toEqual([])
     expect(met(clients, 0), 'the servers themselves must have answered throughout').toBe(0)
     for (const { url } of servers) {
-      await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 10_000 }).toBe(200)
+      await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 60_000 }).toBe(200)
     }
-    expect((await login()).status).toBe(200)
+    await expect.poll(async () => (await login()).status, { timeout: 60_000 }).toBe(200)
   } finally {
     await Promise.all(servers.map((server) => server.kill()))
   }
@@ -133,7 +136,7 @@ test('a server that starts among standbys waits until one is promoted', async ()
       output = written
     },
   })
-  await expect.poll(() => output(), { timeout: 10_000 }).toContain('the database takes no writes yet')
+  await expect.poll(() => output(), { timeout: 60_000 }).toContain('the database takes no writes yet')
   expect(output()).toMatch(/"reason":"127\.0\.0\.1:\d+: is a standby; 127\.0\.0\.1:\d+: is a standby"/)
   await pair.promoteStandby()
   await using server = await starting
