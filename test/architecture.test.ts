@@ -66,7 +66,7 @@ const PACKAGES: Record<string, RegExp> = {
   '@fastify/*': /^app\.ts$|^http\/|\/routes\.ts$/,
   typebox: /^app\.ts$|^http\/|\/routes\.ts$/,
   kysely: /^db\/|[/-]queries\.ts$/,
-  pg: /^db\/(client|connect|connections|lend)\.ts$/,
+  pg: /^db\/(begun-query|client|connect|connections|lend)\.ts$/,
   'ipaddr.js': /^(config\/networks|http\/guards\/proxies)\.ts$/,
   pino: /^log\.ts$/,
   'prom-client': /^(metrics|http\/server\/metrics|processes\/totals)\.ts$/,

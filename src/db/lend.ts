@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { PostgresPool, PostgresPoolClient } from 'kysely'
 import type pg from 'pg'
+import { queryBegun } from './begun-query.ts'
 import type { Connections } from './connections.ts'
 import { changedNothing, inFailedTransaction } from './errors.ts'
 
 const BEGIN = /^(begin|start transaction)\b/i
+/** What Kysely sends at either end of a transaction without further settings. */
+const [PLAIN_BEGIN, COMMIT, ROLLBACK] = ['begin', 'commit', 'rollback']
 
 /**
  * The pool as Kysely sees it. Every statement is named. One that failed because of its connection, and certainly changed
@@ -12,20 +15,25 @@ const BEGIN = /^(begin|start transaction)\b/i
  */
 export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | 'end'>): PostgresPool {
   const nameOf = statementNames()
-  const ask = (client: pg.PoolClient, text: string, values?: readonly unknown[]) =>
+  const ask = (client: pg.PoolClient, text: string, values: readonly unknown[] | undefined, begins: boolean) => {
     // Without parameters it is BEGIN, COMMIT, or a migration of many statements: none of these needs a name.
-    values?.length ? client.query({ name: nameOf(text), text, values: [...values] }) : client.query(text)
+    if (!values?.length) return client.query(text)
+    const config = { name: nameOf(text), text, values: [...values] }
+    return begins ? queryBegun(client, config) : client.query(config)
+  }
 
   const lease = async () => {
     let client: pg.PoolClient | undefined = await connections.take()
     let spoilt: unknown
     let failure: Error | undefined
-    const attempt = async (text: string, values?: readonly unknown[]) => {
+    /** Whether a transaction is to begin with the next statement. */
+    let isDue = false
+    const attempt = async (text: string, values?: readonly unknown[], begins = false) => {
       // The next statement would fail as well. Usually it is a ROLLBACK, whose error would hide the first one.
       if (spoilt || !client) throw spoilt
       const askedAt = performance.now()
       try {
-        const result = await ask(client, text, values)
+        const result = await ask(client, text, values, begins)
         connections.praise(client)
         // PostgreSQL answers ROLLBACK to a COMMIT after a failed statement: nothing was committed.
         if (failure && text === 'commit' && result.command === 'ROLLBACK') throw failure
@@ -42,18 +50,31 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
       if (client) connections.giveBack(client, discard || spoilt !== undefined)
       client = undefined
     }
+    /** One that certainly changed nothing is sent once more, on another connection. */
+    const send = async (text: string, values?: readonly unknown[], begins = false) => {
+      const alone = client?.getTransactionStatus() === 'I'
+      try {
+        return await attempt(text, values, begins)
+      } catch (error) {
+        if (!spoilt || !alone || !changedNothing(error, begins || BEGIN.test(text))) throw error
+        release()
+        client = await connections.take()
+        spoilt = undefined
+        return await attempt(text, values, begins)
+      }
+    }
     return {
       query: async (text: string, values?: readonly unknown[]) => {
-        const alone = client?.getTransactionStatus() === 'I'
-        try {
-          return await attempt(text, values)
-        } catch (error) {
-          if (!spoilt || !alone || !changedNothing(error, BEGIN.test(text))) throw error
-          release()
-          client = await connections.take()
-          spoilt = undefined
-          return await attempt(text, values)
+        if (text === PLAIN_BEGIN) {
+          isDue = true
+          return { command: 'BEGIN', rows: [] }
         }
+        if (!isDue) return await send(text, values)
+        isDue = false
+        if (text === COMMIT || text === ROLLBACK) return { command: text.toUpperCase(), rows: [] }
+        if (values?.length) return await send(text, values, true)
+        await send(PLAIN_BEGIN)
+        return await send(text)
       },
       release,
     }
