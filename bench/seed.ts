@@ -40,9 +40,9 @@ export async function seed(query: Query, { users, families, progress = () => {} 
   for (let from = 0; from < users; from += BATCH) {
     const to = Math.min(users, from + BATCH)
     await query(
-      `INSERT INTO users (id, email, email_verified, password_hash, roles, claims, created_at)
+      `INSERT INTO users (id, email, email_verified, password_hash, roles, claims, created_at, signed_in_at, locale)
         SELECT md5('user ' || n)::uuid, 'user-' || n || '@bench.example', true, $1, '{member}', '{}',
-          now() - interval '40 days' + n * interval '1 second'
+          now() - interval '40 days' + n * interval '1 second', now() - interval '1 day', 'en'
         FROM generate_series($2::int, $3::int) AS n`,
       [phc, from, to - 1],
     )

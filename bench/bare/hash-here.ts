@@ -5,7 +5,7 @@ import { computeHere } from '../../src/credentials/passwords/argon2.ts'
 
 registerHooks({
   resolve: (specifier, context, next) =>
-    specifier.endsWith('/users/hash-process.ts') ? next(import.meta.url, context) : next(specifier, context),
+    specifier.endsWith('/passwords/hash-process.ts') ? next(import.meta.url, context) : next(specifier, context),
 })
 
 /** In place of the one in src/credentials/passwords/hash-process.ts. */
