@@ -51,7 +51,7 @@ test('what a page says to be in a file is there', () => {
 
 test('every command that a page names exists and has the options that it is given', async () => {
   const groups = 'users|sessions|keys'
-  const alone = 'serve|migrate|prune|doctor|config'
+  const alone = 'serve|migrate|distribute|prune|doctor|config'
   const commands = spans.flatMap(({ page, text }) => {
     const [, typed] = /(?:npm run (?:--silent )?cli --|^claviger|claviger claviger) ([a-z].*)/.exec(text) ?? []
     const command = typed ?? (RegExp(`^((${groups}) [a-z]+|(${alone}))( |$)`).test(text) ? text : undefined)

@@ -74,17 +74,48 @@ export interface TableFacts {
 }
 
 export async function tableFacts(db: Db, table: keyof Schema): Promise<TableFacts> {
+  // The statistics are seconds late, and know nothing of a table that was restored: a few rows are counted instead.
+  const { rows: few } = await sql<{ counted: number }>`
+    SELECT count(*)::int AS counted FROM (SELECT 1 FROM ${sql.table(table)} LIMIT 10001) AS limited`.execute(db)
+  const counted = few[0]?.counted ?? 0
+  const { live, ...facts } = (await isDivided(db, table)) ? await factsOfShards(db, table) : await factsHere(db, table)
+  return { ...facts, live: counted > 10_000 ? Math.max(live, counted) : counted }
+}
+
+const STATISTICS = `n_tup_upd::float8 AS updates, n_tup_hot_upd::float8 AS "hotUpdates", n_live_tup::float8 AS live,
+  n_dead_tup::float8 AS dead, pg_total_relation_size(relid)::float8 AS bytes`
+
+async function factsHere(db: Db, table: keyof Schema): Promise<TableFacts> {
   const { rows } = await sql<TableFacts>`
-    SELECT
-      n_tup_upd::float8 AS updates,
-      n_tup_hot_upd::float8 AS "hotUpdates",
-      -- The statistics are seconds late, and know nothing of a table that was restored: a few rows are counted instead.
-      CASE WHEN counted > 10000 THEN greatest(n_live_tup, counted) ELSE counted END::float8 AS live,
-      n_dead_tup::float8 AS dead,
-      pg_total_relation_size(relid)::float8 AS bytes
-    FROM pg_stat_user_tables,
-      (SELECT count(*) AS counted FROM (SELECT 1 FROM ${sql.table(table)} LIMIT 10001) AS limited) AS few
-    WHERE relid = ${table}::regclass`.execute(db)
+    SELECT ${sql.raw(STATISTICS)} FROM pg_stat_user_tables WHERE relid = ${table}::regclass`.execute(db)
   if (!rows[0]) throw new Error(`there are no statistics of the table ${table}`)
   return rows[0]
+}
+
+async function isDivided(db: Db, table: keyof Schema): Promise<boolean> {
+  const { rows } = await sql<{ citus: boolean }>`
+    SELECT to_regclass('pg_catalog.pg_dist_shard') IS NOT NULL AS citus`.execute(db)
+  if (!rows[0]?.citus) return false
+  const { rows: shards } = await sql`SELECT FROM pg_dist_shard WHERE logicalrelid = ${table}::regclass LIMIT 1`.execute(
+    db,
+  )
+  return shards.length > 0
+}
+
+/** Of a table that Citus divides each part is asked, where it lies. */
+async function factsOfShards(db: Db, table: keyof Schema): Promise<TableFacts> {
+  const ofShard = `SELECT to_json(s) FROM (SELECT ${STATISTICS} FROM pg_stat_user_tables WHERE relid = '%s'::regclass) AS s`
+  const { rows } = await sql<{ success: boolean; result: string }>`
+    SELECT success, result FROM run_command_on_shards(${table}::regclass, ${ofShard})`.execute(db)
+  const silent = rows.find(({ success }) => !success)
+  if (silent) throw new Error(`a part of ${table} cannot be asked: ${silent.result}`)
+  const parts = rows.map(({ result }) => JSON.parse(result) as TableFacts)
+  const sum = (name: keyof TableFacts) => parts.reduce((total, part) => total + part[name], 0)
+  return {
+    updates: sum('updates'),
+    hotUpdates: sum('hotUpdates'),
+    live: sum('live'),
+    dead: sum('dead'),
+    bytes: sum('bytes'),
+  }
 }

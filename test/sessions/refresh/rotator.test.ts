@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, inject, test, vi } from 'vitest'
 import { createTestApp, type TestApp } from '../../support/app.ts'
 import { holdRow } from '../holds.ts'
 
@@ -39,6 +39,27 @@ test('refreshes that come together go to the database together, and each gets it
   expect(new Set(successors).size).toBe(40)
   // Each is the current one of its own family.
   expect(statusesOf(await Promise.all(successors.map((token) => t.refresh(token))))).toEqual(Array(40).fill(200))
+})
+
+test.skipIf(inject('citus'))('a batch is of one shard', async () => {
+  await using t = await createTestApp({ env: { SESSIONS_PER_USER: '100' } })
+  // As if the database divided the families by the last digit of their ids.
+  const shardOf = (id: string) => Number.parseInt(id.slice(-1), 16) % 4
+  vi.spyOn(t.deps.shards, 'of').mockImplementation(shardOf)
+  const tokens = await sessions(t, 40)
+  const batches: string[][] = []
+  t.deps.rotationDb = t.deps.rotationDb.withPlugin({
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
+      batches.push(result.rows.map((row) => String(row.id)))
+      return result
+    },
+  })
+  const answers = await Promise.all(tokens.map((token) => t.refresh(token)))
+  expect(statusesOf(answers)).toEqual(Array(40).fill(200))
+  expect(batches.flat()).toHaveLength(40)
+  for (const batch of batches) expect(new Set(batch.map(shardOf)).size).toBeLessThanOrEqual(1)
+  expect(Math.max(...batches.map(({ length }) => length))).toBeGreaterThan(1)
 })
 
 test('whatever is in a batch is judged by itself: a replay ends its own family and no other', async () => {

@@ -1,0 +1,32 @@
+import { describe, expect, inject, test } from 'vitest'
+import { distribute } from '../../src/db/distribute.ts'
+import { createTestCli } from '../cli/support.ts'
+import { createTestApp } from '../support/app.ts'
+import { createDatabase } from '../support/postgres.ts'
+
+describe.skipIf(inject('citus'))('where there is no Citus', () => {
+  test('distribute refuses, says why, and changes nothing', async () => {
+    await using cli = await createTestCli()
+    const { code, out, err } = await cli.run(['distribute'])
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toContain('this PostgreSQL does not have the extension Citus')
+  })
+})
+
+test.each(['1', '0', '-4', '2.5', 'many', '1025'])('--shards %s is refused', async (shards) => {
+  await using cli = await createTestCli()
+  const { code, err } = await cli.run(['distribute', `--shards=${shards}`])
+  expect([code, err]).toEqual([2, expect.stringContaining('--shards must be a number from 2 to 1024')])
+})
+
+describe.skipIf(!inject('citus'))('on a Citus cluster', () => {
+  test('what lies where it belongs is left alone', async () => {
+    await using t = await createTestApp()
+    expect(await distribute(t.database.ownerUrl)).toEqual({ placed: [], shards: 4, workers: expect.any(Number) })
+  })
+
+  test('a database without the extension is not distributed, and it says what to do', async () => {
+    await using database = await createDatabase()
+    await expect(distribute(database.ownerUrl)).rejects.toThrow('CREATE EXTENSION citus')
+  })
+})
