@@ -38,8 +38,6 @@ BEGIN
   RETURN found;
 END $$;
 
-REVOKE ALL ON FUNCTION user_by_id(uuid), user_by_email(text), locked_user(uuid), users_hash_parameters(integer) FROM PUBLIC;
-
 -- A refresh measures roles by a function that takes no NULL. Not validated: the program writes none, and reading the whole table
 -- would hold up sign-ins.
 ALTER TABLE users ADD CONSTRAINT users_roles_are_named CHECK (array_position(roles, NULL) IS NULL) NOT VALID;

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { connect } from './connect.ts'
-import { lockMigrations, planMigrations } from './migrate.ts'
+import { lockMigrations, outlastDeadlocks, planMigrations } from './migrate.ts'
 import { PLACEMENTS, type Placement } from './placement.ts'
 import type { Db, Schema, Tx } from './schema.ts'
 
@@ -33,7 +33,7 @@ export async function distribute(databaseUrl: string, { shards }: { shards?: num
     if (pending.length > 0) {
       throw new NotDistributable(`the schema is not up to date (${pending.join(', ')}): run “claviger migrate” first`)
     }
-    return await db.transaction().execute(async (tx) => {
+    return await outlastDeadlocks(db, async (tx) => {
       await lockMigrations(tx)
       await oneConnectionPerMachine(tx)
       await freeCoordinatorTables(tx)

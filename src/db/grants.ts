@@ -27,14 +27,7 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   audit: 'SELECT, INSERT',
   claviger_migrations: 'SELECT',
 }
-const FUNCTIONS = [
-  'audit_count_again(uuid, integer)',
-  'audit_delete_old(timestamptz, integer)',
-  'user_by_id(uuid)',
-  'user_by_email(text)',
-  'locked_user(uuid)',
-  'users_hash_parameters(integer)',
-]
+const FUNCTIONS = ['audit_count_again(uuid, integer)', 'audit_delete_old(timestamptz, integer)']
 
 /**
  * Roles that already serve: no others may insert into `audit`, `users` and `signing_keys`. A migration grants them its new

@@ -72,10 +72,10 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
 const ATTEMPTS = 4
 
 /**
- * Servers of the version before go on meanwhile. They lock the same tables in other orders, and the database may decide
- * against the migration.
+ * Servers go on meanwhile. They lock the same tables in other orders, and the database may decide against the change of the
+ * schema.
  */
-async function outlastDeadlocks<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function outlastDeadlocks<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await db.transaction().execute(work)

@@ -58,6 +58,8 @@ export async function connectServer({
     await close()
     throw error
   })
+  // Whoever needs a connection first may have it, where the database grants few.
+  first.spare()
   const counts = share(size, shards.isDivided())
   const rotations = open(counts.rotations, REFRESH_TIMEOUTS)
   const others = reserved === 0 ? first : open(counts.others, {})

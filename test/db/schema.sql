@@ -365,7 +365,7 @@ AS $function$
 BEGIN
   RETURN QUERY SELECT * FROM users WHERE id = wanted FOR NO KEY UPDATE;
 END $function$
--- PUBLIC may not call it
+-- PUBLIC may call it
 
 CREATE OR REPLACE FUNCTION public.user_by_email(wanted text)
  RETURNS SETOF users
@@ -375,7 +375,7 @@ AS $function$
 BEGIN
   RETURN QUERY SELECT * FROM users WHERE email = wanted;
 END $function$
--- PUBLIC may not call it
+-- PUBLIC may call it
 
 CREATE OR REPLACE FUNCTION public.user_by_id(wanted uuid)
  RETURNS SETOF users
@@ -385,7 +385,7 @@ AS $function$
 BEGIN
   RETURN QUERY SELECT * FROM users WHERE id = wanted;
 END $function$
--- PUBLIC may not call it
+-- PUBLIC may call it
 
 CREATE OR REPLACE FUNCTION public.users_hash_parameters(most integer)
  RETURNS text[]
@@ -404,4 +404,4 @@ BEGIN
   END LOOP;
   RETURN found;
 END $function$
--- PUBLIC may not call it
+-- PUBLIC may call it

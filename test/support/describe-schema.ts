@@ -34,7 +34,7 @@ export async function describeSchema(db: Kysely<never>): Promise<string> {
     )
   }
   const { rows: functions } = await sql<{ definition: string; acl: string }>`
-    SELECT pg_get_functiondef(oid) AS definition, array_to_string(proacl, ', ') AS acl
+    SELECT pg_get_functiondef(oid) AS definition, array_to_string(coalesce(proacl, acldefault('f', proowner)), ', ') AS acl
     FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname`.execute(db)
   for (const { definition, acl } of functions) {
     // Its own rights only, whatever the owner is called; PUBLIC has an empty name.

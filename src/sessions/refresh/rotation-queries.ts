@@ -36,6 +36,9 @@ const COLUMNS =
  * Rows that are locked are skipped and match nothing either. Waiting for one would hold up the whole batch, and two
  * batches that wait for each other's rows would deadlock.
  *
+ * Each mention of families names their ids, so that a database which divides them sends the whole statement to the one shard: without
+ * that it would ask all, and one machine that is away would fail the refreshes of the others.
+ *
  * The scopes and audiences of a request are passed as text separated by spaces, which neither may contain, because arrays
  * in PostgreSQL cannot hold lists of different lengths. The statement is a constant: building it for each request would
  * cost half as much as running it.
@@ -65,6 +68,7 @@ const ROTATE = `
   FROM a, free, clients c, users u
   WHERE free.id = a.family
     AND f.id = a.family
+    AND f.id = ANY ($4)
     AND f.generation = a.generation
     AND f.current_hash = a.hash
     AND f.delivery = a.delivery
@@ -158,7 +162,7 @@ export async function dateRotations(db: Db, rotatedAt: Date, made: readonly Made
       SELECT f.id FROM families f WHERE f.id = ANY (${families}) FOR NO KEY UPDATE SKIP LOCKED
     ), dated AS (
       UPDATE families f SET rotated_at = ${rotatedAt} FROM a, free
-      WHERE free.id = a.family AND f.id = a.family AND f.current_hash = a.hash
+      WHERE free.id = a.family AND f.id = a.family AND f.id = ANY (${families}) AND f.current_hash = a.hash
       RETURNING f.id
     )
     SELECT f.id, EXISTS (SELECT FROM dated WHERE dated.id = f.id) AS dated

@@ -47,7 +47,7 @@ const TROUBLES: Trouble[] = [
     what: 'sessions that are read-only',
     reason: 'database',
     trouble: 'SET default_transaction_read_only = on',
-    cure: 'RESET default_transaction_read_only',
+    cure: 'SET default_transaction_read_only = off',
     ofSession: true,
   },
 ]
@@ -63,6 +63,9 @@ test.each(TROUBLES)('$what: not ready, 503 and never 401 or 500, and ready again
   const everywhere = async (statement: string) => {
     for (const db of all) await sql.raw(statement.replace('$role', role)).execute(db)
   }
+  // Also of those that are opened when one is given up because it has become read-only.
+  const place = `ALTER ROLE ${role} IN DATABASE ${new URL(t.databaseUrl).pathname.slice(1)}`
+  if (trouble.ofSession) await sql.raw(`${place} SET default_transaction_read_only = on`).execute(t.db)
   await everywhere(trouble.trouble)
 
   expect(await ready(t)).toBe(503)
@@ -75,6 +78,7 @@ test.each(TROUBLES)('$what: not ready, 503 and never 401 or 500, and ready again
   expect(logged.map(({ level }) => level)).toEqual(Array(3).fill(trouble.reason === 'schema' ? 'error' : 'warn'))
   expect(t.logs.filter(({ msg }) => msg === 'request').map((line) => line.reason)).toContain(trouble.reason)
 
+  if (trouble.ofSession) await sql.raw(`${place} RESET default_transaction_read_only`).execute(t.db)
   await everywhere(trouble.cure)
   await expect.poll(() => ready(t), { timeout: 5000 }).toBe(200)
   expect((await t.refresh(refreshToken)).statusCode).toBe(200)
