@@ -117,7 +117,7 @@ describe('signing in', () => {
   test('says so where the browser would drop the cookie, and starts no session that nobody could use', async () => {
     const { email, password } = await account()
     await using plain = await createTestApp({ join: t, env: { ISSUER: 'http://auth.test' } })
-    const families = () => t.db.selectFrom('families').select('id').execute()
+    const families = () => t.db.selectFrom('families').select('id').orderBy('id').execute()
     const before = await families()
     const answer = await openBrowser(plain).send('/account/sign-in', { email, password })
     expect([answer.statusCode, answer.headers['set-cookie']]).toEqual([403, undefined])
@@ -258,7 +258,7 @@ describe('forms of other pages', () => {
     const { email, password } = await account()
     const browser = openBrowser(t)
     await browser.send('/account/sign-in', { email, password })
-    const before = await t.db.selectFrom('families').select(['id', 'ended_at']).execute()
+    const before = await t.db.selectFrom('families').select(['id', 'ended_at']).orderBy('id').execute()
     for (const [path, fields] of [
       ['/account/sign-in', { email, password }],
       ['/account/register', { email: address(), password }],
@@ -271,7 +271,7 @@ describe('forms of other pages', () => {
       expect(answer.headers['content-type']).toMatch(/^text\/html/)
       expect(answer.headers['set-cookie']).toBeUndefined()
     }
-    expect(await t.db.selectFrom('families').select(['id', 'ended_at']).execute()).toEqual(before)
+    expect(await t.db.selectFrom('families').select(['id', 'ended_at']).orderBy('id').execute()).toEqual(before)
   })
 
   test.each([
