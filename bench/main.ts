@@ -1,20 +1,23 @@
-// npm run bench [-- row …] [--seconds 10] [--families 1000000] [--rotations 200000] [--json] [--compare FILE]
+// npm run bench [-- row …] [--seconds 10] [--families 1000000] [--rotations 200000] [--database URL] [--json] [--compare FILE]
 import { readFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { endAll } from './children.ts'
-import { type Cluster, openCluster } from './cluster.ts'
+import { closeClusters, openGiven, openOwn } from './cluster.ts'
 import { isMet, type Line } from './line.ts'
 import { describeMachine, inWords } from './machine.ts'
 import { type Report, readOptions, readReport } from './options.ts'
 import { dpop } from './rows/dpop.ts'
+import { engine } from './rows/engine.ts'
 import { feed } from './rows/feed.ts'
 import { flood } from './rows/flood.ts'
 import { growth } from './rows/growth.ts'
 import { jwks } from './rows/jwks.ts'
+import { latency } from './rows/latency.ts'
 import { login } from './rows/login.ts'
 import { logout } from './rows/logout.ts'
 import { logoutLatency } from './rows/logout-latency.ts'
 import { memory } from './rows/memory.ts'
+import { processes } from './rows/processes.ts'
 import { profile } from './rows/profile.ts'
 import { prune } from './rows/prune.ts'
 import { refresh } from './rows/refresh.ts'
@@ -31,6 +34,8 @@ type Row = (stage: Stage) => Promise<Line[]>
 
 const rows: Record<string, Row> = {
   refresh,
+  latency,
+  processes,
   dpop,
   'round-trips': roundTrips,
   login,
@@ -49,7 +54,7 @@ const rows: Record<string, Row> = {
   'logout-latency': logoutLatency,
 }
 /** Only when asked for. */
-const extras: Record<string, Row> = { profile }
+const extras: Record<string, Row> = { profile, engine }
 
 const usage = `npm run bench -- [row …] [options]
 
@@ -57,18 +62,17 @@ rows      ${Object.keys(rows).join(', ')}; and ${Object.keys(extras).join(', ')}
 --seconds N      length of one measurement (10)
 --families N     of the large table in the row growth (1000000)
 --rotations N    before the row writes looks at the size of the table (200000)
+--database URL   of a server to use in place of one of our own, whose databases the bench makes and drops; of a Citus cluster
+                 the coordinator. The row engine compares each that is given with a server of our own
 --json           the report for machines, on standard output
 --compare FILE   beside the figures of an earlier --json report`
 
-let cluster: Cluster | undefined
-let opening: Promise<Cluster> | undefined
 let stopping = false
 
 async function cleanUp(): Promise<void> {
   stopping = true
   await endAll()
-  cluster ??= await opening?.catch(() => undefined)
-  await cluster?.close()
+  await closeClusters()
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -99,11 +103,11 @@ async function main(): Promise<number> {
     console.error(`the machine is busy (load ${load.toFixed(1)}): expect worse figures than it can do`)
   }
   say('starting PostgreSQL')
-  opening = openCluster()
-  cluster = await opening
+  const [given] = options.databases
+  const cluster = await (given === undefined ? openOwn() : openGiven(given))
   const stage = createStage(options, cluster, say)
   const report: Report = {
-    machine: describeMachine(cluster.version),
+    machine: describeMachine(cluster.workers.length === 0 ? cluster.version : `${cluster.version} (${cluster.kind})`),
     at: new Date().toISOString(),
     lines: [],
   }

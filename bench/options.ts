@@ -31,12 +31,13 @@ export function readOptions(args: string[], rows: object, extras: object): Choic
       families: { type: 'string', default: '1000000' },
       rotations: { type: 'string', default: '200000' },
       json: { type: 'boolean', default: false },
+      database: { type: 'string', multiple: true, default: [] },
       compare: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
   const chosen = positionals.length > 0 ? positionals : Object.keys(rows)
-  const positive = (name: keyof Options): number => {
+  const positive = (name: 'seconds' | 'families' | 'rotations'): number => {
     const value = Number(values[name])
     if (!(value > 0 && value < Number.POSITIVE_INFINITY)) throw new Error(`--${name} is not a positive number`)
     return value
@@ -47,7 +48,12 @@ export function readOptions(args: string[], rows: object, extras: object): Choic
     help: values.help,
     json: values.json,
     compare: values.compare,
-    options: { seconds: positive('seconds'), families: positive('families'), rotations: positive('rotations') },
+    options: {
+      seconds: positive('seconds'),
+      families: positive('families'),
+      rotations: positive('rotations'),
+      databases: values.database,
+    },
   }
 }
 

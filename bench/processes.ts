@@ -29,10 +29,11 @@ async function ticksOf(path: string): Promise<Ticks | undefined> {
 export async function cpuOfFamily(pid: number): Promise<number> {
   for (;;) {
     const before = await ticksOf(`/proc/${pid}`)
+    if (!before) return 0
     const children = await childrenOf(pid)
     const each = await Promise.all(children.map((child) => ticksOf(`/proc/${child}`)))
     const after = await ticksOf(`/proc/${pid}`)
-    if (!before || !after) return 0
+    if (!after) return 0
     if (each.includes(undefined) || before.reaped !== after.reaped) continue
     const living = each.reduce((sum, ticks) => sum + (ticks?.own ?? 0) + (ticks?.reaped ?? 0), 0)
     return (after.own + after.reaped + living) * MS_PER_TICK
@@ -49,6 +50,11 @@ export async function cpuByThread(pid: number): Promise<Map<string, number>> {
     if (ticks) sums.set(name, (sums.get(name) ?? 0) + ticks.own * MS_PER_TICK)
   }
   return sums
+}
+
+/** Name of the program that a process runs, at most 15 characters. @returns undefined if there is no such process. */
+export async function programOf(pid: number): Promise<string | undefined> {
+  return (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => undefined))?.trim()
 }
 
 export async function parentOf(pid: number): Promise<number> {

@@ -17,7 +17,7 @@ export async function countRoundTrips(databaseUrl: string): Promise<RoundTripCou
   const sockets = new Set<Socket>()
   let count = 0
   const relay = createServer((client) => {
-    const server = connect(Number(target.port), target.hostname)
+    const server = connect(Number(target.port || 5432), target.hostname)
     const note = countMessages(() => count++)
     client.on('data', (chunk: Buffer) => {
       note(chunk)

@@ -89,12 +89,23 @@ export async function mintChains(query: Query, keys: KeyList, count: number): Pr
     [count],
   )
   const minted = rows.map(() => mintFirst(keys))
-  await query(
-    `UPDATE families f SET id = given.family, current_hash = given.hash, rotated_at = now(),
+  const ids = rows.map(({ id }) => id)
+  const rename = (table: string) =>
+    query(
+      `UPDATE ${table} f SET id = given.family, current_hash = given.hash, rotated_at = now(),
         generation = 0, previous_generation = NULL, previous_hash = NULL, salt = NULL
       FROM unnest($1::uuid[], $2::bytea[], $3::uuid[]) AS given (id, hash, family) WHERE f.id = given.id`,
-    [rows.map(({ id }) => id), minted.map(({ token }) => hashToken(token)), minted.map(({ family }) => family)],
-  )
+      [ids, minted.map(({ token }) => hashToken(token)), minted.map(({ family }) => family)],
+    )
+  const [distributed] = await query(`SELECT FROM pg_extension WHERE extname = 'citus'`)
+  if (distributed) {
+    // Citus does not let a row change the machine that its id puts it on.
+    await query('CREATE TEMPORARY TABLE renamed AS SELECT * FROM families WHERE id = ANY($1::uuid[])', [ids])
+    await query('DELETE FROM families WHERE id = ANY($1::uuid[])', [ids])
+    await rename('renamed')
+    await query('INSERT INTO families SELECT * FROM renamed')
+    await query('DROP TABLE renamed')
+  } else await rename('families')
   // One statement that updates most rows of a page fills the room that is meant for rotations. In a table so small, pack
   // the pages anew; in a large one, hardly a page has two of these rows.
   const [table] = await query('SELECT count(*) AS families FROM families')

@@ -18,6 +18,8 @@ export interface Options {
   families: number
   /** Of the row that looks at the size of the table. */
   rotations: number
+  /** URLs of servers to use in place of one of our own; the row engine compares all of them with one of our own. */
+  databases: string[]
 }
 
 export interface Driver {
@@ -51,7 +53,6 @@ export function createStage(options: Options, cluster: Cluster, say: (text: stri
   const keys: KeyList = [deriveServerKeys(bytes)]
   const issuer = 'http://localhost:3000'
   const closing: (() => unknown)[] = []
-  let databases = 0
   const chains = (database: Database, count: number): Promise<string[]> => mintChains(database.query, keys, count)
 
   return {
@@ -62,7 +63,7 @@ export function createStage(options: Options, cluster: Cluster, say: (text: stri
     issuer,
     say,
     prepare: async (size) => {
-      const database = await cluster.createDatabase(`bench_${++databases}`)
+      const database = await cluster.createDatabase()
       closing.push(database.drop)
       await seed(database.query, {
         ...size,
@@ -119,24 +120,27 @@ function startDriver(host: string, yielding: boolean): Driver {
 export interface Costs {
   /** CPU milliseconds per request without fault. */
   node: number
+  /** On all machines of the database; NaN if it is not on this one. */
   postgres: number
+  /** That on the workers of Citus. */
+  workers: number
 }
 
 /** What the server and PostgreSQL spend on a task of the driver, per request. */
 export async function withCosts(
-  { cluster }: Stage,
-  server: Server,
+  { cluster }: Pick<Stage, 'cluster'>,
+  server: Pick<Server, 'pid'>,
   work: () => Promise<Outcome>,
 ): Promise<Outcome & Costs> {
-  const read = (): Promise<[number, number]> => Promise.all([cpuOfFamily(server.pid), cpuOfFamily(cluster.pid)])
+  const machines = [cluster.pid, ...cluster.workers]
+  const read = () => Promise.all([server.pid, ...machines].map(cpuOfFamily))
   const before = await read()
   const outcome = await work()
-  const after = await read()
-  return {
-    ...outcome,
-    node: (after[0] - before[0]) / outcome.done,
-    postgres: (after[1] - before[1]) / outcome.done,
-  }
+  const [node = Number.NaN, ...each] = (await read()).map((ms, index) => (ms - (before[index] ?? 0)) / outcome.done)
+  const sum = (costs: number[]): number => costs.reduce((all, cost) => all + cost, 0)
+  return machines.includes(0)
+    ? { ...outcome, node, postgres: Number.NaN, workers: Number.NaN }
+    : { ...outcome, node, postgres: sum(each), workers: sum(each.slice(1)) }
 }
 
 /** Of several measurements of one thing. */
@@ -147,8 +151,15 @@ export function sumUp(rounds: (Outcome & Costs)[]) {
     perSecond: done / sum((each) => each.seconds),
     node: sum((each) => each.node * each.done) / done,
     postgres: sum((each) => each.postgres * each.done) / done,
+    workers: sum((each) => each.workers * each.done) / done,
     faults: sumFaults(...rounds),
   }
+}
+
+/** Where PostgreSQL's part is spent, in words; nothing without workers. */
+export function wordsOnMachines({ cluster }: Pick<Stage, 'cluster'>, { postgres, workers }: Costs): string {
+  if (cluster.workers.length === 0) return ''
+  return `; coordinator ${(postgres - workers).toFixed(3)}, workers ${workers.toFixed(3)} ms`
 }
 
 /** Until V8 has compiled what is hot and every page that is written has had its full image in the log. */

@@ -1,8 +1,7 @@
 import { costOf, verifications } from '../ceilings.ts'
 import type { Line } from '../line.ts'
-import { sumFaults } from '../load.ts'
 import { emailOf, password } from '../seed.ts'
-import { type Stage, withCosts } from '../stage.ts'
+import { type Stage, sumUp, withCosts, wordsOnMachines } from '../stage.ts'
 
 /** What a sign-in costs, against the one argon2 verification in it. */
 export async function login(stage: Stage): Promise<Line[]> {
@@ -23,20 +22,15 @@ export async function login(stage: Stage): Promise<Line[]> {
   const between = await verifications(seconds / 4)
   const second = await withCosts(stage, server, () => signIn(seconds / 2))
   const verification = costOf([before, between, await verifications(seconds / 4)])
-  const done = first.done + second.done
-  const node = (first.node * first.done + second.node * second.done) / done
-  const postgres = (first.postgres * first.done + second.postgres * second.done) / done
+  const sum = sumUp([first, second])
   return [
     {
       what: 'login, 8 connections',
-      perSecond: done / (first.seconds + second.seconds),
-      node,
-      postgres,
-      against: `argon2 ${verification.toFixed(1)} ms`,
-      figure: (node + postgres) / verification,
+      ...sum,
+      against: `argon2 ${verification.toFixed(1)} ms${wordsOnMachines(stage, sum)}`,
+      figure: (sum.node + sum.postgres) / verification,
       unit: '×',
       target: { atMost: 1.15 },
-      faults: sumFaults(first, second),
     },
   ]
 }

@@ -1,7 +1,7 @@
 import { costOf, rsa } from '../ceilings.ts'
 import type { Line } from '../line.ts'
 import { sumFaults } from '../load.ts'
-import { type Stage, warm, withCosts } from '../stage.ts'
+import { type Stage, sumUp, warm, withCosts, wordsOnMachines } from '../stage.ts'
 
 /** What a refresh costs, against the one signature in it; and how long it takes. */
 export async function refresh(stage: Stage): Promise<Line[]> {
@@ -19,28 +19,22 @@ export async function refresh(stage: Stage): Promise<Line[]> {
   const between = await rsa(seconds / 5)
   const second = await withCosts(stage, server, full)
   const signature = costOf([before, between, await rsa(seconds / 5)])
-  const done = first.done + second.done
-  const perRefresh = (read: (each: typeof first) => number): number =>
-    (read(first) * first.done + read(second) * second.done) / done
-  const [node, postgres] = [perRefresh((each) => each.node), perRefresh((each) => each.postgres)]
-  const perSecond = done / (first.seconds + second.seconds)
+  const sum = sumUp([first, second])
 
   stage.say('refresh: latency at 60 % of that')
-  const open = await driver.run(server, { kind: 'refresh' }, { connections: 256, seconds, rate: perSecond * 0.6 })
+  const open = await driver.run(server, { kind: 'refresh' }, { connections: 256, seconds, rate: sum.perSecond * 0.6 })
   return [
     {
       what: 'refresh, 32 connections',
-      perSecond,
+      ...sum,
       p50: open.p50,
       p99: open.p99,
       p999: open.p999,
-      node,
-      postgres,
-      against: `RSA-2048 ${signature.toFixed(3)} ms`,
-      figure: (node + postgres) / signature,
+      against: `RSA-2048 ${signature.toFixed(3)} ms${wordsOnMachines(stage, sum)}`,
+      figure: (sum.node + sum.postgres) / signature,
       unit: '×',
       target: { atMost: 2 },
-      faults: sumFaults(first, second, open),
+      faults: sumFaults(sum, open),
     },
   ]
 }

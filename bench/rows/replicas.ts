@@ -49,7 +49,7 @@ async function balanced(stage: Stage, haproxy: string, servers: readonly Server[
       const balancer = await startHaproxy(stage, haproxy, set.behind)
       try {
         const read = async () => {
-          const pids = [stage.cluster.pid, ...set.behind.map(({ pid }) => pid)]
+          const pids = [stage.cluster.pid, ...stage.cluster.workers, ...set.behind.map(({ pid }) => pid)]
           const each = await Promise.all(pids.map(cpuOfFamily))
           return { cpu: each.reduce((sum, ms) => sum + ms, 0), middle: await cpuOfFamily(balancer.pid) }
         }

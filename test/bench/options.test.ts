@@ -13,7 +13,7 @@ describe('options of npm run bench', () => {
       help: false,
       json: false,
       compare: undefined,
-      options: { seconds: 10, families: 1_000_000, rotations: 200_000 },
+      options: { seconds: 10, families: 1_000_000, rotations: 200_000, databases: [] },
     })
   })
 
@@ -39,8 +39,15 @@ describe('options of npm run bench', () => {
     expect({ json, compare, options }).toEqual({
       json: true,
       compare: 'a.json',
-      options: { seconds: 0.5, families: 10_000_000, rotations: 200_000 },
+      options: { seconds: 0.5, families: 10_000_000, rotations: 200_000, databases: [] },
     })
+  })
+
+  test('several servers, in the order given', () => {
+    expect(read('engine', '--database', 'postgres://a/x', '--database', 'postgres://b/x').options.databases).toEqual([
+      'postgres://a/x',
+      'postgres://b/x',
+    ])
   })
 
   test.each(['0', '-1', 'many', '', 'Infinity'])('--rotations=%s is refused', (value) => {

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
+import { makeCluster, readNodes, urlOf, urlsOf } from '../../dev/postgres/citus.ts'
 import { ONE_CONNECTION_PER_MACHINE } from '../../src/db/distribute.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { keepDump } from './canary.ts'
-import { makeCluster, readNodes, urlOf, urlsOf } from './citus.ts'
 
 export interface TestDatabase extends AsyncDisposable {
   /** As a role that only serves: what runs in a test has the rights that it has in production. */
@@ -96,7 +96,7 @@ async function makeTemplate(server: string, name: string): Promise<string> {
     const role = servingRole()
     await client.query(`CREATE ROLE ${role.name} LOGIN PASSWORD '${role.password}'`)
     const machines = await nodes()
-    if (machines.length > 0) await makeCluster(machines, server, draft, role.name)
+    if (machines.length > 0) await makeCluster(machines, server, draft, { grantTo: role.name, shards: 4 })
     else await migrate(urlOf(server, draft), { grantTo: role.name })
     // Nobody can rename or copy a database that somebody is connected to, and Citus has a process of its own in each.
     await close(draft)

@@ -2,11 +2,11 @@ import pg from 'pg'
 import { distribute } from '../../src/db/distribute.ts'
 import { migrate } from '../../src/db/migrate.ts'
 
-// A Citus cluster in place of one PostgreSQL, where TEST_DATABASE_URL names a database of its coordinator that knows the workers. The
-// machines of a cluster find each other by the name of the database that they are asked from, so a copy of a template on each of
-// them is a cluster again.
+// A Citus cluster in place of one PostgreSQL, where TEST_DATABASE_URL, or --database of the benchmarks, names a database of its
+// coordinator that knows the workers. The machines of a cluster find each other by the name of the database that they are asked
+// from, so a copy of a template on each of them is a cluster again.
 
-interface Node {
+export interface Node {
   host: string
   port: number
   coordinator: boolean
@@ -38,7 +38,7 @@ export async function makeCluster(
   nodes: readonly Node[],
   server: string,
   name: string,
-  grantTo: string,
+  { grantTo, shards }: { grantTo?: string; shards?: number },
 ): Promise<void> {
   for (const url of urlsOf(nodes, urlOf(server, name))) await once(url, 'CREATE EXTENSION citus')
   const url = urlOf(server, name)
@@ -48,8 +48,8 @@ export async function makeCluster(
       port,
     ])
   }
-  await migrate(url, { grantTo })
-  await distribute(url, { shards: 4 })
+  await migrate(url, grantTo === undefined ? {} : { grantTo })
+  await distribute(url, shards === undefined ? {} : { shards })
 }
 
 async function once(url: string, text: string, values: unknown[] = []): Promise<void> {
