@@ -1,5 +1,8 @@
+import { sql } from 'kysely'
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
+import { issueCode } from '../../src/credentials/codes/codes.ts'
+import { tellOwner } from '../../src/outbox/mail/notices.ts'
 import { changeEmail } from '../../src/users/address.ts'
 import { deleteUser } from '../../src/users/removal.ts'
 import { createTestApp, refreshTokenOf, TEST_PASSWORD, type TestApp } from '../support/app.ts'
@@ -84,4 +87,41 @@ test('attempts go on while an address is changed, and wait for nobody who waits 
     ])
     for (const answer of answers) if (answer) expect(answer.statusCode).toBeOneOf([401, 429])
   }
+})
+
+test('what belongs to an account goes with it where no foreign key takes it along', async () => {
+  await using t = await createTestApp()
+  const { userId, email } = await t.signUp()
+  const { rows: keys } = await sql<{ table: string; name: string }>`
+    SELECT conrelid::regclass::text AS "table", conname::text AS name FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = 'users'::regclass AND conrelid <> 'families'::regclass`.execute(t.db)
+  // As a database is that is distributed.
+  for (const { table, name } of keys)
+    await sql`ALTER TABLE ${sql.table(table)} DROP CONSTRAINT ${sql.id(name)}`.execute(t.db)
+  await t.login({ email, password: 'not the right phrase' })
+  await t.db.transaction().execute(async (tx) => {
+    const about = { purpose: 'undo_email_change', userId, email: 'left@example.com' } as const
+    await issueCode(tx, t.deps.serverKeys, t.deps.clock(), about)
+    await tellOwner(tx, t.deps, byOperator(t.deps), { userId, cause: 'password-changed' })
+  })
+  const tables = ['login_failures', 'one_time_codes', 'notices'] as const
+  const left = async () => {
+    const counts = tables.map((table) =>
+      t.db.selectFrom(table).where('user_id', '=', userId).select('user_id').execute(),
+    )
+    return (await Promise.all(counts)).map(({ length }) => length)
+  }
+  expect(await left()).toEqual([1, 1, 1])
+  await deleteUser(t.deps, byOperator(t.deps), userId)
+  expect(await left()).toEqual([0, 0, 0])
+})
+
+test('those are all the tables that refer to accounts', async () => {
+  await using t = await createTestApp()
+  const { rows } = await sql<{ name: string }>`
+    SELECT attrelid::regclass::text AS name FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+    WHERE attname = 'user_id' AND c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname !~ '_[0-9]{6,}$'
+    ORDER BY 1`.execute(t.db)
+  // Events stay; sessions have their foreign key everywhere.
+  expect(rows.map(({ name }) => name)).toEqual(['audit', 'families', 'login_failures', 'notices', 'one_time_codes'])
 })

@@ -44,6 +44,9 @@ const sources = (query: Query): Table[] =>
 const asksFamilies = (query: Query): boolean =>
   all(query).some(({ command, tables }) => command !== 'insert' && tables.some(areFamilies))
 
+const locksNamedFamilies = ({ node, tables }: Query): boolean =>
+  nodesOf(node.fields.rowMarks).length > 0 && tables.some((table) => areFamilies(table) && table.given !== undefined)
+
 /** What is computed from rows that are written. */
 function judged({ node, command }: Query): TreeValue[] {
   const { jointree, targetList } = node.fields
@@ -127,6 +130,17 @@ export const RULES: readonly Rule[] = [
       !isOfOneFamily(query) &&
       (query.parts.some((part) => part.place !== 'with' && within(part, areFamilies)) ||
         query.tables.some((table) => areFamilies(table) && !table.given)),
+  },
+  {
+    name: 'where families are locked by their ids, each mention of families names the ids',
+    instead:
+      'repeat f.id = ANY($n) beside the join: without it every shard is asked, and one machine that is away fails the sessions of all',
+    isBrokenBy: (query, around) =>
+      around.length === 0 &&
+      all(query).some(locksNamedFamilies) &&
+      all(query).some(
+        ({ command, tables }) => command !== 'insert' && tables.some((each) => areFamilies(each) && !each.given),
+      ),
   },
   {
     name: 'no recursion in a statement that writes, nor over several families',
