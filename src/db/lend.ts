@@ -36,7 +36,7 @@ export function lend(connections: Connections, pool: Pick<pg.Pool, 'options' | '
         const result = await ask(client, text, values, begins)
         connections.praise(client)
         // PostgreSQL answers ROLLBACK to a COMMIT after a failed statement: nothing was committed.
-        if (failure && text === 'commit' && result.command === 'ROLLBACK') throw failure
+        if (failure && text === COMMIT && result.command === 'ROLLBACK') throw failure
         failure = undefined
         return result
       } catch (error) {

@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
+import { PLACEMENTS } from './placement.ts'
 import type { Db, Schema } from './schema.ts'
+import { readShards } from './shards.ts'
 
 export interface DatabaseFacts {
   role: string
@@ -73,12 +75,14 @@ export interface TableFacts {
   bytes: number
 }
 
+/** Of a table, on however many machines its parts lie. */
 export async function tableFacts(db: Db, table: keyof Schema): Promise<TableFacts> {
   // The statistics are seconds late, and know nothing of a table that was restored: a few rows are counted instead.
   const { rows: few } = await sql<{ counted: number }>`
     SELECT count(*)::int AS counted FROM (SELECT 1 FROM ${sql.table(table)} LIMIT 10001) AS limited`.execute(db)
   const counted = few[0]?.counted ?? 0
-  const { live, ...facts } = (await isDivided(db, table)) ? await factsOfShards(db, table) : await factsHere(db, table)
+  const isDivided = PLACEMENTS[table] === 'family' && (await readShards(db)).isDivided()
+  const { live, ...facts } = isDivided ? await factsOfShards(db, table) : await factsHere(db, table)
   return { ...facts, live: counted > 10_000 ? Math.max(live, counted) : counted }
 }
 
@@ -92,17 +96,7 @@ async function factsHere(db: Db, table: keyof Schema): Promise<TableFacts> {
   return rows[0]
 }
 
-async function isDivided(db: Db, table: keyof Schema): Promise<boolean> {
-  const { rows } = await sql<{ citus: boolean }>`
-    SELECT to_regclass('pg_catalog.pg_dist_shard') IS NOT NULL AS citus`.execute(db)
-  if (!rows[0]?.citus) return false
-  const { rows: shards } = await sql`SELECT FROM pg_dist_shard WHERE logicalrelid = ${table}::regclass LIMIT 1`.execute(
-    db,
-  )
-  return shards.length > 0
-}
-
-/** Of a table that Citus divides each part is asked, where it lies. */
+/** Each part is asked, where it lies. */
 async function factsOfShards(db: Db, table: keyof Schema): Promise<TableFacts> {
   const ofShard = `SELECT to_json(s) FROM (SELECT ${STATISTICS} FROM pg_stat_user_tables WHERE relid = '%s'::regclass) AS s`
   const { rows } = await sql<{ success: boolean; result: string }>`

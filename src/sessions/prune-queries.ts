@@ -11,11 +11,9 @@ export async function deleteExpired(db: Db, before: Date, batch: number): Promis
     .limit(batch)
     .execute()
   // In two statements: rows of several shards cannot be locked together. Nobody holds one that is over for more than a moment.
-  const { rows } = await sql`
-    DELETE FROM families WHERE id = ANY(${old.map(({ id }) => id)}::uuid[]) AND expires_at < ${before} RETURNING 1`.execute(
-    db,
-  )
-  return rows.length
+  const { numAffectedRows } = await sql`
+    DELETE FROM families WHERE id = ANY(${old.map(({ id }) => id)}::uuid[]) AND expires_at < ${before}`.execute(db)
+  return Number(numAffectedRows ?? 0n)
 }
 
 /** Counts the families whose absolute end came before `before`, up to `most`. */

@@ -22,7 +22,7 @@ export async function insertFamily(
   family: NewFamily,
   { event, keep }: { event: Recording; keep: number },
 ): Promise<string[]> {
-  // Written out, as the event is.
+  // Written out, as the event is. The new family is left out by its id: spread over machines, the statement may see it already.
   const { rows } = await sql<{ id: string }>`
     WITH recorded AS (${event}), started AS (
       INSERT INTO families (id, user_id, client_id, delivery, remember, scope, audience, amr, auth_time, created_at,
