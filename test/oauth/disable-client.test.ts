@@ -13,7 +13,11 @@ import { introspect, tokenFor } from './authentication.ts'
 const t = forFile(await createTestApp())
 
 const revoked = async () =>
-  await t.db.selectFrom('revocations').select(['kind', 'sid', 'sub', 'initiator', 'revoked_at']).orderBy('id').execute()
+  await t.db
+    .selectFrom('revocations')
+    .select(['kind', 'sid', 'sub', 'initiator', 'revoked_at'])
+    .orderBy('revoked_at')
+    .execute()
 
 test('verifiers are told of a service, again once nobody can have read that it was enabled', async () => {
   const { clientId } = await addServiceClient(t)
