@@ -27,6 +27,9 @@ interface Member {
   unanswered: number
 }
 
+/** One that has ended, or that the system had no room for. */
+type Ended = Pick<Member, 'slot' | 'settled'> & Partial<Pick<Member, 'worker'>>
+
 export interface Crew {
   serving(): number
   /** Brings the totals up to date. */
@@ -89,15 +92,24 @@ export function startCrew(options: CrewOptions): Crew {
   }
 
   const start = (slot: number): void => {
-    const worker = cluster.fork(options.env)
+    let worker: Worker
+    try {
+      worker = cluster.fork(options.env)
+    } catch (error) {
+      log.error({ err: error }, 'a process could not be started')
+      return succeed({ slot, settled: false }, 1)
+    }
     const member: Member = { worker, slot, state: 'starting', settled: false, unanswered: 0 }
     members.add(member)
     if (!haveBeenReady) leader = member
     order(member, { kind: 'begin', slot, of: wanted, leads: leader === member })
     worker.on('message', (notice) => hear(member, notice as Notice))
-    worker.on('error', (error) =>
-      log.error({ err: error, worker: worker.process.pid }, 'a process could not be reached'),
-    )
+    worker.on('error', (error) => {
+      const { pid } = worker.process
+      log.error({ err: error, worker: pid }, pid ? 'a process could not be reached' : 'a process could not be started')
+      // Of some faults of the system Node tells here, and of no exit: there never was a process.
+      if (!pid) bury(member, 1, null)
+    })
     worker.on('exit', (code: number | null, signal: string | null) => bury(member, code, signal))
     // By then everything that it had sent has been heard.
     worker.on('disconnect', () => totals.bury(worker.id))
@@ -159,13 +171,14 @@ export function startCrew(options: CrewOptions): Crew {
     members.delete(member)
     if (members.size === 0 && stopping) return empty.resolve()
     if (stopping || member.state === 'leaving' || member.state === 'released') return
-    log.error({ worker: member.worker.process.pid, code, signal }, 'a process ended that was not told to')
+    const { pid } = member.worker.process
+    if (pid) log.error({ worker: pid, code, signal }, 'a process ended that was not told to')
     appoint()
     succeed(member, code)
   }
 
   /** Starts another in the place of one that has ended, or is about to. */
-  const succeed = ({ slot, settled, worker }: Member, code: number | null): void => {
+  const succeed = ({ slot, settled, worker }: Ended, code: number | null): void => {
     options.metrics.ended.inc({ cause: code === null ? 'killed' : 'failed' })
     earlyEnds = settled ? 0 : earlyEnds + 1
     const consequence = consequenceOf(
@@ -173,13 +186,14 @@ export function startCrew(options: CrewOptions): Crew {
       { haveBeenReady, serving: those('serving').length, earlyEnds },
     )
     if (consequence.kind === 'replace') return after(consequence.inMs, () => start(slot))
-    log.fatal({ worker: worker.process.pid, code: consequence.code }, 'processes end as soon as they start; giving up')
+    log.fatal({ worker: worker?.process.pid, code: consequence.code }, 'processes end as soon as they start; giving up')
     options.onGiveUp(consequence.code)
   }
 
   const asking = setInterval(() => {
     for (const member of members) {
-      if (member.state === 'starting') continue
+      // Its modules may take long to load. One that is to stop does so as soon as it hears of it.
+      if (member.state === 'starting' && !stopping) continue
       if (++member.unanswered > MOST_UNANSWERED) {
         log.error({ worker: member.worker.process.pid }, 'a process hangs; it is killed')
         member.worker.process.kill('SIGKILL')
