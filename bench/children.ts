@@ -1,5 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { within } from './within.ts'
 
 /** Every process that a run started, so that none is left when it ends, in whatever way. */
 const children = new Set<ChildProcess>()
@@ -16,12 +17,15 @@ export async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill(signal)
-  await exited
+  await within(30, `the end of process ${child.pid} after ${signal}`, exited)
 }
 
 export async function endAll(): Promise<void> {
   await Promise.all([...children].map((child) => end(child)))
 }
+
+/** Seconds that a program may take to its end, or a database to answer: longer than any of ours does. */
+export const LONGEST = 600
 
 /** Runs one of our programs to its end. @returns the JSON that it printed. */
 export async function runBare<Result>(file: string, args: string[], env: Record<string, string> = {}): Promise<Result> {
@@ -30,7 +34,7 @@ export async function runBare<Result>(file: string, args: string[], env: Record<
   child.stdout?.on('data', (chunk) => {
     text += chunk
   })
-  const [code] = await once(child, 'close')
+  const [code] = await within(LONGEST, `the end of ${file}`, once(child, 'close'))
   if (code !== 0) throw new Error(`${file} ended with ${code}`)
   return JSON.parse(text) as Result
 }

@@ -6,7 +6,9 @@ import type { PostgresVersion } from '../dev/postgres/binaries.ts'
 import { makeCluster, readNodes, urlOf, urlsOf } from '../dev/postgres/citus.ts'
 import { openPostgres } from '../dev/postgres.ts'
 import { migrate } from '../src/db/migrate.ts'
+import { LONGEST } from './children.ts'
 import { isAlive, parentOf, programOf } from './processes.ts'
+import { within } from './within.ts'
 
 /** One PostgreSQL, or the coordinator and the workers of a Citus cluster. */
 export interface Cluster {
@@ -55,7 +57,7 @@ function keep(opening: Promise<Cluster>): Promise<Cluster> {
 async function startOwn(version: PostgresVersion = '18'): Promise<Cluster> {
   const directory = join(await makeHome(), `postgres-${version}`)
   await mkdir(directory)
-  const postgres = await openPostgres({ directory, version })
+  const postgres = await within(LONGEST, 'the start of PostgreSQL', openPostgres({ directory, version }))
   const cluster = await use(postgres.url)
   return {
     ...cluster,
@@ -144,7 +146,11 @@ async function once(url: string, text: string): Promise<void> {
 }
 
 async function connectTo(url: string): Promise<Pick<Database, 'query'> & { end(): Promise<void> }> {
-  const client = new pg.Client({ connectionString: url })
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 30_000,
+    query_timeout: LONGEST * 1000,
+  })
   client.on('error', () => {})
   await client.connect()
   return {

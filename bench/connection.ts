@@ -15,6 +15,9 @@ export interface Connection {
   close(): void
 }
 
+/** Longer than the slowest arrangement takes for an answer under the heaviest load. */
+const PATIENCE_MS = 60_000
+
 interface Waiting {
   done: (answer: Answer) => void
   fail: (error: Error) => void
@@ -24,8 +27,9 @@ interface Waiting {
  * Written by hand because the load shares the machine with the server: node:http would cost about as much per request as
  * the server spends outside the signature.
  * @param target - a port of this machine, or a server's URL.
+ * @param patienceMs - without a byte from the server until a request fails.
  */
-export function createConnection(target: number | URL): Connection {
+export function createConnection(target: number | URL, patienceMs = PATIENCE_MS): Connection {
   let socket: Socket | undefined
   let received: Buffer = Buffer.alloc(0)
   let pending: Waiting | undefined
@@ -55,6 +59,7 @@ export function createConnection(target: number | URL): Connection {
   const open = (): Socket => {
     const opened = openSocket(target)
     let reason = new Error('connection closed')
+    opened.setTimeout(patienceMs, () => pending && opened.destroy(new Error(`no answer in ${patienceMs} ms`)))
     opened.on('data', (chunk: Buffer) => socket === opened && onData(chunk))
     opened.on('error', (error) => {
       reason = error

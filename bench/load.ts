@@ -114,7 +114,14 @@ async function openLoop(
   const pump = (): void => {
     while (due.length > 0 && idle.length > 0) {
       const item = source()
-      if (!item) return
+      if (!item) {
+        // With nothing under way, no chain comes back: every one was refused.
+        if (idle.length === connections.length) {
+          for (; answered < total; answered++) tally.add(Number.POSITIVE_INFINITY, 'no chain left')
+          finish()
+        }
+        return
+      }
       const connection = idle.pop() as Connection
       const since = due.shift() as number
       void perform(connection, item, since, tally).then(() => {

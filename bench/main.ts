@@ -11,6 +11,7 @@ import { engine } from './rows/engine.ts'
 import { feed } from './rows/feed.ts'
 import { flood } from './rows/flood.ts'
 import { growth } from './rows/growth.ts'
+import { heldRow } from './rows/held-row.ts'
 import { jwks } from './rows/jwks.ts'
 import { latency } from './rows/latency.ts'
 import { login } from './rows/login.ts'
@@ -23,6 +24,7 @@ import { prune } from './rows/prune.ts'
 import { refresh } from './rows/refresh.ts'
 import { replicas } from './rows/replicas.ts'
 import { roundTrips } from './rows/round-trips.ts'
+import { routeFloods } from './rows/route-floods.ts'
 import { services } from './rows/services.ts'
 import { start } from './rows/start.ts'
 import { verify } from './rows/verify.ts'
@@ -41,6 +43,8 @@ const rows: Record<string, Row> = {
   login,
   logout,
   flood,
+  'route-floods': routeFloods,
+  'held-row': heldRow,
   growth,
   writes,
   jwks,
@@ -87,7 +91,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 /** One line that is written over, where somebody watches; nothing of it on standard output. */
 function say(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
-  else if (!/\d/.test(text)) process.stderr.write(`${text}\n`)
+  else if (!/\d %/.test(text)) process.stderr.write(`${text}\n`)
 }
 
 async function main(): Promise<number> {

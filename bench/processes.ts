@@ -27,7 +27,7 @@ async function ticksOf(path: string): Promise<Ticks | undefined> {
  * included: their time passes to the parent when it notices. Read again if one exited meanwhile, which would else be counted twice or not at all.
  */
 export async function cpuOfFamily(pid: number): Promise<number> {
-  for (;;) {
+  for (let tries = 0; tries < 1000; tries++) {
     const before = await ticksOf(`/proc/${pid}`)
     if (!before) return 0
     const children = await childrenOf(pid)
@@ -38,6 +38,7 @@ export async function cpuOfFamily(pid: number): Promise<number> {
     const living = each.reduce((sum, ticks) => sum + (ticks?.own ?? 0) + (ticks?.reaped ?? 0), 0)
     return (after.own + after.reaped + living) * MS_PER_TICK
   }
+  throw new Error(`the children of process ${pid} come and go all the time`)
 }
 
 /** CPU milliseconds per name of thread: Node's main thread, libuv's pool, V8's helpers. */

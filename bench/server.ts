@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { settings } from '../src/config/config.ts'
-import { end, plainEnvironment, start } from './children.ts'
+import { end, LONGEST, plainEnvironment, start } from './children.ts'
 import { createConnection } from './connection.ts'
 
 export interface Server {
@@ -80,7 +80,7 @@ function compiledOnce(cache: string): string {
       .map((file) => `await import('${join(dirname(main), file)}');`)
       .join(' ')
     const env = { ...plainEnvironment(), NODE_COMPILE_CACHE: cache }
-    execFileSync(process.execPath, ['--input-type=module', '-e', text], { env })
+    execFileSync(process.execPath, ['--input-type=module', '-e', text], { env, timeout: LONGEST * 1000 })
   }
   return cache
 }

@@ -10,6 +10,7 @@ import { cpuOfFamily } from './processes.ts'
 import { mintChains, seed } from './seed.ts'
 import { type Server, type ServerOptions, startServer } from './server.ts'
 import type { Work } from './sources.ts'
+import { within } from './within.ts'
 
 export interface Options {
   /** Of one measurement. */
@@ -95,6 +96,9 @@ export function createStage(options: Options, cluster: Cluster, say: (text: stri
   }
 }
 
+/** Seconds that a load may go on after its time, until the last answers are there. */
+const AFTERWARDS = 120
+
 function startDriver(host: string, yielding: boolean): Driver {
   const child = fork(join(import.meta.dirname, 'driver.ts'))
   if (yielding && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
@@ -102,10 +106,12 @@ function startDriver(host: string, yielding: boolean): Driver {
   child.on('message', (report: Report) => settle?.(report))
   child.on('exit', () => settle?.({ error: 'the driver ended' }))
   const ask = async (task: Task): Promise<Outcome | undefined> => {
-    const report = await new Promise<Report>((resolve) => {
+    const reported = new Promise<Report>((resolve) => {
       settle = resolve
       child.send(task)
     })
+    const seconds = 'twice' in task ? task.twice.seconds : 'seconds' in task ? task.seconds : 0
+    const report = await within(seconds + AFTERWARDS, `the end of a load of ${seconds} s`, reported)
     if ('error' in report) throw new Error(report.error)
     return report.outcome
   }

@@ -8,6 +8,7 @@ import { createTally, type Outcome } from '../load.ts'
 import { refreshOnce, type Session } from '../refresh-once.ts'
 import { post } from '../sources.ts'
 import type { Stage } from '../stage.ts'
+import { within } from '../within.ts'
 
 const LOGOUTS = 200
 
@@ -67,7 +68,7 @@ async function signOut(sessions: Session[], { connection, host, follower, pauseM
   const heard: Promise<void>[] = []
   for (const [index, { accessToken, refreshToken }] of sessions.entries()) {
     const { accepted, refused } = follower.watch(String(index), accessToken)
-    await accepted
+    await within(60, 'the follower’s first verification of a token', accepted)
     const { status } = await connection.send(post(host, '/logout', JSON.stringify({ refresh_token: refreshToken })))
     const answeredAt = process.hrtime.bigint()
     if (status === 204) {
@@ -76,7 +77,7 @@ async function signOut(sessions: Session[], { connection, host, follower, pauseM
     } else tally.add(0, String(status))
     await sleep(pauseMs)
   }
-  await Promise.all(heard)
+  await within(60, 'the refusal of the last tokens', Promise.all(heard))
   return tally.outcome((performance.now() - startedAt) / 1000)
 }
 
@@ -105,7 +106,7 @@ async function startFollower(following: Following): Promise<Follower> {
   })
   child.once('exit', () => failed.reject(new Error('the follower ended')))
   tell(following)
-  await Promise.race([ready.promise, failed.promise])
+  await within(60, 'a follower that is ready', Promise.race([ready.promise, failed.promise]))
   return {
     watch: (name, token) => {
       const seen = new Promise<void>((resolve) => accepted.set(name, resolve))

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { plainEnvironment, start } from '../children.ts'
+import { LONGEST, plainEnvironment, start } from '../children.ts'
 import type { Line } from '../line.ts'
 import type { Outcome } from '../load.ts'
 import { type Stage, warm } from '../stage.ts'
+import { within } from '../within.ts'
 
 /** Whether refreshes notice that expired sessions are deleted. */
 export async function prune(stage: Stage): Promise<Line[]> {
@@ -57,7 +58,7 @@ async function runPrune(stage: Stage, url: string): Promise<number> {
       CLAVIGER_SECRET: stage.secret,
     },
   })
-  const [code] = await once(child, 'exit')
+  const [code] = await within(LONGEST, 'the end of prune', once(child, 'exit'))
   if (code !== 0) throw new Error(`prune ended with ${code}`)
   return (performance.now() - startedAt) / 1000
 }

@@ -95,3 +95,11 @@ test('an answer that cannot be read fails its request', async () => {
   await expect(connection.send('x')).rejects.toThrow('chunk')
   connection.close()
 })
+
+test('a request that is never answered fails, and the next one goes over a new connection', async () => {
+  await using server = await serve((turn) => (turn === 0 ? '' : good))
+  const connection = createConnection(server.port, 50)
+  await expect(connection.send('x')).rejects.toThrow('no answer in 50 ms')
+  expect((await connection.send('x')).status).toBe(200)
+  connection.close()
+})

@@ -118,3 +118,11 @@ test('open loop: what could not be sent in time is late by all that it had to wa
   // Those in the middle fell due 50 ms after the first, at the earliest, and were sent 100 ms later.
   expect(outcome.p50).toBeGreaterThan(90)
 })
+
+test('open loop: when every chain was refused, what is left counts as faults, and the load ends', async () => {
+  const chains = [plain, plain]
+  const { seen, connect } = connections(() => Promise.resolve(ok))
+  const outcome = await runLoad(() => chains.pop(), { port: 0, connections: 4, seconds: 0.05, rate: 200 }, connect)
+  expect(outcome).toMatchObject({ done: 2, faults: { 'no chain left': 8 }, p99: Number.POSITIVE_INFINITY })
+  expect(seen.closed).toBe(4)
+})

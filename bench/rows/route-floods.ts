@@ -1,12 +1,12 @@
 import type { Database } from '../cluster.ts'
 import { createConnection } from '../connection.ts'
+import { type Flood, floods, keySet, requestsOf, type Stranger } from '../flood-requests.ts'
 import type { Line } from '../line.ts'
 import { type Outcome, sumFaults } from '../load.ts'
 import { emailOf, password } from '../seed.ts'
 import type { Server } from '../server.ts'
 import { post } from '../sources.ts'
 import { type Driver, type Stage, warm } from '../stage.ts'
-import { type Flood, floods, keySet, requestsOf, type Stranger } from './requests.ts'
 
 const CONNECTIONS = 300
 
@@ -21,7 +21,7 @@ export async function routeFloods(stage: Stage): Promise<Line[]> {
   let rate: number | undefined
   for (const flood of [...floods, keySet]) {
     for (const addresses of flood === keySet ? [1] : [1, CONNECTIONS]) {
-      stage.say(`flood: ${flood.what}, addresses: ${addresses}`)
+      stage.say(`flood of ${flood.what}, addresses: ${addresses}`)
       const server = await startServer(stage, database)
       const warmed = await warm(users, server, 3, { kind: 'refresh', apart: true })
       rate ??= Math.round((warmed.done / warmed.seconds) * 0.2)

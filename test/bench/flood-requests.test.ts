@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Flood, floods, keySet, requestsOf, type Stranger } from '../../bench/floods/requests.ts'
+import { type Flood, floods, keySet, requestsOf, type Stranger } from '../../bench/flood-requests.ts'
 
 const stranger = (n: number): Stranger => ({ refreshToken: `rt1_${n}`, accessToken: `at${n}` })
 const addressOf = (request: string) => /^x-forwarded-for: (\S+)\r$/m.exec(request)?.[1]

@@ -1,5 +1,5 @@
 import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto'
-import { forwardedFor, get, post } from '../sources.ts'
+import { forwardedFor, get, post } from './sources.ts'
 
 /** What a stranger with an account of their own has to send. */
 export interface Stranger {
