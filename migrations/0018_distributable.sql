@@ -14,11 +14,18 @@ BEGIN
   RETURN QUERY SELECT * FROM users WHERE email = wanted;
 END $$;
 
--- Locks it until the transaction ends. Weaker than FOR UPDATE, so that a family that refers to it may be inserted.
+-- Lock it until the transaction ends. Weaker than FOR UPDATE, so that a family that refers to it may be inserted. Every lock of an
+-- account is taken by one of these, because `distribute` has them lock one copy of the row, where there are several.
 CREATE FUNCTION locked_user(wanted uuid) RETURNS SETOF users
 LANGUAGE plpgsql VOLATILE STRICT ROWS 1 AS $$
 BEGIN
   RETURN QUERY SELECT * FROM users WHERE id = wanted FOR NO KEY UPDATE;
+END $$;
+
+CREATE FUNCTION locked_user_by_email(wanted text) RETURNS SETOF users
+LANGUAGE plpgsql VOLATILE STRICT ROWS 1 AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM users WHERE email = wanted FOR NO KEY UPDATE;
 END $$;
 
 -- The distinct parameters of the stored hashes, found by skipping from one to the next in users_hash_parameters_idx: `most` at

@@ -37,7 +37,9 @@ export async function distribute(databaseUrl: string, { shards }: { shards?: num
       await lockMigrations(tx)
       await oneConnectionPerMachine(tx)
       await freeCoordinatorTables(tx)
-      return { ...(await place(tx, shards)), workers }
+      const placed = await place(tx, shards)
+      await lockOneCopyOfUsers(tx)
+      return { ...placed, workers }
     })
   } finally {
     await db.destroy()
@@ -124,6 +126,20 @@ async function place(tx: Tx, shards: number | undefined): Promise<Omit<Distribut
   const { rows } = await sql<{ shards: number }>`
     SELECT count(*)::int AS shards FROM pg_dist_shard WHERE logicalrelid = 'families'::regclass`.execute(tx)
   return { placed, shards: rows[0]?.shards ?? 0 }
+}
+
+/**
+ * To lock a row of a table that is everywhere, Citus keeps everybody else from locking or writing any row of it until the transaction
+ * ends: sign-ins would go one by one. The row in the coordinator's own copy will do, because whoever changes an account changes that
+ * copy as well. Citus gives the copies the same name on all machines.
+ */
+async function lockOneCopyOfUsers(tx: Tx): Promise<void> {
+  const { rows } = await sql<{ definition: string }>`
+    SELECT regexp_replace(pg_get_functiondef(oid), '\\musers\\w* WHERE', copy.name || ' WHERE') AS definition
+    FROM pg_proc, (SELECT shard_name(logicalrelid, shardid) AS name FROM pg_dist_shard
+      WHERE logicalrelid = 'users'::regclass) AS copy
+    WHERE oid IN ('locked_user(uuid)'::regprocedure, 'locked_user_by_email(text)'::regprocedure)`.execute(tx)
+  for (const { definition } of rows) await sql.raw(definition).execute(tx)
 }
 
 async function placementOf(tx: Tx, table: keyof Schema): Promise<Placement | 'by another key'> {

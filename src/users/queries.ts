@@ -1,6 +1,6 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Db, Tx } from '../db/schema.ts'
-import { type User, userColumns } from '../db/user.ts'
+import { columnsOfU, type User, userColumns } from '../db/user.ts'
 
 /** @param email as normaliseEmail returns it. */
 export async function findByEmail(db: Db, email: string): Promise<User | undefined> {
@@ -16,12 +16,17 @@ export async function findById(db: Db, id: string): Promise<User | undefined> {
  * refers to its user, does not wait for it.
  */
 export async function lockById(tx: Tx, id: string): Promise<User | undefined> {
-  return await tx.selectFrom('users').select(userColumns).where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
+  return await firstOf(tx, sql`locked_user(${id})`)
 }
 
 /** The same by the address that it has when the lock is granted. */
 export async function lockByEmail(tx: Tx, email: string): Promise<User | undefined> {
-  return await tx.selectFrom('users').select(userColumns).where('email', '=', email).forNoKeyUpdate().executeTakeFirst()
+  return await firstOf(tx, sql`locked_user_by_email(${email})`)
+}
+
+async function firstOf(tx: Tx, users: RawBuilder<unknown>): Promise<User | undefined> {
+  const { rows } = await sql<User>`SELECT ${columnsOfU} FROM ${users} AS u`.execute(tx)
+  return rows[0]
 }
 
 /** Lists accounts in order of creation, from the one after `after` on. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { computeHere } from '../../src/credentials/passwords/argon2.ts'
 import { connect } from '../../src/db/connect.ts'
 import { isUnavailable, transact } from '../../src/db/errors.ts'
+import { lockAccount } from '../../src/users/lookup.ts'
 import { holdRow } from '../sessions/holds.ts'
 import { createTestApp } from '../support/app.ts'
 
@@ -55,27 +56,14 @@ describe('a statement fails and the transaction goes on all the same', () => {
 test('two transactions that lock each other out both end well', async () => {
   await using t = await createTestApp()
   const [a, b] = [await t.signUp(), await t.signUp()]
-  let meeting: (() => void) | undefined
-  const both = new Promise<void>((resolve) => {
-    meeting = resolve
-  })
+  const both = Promise.withResolvers<void>()
   let first = 0
-  const lock = (order: string[]) =>
+  const lock = ([one, other]: [string, string]) =>
     transact(t.db, async (tx) => {
-      await tx
-        .selectFrom('users')
-        .select('id')
-        .where('id', '=', order[0] as string)
-        .forUpdate()
-        .execute()
-      if (++first === 2) meeting?.()
-      if (first <= 2) await both
-      await tx
-        .selectFrom('users')
-        .select('id')
-        .where('id', '=', order[1] as string)
-        .forUpdate()
-        .execute()
+      await lockAccount(tx, one)
+      if (++first === 2) both.resolve()
+      if (first <= 2) await both.promise
+      await lockAccount(tx, other)
       return 'done'
     })
   expect(await Promise.all([lock([a.userId, b.userId]), lock([b.userId, a.userId])])).toEqual(['done', 'done'])

@@ -367,6 +367,16 @@ BEGIN
 END $function$
 -- PUBLIC may call it
 
+CREATE OR REPLACE FUNCTION public.locked_user_by_email(wanted text)
+ RETURNS SETOF users
+ LANGUAGE plpgsql
+ STRICT ROWS 1
+AS $function$
+BEGIN
+  RETURN QUERY SELECT * FROM users WHERE email = wanted FOR NO KEY UPDATE;
+END $function$
+-- PUBLIC may call it
+
 CREATE OR REPLACE FUNCTION public.user_by_email(wanted text)
  RETURNS SETOF users
  LANGUAGE plpgsql

@@ -40,6 +40,8 @@ export async function writePasswordHash(tx: Tx, id: string, passwordHash: string
 
 /** @returns false if it was disabled already. */
 export async function disablePassword(tx: Tx, id: string, since: Date): Promise<boolean> {
+  // Before the UPDATE: on Citus, one that waited for the row would hold up changes of all accounts meanwhile.
+  await sql`SELECT FROM locked_user(${id})`.execute(tx)
   const { numUpdatedRows } = await tx
     .updateTable('users')
     .set({ password_disabled_at: since })
