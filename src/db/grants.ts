@@ -27,7 +27,15 @@ export const RIGHTS: Record<keyof Schema | typeof BOOKKEEPING, string> = {
   audit: 'SELECT, INSERT',
   claviger_migrations: 'SELECT',
 }
-const FUNCTIONS = ['audit_count_again(uuid, integer)', 'audit_delete_old(timestamptz, integer)']
+/** All of them by name: administrators may have taken from PUBLIC what it has of a new function by default. */
+const FUNCTIONS = [
+  'audit_count_again(uuid, integer)',
+  'audit_delete_old(timestamptz, integer)',
+  'user_by_id(uuid)',
+  'user_by_email(text)',
+  'locked_user(uuid)',
+  'users_hash_parameters(integer)',
+]
 
 /**
  * Roles that already serve: no others may insert into `audit`, `users` and `signing_keys`. A migration grants them its new

@@ -132,6 +132,18 @@ describe('migrate --grant-to', () => {
     expect(await failure(sql`DELETE FROM audit`.execute(db))).toMatchObject({ code: '42501' })
   })
 
+  test('lets the role call every function, also where functions are for nobody by default', async () => {
+    const database = await own(createDatabase)
+    const serving = await createRole(database, 'ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC')
+    await migrate(database.ownerUrl, { grantTo: serving.name })
+    const { rows } = await sql`
+      SELECT oid::regprocedure::text AS name FROM pg_proc
+      WHERE pronamespace = 'public'::regnamespace AND NOT has_function_privilege(${serving.name}, oid, 'EXECUTE')`.execute(
+      open(database.ownerUrl),
+    )
+    expect(rows).toEqual([])
+  })
+
   test('takes back what the role had beyond it', async () => {
     const database = await own(createDatabase)
     const serving = await createRole(database)
