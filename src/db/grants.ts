@@ -34,6 +34,7 @@ const FUNCTIONS = [
   'user_by_id(uuid)',
   'user_by_email(text)',
   'locked_user(uuid)',
+  'locked_user_by_email(text)',
   'users_hash_parameters(integer)',
 ]
 

@@ -5,6 +5,7 @@ import type { Db } from './schema.ts'
 interface Range {
   from: number
   to: number
+  machine: number
 }
 
 /** Into which parts the database divides the families. In a database on one machine there is one. */
@@ -12,6 +13,8 @@ export interface Shards {
   isDivided(): boolean
   /** The part that a family belongs to, as a number. @param id a UUID. */
   of(id: string): number
+  /** Where it lies, as a number. @param shard as `of` returns it. */
+  machineOf(shard: number): number | undefined
   /** Asks the database again: families may have been distributed, or a shard split, since it was asked. */
   reload(db: Db): Promise<void>
 }
@@ -28,6 +31,7 @@ export async function readShards(db: Db): Promise<Shards> {
       const hash = hashUuid(id)
       return ranges.findIndex(({ from, to }) => from <= hash && hash <= to)
     },
+    machineOf: (shard) => ranges[shard]?.machine,
     reload: async (handle) => {
       ranges = await readRanges(handle)
     },
@@ -40,7 +44,9 @@ async function readRanges(db: Db): Promise<Range[]> {
   if (!found[0]?.citus) return []
   // By name: a schema that is yet to be migrated has no such table.
   const { rows } = await sql<Range>`
-    SELECT shardminvalue::int AS "from", shardmaxvalue::int AS "to" FROM pg_catalog.pg_dist_shard
+    SELECT shardminvalue::int AS "from", shardmaxvalue::int AS "to",
+      (SELECT min(groupid) FROM pg_catalog.pg_dist_placement AS p WHERE p.shardid = s.shardid) AS machine
+    FROM pg_catalog.pg_dist_shard AS s
     WHERE logicalrelid = to_regclass('families') ORDER BY 1`.execute(db)
   return rows
 }

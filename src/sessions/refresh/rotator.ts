@@ -38,7 +38,8 @@ type RotatorDeps = { rotationDb: Db; shards: Shards; clock: Clock; config: Pick<
  * once.
  *
  * A batch is of one shard, because no statement locks rows of several, and each shard has one statement under way at most. So a
- * family occurs at most once at a time, because one statement changes a row only once.
+ * family occurs at most once at a time, because one statement changes a row only once. No machine has all connections: one that
+ * answers nothing would keep the sessions of the others waiting.
  */
 export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
   const waiting: Waiting[] = []
@@ -48,7 +49,13 @@ export function createRotator(deps: RotatorDeps, rules: RotationRules): Rotate {
   let lines = 0
   let alarm: NodeJS.Timeout | undefined
 
-  const isFree = ({ rotation }: Waiting): boolean => !busy.has(deps.shards.of(rotation.family))
+  const isFree = ({ rotation }: Waiting): boolean => {
+    const shard = deps.shards.of(rotation.family)
+    if (busy.has(shard)) return false
+    const machine = deps.shards.machineOf(shard)
+    const neighbours = [...busy].filter((each) => deps.shards.machineOf(each) === machine)
+    return neighbours.length < Math.max(1, mostLines - 1)
+  }
 
   /** Rejects those that have waited too long, even while the statement before them hangs. */
   const watch = (): void => {

@@ -1,5 +1,8 @@
 import { expect, inject, test, vi } from 'vitest'
+import { createApp } from '../../../src/app.ts'
+import { authenticateToken } from '../../../src/tokens/refresh.ts'
 import { createTestApp, type TestApp } from '../../support/app.ts'
+import { compileOnce } from '../../support/compile-once.ts'
 import { holdRow } from '../holds.ts'
 
 /** Many sessions of one user, by their refresh tokens. */
@@ -60,6 +63,39 @@ test.skipIf(inject('citus'))('a batch is of one shard', async () => {
   expect(batches.flat()).toHaveLength(40)
   for (const batch of batches) expect(new Set(batch.map(shardOf)).size).toBeLessThanOrEqual(1)
   expect(Math.max(...batches.map(({ length }) => length))).toBeGreaterThan(1)
+})
+
+test('a machine that answers nothing keeps the sessions of the others waiting for nothing', async () => {
+  await using t = await createTestApp({ env: { SESSIONS_PER_USER: '100' } })
+  const shardOf = (id: string) => Number.parseInt(id.slice(-1), 16)
+  const machineOf = (shard: number) => shard % 2
+  const tokens = await sessions(t, 40)
+  const held = Promise.withResolvers<void>()
+  let holding = 0
+  const rotationDb = t.deps.db.withPlugin({
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
+      const isSilent = result.rows.some((row) => machineOf(shardOf(String(row.id))) === 0)
+      if (isSilent && ++holding) await held.promise
+      return result
+    },
+  })
+  // As if sixteen shards lay on two machines.
+  const shards = { ...t.deps.shards, isDivided: () => true, of: shardOf, machineOf }
+  await using app = createApp({ ...t.deps, rotationDb, shards }, t.lifecycle).setSchemaController(compileOnce)
+  const headers = { host: new URL(t.config.ISSUER).host }
+  const refresh = async (token: string | undefined) =>
+    (await app.inject({ method: 'POST', url: '/refresh', headers, payload: { refresh_token: token } })).statusCode
+  const of = (machine: number) =>
+    tokens.filter((token) => {
+      const { family = '' } = authenticateToken(t.deps.serverKeys, token) ?? {}
+      return machineOf(shardOf(family)) === machine
+    })
+  const silent = of(0).map(refresh)
+  await expect.poll(() => holding).toBeGreaterThan(0)
+  for (const token of of(1)) await expect.poll(() => refresh(token), { timeout: 10_000 }).toBe(200)
+  held.resolve()
+  for (const status of await Promise.all(silent)) expect(status).toBeOneOf([200, 503])
 })
 
 test('whatever is in a batch is judged by itself: a replay ends its own family and no other', async () => {
