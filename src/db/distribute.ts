@@ -131,11 +131,11 @@ async function place(tx: Tx, shards: number | undefined): Promise<Omit<Distribut
 /**
  * To lock a row of a table that is everywhere, Citus keeps everybody else from locking or writing any row of it until the transaction
  * ends: sign-ins would go one by one. The row in the coordinator's own copy will do, because whoever changes an account changes that
- * copy as well. Citus gives the copies the same name on all machines.
+ * copy as well. Citus gives the copies the same name on all machines, with the schema before it unless that is `public`.
  */
 async function lockOneCopyOfUsers(tx: Tx): Promise<void> {
   const { rows } = await sql<{ definition: string }>`
-    SELECT regexp_replace(pg_get_functiondef(oid), '\\musers\\w* WHERE', copy.name || ' WHERE') AS definition
+    SELECT regexp_replace(pg_get_functiondef(oid), 'FROM .* WHERE', 'FROM ' || copy.name || ' WHERE') AS definition
     FROM pg_proc, (SELECT shard_name(logicalrelid, shardid) AS name FROM pg_dist_shard
       WHERE logicalrelid = 'users'::regclass) AS copy
     WHERE oid IN ('locked_user(uuid)'::regprocedure, 'locked_user_by_email(text)'::regprocedure)`.execute(tx)

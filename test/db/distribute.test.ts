@@ -1,8 +1,9 @@
 import { describe, expect, inject, test } from 'vitest'
+import { makeCluster, readNodes } from '../../dev/postgres/citus.ts'
 import { distribute } from '../../src/db/distribute.ts'
 import { createTestCli } from '../cli/support.ts'
 import { createTestApp } from '../support/app.ts'
-import { createDatabase } from '../support/postgres.ts'
+import { createDatabase, query } from '../support/postgres.ts'
 
 describe.skipIf(inject('citus'))('where there is no Citus', () => {
   test('distribute refuses, says why, and changes nothing', async () => {
@@ -23,6 +24,19 @@ describe.skipIf(!inject('citus'))('on a Citus cluster', () => {
   test('what lies where it belongs is left alone', async () => {
     await using t = await createTestApp()
     expect(await distribute(t.database.ownerUrl)).toEqual({ placed: [], shards: 4, workers: expect.any(Number) })
+  })
+
+  test('accounts can be locked where it was distributed twice, in a schema of its own', {
+    timeout: 180_000,
+  }, async () => {
+    await using database = await createDatabase()
+    const [server, name] = [inject('databaseUrl'), new URL(database.ownerUrl).pathname.slice(1)]
+    await query(database.ownerUrl, 'CREATE SCHEMA "My Auth"')
+    await query(database.ownerUrl, `ALTER DATABASE ${name} SET search_path = "My Auth"`)
+    await makeCluster(await readNodes(server), server, name, { shards: 4 })
+    await distribute(database.ownerUrl)
+    for (const lock of ['locked_user(gen_random_uuid())', `locked_user_by_email('nobody@example.com')`])
+      expect(await query(database.ownerUrl, `SELECT * FROM ${lock}`)).toEqual([])
   })
 
   test('a database without the extension is not distributed, and it says what to do', async () => {
