@@ -1,21 +1,26 @@
 import { randomUUIDv7 } from 'node:crypto'
+import type { Parameter } from '../db/built-once.ts'
 import type { Db } from '../db/schema.ts'
 import type { Operation } from '../operation.ts'
 import type { AuditEvent, TalliedEvent } from './events.ts'
-import { insertion } from './queries.ts'
+import { insertEvent, insertion } from './queries.ts'
 
 /** Records an event, in the transaction of the change that it describes, so that neither exists without the other. */
 export async function record(db: Db, operation: Operation, event: AuditEvent): Promise<void> {
-  await recording(operation, event).execute(db)
+  await insertEvent(db, recording(operation, event))
 }
 
-/** The same as part of another statement (`WITH recorded AS (…)`), to save a round trip. */
+/** What another statement records with what it does, to save a round trip: `recorded` is the SQL for it. */
 export function recording(operation: Operation, event: AuditEvent) {
-  return insertion({ id: randomUUIDv7(), ...rowOf(operation, event) })
+  return { id: randomUUIDv7(), ...rowOf(operation, event) }
 }
 
-/** SQL that records an event as part of the statement that contains it. */
 export type Recording = ReturnType<typeof recording>
+
+/** SQL that records an event as part of a statement that is built once. @param read finds it among the statement's values. */
+export function recorded<Values>(parameter: Parameter<Values>, read: (values: Values) => Recording) {
+  return insertion(parameter, read)
+}
 
 /** The row of an event, without its id. */
 export function rowOf({ now, actor, facts }: Operation, event: AuditEvent | TalliedEvent) {

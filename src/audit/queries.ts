@@ -1,25 +1,29 @@
 import { sql } from 'kysely'
+import { builtOnce, type Parameter } from '../db/built-once.ts'
 import type { AuditTable, Db } from '../db/schema.ts'
 
 /** One row of the trail. */
 export type AuditRow = Omit<AuditTable, 'details' | 'seq'> & { details: Record<string, unknown> }
 
-/** Written out, because building it takes the query builder longer than running it takes PostgreSQL. */
-export function insertion(row: AuditRow) {
+/** SQL that writes an event, as part of a statement that is built once. @param read finds the row among its values. */
+export function insertion<Values>(parameter: Parameter<Values>, read: (values: Values) => AuditRow) {
+  const column = (name: keyof AuditRow) => parameter((values) => read(values)[name])
   return sql`
     INSERT INTO audit (id, at, type, outcome, reason, actor, user_id, family_id, client_id, request_id, address, user_agent,
       details)
-    VALUES (${row.id}, ${row.at}, ${row.type}, ${row.outcome}, ${row.reason}, ${row.actor}, ${row.user_id},
-      ${row.family_id}, ${row.client_id}, ${row.request_id}, ${row.address}, ${row.user_agent},
-      ${JSON.stringify(row.details)})`
+    VALUES (${column('id')}, ${column('at')}, ${column('type')}, ${column('outcome')}, ${column('reason')},
+      ${column('actor')}, ${column('user_id')}, ${column('family_id')}, ${column('client_id')}, ${column('request_id')},
+      ${column('address')}, ${column('user_agent')}, ${parameter((values) => JSON.stringify(read(values).details))})`
 }
 
+export const insertEvent = builtOnce<AuditRow, unknown>((parameter) => insertion(parameter, (row) => row))
+
 /** Writes an event whose id other replicas derive too. If one of them was first, raises the count of its row by one. */
-export async function insertOrCount(db: Db, row: AuditRow): Promise<void> {
-  await sql`
-    WITH written AS (${insertion(row)} ON CONFLICT (id) DO NOTHING RETURNING id)
-    SELECT audit_count_again(${row.id}, 1) WHERE NOT EXISTS (SELECT FROM written)`.execute(db)
-}
+export const insertOrCount = builtOnce<AuditRow, unknown>(
+  (parameter) => sql`
+    WITH written AS (${insertion(parameter, (row) => row)} ON CONFLICT (id) DO NOTHING RETURNING id)
+    SELECT audit_count_again(${parameter(({ id }) => id)}, 1) WHERE NOT EXISTS (SELECT FROM written)`,
+)
 
 /** Raises the counts of events, in order of their ids, so that replicas that do so at the same time do not deadlock. */
 export async function countAgain(db: Db, events: readonly { id: string; times: number }[]): Promise<void> {

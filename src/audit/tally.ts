@@ -62,7 +62,7 @@ export function createTally(deps: { db: Db }): Tally {
         return await known.row
       }
       const details = { ...event.details, count: 1 }
-      const write = () => insertOrCount(deps.db, { ...rowOf(operation, event), id, details })
+      const write = async () => void (await insertOrCount(deps.db, { ...rowOf(operation, event), id, details }))
       await (entries.size < MOST ? begin(id, minute, write).row : write())
     },
     flush: async (now) => {

@@ -54,7 +54,7 @@ export async function reserve(
     identifiers: identifiersOf(deps.serverKeys, email),
     devices: devices.map((device) => ({ userId: device.userId, identifier: counterOf(device) })),
   }
-  const ask = () => reserveAttempt(deps.db, { counters, wanted, now }, RULE)
+  const ask = () => reserveAttempt(deps.db, { counters, wanted, now, rule: RULE })
   const { user, counter, attempt, inUse } = await ask().catch((error: unknown) => {
     if (violatedConstraint(error) !== 'login_failures_user_id_fkey') throw error
     // The account was deleted at this very moment. It is looked up again.

@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 
 // The rule of live.ts in SQL, for a family `f`. The hot path has a copy of its own, because its statement is one
 // constant text (refresh/rotation-queries.ts); test/sessions/live.test.ts holds all of them to each other.
@@ -6,7 +6,7 @@ import { sql } from 'kysely'
 /** When a family ends for lack of use. */
 export const idleEnd = sql<Date>`(f.rotated_at + f.idle_seconds * interval '1 second')`
 
-export const liveAt = (now: Date) =>
+export const liveAt = (now: Date | RawBuilder<Date>) =>
   sql<boolean>`(f.ended_at IS NULL AND f.expires_at > ${now} AND ${idleEnd} > ${now})`
 
 /**

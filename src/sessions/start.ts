@@ -66,18 +66,18 @@ export async function startSession(
     dpopJkt: input.dpopJkt,
   }
   const login = { type: 'login', outcome: 'success', userId: subject.id, familyId: id, clientId: client.id } as const
-  const surplusIds = await insertFamily(
-    tx,
+  const surplusIds = await insertFamily(tx, {
     now,
-    {
+    family: {
       ...family,
       userId: subject.id,
       currentHash: hashToken(refreshToken),
       userAgent: asked.facts.userAgent,
       address: asked.facts.address,
     },
-    { event: recording(operation, login), keep: config.SESSIONS_PER_USER - 1 },
-  )
+    event: recording(operation, login),
+    keep: config.SESSIONS_PER_USER - 1,
+  })
   const byRule: Operation = { ...operation, actor: 'server' }
   for (const surplus of surplusIds) {
     await endOne(tx, deps, byRule, { id: surplus, userId: subject.id, cause: 'too_many_sessions' })

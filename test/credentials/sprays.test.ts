@@ -25,7 +25,7 @@ const after = (ms: number) => new Date(start.getTime() + ms)
 const fail = async (account: number, address: string | null = '198.51.100.7', now = start, { db }: { db: Db } = t) => {
   const failed = failedFrom(t.deps.serverKeys, address, `user-${account}@example.com`)
   const attempt = { identifiers: [], failures: 1, ofAccount: 1, blockedUntil: start }
-  return await settleAttempt(db, now, attempt, failed)
+  return await settleAttempt(db, { now, attempt, failed })
 }
 const failAll = async (from: number, to: number, address?: string, now?: Date) => {
   const spray: number[] = []

@@ -12,12 +12,21 @@ export function visible(answer: LightMyRequestResponse) {
 /** The kinds of the statements that `work` sends to the database, in order. */
 export async function statements(t: TestApp, work: () => Promise<unknown>): Promise<string[]> {
   const kinds: string[] = []
+  const seen = new Set<unknown>()
+  const note = (id: unknown, kind: string) => {
+    if (!seen.has(id)) kinds.push(kind)
+    seen.add(id)
+  }
   const plugin: KyselyPlugin = {
-    transformQuery: ({ node }) => {
-      kinds.push(node.kind)
+    transformQuery: ({ node, queryId }) => {
+      note(queryId, node.kind)
       return node
     },
-    transformResult: async ({ result }) => result,
+    // Those that are built once are not built for the plugin to see.
+    transformResult: async ({ result, queryId }) => {
+      note(queryId, 'RawNode')
+      return result
+    },
   }
   const plain = t.deps.db
   t.deps.db = plain.withPlugin(plugin)

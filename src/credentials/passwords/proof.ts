@@ -98,15 +98,15 @@ async function settle(
 ): Promise<boolean> {
   const { now } = operation
   const userId = user?.id ?? null
-  const failed = failedFrom(deps.serverKeys, address, email)
-  if (attempt.ofAccount < PASSWORD_DISABLED) return await settleAttempt(deps.db, now, attempt, failed)
+  const settlement = { now, attempt, failed: failedFrom(deps.serverKeys, address, email) }
+  if (attempt.ofAccount < PASSWORD_DISABLED) return await settleAttempt(deps.db, settlement)
   // An account that does not exist is disabled by exactly the hundredth; one that does, if a failure was not settled, by a later one.
   const due = user ? user.passwordDisabledAt === null : attempt.ofAccount === PASSWORD_DISABLED
-  if (!due) return await settleAttempt(deps.db, now, attempt, failed)
+  if (!due) return await settleAttempt(deps.db, settlement)
   return await transact(deps.db, async (tx) => {
     // The account first, as by a sign-in, so that the two do not deadlock.
     const disabled = await disablePassword(tx, userId ?? NOBODY, now)
-    const spray = await settleAttempt(tx, now, attempt, failed)
+    const spray = await settleAttempt(tx, settlement)
     if (user && !disabled) return spray
     const details = { identifier: identify(deps.serverKeys, email), failures: attempt.ofAccount }
     const event = { type: 'login.password_disabled', outcome: 'success', userId, details } as const
@@ -140,7 +140,8 @@ async function judge<T>(
     const proven = user
     const replacement = await effect.replaceHash(proven)
     const outcome = await transact(deps.db, async (tx) => {
-      const current = await lockProven(tx, proven, { ...from, identifiers: attempt.identifiers })
+      const { id, passwordHash } = proven
+      const current = await lockProven(tx, { id, passwordHash, identifiers: attempt.identifiers, ...from })
       // The account was disabled or its password changed during the computation. A family started now would survive
       // that.
       if (!current?.stands) return { kind: 'changed', user: current } as const

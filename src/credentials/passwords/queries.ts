@@ -1,36 +1,54 @@
 import { sql } from 'kysely'
+import { builtOnce } from '../../db/built-once.ts'
 import type { Db, Tx } from '../../db/schema.ts'
 import { columnsOfU, type User } from '../../db/user.ts'
+import { unmeasured } from '../counter-queries.ts'
 import { forgettingAccount } from '../spray-queries.ts'
+
+/** An account whose password was right, and what its failures are counted under. */
+interface Proven {
+  id: string
+  passwordHash: string | null
+  identifiers: readonly Buffer[]
+  address: string | null
+  /** As in sprayIdentifiers. */
+  accounts: readonly Buffer[]
+}
+
+/** As it is now, and whether it is enabled and still has the hash. */
+type Current = User & { stands: boolean }
+
+const lockAndForget = builtOnce<Proven, Current>((parameter) => {
+  const id = parameter((proven) => proven.id)
+  const stands = sql`EXISTS (SELECT FROM u WHERE stands)`
+  const identifiers = unmeasured(parameter((proven) => proven.identifiers))
+  const unsuspected = forgettingAccount(
+    parameter(({ address }) => address),
+    parameter(({ accounts }) => accounts),
+    sql`${stands} AND (SELECT count(*) FROM forgotten) >= 0`,
+  )
+  return sql`
+    WITH u AS (
+      SELECT *, coalesce(disabled_at IS NULL AND password_disabled_at IS NULL
+        AND password_hash = ${parameter(({ passwordHash }) => passwordHash)}, false) AS stands
+      FROM locked_user(${id})
+    ), held AS MATERIALIZED (
+      SELECT identifier_hash FROM login_failures
+      WHERE (user_id = ${id} OR identifier_hash = ANY(${identifiers})) AND ${stands}
+      ORDER BY identifier_hash FOR UPDATE
+    ), forgotten AS (
+      DELETE FROM login_failures WHERE identifier_hash IN (SELECT identifier_hash FROM held) RETURNING 1
+    ), unsuspected AS (${unsuspected})
+    SELECT ${columnsOfU}, u.stands FROM u`
+})
 
 /**
  * Locks the row of a user whose password was right. If the account is enabled and still has the hash that was verified,
  * its failures are deleted by the same statement, and so is what they add to the suspicion against its network.
  * @returns the account as it is now, and whether that held; undefined if it is gone.
  */
-export async function lockProven(
-  tx: Tx,
-  { id, passwordHash }: Pick<User, 'id' | 'passwordHash'>,
-  counted: { identifiers: readonly Buffer[]; address: string | null; accounts: readonly Buffer[] },
-): Promise<(User & { stands: boolean }) | undefined> {
-  const { rows } = await sql<User & { stands: boolean }>`
-    WITH u AS (
-      SELECT *, coalesce(
-        disabled_at IS NULL AND password_disabled_at IS NULL AND password_hash = ${passwordHash}, false) AS stands
-      FROM locked_user(${id})
-    ), held AS MATERIALIZED (
-      SELECT identifier_hash FROM login_failures
-      WHERE (user_id = ${id} OR identifier_hash = ANY(${counted.identifiers}::bytea[])) AND EXISTS (SELECT FROM u WHERE stands)
-      ORDER BY identifier_hash FOR UPDATE
-    ), forgotten AS (
-      DELETE FROM login_failures WHERE identifier_hash IN (SELECT identifier_hash FROM held) RETURNING 1
-    ), unsuspected AS (${forgettingAccount(
-      counted.address,
-      counted.accounts,
-      sql`EXISTS (SELECT FROM u WHERE stands) AND (SELECT count(*) FROM forgotten) >= 0`,
-    )})
-    SELECT ${columnsOfU}, u.stands FROM u`.execute(tx)
-  return rows[0]
+export async function lockProven(tx: Tx, proven: Proven): Promise<Current | undefined> {
+  return (await lockAndForget(tx, proven))[0]
 }
 
 /** The caller has locked the row. */

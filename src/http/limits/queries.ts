@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
+import { builtOnce } from '../../db/built-once.ts'
 import { deleteBatch } from '../../db/delete-batch.ts'
 import { prefixOf } from '../../db/prefix.ts'
 import type { Db } from '../../db/schema.ts'
@@ -27,35 +28,49 @@ export interface Window {
   sprayedUntil: Date | null
 }
 
+interface Taking {
+  now: Date
+  key: string
+}
+
 /**
- * Takes units from counters that all replicas share, starting a new window if the last one is over. It is one
- * statement, so that no unit is counted twice or lost, whatever runs at the same moment.
+ * Makes the statement that takes units from counters which all replicas share, starting a new window if the last one is over. It is
+ * one statement, so that no unit is counted twice or lost, whatever runs at the same moment.
  * @param asked in order: if a counter has nothing left, nothing is taken from those after it.
- * @returns the windows of the counters that were asked; none of those by prefix where there is no spray.
+ * @returns what sends it, for a key, and resolves to the windows of the counters that were asked; none of those by prefix where there
+ * is no spray.
  */
-export async function takeUnits(db: Db, now: Date, key: string, asked: Units[]): Promise<Window[]> {
-  const steps = asked.map((_, index) => takeStep(now, key, asked, index))
-  const windows = asked.map(
-    (units, index) =>
-      sql`SELECT *, ${limitOf(units)} AS "limit", ${sprayedUntil(units)} AS "sprayedUntil" FROM ${stepName(index)}`,
-  )
-  const parts = asked.some(dependsOnSpray) ? [findSpray(now, key), ...steps] : steps
-  const { rows } = await sql<Window>`WITH ${sql.join(parts)} ${sql.join(windows, sql` UNION ALL `)}`.execute(db)
-  return rows
+export function takingUnits(asked: readonly Units[]): (db: Db, taking: Taking) => Promise<Window[]> {
+  return builtOnce<Taking, Window>((parameter) => {
+    const [now, key] = [parameter((taking) => taking.now), parameter((taking) => taking.key)]
+    const steps = asked.map((units, index) => {
+      const over = parameter((taking) => new Date(taking.now.getTime() - units.windowMs))
+      return takeStep({ now, key, over }, units, index, asked[index - 1])
+    })
+    const windows = asked.map(
+      (units, index) =>
+        sql`SELECT *, ${limitOf(units)} AS "limit", ${sprayedUntil(units)} AS "sprayedUntil" FROM ${stepName(index)}`,
+    )
+    const address = (taking: Taking) => (isIP(taking.key) === 0 ? null : taking.key)
+    const parts = asked.some(dependsOnSpray) ? [findSpray(now, parameter(address)), ...steps] : steps
+    return sql`WITH ${sql.join(parts)} ${sql.join(windows, sql` UNION ALL `)}`
+  })
 }
 
 const dependsOnSpray = ({ sprayed, of }: Units): boolean => sprayed !== undefined || of === 'prefix'
 
 /** The prefix of an address, and until when its budget is smaller because of a spray, if it is. */
-function findSpray(now: Date, key: string) {
+function findSpray(now: RawBuilder<Date>, address: RawBuilder<string | null>) {
   return sql`spray AS (
-    SELECT p.prefix, s.shrunk_until AS until FROM (SELECT ${prefixOf(isIP(key) === 0 ? null : key)} AS prefix) AS p
+    SELECT p.prefix, s.shrunk_until AS until FROM (SELECT ${prefixOf(address)} AS prefix) AS p
     LEFT JOIN login_sprays AS s ON s.prefix = p.prefix AND s.shrunk_until > ${now})`
 }
 
+const whole = (count: number) => sql`${sql.lit(count)}::int`
+
 function limitOf({ limit, sprayed }: Units) {
-  if (sprayed === undefined) return sql`${limit}::int`
-  return sql`CASE WHEN EXISTS (SELECT FROM spray WHERE until IS NOT NULL) THEN ${sprayed}::int ELSE ${limit}::int END`
+  if (sprayed === undefined) return whole(limit)
+  return sql`CASE WHEN EXISTS (SELECT FROM spray WHERE until IS NOT NULL) THEN ${whole(sprayed)} ELSE ${whole(limit)} END`
 }
 
 function sprayedUntil(units: Units) {
@@ -65,20 +80,23 @@ function sprayedUntil(units: Units) {
 const stepName = (index: number) => sql.ref(`taken_${index}`)
 
 /** Takes from one counter if the one before had something left. Counters are always locked in this order. */
-function takeStep(now: Date, key: string, asked: Units[], index: number) {
-  const { policy, windowMs, units, of } = asked[index] as Units
-  const before = asked[index - 1]
-  const over = new Date(now.getTime() - windowMs)
+function takeStep(
+  { now, key, over }: { now: RawBuilder<Date>; key: RawBuilder<string>; over: RawBuilder<Date> },
+  { policy, units, of }: Units,
+  index: number,
+  before: Units | undefined,
+) {
   const from = [
     ...(before ? [sql`${stepName(index - 1)} AS before`] : []),
     ...(of === 'prefix' ? [sql`(SELECT prefix FROM spray WHERE until IS NOT NULL) AS source`] : []),
   ]
   const condition = sql`
     ${from.length > 0 ? sql`FROM ${sql.join(from)}` : sql``}
-    ${before ? sql`WHERE before.count - ${before.units}::int < ${limitOf(before)}` : sql``}`
+    ${before ? sql`WHERE before.count - ${whole(before.units)} < ${limitOf(before)}` : sql``}`
   return sql`${stepName(index)} AS (
     INSERT INTO rate_limits AS r (policy, key, window_started_at, count)
-    SELECT ${policy}, ${of === 'prefix' ? sql`source.prefix::text` : key}, ${now}::timestamptz, ${units}::int ${condition}
+    SELECT ${sql.lit(policy)}, ${of === 'prefix' ? sql`source.prefix::text` : sql`${key}::text`}, ${now}::timestamptz,
+      ${whole(units)} ${condition}
     ON CONFLICT (policy, key) DO UPDATE SET
       count = excluded.count + CASE WHEN r.window_started_at > ${over} THEN r.count ELSE 0 END,
       window_started_at = CASE WHEN r.window_started_at > ${over} THEN r.window_started_at ELSE excluded.window_started_at END

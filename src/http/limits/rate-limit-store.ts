@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import type { Db } from '../../db/schema.ts'
 import type { Policy } from './policies.ts'
-import { takeUnits, type Window } from './queries.ts'
+import { takingUnits, type Window } from './queries.ts'
 
 export type Verdict =
   | { allowed: true }
@@ -36,16 +36,13 @@ export function createAllowance(
   /** One question per key at a time, so that a burst does not take a lease per request. */
   const asking = new Map<string, Promise<void>>()
 
+  const takeFrom = createTaking()
+
   const ask = async (key: string): Promise<void> => {
     const now = clock()
     const held = new Map([...(leases.get(key) ?? [])].filter(([, lease]) => isSpendable(lease, now)))
     const wanted = policies.filter(({ name }) => !held.has(name))
-    const windows = await takeUnits(
-      db,
-      now,
-      key,
-      wanted.map(({ name, lease, ...policy }) => ({ ...policy, policy: name, units: lease })),
-    )
+    const windows = await takeFrom(wanted)(db, { now, key })
     for (const { name, lease: size, windowMs, of } of wanted) {
       const window = windows.find(({ policy }) => policy === name)
       if (window) held.set(name, leaseOf(window, size, windowMs))
@@ -81,6 +78,19 @@ export function createAllowance(
       }
       await question
     }
+  }
+}
+
+/** The statement for each selection of policies. */
+function createTaking() {
+  const made = new Map<string, ReturnType<typeof takingUnits>>()
+  return (wanted: readonly Policy[]) => {
+    const names = wanted.map(({ name }) => name).join()
+    const taking =
+      made.get(names) ??
+      takingUnits(wanted.map(({ name, lease, ...policy }) => ({ ...policy, policy: name, units: lease })))
+    made.set(names, taking)
+    return taking
   }
 }
 

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect, type Database } from '../../../src/db/connect.ts'
 import { leased, type Policy } from '../../../src/http/limits/policies.ts'
-import { deleteStaleWindows, takeUnits } from '../../../src/http/limits/queries.ts'
+import { deleteStaleWindows, takingUnits } from '../../../src/http/limits/queries.ts'
 import { createAllowance } from '../../../src/http/limits/rate-limit-store.ts'
 import { atOnce } from '../../support/at-once.ts'
 import { cloneDatabase, query, type TestDatabase } from '../../support/postgres.ts'
@@ -207,7 +207,8 @@ test('a failed question fails those who wait for it, and only them', async () =>
 test('units are counted atomically', async () => {
   const one = { policy: 'one', windowMs: 1000, units: 2, limit: 1000 }
   const two = { policy: 'two', windowMs: 9000, units: 1, limit: 1000 }
-  const taken = await atOnce(50, () => takeUnits(connection.db, now, 'k', [one, two]))
+  const take = takingUnits([one, two])
+  const taken = await atOnce(50, () => take(connection.db, { now, key: 'k' }))
   for (const { policy, units } of [one, two]) {
     const counts = taken.flatMap((windows) => windows.filter((window) => window.policy === policy))
     expect(counts.map(({ count }) => count).toSorted((a, b) => a - b)).toEqual(
@@ -218,7 +219,8 @@ test('units are counted atomically', async () => {
 
 test('windows that are long over are deleted in batches', async () => {
   const units = { policy: 'p', windowMs: 1000, units: 1, limit: 9 }
-  for (const key of ['a', 'b', 'c']) await takeUnits(connection.db, now, key, [units])
+  const take = takingUnits([units])
+  for (const key of ['a', 'b', 'c']) await take(connection.db, { now, key })
   const later = new Date(now.getTime() + 1)
   expect(await deleteStaleWindows(connection.db, now, 10)).toBe(0)
   expect(await deleteStaleWindows(connection.db, later, 2)).toBe(2)

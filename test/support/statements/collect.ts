@@ -57,7 +57,7 @@ function watch(file: string): void {
 }
 
 /** All that is between a statement and its sender. */
-const WAY = /^src\/db\/(begun-query|client|connect|connections|lend)\.ts/
+const WAY = /^src\/db\/(begun-query|built-once|client|connect|connections|lend)\.ts/
 
 /** @returns the file and line in src/ or test/ that sends the statement under way. */
 function origin(): string | undefined {
