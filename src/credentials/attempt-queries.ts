@@ -106,7 +106,7 @@ const reservation = (account: RawBuilder<unknown>) =>
     SELECT reserved.failures, (reserved.failures + others.failures)::int AS "ofAccount",
       reserved.blocked_until AS "blockedUntil", ${columnsOfU}, (SELECT identifier FROM known) AS device,
       users_hash_parameters(${sql.lit(MOST_PARAMETERS)}) AS "inUse"
-    FROM others LEFT JOIN reserved ON true LEFT JOIN account AS u ON true`
+    FROM set_config('synchronous_commit', 'off', true), others LEFT JOIN reserved ON true LEFT JOIN account AS u ON true`
   })
 const reserve = { email: reservation(sql`user_by_email`), id: reservation(sql`user_by_id`) }
 
