@@ -89,11 +89,11 @@ test('a flood is one statement for its first event, and one for each flush', asy
   await using t = await createTestApp()
   let statements = 0
   const counting = t.db.withPlugin({
-    transformQuery: ({ node }) => {
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
       statements++
-      return node
+      return result
     },
-    transformResult: async ({ result }) => result,
   })
   const tally = createTally({ db: counting })
   const [one, other] = [randomUUID(), randomUUID()]
