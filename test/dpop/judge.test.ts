@@ -79,6 +79,27 @@ describe('a proof that was here before', () => {
     for (let n = 900; n < 1000; n++) expect(isReplay(n)).toBe(true)
     expect(isReplay(700)).toBe(false)
   })
+
+  test('is remembered for longer than it is good, and then forgotten, however few others come', () => {
+    let elapsed = 0
+    const replays = createReplays(createSeen(100, () => elapsed))
+    const isReplay = (jti: string) => replays.isReplay({ jkt: key.jkt, jti })
+    // In the last moment of the younger half.
+    for (const at of [0, 299_999]) {
+      elapsed = at
+      expect(isReplay(`proof ${at}`)).toBe(false)
+    }
+    for (const at of [300_000, 360_000, 420_000]) {
+      elapsed = at
+      expect(isReplay(`other ${at}`)).toBe(false)
+      expect(isReplay('proof 299999')).toBe(true)
+    }
+    for (const at of [600_000, 900_000]) {
+      elapsed = at
+      expect(isReplay(`other ${at}`)).toBe(false)
+    }
+    expect(isReplay('proof 299999')).toBe(false)
+  })
 })
 
 describe('a nonce', () => {
