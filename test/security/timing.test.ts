@@ -41,9 +41,8 @@ test('known, unknown, disabled, passwordless and locked accounts answer alike an
   const emails = await prepare(t)
   const attempt = (email: string, password: string) => t.login({ email, password })
   for (const each of classes) await attempt(emails[each], 'not the right phrase')
-  await sql`
-    UPDATE login_failures SET failures = 150
-    WHERE user_id = (SELECT id FROM users WHERE email = ${emails['locked for good']})`.execute(t.db)
+  const locked = await t.db.selectFrom('users').select('id').where('email', '=', emails['locked for good']).execute()
+  for (const { id } of locked) await sql`UPDATE login_failures SET failures = 150 WHERE user_id = ${id}`.execute(t.db)
 
   const bodies = new Set<string>()
   const areas = await areasOf(classes, 'known', async (each) => {
