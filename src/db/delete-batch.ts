@@ -11,13 +11,14 @@ interface Batch {
 
 /**
  * Deletes rows, passing over those that somebody holds: no request waits, and replicas that prune together share the
- * work.
+ * work. They are chosen by a query of their own, because PostgreSQL may run a subquery several times, and each time chooses others.
  */
 export async function deleteBatch(db: Db, table: keyof Schema, { key, where, limit }: Batch): Promise<number> {
   const columns = sql.join(key.map((column) => sql.ref(column)))
   const { numAffectedRows } = await sql`
-    DELETE FROM ${sql.table(table)} WHERE (${columns}) IN (
+    WITH batch AS MATERIALIZED (
       SELECT ${columns} FROM ${sql.table(table)} WHERE ${where} LIMIT ${limit} FOR UPDATE SKIP LOCKED
-    )`.execute(db)
+    )
+    DELETE FROM ${sql.table(table)} WHERE (${columns}) IN (SELECT ${columns} FROM batch)`.execute(db)
   return Number(numAffectedRows ?? 0n)
 }
