@@ -40,16 +40,19 @@ export async function makeCluster(
   name: string,
   { grantTo, shards }: { grantTo?: string; shards?: number },
 ): Promise<void> {
-  for (const url of urlsOf(nodes, urlOf(server, name))) await once(url, 'CREATE EXTENSION citus')
+  await joinMachines(nodes, server, name)
   const url = urlOf(server, name)
+  await migrate(url, { grantTo })
+  await distribute(url, { shards })
+}
+
+/** Makes a cluster of a database that is there on every machine. */
+export async function joinMachines(nodes: readonly Node[], server: string, name: string): Promise<void> {
+  for (const url of urlsOf(nodes, urlOf(server, name))) await once(url, 'CREATE EXTENSION citus')
   for (const { host, port, coordinator } of nodes) {
-    await once(url, coordinator ? 'SELECT citus_set_coordinator_host($1, $2)' : 'SELECT citus_add_node($1, $2)', [
-      host,
-      port,
-    ])
+    const statement = coordinator ? 'SELECT citus_set_coordinator_host($1, $2)' : 'SELECT citus_add_node($1, $2)'
+    await once(urlOf(server, name), statement, [host, port])
   }
-  await migrate(url, grantTo === undefined ? {} : { grantTo })
-  await distribute(url, shards === undefined ? {} : { shards })
 }
 
 async function once(url: string, text: string, values: unknown[] = []): Promise<void> {

@@ -10,6 +10,7 @@ import { prune } from '../prune.ts'
 import { command } from './command.ts'
 import { EXIT, Failure } from './exit.ts'
 import { table } from './terminal.ts'
+import { duration } from './times.ts'
 
 const serve = command({
   name: 'serve',
@@ -64,14 +65,15 @@ Restart the servers afterwards, so that they send refreshes for several shards a
   --shards <n>   how many parts the sessions are divided into, for good (default: as Citus is set, 32)`,
   takes: [0, 0],
   options: { shards: { type: 'string' } },
-  run: async ({ environment, paint, width }, _args, { shards: stated }) => {
+  run: async ({ environment, io, paint, width }, _args, { shards: stated }) => {
     const shards = stated === undefined ? undefined : Number(stated)
     if (shards !== undefined && !(Number.isInteger(shards) && shards >= 2 && shards <= MOST_SHARDS)) {
       throw new Failure(EXIT.usage, `--shards must be a number from 2 to ${MOST_SHARDS}`)
     }
     const parsed = parseConfig(await environment())
     const url = parsed.secrets.databaseUrl
-    const done = await reaching(parsed, () => distribute(url, shards === undefined ? {} : { shards }))
+    const onCopy = (rows: { families: number; users: number }) => io.stderr.write(`claviger: ${announce(rows)}\n`)
+    const done = await reaching(parsed, () => distribute(url, { shards, onCopy }))
     const rows = done.placed.map(({ table: name, placement }) => [name, WHERE[placement]])
     const text = [
       ...(rows.length === 0
@@ -84,6 +86,14 @@ Restart the servers afterwards, so that they send refreshes for several shards a
 })
 
 const MOST_SHARDS = 1024
+/** For each row, on machines that have nothing else to do, and on busy ones (docs/scaling.md). */
+const [QUIET_SECONDS, BUSY_SECONDS] = [20e-6, 100e-6]
+
+function announce({ families, users }: { families: number; users: number }): string {
+  const rows = families + users
+  const [from, to] = [duration(rows * QUIET_SECONDS), duration(rows * BUSY_SECONDS)]
+  return `copying about ${families.toLocaleString('en')} sessions and ${users.toLocaleString('en')} accounts. Refreshes and sign-ins are answered 503 meanwhile, for ${from} to ${to}`
+}
 
 /** Judges the link, then works. @throws Unreachable if the database does not answer. */
 async function reaching<T>(parsed: ReturnType<typeof parseConfig>, work: () => Promise<T>): Promise<T> {

@@ -1,12 +1,24 @@
 import { sql } from 'kysely'
 import { connect } from './connect.ts'
 import { lockMigrations, outlastDeadlocks, planMigrations } from './migrate.ts'
+import type { Migration } from './migration-files.ts'
+import { freeCoordinatorTables, isDistributed, lockOneCopyOfUsers, readPlaces } from './placed.ts'
 import { PLACEMENTS, type Placement } from './placement.ts'
 import type { Db, Schema, Tx } from './schema.ts'
+import { tableFacts } from './statistics.ts'
 
 /** The database cannot be distributed as it is. Nothing was changed. The message says what to do about it. */
 export class NotDistributable extends Error {
   override readonly name = 'NotDistributable'
+}
+
+export interface DistributeOptions {
+  /** How many parts the families are divided into, once and for all. By default as Citus is set. */
+  shards?: number | undefined
+  /** Those that the schema must have. By default those of this version. */
+  migrations?: readonly Migration[] | undefined
+  /** Called before rows are copied, with about how many there are. */
+  onCopy?: ((rows: { families: number; users: number }) => void) | undefined
 }
 
 export interface Distribution {
@@ -22,16 +34,20 @@ export interface Distribution {
  * Spreads the tables of a migrated database over the machines of a Citus cluster, as PLACEMENTS says, in one transaction. What
  * lies where it belongs is left alone, so it may be called again. Rows are copied, and cannot be written meanwhile: servers
  * answer 503 for the time.
- * @param shards how many parts the families are divided into, once and for all; by default as Citus is set.
  * @throws NotDistributable; the database's error. Nothing has been changed then.
  */
-export async function distribute(databaseUrl: string, { shards }: { shards?: number } = {}): Promise<Distribution> {
+export async function distribute(databaseUrl: string, options: DistributeOptions = {}): Promise<Distribution> {
+  const { shards, migrations, onCopy } = options
   const { db } = connect({ url: databaseUrl, size: 1, applicationName: 'claviger distribute', unhurried: true })
   try {
     const workers = await insistOnCluster(db)
-    const pending = await planMigrations(db)
+    const pending = await planMigrations(db, migrations)
     if (pending.length > 0) {
       throw new NotDistributable(`the schema is not up to date (${pending.join(', ')}): run “claviger migrate” first`)
+    }
+    if (!(await isDistributed(db))) {
+      const [families, users] = [await tableFacts(db, 'families'), await tableFacts(db, 'users')]
+      onCopy?.({ families: families.live, users: users.live })
     }
     return await outlastDeadlocks(db, async (tx) => {
       await lockMigrations(tx)
@@ -89,18 +105,6 @@ async function oneConnectionPerMachine(tx: Tx): Promise<void> {
   await sql`ALTER DATABASE ${sql.raw(rows[0]?.name ?? '')} SET ${sql.raw(ONE_CONNECTION_PER_MACHINE)}`.execute(tx)
 }
 
-/**
- * What refers to users from the coordinator is deleted with them by the program. With a foreign key Citus would take the table in and plan each of its
- * statements.
- */
-async function freeCoordinatorTables(tx: Tx): Promise<void> {
-  const { rows } = await sql<{ table: string; name: string }>`
-    SELECT conrelid::regclass::text AS "table", conname::text AS name FROM pg_constraint
-    WHERE contype = 'f' AND confrelid = 'users'::regclass AND conrelid <> 'families'::regclass`.execute(tx)
-  for (const { table, name } of rows)
-    await sql`ALTER TABLE ${sql.raw(table)} DROP CONSTRAINT ${sql.id(name)}`.execute(tx)
-}
-
 async function place(tx: Tx, shards: number | undefined): Promise<Omit<Distribution, 'workers'>> {
   // Families refer to users, and Citus checks such references only if users are everywhere.
   const order = { everywhere: 1, family: 2, coordinator: 3 }
@@ -108,12 +112,12 @@ async function place(tx: Tx, shards: number | undefined): Promise<Omit<Distribut
     ([, a], [, b]) => order[a] - order[b],
   )
   const placed: Distribution['placed'] = []
+  const places = await readPlaces(tx)
   for (const [table, placement] of tables) {
-    const present = await placementOf(tx, table)
-    if (present === placement) continue
-    if (present !== 'coordinator') {
-      throw new NotDistributable(`the table ${table} lies elsewhere than Claviger needs it (${present})`)
-    }
+    const present = places?.[table]
+    const isHere = present === 'coordinator' || present === 'taken in'
+    if (present === placement || (isHere && placement === 'coordinator')) continue
+    if (!isHere) throw new NotDistributable(`the table ${table} lies elsewhere than Claviger needs it (${present})`)
     if (placement === 'everywhere') await sql`SELECT create_reference_table(${table}::regclass)`.execute(tx)
     else {
       const count = shards === undefined ? sql`` : sql`, shard_count => ${shards}::int`
@@ -123,30 +127,10 @@ async function place(tx: Tx, shards: number | undefined): Promise<Omit<Distribut
     }
     placed.push({ table, placement })
   }
+  // What was copied stays here otherwise, out of sight, and would outlive its account. Those that refer to others go first.
+  for (const { table } of placed.toReversed())
+    await sql`SELECT truncate_local_data_after_distributing_table(${table}::regclass)`.execute(tx)
   const { rows } = await sql<{ shards: number }>`
     SELECT count(*)::int AS shards FROM pg_dist_shard WHERE logicalrelid = 'families'::regclass`.execute(tx)
   return { placed, shards: rows[0]?.shards ?? 0 }
-}
-
-/**
- * To lock a row of a table that is everywhere, Citus keeps everybody else from locking or writing any row of it until the transaction
- * ends: sign-ins would go one by one. The row in the coordinator's own copy will do, because whoever changes an account changes that
- * copy as well. Citus gives the copies the same name on all machines, with the schema before it unless that is `public`.
- */
-async function lockOneCopyOfUsers(tx: Tx): Promise<void> {
-  const { rows } = await sql<{ definition: string }>`
-    SELECT regexp_replace(pg_get_functiondef(oid), 'FROM .* WHERE', 'FROM ' || copy.name || ' WHERE') AS definition
-    FROM pg_proc, (SELECT shard_name(logicalrelid, shardid) AS name FROM pg_dist_shard
-      WHERE logicalrelid = 'users'::regclass) AS copy
-    WHERE oid IN ('locked_user(uuid)'::regprocedure, 'locked_user_by_email(text)'::regprocedure)`.execute(tx)
-  for (const { definition } of rows) await sql.raw(definition).execute(tx)
-}
-
-async function placementOf(tx: Tx, table: keyof Schema): Promise<Placement | 'by another key'> {
-  const { rows } = await sql<{ method: string; copied: boolean; key: string | null }>`
-    SELECT partmethod AS method, repmodel = 't' AS copied, column_to_column_name(logicalrelid, partkey) AS key
-    FROM pg_dist_partition WHERE logicalrelid = ${table}::regclass`.execute(tx)
-  const [row] = rows
-  if (row?.method === 'h') return row.key === 'id' ? 'family' : 'by another key'
-  return row?.copied ? 'everywhere' : 'coordinator'
 }

@@ -46,12 +46,13 @@ export function cannotWrite(error: unknown): boolean {
 }
 
 /**
- * Whether a prepared statement is stale: a migration has changed its columns, or a pooler has lost it. The first case is
- * recognised by the routine of PostgreSQL that raises it, because messages are translated.
+ * Whether a prepared statement is stale: a pooler has lost it, or a migration has changed its columns, or those of a function in it
+ * while it waited for the migration. The latter two are recognised by the routine of PostgreSQL that raises the error, because
+ * messages are translated.
  */
 export function hasStaleStatements(error: unknown): boolean {
-  const { routine } = error as { routine?: string }
-  return codeOf(error) === '26000' || (codeOf(error) === '0A000' && routine === 'RevalidateCachedQuery')
+  const { routine = '' } = error as { routine?: string }
+  return /^26000|^0A000 RevalidateCachedQuery$|^42804 build_attrmap_by_position$/.test(`${codeOf(error)} ${routine}`)
 }
 
 /** Whether the server, the database or the role has reached its limit of connections. */

@@ -1,41 +1,19 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import { connect } from './connect.ts'
 import { isDeadlock } from './errors.ts'
 import { confineToServing, grantServing, rolesThatServe } from './grants.ts'
 import { BOOKKEEPING, type Installation, insistOnRights, insistOnRoom, inspect } from './installation.ts'
+import { type Migration, readMigrations, statementsOf, tablesOf } from './migration-files.ts'
+import { freeCoordinatorTables, isDistributed, lockOneCopyOfUsers } from './placed.ts'
 import type { Db, Tx } from './schema.ts'
 
 export { MayNotMigrate, SchemaError } from './installation.ts'
 
-const FOLDER = fileURLToPath(new URL('../../migrations/', import.meta.url))
-
-interface Migration {
-  name: string
-  text: string
-}
-
-/** `migrations/*.sql` in order of name. Forward only: there is no down. */
-async function readMigrations(): Promise<Migration[]> {
-  const files = (await readdir(FOLDER)).filter((file) => /^\d{4}_[a-z0-9_]+\.sql$/.test(file)).toSorted()
-  return await Promise.all(
-    files.map(async (file) => ({
-      name: file.replace(/\.sql$/, ''),
-      text: await readFile(new URL(file, `file://${FOLDER}`), 'utf8'),
-    })),
-  )
-}
-
-function tablesOf(migrations: readonly Migration[]): string[] {
-  return migrations.flatMap(({ text }) =>
-    [...text.matchAll(/^CREATE (?:UNLOGGED )?TABLE (\w+)/gm)].map(([, name]) => name ?? ''),
-  )
-}
-
 export interface MigrateOptions {
   /** A role that is to serve without owning the tables. It is granted the rights that this takes, and no others. */
   grantTo?: string | undefined
+  /** Those that there are, in order. By default those of this version. */
+  migrations?: readonly Migration[] | undefined
 }
 
 /**
@@ -45,8 +23,8 @@ export interface MigrateOptions {
  * @returns the names of the migrations applied.
  * @throws SchemaError; MayNotMigrate; the database's error. Nothing has been applied then.
  */
-export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions = {}): Promise<string[]> {
-  const migrations = await readMigrations()
+export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<string[]> {
+  const { grantTo, migrations = await readMigrations() } = options
   const { db } = connect({ url: databaseUrl, size: 1, applicationName: 'claviger migrate', unhurried: true })
   try {
     const found = await inspect(db, tablesOf(migrations))
@@ -60,6 +38,11 @@ export async function migrate(databaseUrl: string, { grantTo }: MigrateOptions =
       const present = await inspect(tx, tablesOf(migrations))
       const pending = missing(migrations, present)
       if (pending.length > 0) await apply(tx, pending, present)
+      // Migrations are written for one machine.
+      if (await isDistributed(tx)) {
+        await freeCoordinatorTables(tx)
+        await lockOneCopyOfUsers(tx)
+      }
       for (const role of await rolesThatServe(tx)) await grantServing(tx, present, role)
       if (grantTo !== undefined) await confineToServing(tx, present, grantTo)
       return pending.map(({ name }) => name)
@@ -105,7 +88,7 @@ async function apply(tx: Tx, pending: readonly Migration[], { bookkeeping }: Ins
       SELECT name, timestamp::timestamptz FROM ${sql.id(bookkeeping)}`.execute(tx)
   }
   for (const { name, text } of pending) {
-    await sql.raw(text).execute(tx)
+    for (const statement of statementsOf(text)) await sql.raw(statement).execute(tx)
     await sql`INSERT INTO ${sql.id(BOOKKEEPING)} (name, applied_at) VALUES (${name}, clock_timestamp())`.execute(tx)
   }
 }
@@ -127,8 +110,8 @@ export async function pendingMigrations(db: Db): Promise<string[]> {
  * Names of the migrations that `migrate` would apply.
  * @throws SchemaError or MayNotMigrate if it would refuse to.
  */
-export async function planMigrations(db: Db): Promise<string[]> {
-  const migrations = await readMigrations()
+export async function planMigrations(db: Db, migrations?: readonly Migration[]): Promise<string[]> {
+  migrations ??= await readMigrations()
   const found = await inspect(db, tablesOf(migrations))
   const pending = missing(migrations, found)
   if (pending.length > 0) {

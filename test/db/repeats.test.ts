@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { isUnavailable, transact } from '../../src/db/errors.ts'
 import { atOnce } from '../support/at-once.ts'
 import { startForwarder } from '../support/forwarder.ts'
+import { waitForLocks } from '../support/lock-waits.ts'
 import { cloneDatabase, type TestDatabase } from '../support/postgres.ts'
 import { openPool, type Pool, pid, pids } from './pool.ts'
 
@@ -91,6 +93,20 @@ test('a statement prepared before a migration changed its columns is prepared an
   await Promise.all([read(), read(), read()])
   await sql`ALTER TABLE notes ADD COLUMN more text`.execute(other.db)
   for (let i = 0; i < 4; i++) expect((await read()).rows[0]).toHaveProperty('more')
+})
+
+test('so is one that waited for the migration in a function, whose result is another afterwards', async () => {
+  await using pool = openPool(database.ownerUrl)
+  const read = () => sql`SELECT * FROM user_by_id(${randomUUID()}::uuid)`.execute(pool.db)
+  await read()
+  await using migration = openPool(database.ownerUrl)
+  const reading = await migration.db.transaction().execute(async (tx) => {
+    await sql`ALTER TABLE users ADD COLUMN more text`.execute(tx)
+    const begun = read()
+    await waitForLocks(other.db, 1)
+    return { begun }
+  })
+  expect((await reading.begun).rows).toEqual([])
 })
 
 test('a prepared statement that is gone is prepared again', async () => {

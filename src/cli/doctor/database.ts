@@ -3,6 +3,7 @@ import type { Config } from '../../config/config.ts'
 import { isUnprepared } from '../../db/errors.ts'
 import { type Excess, explainExcess, findExcess } from '../../db/grants.ts'
 import { MayNotMigrate, planMigrations, SchemaError } from '../../db/migrate.ts'
+import { readPlaces } from '../../db/placed.ts'
 import { type DatabaseFacts, databaseFacts, tableFacts } from '../../db/statistics.ts'
 import { probeWrites } from '../../db/write-probe.ts'
 import { keyPolicy } from '../../keys/lifecycle.ts'
@@ -13,7 +14,7 @@ import { listUsers } from '../../users/accounts.ts'
 import type { Opened } from '../open.ts'
 import { judgeClients } from './clients.ts'
 import { bad, type Finding, fine, unsure } from './finding.ts'
-import { judgeFamilies, judgeKeys, judgeVerifiers, judgeWithdrawn } from './tables.ts'
+import { judgeFamilies, judgeKeys, judgePlaces, judgeVerifiers, judgeWithdrawn } from './tables.ts'
 
 const OLDEST_VERSION = 15
 
@@ -38,6 +39,7 @@ export async function* checkDatabase(opened: Opened, config: Config): AsyncGener
   yield* judgeClients(await listClients(opened), now, config)
   yield* judgeVerifiers((await listVerifiers(db, now)).verifiers)
   yield* judgeFamilies(await tableFacts(db, 'families'), await countOverdue(db, now))
+  yield* judgePlaces(await readPlaces(db))
   if (config.REGISTRATION === 'closed' && (await listUsers(db, { limit: 1 })).length === 0) {
     yield unsure(
       'accounts',

@@ -1,3 +1,5 @@
+import type { readPlaces } from '../../db/placed.ts'
+import { PLACEMENTS } from '../../db/placement.ts'
 import type { TableFacts } from '../../db/statistics.ts'
 import { HOUR } from '../../durations.ts'
 import { dueAt, type KeyFacts, latestAt, type Policy } from '../../keys/lifecycle.ts'
@@ -125,6 +127,22 @@ export function judgeFamilies(facts: TableFacts, overdue: number): Finding[] {
     )
   }
   return findings
+}
+
+/** Where tables lie that are spread over several machines. Of a database that is not, there is nothing to be said. */
+export function judgePlaces(places: Awaited<ReturnType<typeof readPlaces>>): Finding[] {
+  if (places?.families !== 'family') return []
+  const check = 'cluster'
+  const names = Object.keys(PLACEMENTS) as (keyof typeof PLACEMENTS)[]
+  const astray = names.filter((table) => places[table] !== PLACEMENTS[table])
+  if (astray.length === 0) return [fine(check, 'sessions are divided, and each table lies where it belongs')]
+  return [
+    unsure(
+      check,
+      `${astray.join(', ')}: not where it belongs, as after a foreign key that was added by hand. Statements on it are slow`,
+      'claviger distribute',
+    ),
+  ]
 }
 
 function whole(number: number): string {
