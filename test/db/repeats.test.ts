@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { isUnavailable, transact } from '../../src/db/errors.ts'
+import { changedNothing, isLost, isUnavailable, transact } from '../../src/db/errors.ts'
 import { atOnce } from '../support/at-once.ts'
 import { startForwarder } from '../support/forwarder.ts'
 import { waitForLocks } from '../support/lock-waits.ts'
@@ -153,6 +153,15 @@ test('one that lost it at the commit is not repeated: nobody knows whether it to
   } finally {
     await sql`DROP FUNCTION end_session CASCADE`.execute(other.db)
   }
+})
+
+test('nor one of which a worker of Citus was lost at the commit: that is an outage', async () => {
+  // As 13.2 reports it.
+  const error = Object.assign(new Error('could not commit transaction for shard 102010 on at least one active node'), {
+    code: 'XX000',
+    routine: 'ErrorIfPostCommitFailedShardPlacements',
+  })
+  expect([isUnavailable(error), isLost(error), changedNothing(error)]).toEqual([true, false, false])
 })
 
 test('a statement by itself that lost its connection is not repeated either', async () => {
