@@ -118,3 +118,34 @@ server=$(container claviger)
 is 'the same keys after down and up' "$(curl -sS "$base/.well-known/jwks.json")" "$keys"
 refresh "$base"
 ok 'the session lives after down and up'
+
+echo '-- several processes'
+metric() { in_server node -e 'fetch("http://127.0.0.1:9464/metrics").then((reply) => reply.text()).then((text) => console.log(text.match(new RegExp(`^${process.argv[1]} (.+)$`, "m"))?.[1]))' "$1"; }
+# eventually NAME COMMAND…: until that succeeds, for half a minute
+eventually() {
+  for _ in {1..60}; do if "${@:2}"; then ok "$1"; return; fi; sleep 0.5; done
+  fail "$1"
+}
+serving() { [ "$(metric claviger_processes)" = "$1" ]; }
+# workers: the ids of all that have served so far
+workers() { docker logs "$server" 2>&1 | sed -n 's/.*"worker":\([0-9]*\),"msg":"a process serves".*/\1/p'; }
+PROCESSES=auto compose up -d --wait
+server=$(container claviger)
+cores=$(in_server node -p 'os.availableParallelism()')
+is 'one for each core is wanted' "$(metric claviger_processes_wanted)" "$cores"
+PROCESSES=2 compose up -d --wait
+server=$(container claviger)
+eventually 'two serve' serving 2
+refresh "$base"
+ok 'the session lives'
+for _ in 1 2 3 4; do post "$base" /login '{"email":"a@example.com","password":"correct horse battery staple","client_id":"native"}' >"$work/reply"; done
+is 'one scrape tells of the sign-ins at both' "$(metric 'claviger_logins_total{outcome="success"}')" 4
+in_server bash -c "kill -KILL $(workers | head -n 1)"
+is 'one that is killed does not make the container unhealthy' "$(in_server /app/docker/healthcheck && echo healthy)" healthy
+refresh "$base"
+replaced() { [ "$(workers | wc -l)" = 3 ] && serving 2; }
+eventually 'and is replaced' replaced
+is 'nothing was restarted' "$(docker inspect -f '{{.RestartCount}}' "$server")" 0
+compose stop
+is 'all end by themselves' "$(docker inspect -f '{{.State.ExitCode}}' "$server")" 0
+is 'the last word is theirs' "$(docker logs --tail 1 "$server" 2>&1 | field msg)" stopped
