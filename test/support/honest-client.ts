@@ -86,8 +86,8 @@ async function attempt(url: string, token: string, key: string | undefined): Pro
   }
 }
 
-/** Refreshes with all clients, each one after the other, until the promise settles. */
-export async function storm(clients: HonestClient[], until: Promise<unknown>): Promise<void> {
+/** Refreshes with all clients, each one after the other, until the promise settles; each pauses for `pauseMs` in between. */
+export async function storm(clients: HonestClient[], until: Promise<unknown>, pauseMs = 0): Promise<void> {
   let over = false
   const end = () => {
     over = true
@@ -95,7 +95,10 @@ export async function storm(clients: HonestClient[], until: Promise<unknown>): P
   until.then(end, end)
   await Promise.all(
     clients.map(async (client) => {
-      while (!over) await client.refresh()
+      while (!over) {
+        await client.refresh()
+        if (pauseMs > 0) await sleep(pauseMs)
+      }
     }),
   )
 }
