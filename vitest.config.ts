@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
-import { LongestFirst } from './test/support/longest-first.ts'
+import { LongestFirst, NameUnknown } from './test/support/longest-first.ts'
 
 export default defineConfig({
   test: {
@@ -18,6 +18,7 @@ export default defineConfig({
     // More than cores: tests that wait for a timer, a hash or the database leave half of each idle.
     maxWorkers: Math.min(4, availableParallelism() + 2),
     sequence: { sequencer: LongestFirst },
+    reporters: ['default', new NameUnknown()],
     // What a test replaces is as before for the next one, in whichever file that is.
     restoreMocks: true,
     testTimeout: 30_000,

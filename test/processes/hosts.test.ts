@@ -56,7 +56,7 @@ async function inStorm(
     const signIns = async () => {
       while (!ended) {
         logins.push((await login()).status)
-        await sleep(50)
+        await sleep(200)
       }
     }
     // An honest client throws where it is answered 401.

@@ -49,9 +49,6 @@ async function clientsOf(server: RunningProcess, count: number) {
   return { clients, signIns, signIn, email, password }
 }
 
-/** Refreshes go on all the time, and leave the processor to what is waited for: the start of a process. */
-const PAUSE_MS = 50
-
 /** SIGKILL, when requests have come that it will not answer, and connections that it has not taken. */
 async function killInTheMiddle(pid: number) {
   process.kill(pid, 'SIGSTOP')
@@ -104,11 +101,11 @@ describe.skipIf(!hasProc)('several processes', () => {
             (answer) => answer.text(),
             ({ name }: Error) => name === 'TimeoutError' && hanging++,
           )
-          await sleep(PAUSE_MS)
+          await sleep(50)
         }
       })
       // An honest client throws where it is answered 401.
-      await Promise.all([storm(clients, over, PAUSE_MS), over, signingIn, ...strangers])
+      await Promise.all([storm(clients, over), over, signingIn, ...strangers])
 
       expect(hanging).toBe(0)
       expect(met(clients, 0), 'the kills must have been felt').toBeGreaterThan(0)
@@ -149,7 +146,7 @@ describe.skipIf(!hasProc)('several processes', () => {
         await sleep(Math.random() * 1000)
       }
     })
-    await Promise.all([storm(clients, over, PAUSE_MS), over, ...probing])
+    await Promise.all([storm(clients, over), over, ...probing])
     expect(clients.map(({ troubles }) => [...troubles])).toEqual(clients.map(() => []))
     expect(new Set(probes)).toEqual(new Set([200]))
     expect(await several.ended()).toBe(0)
@@ -157,43 +154,43 @@ describe.skipIf(!hasProc)('several processes', () => {
     const refreshes = clients.reduce((sum, client) => sum + client.refreshes, 0)
     await expect.poll(() => metricOf(server, 'claviger_refreshes_total')).toBe(refreshes)
   })
+})
 
-  test('one that leaves closes no idle connection: a request may be on its way', { timeout: 60_000 }, async () => {
-    await using several = await start({ PROCESSES: '2' })
-    const { server } = several
-    const visitors = Array.from({ length: 12 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
-    const ask = (agent: Agent) =>
-      new Promise<{ status: number | undefined; connection: string | undefined; again: boolean }>((resolve, reject) => {
-        const request = get(`${server.url}/livez`, { agent }, (answer) => {
-          const { statusCode: status, headers } = answer.resume()
-          answer.on('end', () => resolve({ status, connection: headers.connection, again: request.reusedSocket }))
-        })
-        request.on('error', reject)
-      })
-    try {
-      for (const agent of visitors)
-        expect(await ask(agent)).toEqual({ status: 200, connection: 'keep-alive', again: false })
-      const first = servingOf(server)
-      for (const pid of first) process.kill(pid, 'SIGTERM')
-      await untilServing(server, 2, first)
-      await expect.poll(() => server.output().match(/leaving the work/g)?.length).toBe(2)
-      for (const agent of visitors) expect(await ask(agent)).toEqual({ status: 200, connection: 'close', again: true })
-    } finally {
-      for (const agent of visitors) agent.destroy()
-    }
+describe.skipIf(!hasProc)('two processes', () => {
+  let two: Awaited<ReturnType<typeof start>>
+  beforeAll(async () => {
+    two = await start({ PROCESSES: '2' })
+  })
+  afterAll(() => two[Symbol.asyncDispose]())
+
+  test('what is done once for all of them is done by one, and by another when that one has ended', {
+    timeout: 120_000,
+  }, async () => {
+    const { server, database } = two
+    const rows = () => query(database.ownerUrl, `SELECT details FROM audit WHERE type = 'server.started'`)
+    expect(await rows()).toHaveLength(1)
+    // Only who leads counts the services that follow the feed.
+    const areCounted = async () =>
+      (await (await fetch(`${server.metricsUrl}/metrics`)).text()).includes('claviger_verifiers{')
+    await expect.poll(areCounted).toBe(true)
+    const [leader = 0] = servingOf(server)
+    process.kill(leader, 'SIGKILL')
+    await untilServing(server, 2, [leader])
+    // What the one that has ended measured of the moment is over.
+    await expect.poll(areCounted, { timeout: 60_000 }).toBe(true)
+    expect(await rows()).toHaveLength(1)
   })
 
   test('while one after the other is killed, the server is ready, and no counter goes back', {
     timeout: 120_000,
   }, async () => {
-    await using several = await start({ PROCESSES: '2' })
-    const { server } = several
+    const { server } = two
     const { tokens } = await signUpOver(server.url, 1)
     const me = () => fetch(`${server.url}/me`, { headers: { authorization: `Bearer ${tokens[0]?.accessToken}` } })
     const count = () => metricOf(server, 'claviger_http_request_seconds_count')
     const gone: number[] = []
     const probe = async () => (await fetch(`${server.url}/readyz`, { headers: { connection: 'close' } })).status
-    let before = 0
+    let before = await count()
     for (const pid of servingOf(server)) {
       for (let turn = 0; turn < 20; turn++) expect((await me()).status).toBe(200)
       // A busy process may report later than a scrape waits.
@@ -216,23 +213,28 @@ describe.skipIf(!hasProc)('several processes', () => {
     }
   })
 
-  test('what is done once for all of them is done by one, and by another when that one has ended', {
-    timeout: 120_000,
-  }, async () => {
-    await using several = await start({ PROCESSES: '2' })
-    const { server, database } = several
-    const rows = () => query(database.ownerUrl, `SELECT details FROM audit WHERE type = 'server.started'`)
-    expect(await rows()).toHaveLength(1)
-    // Only who leads counts the services that follow the feed.
-    const areCounted = async () =>
-      (await (await fetch(`${server.metricsUrl}/metrics`)).text()).includes('claviger_verifiers{')
-    await expect.poll(areCounted).toBe(true)
-    const [leader = 0] = servingOf(server)
-    process.kill(leader, 'SIGKILL')
-    await untilServing(server, 2, [leader])
-    // What the one that has ended measured of the moment is over.
-    await expect.poll(areCounted, { timeout: 60_000 }).toBe(true)
-    expect(await rows()).toHaveLength(1)
+  test('one that leaves closes no idle connection: a request may be on its way', { timeout: 60_000 }, async () => {
+    const { server } = two
+    const visitors = Array.from({ length: 12 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+    const ask = (agent: Agent) =>
+      new Promise<{ status: number | undefined; connection: string | undefined; again: boolean }>((resolve, reject) => {
+        const request = get(`${server.url}/livez`, { agent }, (answer) => {
+          const { statusCode: status, headers } = answer.resume()
+          answer.on('end', () => resolve({ status, connection: headers.connection, again: request.reusedSocket }))
+        })
+        request.on('error', reject)
+      })
+    try {
+      for (const agent of visitors)
+        expect(await ask(agent)).toEqual({ status: 200, connection: 'keep-alive', again: false })
+      const first = servingOf(server)
+      for (const pid of first) process.kill(pid, 'SIGTERM')
+      await untilServing(server, 2, first)
+      await expect.poll(() => server.output().match(/leaving the work/g)?.length).toBe(2)
+      for (const agent of visitors) expect(await ask(agent)).toEqual({ status: 200, connection: 'close', again: true })
+    } finally {
+      for (const agent of visitors) agent.destroy()
+    }
   })
 })
 

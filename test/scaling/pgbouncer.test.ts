@@ -163,7 +163,7 @@ describe.skipIf(!usable)('behind PgBouncer in transaction mode', () => {
       const clients = signedUp.flatMap(({ tokens }) =>
         tokens.map((each) => createHonestClient({ ...each, server: () => server.url })),
       )
-      await storm(clients, sleep(1000))
+      await storm(clients, sleep(1000), { pauseMs: 0 })
       expect(clients.map(({ troubles }) => troubles.size)).toEqual(clients.map(() => 0))
       const { stdout } = await promisify(execFile)(process.execPath, [CLI, 'sessions', 'list', '--json'], {
         env: { PATH: process.env.PATH, ...settings, DATABASE_URL: pooler.url },

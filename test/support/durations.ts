@@ -13,6 +13,8 @@ export const DURATIONS: Record<string, number> = {
   'test/browser/signed-out.test.ts': 56,
   'test/browser/hosted-life.test.ts': 52,
   'test/browser/react.test.ts': 45,
+  'test/processes/several.test.ts': 55,
+  'test/processes/several-end.test.ts': 50,
   'test/processes/brown-out.test.ts': 45,
   'test/security/timing.test.ts': 42,
   'test/db/session-settings.test.ts': 41,

@@ -86,8 +86,11 @@ async function attempt(url: string, token: string, key: string | undefined): Pro
   }
 }
 
-/** Refreshes with all clients, each one after the other, until the promise settles; each pauses for `pauseMs` in between. */
-export async function storm(clients: HonestClient[], until: Promise<unknown>, pauseMs = 0): Promise<void> {
+/**
+ * Refreshes with all clients, each one after the other, until the promise settles. In between each pauses for `pauseMs` on average: what
+ * is waited for, such as the start of a process, needs the machine too. Without pauses there are queues everywhere.
+ */
+export async function storm(clients: HonestClient[], until: Promise<unknown>, { pauseMs = 40 } = {}): Promise<void> {
   let over = false
   const end = () => {
     over = true
@@ -97,7 +100,7 @@ export async function storm(clients: HonestClient[], until: Promise<unknown>, pa
     clients.map(async (client) => {
       while (!over) {
         await client.refresh()
-        if (pauseMs > 0) await sleep(pauseMs)
+        if (pauseMs > 0) await sleep(2 * pauseMs * Math.random())
       }
     }),
   )

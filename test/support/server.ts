@@ -40,7 +40,7 @@ export async function startServer(options: {
     ...options.env,
   })
   options.onOutput?.(output)
-  const deadline = performance.now() + (options.timeoutMs ?? 15_000)
+  const deadline = performance.now() + (options.timeoutMs ?? 60_000)
   let ready: { url: string; metricsUrl: string } | undefined
   while (!ready) {
     if (child.exitCode !== null || performance.now() > deadline) {
