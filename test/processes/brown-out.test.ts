@@ -105,5 +105,5 @@ test.each(TROUBLES)(
       await database.drop()
     }
   },
-  60_000,
+  180_000,
 )

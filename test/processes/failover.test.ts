@@ -62,5 +62,5 @@ test.each([
       await Promise.all(servers.map((server) => server.kill()))
     }
   },
-  60_000,
+  180_000,
 )
