@@ -16,15 +16,19 @@ END $$;
 
 -- Lock it until the transaction ends. Weaker than FOR UPDATE, so that a family that refers to it may be inserted. Every lock of an
 -- account is taken by one of these, because `distribute` has them lock one copy of the row, where there are several.
+-- By an advisory lock as well: where several machines commit, the coordinator frees the row before the others show what was written
+-- there, and the advisory lock after. Or else who ends all sessions of a user would miss one that is just being committed.
 CREATE FUNCTION locked_user(wanted uuid) RETURNS SETOF users
 LANGUAGE plpgsql VOLATILE STRICT ROWS 1 AS $$
 BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended(wanted::text, 0));
   RETURN QUERY SELECT * FROM users WHERE id = wanted FOR NO KEY UPDATE;
 END $$;
 
 CREATE FUNCTION locked_user_by_email(wanted text) RETURNS SETOF users
 LANGUAGE plpgsql VOLATILE STRICT ROWS 1 AS $$
 BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended((user_by_email(wanted)).id::text, 0));
   RETURN QUERY SELECT * FROM users WHERE email = wanted FOR NO KEY UPDATE;
 END $$;
 

@@ -363,6 +363,7 @@ CREATE OR REPLACE FUNCTION public.locked_user(wanted uuid)
  STRICT ROWS 1
 AS $function$
 BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended(wanted::text, 0));
   RETURN QUERY SELECT * FROM users WHERE id = wanted FOR NO KEY UPDATE;
 END $function$
 -- PUBLIC may call it
@@ -373,6 +374,7 @@ CREATE OR REPLACE FUNCTION public.locked_user_by_email(wanted text)
  STRICT ROWS 1
 AS $function$
 BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended((user_by_email(wanted)).id::text, 0));
   RETURN QUERY SELECT * FROM users WHERE email = wanted FOR NO KEY UPDATE;
 END $function$
 -- PUBLIC may call it
