@@ -1,10 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { isAlive } from '../../bench/processes.ts'
+import { testEnvironment } from '../support/app.ts'
 import { hasProc } from '../support/child-processes.ts'
 import { forFile } from '../support/for-file.ts'
 import { cloneDatabase } from '../support/postgres.ts'
-import { startServer } from '../support/server.ts'
-import { metricOf, servingOf, untilServing } from '../support/workers.ts'
+import { spawnServer, startServer } from '../support/server.ts'
+import { metricOf, servingOf, untilServing, workersOf } from '../support/workers.ts'
 
 // What the system has no more of when a process is to be started.
 
@@ -60,3 +63,27 @@ describe.skipIf(!hasLimits)('a process that the system does not start', () => {
     expect(await server.stop()).toBe(0)
   })
 })
+
+test.skipIf(!hasProc)(
+  'one that hangs as it starts does not stand in the way of a stop',
+  { timeout: 120_000 },
+  async () => {
+    const env = {
+      ...testEnvironment(database.url),
+      PROCESSES: '2',
+      PORT: '0',
+      METRICS_PORT: '0',
+      ISSUER: 'http://localhost:3000',
+    }
+    const { child, output, exited } = spawnServer(env)
+    onTestFinished(() => void child.kill('SIGKILL'))
+    const server = { process: child, output }
+    while (workersOf(server).length < 2) await sleep(10)
+    const serving = servingOf(server)
+    const hanging = workersOf(server).find((pid) => !serving.includes(pid)) as number
+    process.kill(hanging, 'SIGSTOP')
+    child.kill('SIGTERM')
+    expect(await exited).toBe(0)
+    expect(isAlive(hanging)).toBe(false)
+  },
+)
