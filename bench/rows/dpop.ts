@@ -3,7 +3,7 @@ import type { Line } from '../line.ts'
 import type { Outcome } from '../load.ts'
 import { makeProofKey } from '../proofs.ts'
 import type { Work } from '../sources.ts'
-import { type Costs, type Stage, sumUp, warm, withCosts } from '../stage.ts'
+import { type Costs, type Stage, sumUp, warm, withCosts, wordsOnMachines } from '../stage.ts'
 
 const ROUNDS = 3
 
@@ -46,7 +46,7 @@ export async function dpop(stage: Stage): Promise<Line[]> {
     {
       what: 'refresh bound to a key ÷ not bound, 32 connections: CPU',
       ...withKey,
-      against: `not bound ${cpu(without).toFixed(3)} ms`,
+      against: `not bound ${cpu(without).toFixed(3)} ms${wordsOnMachines(stage, withKey)}`,
       figure: cpu(withKey) / cpu(without),
       unit: '×',
     },

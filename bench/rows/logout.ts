@@ -1,6 +1,6 @@
 import type { Line } from '../line.ts'
 import { countRoundTrips } from '../round-trip-counter.ts'
-import { type Stage, withCosts } from '../stage.ts'
+import { type Stage, withCosts, wordsOnMachines } from '../stage.ts'
 
 const work = { kind: 'logout' } as const
 
@@ -34,7 +34,7 @@ export async function logout(stage: Stage): Promise<Line[]> {
       p999: outcome.p999,
       node: outcome.node,
       postgres: outcome.postgres,
-      against: `${roundTrips.toFixed(1)} round trips`,
+      against: `${roundTrips.toFixed(1)} round trips${wordsOnMachines(stage, outcome)}`,
       figure: outcome.node + outcome.postgres,
       unit: 'ms',
       faults: outcome.faults,

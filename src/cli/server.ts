@@ -87,7 +87,7 @@ Restart the servers afterwards, so that they send refreshes for several shards a
 
 const MOST_SHARDS = 1024
 /** For each row, on machines that have nothing else to do, and on busy ones (docs/scaling.md). */
-const [QUIET_SECONDS, BUSY_SECONDS] = [20e-6, 100e-6]
+const [QUIET_SECONDS, BUSY_SECONDS] = [20e-6, 150e-6]
 
 function announce({ families, users }: { families: number; users: number }): string {
   const rows = families + users

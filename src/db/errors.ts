@@ -16,17 +16,20 @@ const BROKEN_CONNECTION =
 const DRIVER_MESSAGE =
   /timeout exceeded when trying to connect|timeout expired|Connection terminated|Query read timeout|connection error and is not queryable|Client was closed|Cannot use a pool after calling end/
 
-/** The routine of Citus that reports it, as an internal error: a worker ended at the COMMIT, and nobody knows whether it committed. */
-const WORKER_LOST_AT_COMMIT = 'ErrorIfPostCommitFailedShardPlacements'
+/**
+ * The routines of Citus that report, as an internal error, that a worker ended at the COMMIT, or the coordinator while it waited for a
+ * worker. Nobody knows whether it was committed.
+ */
+const MACHINE_LOST = /^(ErrorIfPostCommitFailedShardPlacements|ProcessWaitEvents)$/
 
 /** Whether the database could not do its work now, as opposed to rejecting a faulty statement. */
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof AggregateError) return error.errors.every(isUnavailable)
   if (explainRefusal(error) !== undefined) return false
-  const { code, routine } = error as { code?: unknown; routine?: string }
+  const { code, routine = '' } = error as { code?: unknown; routine?: string }
   if (typeof code === 'string' && (UNAVAILABLE.test(code) || BROKEN_CONNECTION.test(code))) return true
-  if (routine === WORKER_LOST_AT_COMMIT) return true
+  if (code === 'XX000' && MACHINE_LOST.test(routine)) return true
   return DRIVER_MESSAGE.test(error.message)
 }
 

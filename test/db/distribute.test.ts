@@ -51,6 +51,7 @@ describe.skipIf(!inject('citus'))('on a Citus cluster', () => {
       ownerUrl,
       `INSERT INTO users (id, email, created_at) VALUES (gen_random_uuid(), 'a@example.com', now())`,
     )
+    await query(ownerUrl, 'ANALYZE')
     const { code, out, err } = await cli.run(['distribute', '--shards=4'], { env: { DATABASE_URL: ownerUrl } })
     expect([code, err]).toEqual([0, expect.stringContaining('copying about 0 sessions and 1 accounts')])
     expect(out).toMatch(/users +a copy on every machine\n.*families +divided by session/)

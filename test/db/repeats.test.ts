@@ -155,12 +155,15 @@ test('one that lost it at the commit is not repeated: nobody knows whether it to
   }
 })
 
-test('nor one of which a worker of Citus was lost at the commit: that is an outage', async () => {
-  // As 13.2 reports it.
-  const error = Object.assign(new Error('could not commit transaction for shard 102010 on at least one active node'), {
-    code: 'XX000',
-    routine: 'ErrorIfPostCommitFailedShardPlacements',
-  })
+// As 13.2 reports it.
+test.each([
+  [
+    'could not commit transaction for shard 102010 on at least one active node',
+    'ErrorIfPostCommitFailedShardPlacements',
+  ],
+  ['postmaster was shut down, exiting', 'ProcessWaitEvents'],
+])('nor one that lost a machine of Citus, which is an outage: %s', (message, routine) => {
+  const error = Object.assign(new Error(message), { code: 'XX000', routine })
   expect([isUnavailable(error), isLost(error), changedNothing(error)]).toEqual([true, false, false])
 })
 
