@@ -255,16 +255,18 @@ describe.skipIf(!hasProc)('four processes', () => {
     }
   }
 
+  /** On a connection of its own, so that all processes get some, from an address with a limit of its own. */
+  const askFrom = (localAddress: string, headers: Record<string, string>) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const options = { headers, localAddress, agent: false }
+      get(`${four.server.url}/me`, options, (answer) => resolve(answer.resume().statusCode)).on('error', reject)
+    })
+
   test('a limit is one limit for all of them', async () => {
     const { server } = four
     const { tokens } = await signUpOver(server.url, 1)
     const headers = { authorization: `Bearer ${tokens[0]?.accessToken}` }
-    // From an address of its own, whose limit no other test takes from; each on a connection of its own, so that all processes get some.
-    const options = { headers, localAddress: '127.0.0.2', agent: false }
-    const ask = () =>
-      new Promise<number | undefined>((resolve, reject) => {
-        get(`${server.url}/me`, options, (answer) => resolve(answer.resume().statusCode)).on('error', reject)
-      })
+    const ask = () => askFrom('127.0.0.2', headers)
     const asked = countAsked()
     const answers: (number | undefined)[] = []
     for (let round = 0; round < 5; round++) answers.push(...(await Promise.all(Array.from({ length: 40 }, ask))))
@@ -285,12 +287,16 @@ describe.skipIf(!hasProc)('four processes', () => {
     const { access_token: accessToken } = (await login.json()) as { access_token: string }
     noteSecret(accessToken)
     const dpop = key.proof({ method: 'GET', url: `${env.ISSUER}/me`, accessToken })
-    const headers = { authorization: `DPoP ${accessToken}`, dpop, connection: 'close' }
+    const headers = { authorization: `DPoP ${accessToken}`, dpop }
     const asked = countAsked()
-    const sent = Array.from({ length: 40 }, async () => (await fetch(`${server.url}/me`, { headers })).status)
-    const statuses = await Promise.all(sent)
-    expect(statuses.toSorted((a, b) => a - b)).toEqual([200, ...Array<number>(39).fill(401)])
-    await expect.poll(asked).toBeGreaterThan(1)
+    const statuses: (number | undefined)[] = []
+    // One of them may have taken all of a round.
+    for (let round = 1; round <= 20 && asked() < 2; round++) {
+      const sent = Array.from({ length: 40 }, () => askFrom(`127.0.1.${round}`, headers))
+      statuses.push(...(await Promise.all(sent)))
+    }
+    expect(asked()).toBeGreaterThan(1)
+    expect(statuses.filter((status) => status !== 401)).toEqual([200])
   })
 
   test('a new signing key is made once, and is used by all', async () => {
