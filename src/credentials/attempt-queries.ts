@@ -119,6 +119,10 @@ const reserve = { email: reservation(sql`user_by_email`), id: reservation(sql`us
  *
  * The other counters of the account are read and not locked: the failures of a stranger must not hold up a known device.
  * Attempts at the same moment on several devices therefore do not see each other.
+ *
+ * Its commit does not wait for the disk: that of the decision does, before anybody is answered (docs/adr/0037). So it must not be part of
+ * a transaction, which would not wait either.
+ * @param db not a transaction.
  * @returns no attempt while attempts are refused. `counter` is the counter that decided, and `inUse` holds the parameters of
  * stored hashes, as in PHC strings.
  */
