@@ -85,7 +85,8 @@ async function closedLoop(source: Source, { seconds }: Pace, connections: Connec
     while (performance.now() < until) {
       const item = source()
       const waitMs = item ? await perform(connection, item, performance.now(), tally) : 1
-      if (waitMs > 0) await sleep(waitMs)
+      // Whoever would come again only after the end does not keep the measurement open.
+      if (waitMs > 0) await sleep(Math.max(0, Math.min(waitMs, until - performance.now())))
     }
   }
   await Promise.all(connections.map(caller))

@@ -126,3 +126,11 @@ test('open loop: when every chain was refused, what is left counts as faults, an
   expect(outcome).toMatchObject({ done: 2, faults: { 'no chain left': 8 }, p99: Number.POSITIVE_INFINITY })
   expect(seen.closed).toBe(4)
 })
+
+test('closed loop: callers that are told to come again after the end are not waited for', async () => {
+  const { connect } = connections(() => Promise.resolve(ok))
+  const refused: Item = { request: 'r', judge: () => ({ fault: '503', waitMs: 3_600_000 }) }
+  const outcome = await runLoad(() => refused, { port: 0, connections: 2, seconds: 0.05 }, connect)
+  expect(outcome.done).toBe(0)
+  expect(outcome.seconds).toBeLessThan(3600)
+})
