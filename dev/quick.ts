@@ -1,5 +1,5 @@
-// npm run quick: types, lint and the tests nearest to a change of the working tree, in about a minute. `npm test` and
-// `npm run test:browser` run all.
+// npm run quick: types, lint and the tests nearest to a change of the working tree, in about a minute. `npm test`,
+// `npm run test:processes` and `npm run test:browser` run all.
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -73,7 +73,7 @@ if (chosen.length > 0) {
   passed.push(await step('tests', [bin('vitest'), 'run', ...chosen], 'inherit'))
 }
 const names = left.map((path) => path.replace(/^test\/|\.test\.ts$/g, ''))
-if (left.length > 0) console.log(`left for npm test and npm run test:browser: ${names.join(', ')}`)
+if (left.length > 0) console.log(`left for npm test, test:processes and test:browser: ${names.join(', ')}`)
 const ok = passed.every(Boolean)
 console.log(`quick: ${ok ? 'passed' : 'FAILED'} in ${Math.round((performance.now() - started) / 1000)} s`)
 process.exitCode = ok ? 0 : 1

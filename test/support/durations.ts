@@ -26,6 +26,7 @@ export const DURATIONS: Record<string, number> = {
   'test/sessions/model.test.ts': 34,
   'test/browser/recipe-react.test.ts': 30,
   'test/recipes/node.test.ts': 30,
+  'test/processes/several-scarce.test.ts': 30,
   'test/processes/chaos.test.ts': 28,
   'test/tour.test.ts': 28,
   'test/browser/accounts.test.ts': 27,
