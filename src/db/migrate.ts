@@ -52,11 +52,11 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
   }
 }
 
-const ATTEMPTS = 4
+const ATTEMPTS = 16
 
 /**
  * Servers go on meanwhile. They lock the same tables in other orders, and the database may decide against the change of the
- * schema.
+ * schema. Citus always does, because of those in a deadlock it cancels the one that began last.
  */
 export async function outlastDeadlocks<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
