@@ -15,7 +15,7 @@ export function builtOnce<Values, Row>(
   const reads: ((values: Values) => unknown)[] = []
   let text: string | undefined
   return async (db, values) => {
-    text ??= build((read) => sql.raw(`$${reads.push(read)}`)).compile(db).sql
+    text ??= textOf(build((read) => sql.raw(`$${reads.push(read)}`)).compile(db))
     const { rows } = await db.executeQuery<Row>(
       CompiledQuery.raw(
         text,
@@ -24,4 +24,10 @@ export function builtOnce<Values, Row>(
     )
     return rows
   }
+}
+
+function textOf({ sql: text, parameters }: CompiledQuery): string {
+  // The query builder would give it the number of one of ours, and PostgreSQL the wrong value.
+  if (parameters.length > 0) throw new Error(`a value in a statement that is built once: ${text}`)
+  return text
 }
