@@ -136,6 +136,7 @@ export type Reason =
   | `${string}_per_${'minute' | 'hour'}`
   | 'family limit'
   | 'another attempt is under way'
+  | 'overtaken'
   // The request, before its meaning matters.
   | 'the client went away'
   | 'an expectation other than 100-continue'

@@ -47,6 +47,8 @@ export type Verdict =
   | { kind: 'recover'; secondsLate: number }
   /** A token newer than the row: the database has lost the commit that made it. The family goes on from it. */
   | { kind: 'roll_forward' }
+  /** It waited in here while its successor was used: what it was when it arrived, nobody can tell any more. */
+  | { kind: 'overtaken' }
   /** A token that was replaced, used again. A thief may have a copy, and it is unknown who sent it. The family ends. */
   | { kind: 'reuse'; reason: ReuseReason }
   | { kind: 'refuse'; reason: 'unknown_family' | 'ended' | 'expired' | RefreshRefusal | ProofRefusal }
@@ -87,7 +89,20 @@ export function decide(
   // While the row names it as the previous token, its successor is unused: a use would have made that one the previous.
   if (family.previousHash && presented.hash.equals(family.previousHash))
     return decideRetry(presented, family, since, policy)
+  if (wasOvertaken(presented, family, arrivedAt, policy)) return { kind: 'overtaken' }
   return { kind: 'reuse', reason: 'older_generation' }
+}
+
+/**
+ * Whether it may have been the current token when it arrived, or a retry of the previous one. Two tabs that refresh at once, or a
+ * client that gave up on an answer, must not be taken for a thief because one of their requests had to wait for us.
+ */
+function wasOvertaken(presented: Presented, family: FamilyState, arrivedAt: Date, policy: RotationPolicy): boolean {
+  const { keyHash, proof, generation } = presented
+  const isFresh = family.dpopJkt !== null && proof?.fresh === true
+  const mayBeRetry =
+    policy.REFRESH_GRACE_SECONDS > 0 || policy.REFRESH_LATE_RETRY === 'recover' || keyHash !== null || isFresh
+  return mayBeRetry && arrivedAt < family.rotatedAt && generation >= family.generation - 2
 }
 
 function decideRetry(presented: Presented, family: FamilyState, since: Date, policy: RotationPolicy): Verdict {

@@ -135,6 +135,9 @@ export class Run {
       case 'tabs':
         await this.tabs(step.count, step.sameKey)
         break
+      case 'overtaken':
+        await this.overtaken()
+        break
       case 'wait':
         this.wait(step.seconds)
         break
@@ -436,6 +439,28 @@ export class Run {
     await this.adopt(tokens.values().next().value, keys)
     const [token] = tokens
     if (token && this.model.family.live) this.client = fresh(token)
+  }
+
+  /** Two tabs send one token, and the answer to the first is used before the second is judged. */
+  async overtaken(): Promise<void> {
+    const { policy, proves } = this
+    await this.refresh('reply')
+    const { token, key } = this.client
+    if (token !== this.model.family.previous || this.model.family.current === undefined) return
+    const held = await holdConnections(this.t, { rotations: 0 })
+    const asked = this.send(token, key)
+    await sleep(25)
+    this.client = fresh(this.model.family.current)
+    await this.refresh('nothing')
+    await held.release()
+    const { statusCode } = await asked
+    // Without a grace or a key there are no retries: whoever comes second is a thief.
+    const mayRetry = policy.grace > 0 || policy.lateRetry === 'recover' || key !== undefined || proves === 'fresh'
+    expect(statusCode).toBe(mayRetry ? 429 : 401)
+    if (!mayRetry) {
+      this.excused = true
+      this.model.end()
+    }
   }
 
   /** Brings the model to what some order of equal requests leads to: the order itself is the database's to choose. */

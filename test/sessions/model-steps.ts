@@ -15,6 +15,8 @@ export type Step =
   | { do: 'brown-out'; lost: boolean; pauses: number[] }
   /** Two or more requests with the same token at once, from the same client. */
   | { do: 'tabs'; count: number; sameKey: boolean }
+  /** A retry waits in the server while its client uses the successor. */
+  | { do: 'overtaken' }
   | { do: 'wait'; seconds: number }
   | { do: 'steal' }
   /** The thief presents what was stolen, possibly several times. With the owner's key it is a script in the page. */
@@ -73,6 +75,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       sameKey: fc.boolean(),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('overtaken' as const) }) },
   {
     weight: 30,
     arbitrary: fc.record({

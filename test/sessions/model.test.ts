@@ -39,6 +39,7 @@ const LIMITS = { RATE_LIMIT_REFRESH_PER_MINUTE: '8', RATE_LIMIT_FAMILY_PER_MINUT
  */
 const UNLIMITED_ONLY: ReadonlySet<Step['do']> = new Set([
   'tabs',
+  'overtaken',
   'crash',
   'garbage',
   'refresh of unknown fate',
@@ -93,8 +94,11 @@ describe.each(policies)(
             const run = new Run(world)
             try {
               await run.start()
-              for (const each of schedule) {
-                await run.take(each)
+              for (const [index, each] of schedule.entries()) {
+                await run.take(each).catch((error: Error) => {
+                  error.message = `step ${index + 1}, ${JSON.stringify(each)}: ${error.message}`
+                  throw error
+                })
                 world.steps++
               }
             } finally {

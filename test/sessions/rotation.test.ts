@@ -54,6 +54,7 @@ interface Case {
 const rotate = { kind: 'rotate' }
 const retry = { kind: 'retry' }
 const rollForward = { kind: 'roll_forward' }
+const overtaken = { kind: 'overtaken' }
 const refuse = (reason: string) => ({ kind: 'refuse', reason })
 const reuse = (reason: string) => ({ kind: 'reuse', reason })
 
@@ -182,6 +183,64 @@ const cases: Case[] = [
     presented: present(3, { keyHash: hash('k') }),
     second: 101,
     verdict: reuse('older_generation'),
+  },
+  {
+    name: 'the one before the previous, which arrived before that was used',
+    presented: present(3),
+    second: 99,
+    judged: 101,
+    verdict: overtaken,
+  },
+  {
+    name: 'a token that a recovery replaced after it had arrived',
+    presented: present(4, { hash: hash('4, replaced') }),
+    second: 99,
+    judged: 101,
+    verdict: overtaken,
+  },
+  {
+    name: 'the one before the previous, which arrived in the millisecond when that was used',
+    presented: present(3),
+    second: 100,
+    verdict: reuse('older_generation'),
+  },
+  {
+    name: 'the one before the previous, which came back only after that was used',
+    presented: present(3),
+    second: 101,
+    first: 99,
+    verdict: reuse('older_generation'),
+  },
+  {
+    name: 'one that was old already when it arrived',
+    presented: present(2),
+    second: 99,
+    judged: 101,
+    verdict: reuse('older_generation'),
+  },
+  {
+    name: 'overtaken where there is neither a grace nor a key',
+    presented: present(3),
+    second: 99,
+    judged: 101,
+    policy: { REFRESH_GRACE_SECONDS: 0 },
+    verdict: reuse('older_generation'),
+  },
+  {
+    name: 'overtaken with a key and no grace',
+    presented: present(3, { keyHash: hash('k') }),
+    second: 99,
+    judged: 101,
+    policy: { REFRESH_GRACE_SECONDS: 0 },
+    verdict: overtaken,
+  },
+  {
+    name: 'overtaken with neither a grace nor a key, recover',
+    presented: present(3),
+    second: 99,
+    judged: 101,
+    policy: { REFRESH_GRACE_SECONDS: 0, REFRESH_LATE_RETRY: 'recover' },
+    verdict: overtaken,
   },
   { name: 'the very first token, much later', presented: present(0), second: 999, verdict: reuse('older_generation') },
   {
@@ -344,6 +403,22 @@ const boundCases: Case[] = [
     second: 100,
     policy: { REFRESH_GRACE_SECONDS: 0 },
     verdict: retry,
+  },
+  {
+    name: 'overtaken, no grace at all, the proof fresh',
+    presented: present(3, { proof: ownFresh }),
+    second: 99,
+    judged: 101,
+    policy: { REFRESH_GRACE_SECONDS: 0 },
+    verdict: overtaken,
+  },
+  {
+    name: 'overtaken, no grace at all, the proof made at any time',
+    presented: present(3, { proof: own }),
+    second: 99,
+    judged: 101,
+    policy: { REFRESH_GRACE_SECONDS: 0 },
+    verdict: reuse('older_generation'),
   },
   {
     name: 'late without Idempotency-Keys, the proof made at any time',

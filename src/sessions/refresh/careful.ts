@@ -68,6 +68,7 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
         const found = await attempt(request, giveUpAt)
         if (found !== 'held') return found
         await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()))
+        if (request.isGone()) throw new Problem('invalid_request', { reason: 'the client went away' })
       }
     })
     count(deps, outcome)
@@ -92,6 +93,9 @@ async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, reques
   const moment = { arrivedAt: request.operation.now, since: request.since, now: operation.now }
   const verdict = decide(request.presented, family?.state, moment, deps.config)
   if (verdict.kind === 'refuse') return refuse(family, verdict)
+  if (verdict.kind === 'overtaken') {
+    return { kind: 'problem', problem: new Problem('too_many_requests', { reason: 'overtaken', retryAfter: 1 }) }
+  }
   if (!family) throw new Error('a verdict other than refusal needs a family')
   const held = { tx, operation, family, request }
   if (verdict.kind === 'reuse') return await endForReuse(deps, held, verdict)

@@ -1,11 +1,13 @@
-import { connect as connectSocket } from 'node:net'
+import { connect as connectSocket, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../../src/db/connect.ts'
 import { createTestApp, type TestApp } from '../../support/app.ts'
 import { startForwarder } from '../../support/forwarder.ts'
 import { holdConnections, holdRow } from '../holds.ts'
 import {
+  eventsOf,
   expectRefused,
   family,
   granted,
@@ -30,6 +32,17 @@ const refusalsFor = ({ logs }: TestApp, reason: string): number =>
 /** What its address may have is asked for now and then, over a connection; the next requests need not ask. */
 async function takeAllowance(t: TestApp, session: SignedIn): Promise<void> {
   session.token = granted(await refresh(t, 'body', session.token))
+}
+
+/** Sends a refresh over a connection of its own, which can be closed before the answer. */
+async function send(t: TestApp, token: string): Promise<Socket> {
+  const url = new URL(await t.listen())
+  const body = JSON.stringify({ refresh_token: token })
+  const socket = connectSocket(Number(url.port), url.hostname)
+  socket.write(
+    `POST /refresh HTTP/1.1\r\nHost: ${new URL(t.config.ISSUER).host}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  )
+  return socket
 }
 
 /** The successor was answered just now and is lost: a retry gets it for as long as the grace lasts, and no longer. */
@@ -382,13 +395,8 @@ describe('the queue of rotations', () => {
     await using t = await startApp()
     const session = await signIn(t, await register(t))
     await takeAllowance(t, session)
-    const url = new URL(await t.listen())
     const held = path === 'hot' ? await holdConnections(t) : await holdRow(t.db, session.sid)
-    const body = JSON.stringify({ refresh_token: session.token })
-    const socket = connectSocket(Number(url.port), url.hostname)
-    socket.write(
-      `POST /refresh HTTP/1.1\r\nHost: ${new URL(t.config.ISSUER).host}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    )
+    const socket = await send(t, session.token)
     await sleep(150)
     socket.destroy()
     await sleep(50)
@@ -424,6 +432,71 @@ test('rotations go on while whatever else refreshes need is taken', async () => 
   const held = await holdConnections(t, { rotations: 0 })
   granted(await refresh(t, 'body', session.token))
   await held.release()
+})
+
+describe('a request that waits in here while the tokens after its own are used', () => {
+  /** Sends the previous token, which waits for a connection, and uses its successor meanwhile. */
+  async function overtake(t: TestApp, session: SignedIn, options: { key?: string } = {}) {
+    await takeAllowance(t, session)
+    const successor = granted(await refresh(t, 'body', session.token, options))
+    const held = await holdConnections(t, { rotations: 0 })
+    const waiting = refresh(t, 'body', session.token, options)
+    await sleep(50)
+    const current = granted(await refresh(t, 'body', successor))
+    await held.release()
+    return { answer: await waiting, current }
+  }
+
+  test.each([
+    { grace: '10', options: {} },
+    { grace: '0', options: { key: 'attempt-1' } },
+  ])('is told to come back, and ends nothing (grace $grace)', async ({ grace, options }) => {
+    await using t = await startApp({ REFRESH_GRACE_SECONDS: grace })
+    const session = await signIn(t, await register(t))
+    const { answer, current } = await overtake(t, session, options)
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([429, '1'])
+    expect(refusalsFor(t, 'overtaken')).toBe(1)
+    const next = granted(await refresh(t, 'body', current))
+    // Once it is known that its successor has been used, it is what it always was.
+    expectRefused(await refresh(t, 'body', session.token, options))
+    expectRefused(await refresh(t, 'body', next))
+    expect(await eventsOf(t, session.sid)).toContain('refresh.reuse_detected older_generation')
+  })
+
+  test('ends the family where it could never have been a retry', async () => {
+    await using t = await startApp({ REFRESH_GRACE_SECONDS: '0' })
+    const session = await signIn(t, await register(t))
+    const { answer } = await overtake(t, session)
+    expectRefused(answer)
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('no longer waits for the row when its client has hung up', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    // Each ends with a rollback, because the row is locked.
+    const lastLook = async () => {
+      const { rows } = await sql<{ at: Date | null }>`
+        SELECT max(query_start) AS at FROM pg_stat_activity
+        WHERE datname = current_database() AND query ILIKE ${'rollback%'}`.execute(t.db)
+      return rows[0]?.at
+    }
+    const held = await holdRow(t.db, session.sid)
+    try {
+      const socket = await send(t, session.token)
+      await sleep(100)
+      const first = await lastLook()
+      await expect.poll(lastLook).not.toEqual(first)
+      socket.destroy()
+      await sleep(100)
+      const last = await lastLook()
+      await sleep(200)
+      expect(await lastLook()).toEqual(last)
+    } finally {
+      await held.release()
+    }
+  })
 })
 
 describe('one held row', () => {
