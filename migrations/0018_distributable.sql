@@ -27,9 +27,17 @@ END $$;
 
 CREATE FUNCTION locked_user_by_email(wanted text) RETURNS SETOF users
 LANGUAGE plpgsql VOLATILE STRICT ROWS 1 AS $$
+DECLARE
+  holder uuid;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended((user_by_email(wanted)).id::text, 0));
-  RETURN QUERY SELECT * FROM users WHERE email = wanted FOR NO KEY UPDATE;
+  -- Again if the address has become somebody else's while the lock was waited for.
+  LOOP
+    holder := (user_by_email(wanted)).id;
+    EXIT WHEN holder IS NULL;
+    PERFORM pg_advisory_xact_lock(hashtextextended(holder::text, 0));
+    RETURN QUERY SELECT * FROM users WHERE id = holder AND email = wanted FOR NO KEY UPDATE;
+    EXIT WHEN FOUND;
+  END LOOP;
 END $$;
 
 -- The distinct parameters of the stored hashes, found by skipping from one to the next in users_hash_parameters_idx: `most` at

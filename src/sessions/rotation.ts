@@ -100,9 +100,10 @@ export function decide(
 function wasOvertaken(presented: Presented, family: FamilyState, arrivedAt: Date, policy: RotationPolicy): boolean {
   const { keyHash, proof, generation } = presented
   const isFresh = family.dpopJkt !== null && proof?.fresh === true
-  const mayBeRetry =
-    policy.REFRESH_GRACE_SECONDS > 0 || policy.REFRESH_LATE_RETRY === 'recover' || keyHash !== null || isFresh
-  return mayBeRetry && arrivedAt < family.rotatedAt && generation >= family.generation - 2
+  const recovers = policy.REFRESH_LATE_RETRY === 'recover'
+  const mayBeRetry = policy.REFRESH_GRACE_SECONDS > 0 || recovers || keyHash !== null || isFresh
+  // Each recovery skips a generation, so a token may be further behind what was made of it.
+  return mayBeRetry && arrivedAt < family.rotatedAt && (recovers || generation >= family.generation - 2)
 }
 
 function decideRetry(presented: Presented, family: FamilyState, since: Date, policy: RotationPolicy): Verdict {

@@ -219,6 +219,14 @@ const cases: Case[] = [
     verdict: reuse('older_generation'),
   },
   {
+    name: 'one that was recovered, and whose successor was used after it had arrived',
+    presented: present(2),
+    second: 99,
+    judged: 101,
+    policy: { REFRESH_LATE_RETRY: 'recover' },
+    verdict: overtaken,
+  },
+  {
     name: 'overtaken where there is neither a grace nor a key',
     presented: present(3),
     second: 99,
