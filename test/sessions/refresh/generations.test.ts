@@ -37,7 +37,8 @@ test('a token of any generation is judged, and its neighbours in the batch are s
         ...made.map((generation) => refresh(t, 'body', ofGeneration(token, generation))),
         ...bystanders.map((bystander) => refresh(t, 'body', bystander.token)),
       ])
-      for (const answer of answers.slice(0, made.length)) expect([200, 401]).toContain(answer.statusCode)
+      // One that waits while another takes the family further has been overtaken.
+      for (const answer of answers.slice(0, made.length)) expect([200, 401, 429]).toContain(answer.statusCode)
       for (const [index, answer] of answers.slice(made.length).entries()) {
         const bystander = bystanders[index] as SignedIn
         bystander.token = granted(answer)
