@@ -373,9 +373,17 @@ CREATE OR REPLACE FUNCTION public.locked_user_by_email(wanted text)
  LANGUAGE plpgsql
  STRICT ROWS 1
 AS $function$
+DECLARE
+  holder uuid;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended((user_by_email(wanted)).id::text, 0));
-  RETURN QUERY SELECT * FROM users WHERE email = wanted FOR NO KEY UPDATE;
+  -- Again if the address has become somebody else's while the lock was waited for.
+  LOOP
+    holder := (user_by_email(wanted)).id;
+    EXIT WHEN holder IS NULL;
+    PERFORM pg_advisory_xact_lock(hashtextextended(holder::text, 0));
+    RETURN QUERY SELECT * FROM users WHERE id = holder AND email = wanted FOR NO KEY UPDATE;
+    EXIT WHEN FOUND;
+  END LOOP;
 END $function$
 -- PUBLIC may call it
 

@@ -24,8 +24,7 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   if ((await nodes()).length > 0) await administer(`ALTER DATABASE ${name} SET ${ONE_CONNECTION_PER_MACHINE}`)
   const drop = async () => {
     for (const url of urlsOf(await nodes(), urlOf(server, name))) await keepDump(url)
-    if ((await nodes()).length > 0) await close(name)
-    await administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    await dropDatabase(name)
   }
   const url = as(servingRole(), urlOf(server, name))
   return { url, ownerUrl: urlOf(server, name), drop, [Symbol.asyncDispose]: drop }
@@ -37,7 +36,7 @@ export async function createDatabase(): Promise<TestDatabase> {
   const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`
   await administer(`CREATE DATABASE ${name} TEMPLATE template0`)
   const url = urlOf(server, name)
-  const drop = () => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  const drop = () => dropDatabase(name)
   return { url, ownerUrl: url, drop, [Symbol.asyncDispose]: drop }
 }
 
@@ -112,6 +111,11 @@ const nodes = () => (machines ??= readNodes(inject('databaseUrl')))
 async function close(name: string): Promise<void> {
   await administer(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`)
   await administer(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '${name}'`)
+}
+
+async function dropDatabase(name: string): Promise<void> {
+  if ((await nodes()).length > 0) await close(name)
+  await administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
 }
 
 let administration: pg.Pool[] | undefined
