@@ -1,8 +1,10 @@
 import { describe, expect, test, vi } from 'vitest'
 import { deleteStaleFailures } from '../../src/credentials/counter-queries.ts'
+import type { ComputeTag } from '../../src/credentials/passwords/argon2.ts'
 import { enableUser, findUser } from '../../src/users/accounts.ts'
 import { createTestApp, TEST_PASSWORD, type TestApp } from '../support/app.ts'
 import { atOnce } from '../support/at-once.ts'
+import { computeOnce } from '../support/compute-once.ts'
 import { byOperator } from '../support/operation.ts'
 import { auditOf, liveFamilies, visible } from '../users/support.ts'
 
@@ -134,9 +136,20 @@ test('sessions go on while sign-in is refused', async () => {
 
 describe('nobody pays for our being too busy', () => {
   test('a full queue answers 503 and does not count', async () => {
-    await using t = await createTestApp({ env: { HASH_QUEUE: '0' } })
+    let until = Promise.resolve()
+    const computeTag: ComputeTag = async (...hash) => {
+      await until
+      return computeOnce(...hash)
+    }
+    await using t = await createTestApp({ env: { HASH_QUEUE: '0' }, computeTag })
     await t.register(email, TEST_PASSWORD)
-    const answers = await atOnce(5, () => t.login(wrong))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    until = promise
+    const asked = Array.from({ length: 5 }, () => t.login(wrong))
+    // Nobody else is answered while hashes take so long.
+    await Promise.race(asked)
+    resolve()
+    const answers = await Promise.all(asked)
     const statuses = answers.map((answer) => answer.statusCode)
     const busy = answers.find((answer) => answer.statusCode === 503)
     expect(busy?.json()).toMatchObject({ code: 'overloaded' })
