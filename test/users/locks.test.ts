@@ -37,7 +37,11 @@ test('who waits for the account of an address locks whoever has the address afte
       expect(await lockAccountOf(other, before.email)).toMatchObject({ id: after.userId, email: before.email })
     })
     await expect.poll(waitingForAdvisory).toBe(1)
-    await tx.updateTable('users').set({ email: `was-${before.email}` }).where('id', '=', before.userId).execute()
+    await tx
+      .updateTable('users')
+      .set({ email: `was-${before.email}` })
+      .where('id', '=', before.userId)
+      .execute()
     await tx.updateTable('users').set({ email: before.email }).where('id', '=', after.userId).execute()
   })
   expect(await asked).toEqual(expect.arrayContaining(theirs))
