@@ -446,11 +446,12 @@ export class Run {
     const { policy, proves } = this
     await this.refresh('reply')
     const { token, key } = this.client
-    if (token !== this.model.family.previous || this.model.family.current === undefined) return
+    const { live, previous, current } = this.model.family
+    if (!live || token !== previous || current === undefined) return
     const held = await holdConnections(this.t, { rotations: 0 })
     const asked = this.send(token, key)
     await sleep(25)
-    this.client = fresh(this.model.family.current)
+    this.client = fresh(current)
     await this.refresh('nothing')
     await held.release()
     const { statusCode } = await asked
