@@ -68,7 +68,7 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
         const found = await attempt(request, giveUpAt)
         if (found !== 'held') return found
         await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()))
-        if (request.isGone()) throw new Problem('invalid_request', { reason: 'the client went away' })
+        if (request.isGone()) throw goneAway()
       }
     })
     count(deps, outcome)
@@ -86,8 +86,14 @@ function tooLong(): Problem {
   return new Problem('unavailable', { reason: 'waited too long for the family', retryAfter: 1 })
 }
 
+function goneAway(): Problem {
+  return new Problem('invalid_request', { reason: 'the client went away' })
+}
+
 async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, request: Request): Promise<Outcome> {
   const family = await lockFamily(tx, request.token.family, { wait: false })
+  // Nobody would receive a token, and the client may have asked again meanwhile, and gone on with what it got.
+  if (request.isGone()) return { kind: 'problem', problem: goneAway() }
   // The time is read after the lock: one from before the wait would shorten the grace of the new token.
   const operation = { ...request.operation, now: deps.clock() }
   const moment = { arrivedAt: request.operation.now, since: request.since, now: operation.now }

@@ -132,12 +132,13 @@ export function createRefresh(
     return { ...found, narrow }
   }
 
+  const slow = (from: Date): boolean => deps.clock().getTime() - from.getTime() > SLOW_ANSWER_MS
+
   /** Notes what is owed to a client that is answered now, in case the answer is lost. */
   const settle = (token: AuthenticToken, arrivedAt: Date, debt: Debt | undefined, answer: Answer): void => {
     const answeredAt = deps.clock()
     const owe = (since: Date, milliseconds: number) =>
       owed.defer(token.hash, { since, until: new Date(answeredAt.getTime() + milliseconds), answered: true })
-    const slow = (from: Date): boolean => answeredAt.getTime() - from.getTime() > SLOW_ANSWER_MS
     if (answer.verdict !== 'retry') {
       if (slow(answer.rotatedAt)) owe(arrivedAt, graceMs)
       else if (debt) owed.settle(token.hash, debt)
@@ -149,12 +150,12 @@ export function createRefresh(
     if (debt ? !debt.answered : slow(arrivedAt)) owe(since, left)
   }
 
-  /** Notes what is owed to a client that is told to come back although its token has not been refused. */
+  /** Notes what is owed to a client that comes back although its token has not been refused: it was told to, or it gave up waiting. */
   const defer = (token: AuthenticToken, arrivedAt: Date, debt: Debt | undefined, problem?: Problem): void => {
     const since = debt?.since ?? arrivedAt
     const wait = (problem?.retryAfter ?? 1) * 1000
-    // A thief can use up a limit on purpose to stretch the grace, so this extension ends with the next window.
-    const longest = problem?.status === 429 ? since.getTime() + WINDOW_MS + graceMs : Number.POSITIVE_INFINITY
+    // A thief can use up a limit, or hang up, on purpose to stretch the grace, so this extension ends with the next window.
+    const longest = problem && problem.status < 500 ? since.getTime() + WINDOW_MS + graceMs : Number.POSITIVE_INFINITY
     const until = new Date(Math.min(deps.clock().getTime() + wait + graceMs, longest))
     owed.defer(token.hash, { since, until, answered: false })
   }
@@ -181,9 +182,9 @@ export function createRefresh(
     } catch (error) {
       const problem = error instanceof Problem ? error : undefined
       if (problem?.code === 'too_many_requests') deps.metrics.throttled.inc({ policy: String(problem.reason) })
-      const decided =
-        problem && (ROTATION_REFUSED.has(problem.reason) || (problem.status < 500 && problem.status !== 429))
-      if (!decided) defer(token, arrivedAt, debt, problem)
+      // Whoever hangs up before it has waited for long has lost nothing by us.
+      const undecided = problem?.reason === 'the client went away' ? slow(arrivedAt) : !isDecided(problem)
+      if (undecided) defer(token, arrivedAt, debt, problem)
       throw error
     }
   }
@@ -197,6 +198,12 @@ export function createRefresh(
 
 /** Reasons of a 429 that refuses a rotation. The token is and stays the current one, so nothing is owed. */
 const ROTATION_REFUSED = new Set<Reason | undefined>(['refresh_per_minute', 'family limit'])
+
+/** Whether nothing is owed after an error. */
+function isDecided(problem: Problem | undefined): boolean {
+  if (!problem) return false
+  return ROTATION_REFUSED.has(problem.reason) || (problem.status < 500 && problem.status !== 429)
+}
 
 interface Answer {
   verdict: Refreshed['verdict']

@@ -15,7 +15,7 @@ const LONGEST_STREAK = 32_767
 
 type Replacing = Verdict & { kind: 'rotate' | 'recover' | 'roll_forward' }
 
-/** Replaces the current token. Changes nothing if the family is over its limit, or if the client has hung up. */
+/** Replaces the current token. Changes nothing if the family is over its limit. */
 export async function replaceToken(
   deps: CarefulDeps,
   { tx, operation, family, request }: Held,
@@ -75,7 +75,6 @@ function nextWindow({ windowStartedAt, windowCount }: LockedFamily, now: Date): 
 }
 
 function forbid({ config }: CarefulDeps, request: Request, now: Date, window: Window): Problem | undefined {
-  if (request.isGone()) return new Problem('invalid_request', { reason: 'the client went away' })
   if (request.rotatesAgainIn !== undefined) {
     return new Problem('too_many_requests', { reason: 'refresh_per_minute', retryAfter: request.rotatesAgainIn })
   }

@@ -12,12 +12,14 @@ import {
   family,
   granted,
   isLive,
+  post,
   refresh,
   register,
   restore,
   type SignedIn,
   signIn,
   startApp,
+  stopClock,
 } from '../support.ts'
 
 // The time that a request waits in here is not its client's: neither its grace nor its idle time runs out meanwhile. None of
@@ -43,6 +45,12 @@ async function send(t: TestApp, token: string): Promise<Socket> {
     `POST /refresh HTTP/1.1\r\nHost: ${new URL(t.config.ISSUER).host}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   )
   return socket
+}
+
+/** Requests of one family that need a decision are decided in turn: one for another client is, and changes nothing. */
+async function untilJudged(t: TestApp, { token }: SignedIn): Promise<void> {
+  expectRefused(await post(t, '/refresh', { body: { refresh_token: token, client_id: 'web' } }))
+  expect(refusalsFor(t, 'wrong_client')).toBe(1)
 }
 
 /** The successor was answered just now and is lost: a retry gets it for as long as the grace lasts, and no longer. */
@@ -235,6 +243,40 @@ describe('whoever was told to come back is still in time', () => {
     expect(granted(await refresh(t, 'body', session.token))).toBe(successor)
     t.travel(GRACE)
     expectRefused(await refresh(t, 'body', session.token))
+  })
+})
+
+describe('whoever gave up an attempt that had to wait is still in time', () => {
+  /** A retry waits for so long, its client hangs up, and asks again three seconds after its grace. @returns its session and the answers. */
+  async function giveUp(t: TestApp, where: 'row' | 'connection', seconds: number) {
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    const travel = stopClock(t)
+    const successor = granted(await refresh(t, 'body', session.token))
+    travel(GRACE - seconds)
+    const held = where === 'row' ? await holdRow(t.db, session.sid) : await holdConnections(t, { rotations: 0 })
+    const socket = await send(t, session.token)
+    await sleep(100)
+    travel(seconds)
+    socket.destroy()
+    await sleep(100)
+    await held.release()
+    await untilJudged(t, session)
+    travel(3)
+    return { sid: session.sid, successor, answer: await refresh(t, 'body', session.token) }
+  }
+
+  test.each(['row', 'connection'] as const)('for a %s', async (where) => {
+    await using t = await startApp()
+    const { answer, successor } = await giveUp(t, where, 4)
+    expect(granted(answer)).toBe(successor)
+  })
+
+  test('unless it hung up at once', async () => {
+    await using t = await startApp()
+    const { answer, sid } = await giveUp(t, 'row', 0.2)
+    expectRefused(answer)
+    expect(await isLive(t, sid)).toBe(false)
   })
 })
 
@@ -469,6 +511,37 @@ describe('a request that waits in here while the tokens after its own are used',
     const { answer } = await overtake(t, session)
     expectRefused(answer)
     expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('ends nothing once its client has hung up, however far the tokens have gone on', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    let current = granted(await refresh(t, 'body', session.token))
+    const held = await holdConnections(t, { rotations: 0 })
+    const socket = await send(t, session.token)
+    await sleep(100)
+    socket.destroy()
+    for (let i = 0; i < 2; i++) current = granted(await refresh(t, 'body', current))
+    await held.release()
+    await untilJudged(t, session)
+    granted(await refresh(t, 'body', current))
+  })
+
+  test('ends nothing once its client has hung up, though there is no grace', async () => {
+    await using t = await startApp({ REFRESH_GRACE_SECONDS: '0' })
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    // Passed over by the hot path, it then waits for a connection.
+    const [row, held] = [await holdRow(t.db, session.sid), await holdConnections(t, { rotations: 0 })]
+    const socket = await send(t, session.token)
+    await sleep(100)
+    await row.release()
+    socket.destroy()
+    const successor = granted(await refresh(t, 'body', session.token))
+    await held.release()
+    await untilJudged(t, session)
+    granted(await refresh(t, 'body', successor))
   })
 
   test('no longer waits for the row when its client has hung up', async () => {
