@@ -59,14 +59,17 @@ export interface Moment {
   /** When the first attempt arrived, if the client was told to come back: the grace of a retry is judged by that. */
   since: Date
   now: Date
+  /** Whether a newer token was here before it; undefined if this process has not seen the family. */
+  wasOld?: boolean | undefined
 }
 
 export function decide(
   presented: Presented,
   family: FamilyState | undefined,
-  { arrivedAt, since, now }: Moment,
+  moment: Moment,
   policy: RotationPolicy,
 ): Verdict {
+  const { arrivedAt, since, now } = moment
   if (!family) return { kind: 'refuse', reason: 'unknown_family' }
   const life = lifeAt(family, now, arrivedAt)
   if (life !== 'live') return { kind: 'refuse', reason: life }
@@ -89,21 +92,28 @@ export function decide(
   // While the row names it as the previous token, its successor is unused: a use would have made that one the previous.
   if (family.previousHash && presented.hash.equals(family.previousHash))
     return decideRetry(presented, family, since, policy)
-  if (wasOvertaken(presented, family, arrivedAt, policy)) return { kind: 'overtaken' }
+  if (wasOvertaken(presented, family, moment, policy)) return { kind: 'overtaken' }
   return { kind: 'reuse', reason: 'older_generation' }
 }
 
 /**
  * Whether it may have been the current token when it arrived, or a retry of the previous one. Two tabs that refresh at once, or a
- * client that gave up on an answer, must not be taken for a thief because one of their requests had to wait for us.
+ * client that gave up on an answer, must not be taken for a thief because one of their requests had to wait for us, however often the
+ * others were served.
  */
-function wasOvertaken(presented: Presented, family: FamilyState, arrivedAt: Date, policy: RotationPolicy): boolean {
-  const { keyHash, proof, generation } = presented
+function wasOvertaken(
+  { keyHash, proof }: Presented,
+  family: FamilyState,
+  { arrivedAt, now, wasOld }: Moment,
+  policy: RotationPolicy,
+): boolean {
   const isFresh = family.dpopJkt !== null && proof?.fresh === true
-  const recovers = policy.REFRESH_LATE_RETRY === 'recover'
-  const mayBeRetry = policy.REFRESH_GRACE_SECONDS > 0 || recovers || keyHash !== null || isFresh
-  // Each recovery skips a generation, so a token may be further behind what was made of it.
-  return mayBeRetry && arrivedAt < family.rotatedAt && (recovers || generation >= family.generation - 2)
+  const mayBeRetry =
+    policy.REFRESH_GRACE_SECONDS > 0 || policy.REFRESH_LATE_RETRY === 'recover' || keyHash !== null || isFresh
+  if (!mayBeRetry || wasOld) return false
+  // Of two in the same millisecond, the times do not tell which came first; a process that knows the family would.
+  const inTheSame = wasOld === false && +arrivedAt === +family.rotatedAt && arrivedAt < now
+  return inTheSame || arrivedAt < family.rotatedAt
 }
 
 function decideRetry(presented: Presented, family: FamilyState, since: Date, policy: RotationPolicy): Verdict {

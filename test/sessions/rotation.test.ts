@@ -47,6 +47,8 @@ interface Case {
   first?: number
   /** When it is judged, if not at its arrival. */
   judged?: number
+  /** Whether a newer one was here before it. */
+  wasOld?: boolean
   policy?: Partial<RotationPolicy>
   verdict: object
 }
@@ -202,6 +204,15 @@ const cases: Case[] = [
     name: 'the one before the previous, which arrived in the millisecond when that was used',
     presented: present(3),
     second: 100,
+    judged: 101,
+    wasOld: false,
+    verdict: overtaken,
+  },
+  {
+    name: 'the same, judged at once',
+    presented: present(3),
+    second: 100,
+    wasOld: false,
     verdict: reuse('older_generation'),
   },
   {
@@ -212,11 +223,41 @@ const cases: Case[] = [
     verdict: reuse('older_generation'),
   },
   {
-    name: 'one that was old already when it arrived',
+    name: 'the same where nothing is known of the family',
+    presented: present(3),
+    second: 100,
+    judged: 101,
+    verdict: reuse('older_generation'),
+  },
+  {
+    name: 'one that was not old when it arrived, and is far behind by now',
+    presented: present(1),
+    second: 99,
+    judged: 101,
+    wasOld: false,
+    verdict: overtaken,
+  },
+  {
+    name: 'the same where nothing is known of the family, far behind',
     presented: present(2),
     second: 99,
     judged: 101,
+    verdict: overtaken,
+  },
+  {
+    name: 'one that was known to be old when it arrived',
+    presented: present(3),
+    second: 99,
+    judged: 101,
+    wasOld: true,
     verdict: reuse('older_generation'),
+  },
+  {
+    name: 'a retry, though a newer token was here before it and was not used',
+    presented: present(4),
+    second: 105,
+    wasOld: true,
+    verdict: retry,
   },
   {
     name: 'one that was recovered, and whose successor was used after it had arrived',
@@ -488,7 +529,8 @@ const boundCases: Case[] = [
 
 function expectVerdict(c: Case, state: FamilyState | undefined): void {
   const second = c.second ?? 101
-  const moment = { arrivedAt: at(second), since: at(c.first ?? second), now: at(c.judged ?? second) }
+  const { wasOld } = c
+  const moment = { arrivedAt: at(second), since: at(c.first ?? second), now: at(c.judged ?? second), wasOld }
   expect(decide(c.presented, state, moment, { ...policy, ...c.policy })).toEqual(c.verdict)
 }
 

@@ -96,7 +96,8 @@ async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, reques
   if (request.isGone()) return { kind: 'problem', problem: goneAway() }
   // The time is read after the lock: one from before the wait would shorten the grace of the new token.
   const operation = { ...request.operation, now: deps.clock() }
-  const moment = { arrivedAt: request.operation.now, since: request.since, now: operation.now }
+  const { since, wasOld } = request
+  const moment = { arrivedAt: request.operation.now, since, now: operation.now, wasOld }
   const verdict = decide(request.presented, family?.state, moment, deps.config)
   if (verdict.kind === 'refuse') return refuse(family, verdict)
   if (verdict.kind === 'overtaken') {

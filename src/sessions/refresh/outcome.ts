@@ -23,6 +23,8 @@ export interface Request {
   narrow: Narrowing
   /** When the first attempt of this refresh arrived. */
   since: Date
+  /** Whether a newer token of the family was here before it; undefined if this process has not seen the family. */
+  wasOld: boolean | undefined
   /** Whether the client has hung up. */
   isGone: () => boolean
   /** If the client's address is over its limit of rotations: seconds until it is not. Retries are answered even so. */

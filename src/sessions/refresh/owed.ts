@@ -1,3 +1,5 @@
+import type { Problem, Reason } from '../../errors.ts'
+
 /**
  * What this process owes to clients that it told to come back, or kept waiting: the next request with the same token is
  * judged as if it had arrived with the first one. Otherwise a client that obeys `Retry-After` would exceed its grace by
@@ -43,4 +45,13 @@ export function createOwed(): Owed {
       if (debts.get(key) === debt) debts.delete(key)
     },
   }
+}
+
+/** Reasons of a 429 that refuses a rotation. The token is and stays the current one, so nothing is owed. */
+export const ROTATION_REFUSED: ReadonlySet<Reason | undefined> = new Set(['refresh_per_minute', 'family limit'])
+
+/** Whether nothing is owed after an error. */
+export function isDecided(problem: Problem | undefined): boolean {
+  if (!problem) return false
+  return ROTATION_REFUSED.has(problem.reason) || (problem.status < 500 && problem.status !== 429)
 }

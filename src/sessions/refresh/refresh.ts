@@ -21,10 +21,11 @@ import type { Presented } from '../rotation.ts'
 import { createCarefulPath } from './careful.ts'
 import { createDater, SLOW_ANSWER_MS } from './dater.ts'
 import type { Refreshed } from './outcome.ts'
-import { createOwed, type Debt } from './owed.ts'
+import { createOwed, type Debt, isDecided, ROTATION_REFUSED } from './owed.ts'
 import { WINDOW_MS } from './rotation-queries.ts'
 import { createRotator } from './rotator.ts'
 import { createUnderWay } from './under-way.ts'
+import { createUsed } from './used.ts'
 
 export interface RefreshInput {
   /** Undefined if none was sent, which is refused like any other bad token. */
@@ -89,6 +90,7 @@ export function createRefresh(
   const dateAnew = createDater(deps)
   const owed = createOwed()
   const underWay = createUnderWay()
+  const used = createUsed()
   const graceMs = deps.config.REFRESH_GRACE_SECONDS * 1000
 
   const exchange = async (
@@ -97,6 +99,8 @@ export function createRefresh(
     input: RefreshInput,
     since: Date,
   ): Promise<Exchanged> => {
+    // Judged as if whatever came before it had been served by then.
+    const wasOld = underWay.isNewest(token) ? used.isPast(token) : true
     const narrow = narrowing(input)
     const spent = await input.spend()
     // Checked before the rotation: without an access token, the client would have to retry anyway.
@@ -114,6 +118,7 @@ export function createRefresh(
       ? await rotate({ family: token.family, presented, successor, arrivedAt: operation.now, narrow }, isGone)
       : undefined
     if (rotated) {
+      used.note(token)
       deps.metrics.refreshes.inc({ outcome: 'rotated' })
       const { subject, ...family } = rotated
       return { kind: 'refreshed', verdict: 'rotate', family, subject, refreshToken, narrow }
@@ -121,14 +126,15 @@ export function createRefresh(
     const rotatesAgainIn = spent.allowed ? undefined : Math.ceil(spent.remainingMs / 1000)
     // If the rotation is refused while another attempt with the same token is under way, that attempt may still rotate
     // it: the client is told to come back soon for the result.
-    const request = { operation, token, presented, narrow, since, isGone, rotatesAgainIn }
+    const request = { operation, token, presented, narrow, since, wasOld, isGone, rotatesAgainIn }
     const found = await refreshCarefully(request).catch((error: unknown) => {
-      const undecided = error instanceof Problem && ROTATION_REFUSED.has(error.reason) && !underWay.isAlone(token.hash)
+      const undecided = error instanceof Problem && ROTATION_REFUSED.has(error.reason) && !underWay.isAlone(token)
       throw undecided
         ? new Problem('too_many_requests', { reason: 'another attempt is under way', retryAfter: 1 })
         : error
     })
-    if (found.verdict === 'retry' && spent.allowed) comeBackSoon(await spendRetry(token.family), 'retry_per_minute')
+    if (found.verdict !== 'retry') used.note(token)
+    else if (spent.allowed) comeBackSoon(await spendRetry(token.family), 'retry_per_minute')
     return { ...found, narrow }
   }
 
@@ -192,17 +198,8 @@ export function createRefresh(
   return async (operation, input) => {
     const token = input.token === undefined ? undefined : authenticateToken(deps.serverKeys, input.token)
     if (!token) return await refuseUnknown(deps, input)
-    return await underWay.during(token.hash, () => answer(operation, token, input))
+    return await underWay.during(token, () => answer(operation, token, input))
   }
-}
-
-/** Reasons of a 429 that refuses a rotation. The token is and stays the current one, so nothing is owed. */
-const ROTATION_REFUSED = new Set<Reason | undefined>(['refresh_per_minute', 'family limit'])
-
-/** Whether nothing is owed after an error. */
-function isDecided(problem: Problem | undefined): boolean {
-  if (!problem) return false
-  return ROTATION_REFUSED.has(problem.reason) || (problem.status < 500 && problem.status !== 429)
 }
 
 interface Answer {

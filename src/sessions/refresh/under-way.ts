@@ -1,24 +1,36 @@
+import type { AuthenticToken } from '../../tokens/refresh.ts'
+
 export interface UnderWay {
   /** Whether no other request with this token is under way. */
-  isAlone(tokenHash: Buffer): boolean
+  isAlone(token: AuthenticToken): boolean
+  /** Whether no request with a newer token of its family is under way. */
+  isNewest(token: AuthenticToken): boolean
   /** Counts a request while this work of it lasts. */
-  during<T>(tokenHash: Buffer, work: () => Promise<T>): Promise<T>
+  during<T>(token: AuthenticToken, work: () => Promise<T>): Promise<T>
 }
 
-/** Counts the requests that are under way in this process, by token. */
+/** Counts the requests that are under way in this process, by family and token. */
 export function createUnderWay(): UnderWay {
-  const counts = new Map<string, number>()
-  const count = (tokenHash: Buffer): number => counts.get(tokenHash.toString('base64')) ?? 0
+  const families = new Map<string, Map<string, { generation: number; count: number }>>()
+  const keyOf = ({ hash }: AuthenticToken): string => hash.toString('base64')
   return {
-    isAlone: (tokenHash: Buffer): boolean => count(tokenHash) <= 1,
-    during: async <T>(tokenHash: Buffer, work: () => Promise<T>): Promise<T> => {
-      const key = tokenHash.toString('base64')
-      counts.set(key, count(tokenHash) + 1)
+    isAlone: (token) => (families.get(token.family)?.get(keyOf(token))?.count ?? 0) <= 1,
+    isNewest: ({ family, generation }) => {
+      for (const other of families.get(family)?.values() ?? []) if (other.generation > generation) return false
+      return true
+    },
+    during: async (token, work) => {
+      const { family, generation } = token
+      const key = keyOf(token)
+      const tokens = families.get(family) ?? new Map()
+      const counted = tokens.get(key) ?? { generation, count: 0 }
+      families.set(family, tokens.set(key, counted))
+      counted.count++
       try {
         return await work()
       } finally {
-        if (count(tokenHash) === 1) counts.delete(key)
-        else counts.set(key, count(tokenHash) - 1)
+        if (--counted.count === 0) tokens.delete(key)
+        if (tokens.size === 0) families.delete(family)
       }
     },
   }

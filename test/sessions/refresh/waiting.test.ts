@@ -53,6 +53,8 @@ async function untilJudged(t: TestApp, { token }: SignedIn): Promise<void> {
   expect(refusalsFor(t, 'wrong_client')).toBe(1)
 }
 
+const generationOf = (token: string): number => Buffer.from(token.slice('rt1_'.length), 'base64url').readUInt32BE(17)
+
 /** The successor was answered just now and is lost: a retry gets it for as long as the grace lasts, and no longer. */
 async function expectWholeGrace(t: TestApp, session: SignedIn, successor: string): Promise<void> {
   t.travel(GRACE - 1)
@@ -477,14 +479,14 @@ test('rotations go on while whatever else refreshes need is taken', async () => 
 })
 
 describe('a request that waits in here while the tokens after its own are used', () => {
-  /** Sends the previous token, which waits for a connection, and uses its successor meanwhile. */
-  async function overtake(t: TestApp, session: SignedIn, options: { key?: string } = {}) {
+  /** Sends the previous token, which waits for a connection, and uses its successor meanwhile, and so on. */
+  async function overtake(t: TestApp, session: SignedIn, options: { key?: string } = {}, rotations = 1) {
     await takeAllowance(t, session)
-    const successor = granted(await refresh(t, 'body', session.token, options))
+    let current = granted(await refresh(t, 'body', session.token, options))
     const held = await holdConnections(t, { rotations: 0 })
     const waiting = refresh(t, 'body', session.token, options)
     await sleep(50)
-    const current = granted(await refresh(t, 'body', successor))
+    for (let i = 0; i < rotations; i++) current = granted(await refresh(t, 'body', current))
     await held.release()
     return { answer: await waiting, current }
   }
@@ -504,6 +506,75 @@ describe('a request that waits in here while the tokens after its own are used',
     expectRefused(await refresh(t, 'body', next))
     expect(await eventsOf(t, session.sid)).toContain('refresh.reuse_detected older_generation')
   })
+
+  test('however many are used', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    const { answer, current } = await overtake(t, session, {}, 5)
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([429, '1'])
+    granted(await refresh(t, 'body', current))
+  })
+
+  test('ends the family if it was old when it arrived', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    const older = session.token
+    await takeAllowance(t, session)
+    const current = granted(await refresh(t, 'body', session.token))
+    const held = await holdConnections(t, { rotations: 0 })
+    const waiting = refresh(t, 'body', older)
+    await sleep(50)
+    granted(await refresh(t, 'body', current))
+    await held.release()
+    expectRefused(await waiting)
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('ends the family if the newer one was here before it, and waited as well', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    await takeAllowance(t, session)
+    const current = granted(await refresh(t, 'body', session.token))
+    const held = await holdConnections(t)
+    const answers = [refresh(t, 'body', current), refresh(t, 'body', session.token)] as const
+    await sleep(50)
+    await held.release()
+    granted(await answers[0])
+    expectRefused(await answers[1])
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('ends the family if it only seems to have waited, because the process stood still before it came', async () => {
+    await using t = await startApp()
+    const session = await signIn(t, await register(t))
+    const successor = granted(await refresh(t, 'body', session.token))
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+    granted(await refresh(t, 'body', successor))
+    expectRefused(await refresh(t, 'body', session.token))
+    expect(await isLive(t, session.sid)).toBe(false)
+  })
+
+  test('of several tabs that refresh without a pause, over two replicas, ends nothing', async () => {
+    await using t = await startApp({ RATE_LIMIT_FAMILY_PER_MINUTE: '10000', RATE_LIMIT_REFRESH_PER_MINUTE: '100000' })
+    await using other = await createTestApp({ join: t })
+    const user = await register(t)
+    for (let round = 0; round < 5; round++) {
+      const session = await signIn(t, user)
+      // Both have seen the family.
+      const token = granted(await refresh(other, 'body', granted(await refresh(t, 'body', session.token))))
+      // Answers may come out of order, which is not the server's doing: the tabs keep the newest.
+      let [newest, heard] = [token, 0]
+      const tab = async (): Promise<void> => {
+        for (let i = 0; i < 12; i++) {
+          const answer = await refresh(i % 2 ? other : t, 'body', newest)
+          if (answer.statusCode === 429) continue
+          const [successor, number] = [granted(answer), generationOf(granted(answer))]
+          if (number > heard) [newest, heard] = [successor, number]
+        }
+      }
+      await Promise.all([tab(), tab(), tab()])
+    }
+  }, 60_000)
 
   test('ends the family where it could never have been a retry', async () => {
     await using t = await startApp({ REFRESH_GRACE_SECONDS: '0' })
