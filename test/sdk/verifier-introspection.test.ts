@@ -97,6 +97,9 @@ describe('a stale view, and introspection', () => {
     const own = [tokens.usual(issuer), issuer.mint.withClaims({ jti: 'another' })]
     const outcomes = atOnce(1000, (i) => checkOf(verify(own[i % 2] ?? '')))
     await eventually(() => expect(waiting).toHaveLength(2))
+    // Signatures are checked in turn: after these all thousand wait for the answer. Whoever came later would ask again.
+    const last = issuer.mint.withClaims({ aud: 'https://other.example' })
+    for (let i = 0; i < 5; i++) expect(await checkOf(verify(last))).toBe('audience')
     for (const answer of waiting) answer()
     expect(new Set(await outcomes)).toEqual(new Set(['ok']))
     expect(waiting).toHaveLength(2)
