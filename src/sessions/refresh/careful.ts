@@ -68,7 +68,7 @@ export function createCarefulPath(deps: CarefulDeps, clients: Clients): RefreshC
         const found = await attempt(request, giveUpAt)
         if (found !== 'held') return found
         await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()))
-        if (request.isGone()) throw goneAway()
+        if (request.isGone() && !request.wasOld) throw goneAway()
       }
     })
     count(deps, outcome)
@@ -92,13 +92,15 @@ function goneAway(): Problem {
 
 async function lockAndDecide(deps: CarefulDeps, clients: Clients, tx: Tx, request: Request): Promise<Outcome> {
   const family = await lockFamily(tx, request.token.family, { wait: false })
-  // Nobody would receive a token, and the client may have asked again meanwhile, and gone on with what it got.
-  if (request.isGone()) return { kind: 'problem', problem: goneAway() }
   // The time is read after the lock: one from before the wait would shorten the grace of the new token.
   const operation = { ...request.operation, now: deps.clock() }
   const { since, wasOld } = request
   const moment = { arrivedAt: request.operation.now, since, now: operation.now, wasOld }
   const verdict = decide(request.presented, family?.state, moment, deps.config)
+  // Nobody would receive a token, and the client may have asked again meanwhile, and gone on with what it got. What was old when it
+  // arrived is a replay all the same: a thief must not keep it from being noticed by hanging up.
+  const isReplay = verdict.kind === 'reuse' && wasOld === true
+  if (request.isGone() && !isReplay) return { kind: 'problem', problem: goneAway() }
   if (verdict.kind === 'refuse') return refuse(family, verdict)
   if (verdict.kind === 'overtaken') {
     return { kind: 'problem', problem: new Problem('too_many_requests', { reason: 'overtaken', retryAfter: 1 }) }

@@ -530,6 +530,24 @@ describe('a request that waits in here while the tokens after its own are used',
     expect(await isLive(t, session.sid)).toBe(false)
   })
 
+  test.each(['row', 'connection'])(
+    'ends the family if it was old when it arrived, though its sender hung up while it waited for a %s',
+    async (where) => {
+      await using t = await startApp()
+      const session = await signIn(t, await register(t))
+      const older = session.token
+      await takeAllowance(t, session)
+      granted(await refresh(t, 'body', session.token))
+      const held = where === 'row' ? await holdRow(t.db, session.sid) : await holdConnections(t, { rotations: 0 })
+      const socket = await send(t, older)
+      await sleep(100)
+      socket.destroy()
+      await sleep(100)
+      await held.release()
+      await expect.poll(() => isLive(t, session.sid)).toBe(false)
+    },
+  )
+
   test('ends the family if the newer one was here before it, and waited as well', async () => {
     await using t = await startApp()
     const session = await signIn(t, await register(t))
