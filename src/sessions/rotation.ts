@@ -104,7 +104,7 @@ export function decide(
 function wasOvertaken(
   { keyHash, proof }: Presented,
   family: FamilyState,
-  { arrivedAt, now, wasOld }: Moment,
+  { arrivedAt, wasOld }: Moment,
   policy: RotationPolicy,
 ): boolean {
   const isFresh = family.dpopJkt !== null && proof?.fresh === true
@@ -112,8 +112,7 @@ function wasOvertaken(
     policy.REFRESH_GRACE_SECONDS > 0 || policy.REFRESH_LATE_RETRY === 'recover' || keyHash !== null || isFresh
   if (!mayBeRetry || wasOld) return false
   // Of two in the same millisecond, the times do not tell which came first; a process that knows the family would.
-  const inTheSame = wasOld === false && +arrivedAt === +family.rotatedAt && arrivedAt < now
-  return inTheSame || arrivedAt < family.rotatedAt
+  return wasOld === false ? arrivedAt <= family.rotatedAt : arrivedAt < family.rotatedAt
 }
 
 function decideRetry(presented: Presented, family: FamilyState, since: Date, policy: RotationPolicy): Verdict {

@@ -213,7 +213,7 @@ const cases: Case[] = [
     presented: present(3),
     second: 100,
     wasOld: false,
-    verdict: reuse('older_generation'),
+    verdict: overtaken,
   },
   {
     name: 'the one before the previous, which came back only after that was used',
